@@ -1,0 +1,29 @@
+"""Bad input: one sentence that names the file and the remedy, exit code 1, no traceback."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used; the message is one sentence naming the file and the remedy."""
+
+
+@contextmanager
+def exit_on_input_error() -> Iterator[None]:
+    """Turn an `InputError` into its sentence on stderr and exit code 1: the boundary of every command."""
+    try:
+        yield
+    except InputError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def nearest(name: str, known: Iterable[str], most: int = 3) -> str:
+    """The `known` names most like `name`, comma separated (all of them when none is alike and they are few)."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=most, cutoff=0.4) or names[:most]
+    return ", ".join(close)
