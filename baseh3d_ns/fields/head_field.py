@@ -1,0 +1,181 @@
+"""IDR's two networks: a signed distance with features, and the colour a point shows to a viewing direction.
+
+Source: Yariv et al., "Multiview Neural Surface Reconstruction by Disentangling Geometry and Appearance", NeurIPS 2020,
+sections 3.2-3.4 and supplement B. The parameter shapes are the paper's, so that its checkpoints load.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from nerfstudio.configs.base_config import InstantiateConfig
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+SOFTPLUS_BETA = 100
+
+
+@dataclass
+class SdfNetworkConfig:
+    """The SDF network: position -> signed distance and features."""
+
+    layers: int = 8
+    """Number of hidden layers."""
+    width: int = 512
+    """Units of a hidden layer."""
+    skip_layer: int = 4
+    """The layer (counted from 0) whose input is concatenated with the encoded position; 0 for none."""
+    octaves: int = 6
+    """Octaves of the positional encoding of the position."""
+    features: int = 256
+    """Number of features handed to the colour network."""
+    sphere_radius: float = 0.6
+    """Radius of the sphere the untrained network describes, in units of the unit ball."""
+
+
+@dataclass
+class ColourNetworkConfig:
+    """The colour network: position, normal, viewing direction, features -> colour."""
+
+    layers: int = 4
+    """Number of hidden layers."""
+    width: int = 512
+    """Units of a hidden layer."""
+    octaves: int = 4
+    """Octaves of the positional encoding of the viewing direction."""
+
+
+@dataclass
+class HeadFieldConfig(InstantiateConfig):
+    """Both networks of a head."""
+
+    _target: type = field(default_factory=lambda: HeadField)
+    sdf: SdfNetworkConfig = field(default_factory=SdfNetworkConfig)
+    """The signed distance network."""
+    colour: ColourNetworkConfig = field(default_factory=ColourNetworkConfig)
+    """The colour network."""
+
+
+def positional_encoding(x: Float[Tensor, "n d"], octaves: int) -> Float[Tensor, "n e"]:
+    """x, sin(x), cos(x), sin(2x), cos(2x), sin(4x), ...: e = d (1 + 2 octaves), in IDR's order (no factor pi)."""
+    waves = [wave(x * 2.0**octave) for octave in range(octaves) for wave in (torch.sin, torch.cos)]
+    return torch.cat([x, *waves], dim=-1)
+
+
+class SdfNetwork(nn.Module):
+    """Softplus MLP with weight norm and one skip, initialised to the SDF of a sphere (Atzmon & Lipman, SAL, CVPR 2020)."""
+
+    def __init__(self, config: SdfNetworkConfig) -> None:
+        super().__init__()
+        self.octaves, self.skip_layer, self.layers = config.octaves, config.skip_layer, config.layers
+        encoded = 3 * (1 + 2 * config.octaves)
+        widths = [encoded] + [config.width] * config.layers + [1 + config.features]
+        for index in range(config.layers + 1):
+            out_width = widths[index + 1] - (encoded if index + 1 == config.skip_layer else 0)
+            linear = nn.Linear(widths[index], out_width)
+            _geometric_init(
+                linear,
+                sphere_radius=config.sphere_radius if index == config.layers else None,
+                zero_columns=slice(3, None) if index == 0 else slice(-(encoded - 3), None) if self._skips(index) else None,
+            )
+            setattr(self, f"lin{index}", weight_norm(linear))
+
+    def _skips(self, index: int) -> bool:
+        return index == self.skip_layer and index > 0
+
+    def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n c"]:
+        """Points in the unit frame -> [signed distance, features]."""
+        encoded = positional_encoding(points, self.octaves)
+        x = encoded
+        for index in range(self.layers + 1):
+            if self._skips(index):
+                x = torch.cat([x, encoded], dim=-1) / math.sqrt(2.0)
+            x = getattr(self, f"lin{index}")(x)
+            if index < self.layers:
+                x = nn.functional.softplus(x, beta=SOFTPLUS_BETA)
+        return x
+
+
+def _geometric_init(linear: nn.Linear, sphere_radius: float | None, zero_columns: slice | None) -> None:
+    """SAL's initialisation: a sphere of that radius after the last layer; the encoding's waves start without effect."""
+    if sphere_radius is not None:
+        nn.init.normal_(linear.weight, mean=math.sqrt(math.pi / linear.in_features), std=1e-4)
+        nn.init.constant_(linear.bias, -sphere_radius)
+        return
+    nn.init.normal_(linear.weight, std=math.sqrt(2.0 / linear.out_features))
+    nn.init.zeros_(linear.bias)
+    if zero_columns is not None:
+        with torch.no_grad():
+            linear.weight[:, zero_columns] = 0.0
+
+
+class ColourNetwork(nn.Module):
+    """ReLU MLP with weight norm; IDR's tanh output is mapped to [0, 1]."""
+
+    def __init__(self, config: ColourNetworkConfig, features: int) -> None:
+        super().__init__()
+        self.octaves, self.layers = config.octaves, config.layers
+        inputs = 3 + 3 * (1 + 2 * config.octaves) + 3 + features
+        widths = [inputs] + [config.width] * config.layers + [3]
+        for index in range(config.layers + 1):
+            setattr(self, f"lin{index}", weight_norm(nn.Linear(widths[index], widths[index + 1])))
+
+    def forward(
+        self,
+        points: Float[Tensor, "n 3"],
+        normals: Float[Tensor, "n 3"],
+        view_directions: Float[Tensor, "n 3"],
+        features: Float[Tensor, "n f"],
+    ) -> Float[Tensor, "n 3"]:
+        """RGB in [0, 1] seen from `view_directions` (unit, from the surface to the camera).
+
+        `normals` are the SDF's gradients, not normalised, as in IDR.
+        """
+        x = torch.cat([points, positional_encoding(view_directions, self.octaves), normals, features], dim=-1)
+        for index in range(self.layers + 1):
+            x = getattr(self, f"lin{index}")(x)
+            if index < self.layers:
+                x = nn.functional.relu(x)
+        return 0.5 * (torch.tanh(x) + 1.0)
+
+
+class HeadField(nn.Module):
+    """A head: signed distance (negative inside), its gradient, and colours, all in the unit frame."""
+
+    def __init__(self, config: HeadFieldConfig) -> None:
+        super().__init__()
+        self.sdf_network = SdfNetwork(config.sdf)
+        self.colour_network = ColourNetwork(config.colour, config.sdf.features)
+
+    def forward_geonetwork(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n c"]:
+        """[signed distance, features]; the name is nerfstudio's exporter's contract."""
+        return self.sdf_network(points)
+
+    def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+        """Signed distance in units of the unit ball."""
+        return self.sdf_network(points)[:, 0]
+
+    def with_gradient(
+        self, points: Float[Tensor, "n 3"], create_graph: bool
+    ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n f"], Float[Tensor, "n 3"]]:
+        """Signed distance, features and SDF gradient at `points`.
+
+        With `create_graph` all three can be differentiated again (eikonal loss); without it they are detached, which
+        also works under `torch.no_grad()`.
+        """
+        with torch.enable_grad():
+            x = points if create_graph and points.requires_grad else points.detach().requires_grad_(True)
+            output = self.sdf_network(x)
+            (gradient,) = torch.autograd.grad(output[:, 0].sum(), x, create_graph=create_graph)
+        if not create_graph:
+            output = output.detach()
+        return output[:, 0], output[:, 1:], gradient
+
+    def frontal_colour(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+        """RGB in [0, 1] seen along the normal, and the unit normals: the colours of an exported mesh."""
+        _, features, gradient = self.with_gradient(points, create_graph=False)
+        normals = nn.functional.normalize(gradient, dim=-1)
+        return self.colour_network(points, gradient, normals, features).detach(), normals

@@ -1,0 +1,72 @@
+"""Every method, and the only place with defaults. nerfstudio loads this at each start of `ns-train`: keep it cheap."""
+
+from __future__ import annotations
+
+import torch
+from nerfstudio.configs.base_config import MachineConfig, ViewerConfig
+from nerfstudio.engine.optimizers import AdamOptimizerConfig
+from nerfstudio.plugins.types import MethodSpecification
+
+from baseh3d_ns.data.datamanager import HeadDataManagerConfig
+from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.models.idr import IdrModelConfig
+from baseh3d_ns.trainer import FewShotTrainerConfig, HeadPipelineConfig, HeadTrainerConfig, PriorTrainerConfig
+
+
+def _common(method_name: str, pipeline: HeadPipelineConfig, lr: float) -> dict:
+    return {
+        "method_name": method_name,
+        "pipeline": pipeline,
+        "optimizers": {"fields": {"optimizer": AdamOptimizerConfig(lr=lr, eps=1e-8), "scheduler": None}},
+        # nerfstudio's own default is cuda, also where there is none.
+        "machine": MachineConfig(device_type="cuda" if torch.cuda.is_available() else "cpu"),
+        "viewer": ViewerConfig(num_rays_per_chunk=1 << 13),
+        "vis": "viewer+tensorboard",
+        "steps_per_save": 250,
+        "steps_per_eval_batch": 500,
+        "steps_per_eval_image": 1000,
+    }
+
+
+def _full_size() -> HeadPipelineConfig:
+    """IDR as published: 8 x 512 and 4 x 512 networks, the sphere tracer, one view a step."""
+    return HeadPipelineConfig(datamanager=HeadDataManagerConfig(), model=IdrModelConfig())
+
+
+def _fast() -> HeadPipelineConfig:
+    """4 x 128 networks, tracing on a cached SDF grid, all views in one batch."""
+    networks = HeadFieldConfig(
+        sdf=SdfNetworkConfig(layers=4, width=128, skip_layer=2, features=64),
+        colour=ColourNetworkConfig(layers=2, width=128),
+    )
+    return HeadPipelineConfig(
+        datamanager=HeadDataManagerConfig(one_view_per_step=False),
+        model=IdrModelConfig(sdf_field=networks, tracer="grid"),
+    )
+
+
+LR = 1e-4
+"""IDR's learning rate for its 8 x 512 networks."""
+FAST_LR = 1e-3
+"""For the 4 x 128 networks."""
+
+idr = MethodSpecification(
+    config=HeadTrainerConfig(**_common("idr", _full_size(), LR), epochs=2000),
+    description="IDR from scratch (Yariv et al., NeurIPS 2020).",
+)
+baseh3d_prior = MethodSpecification(
+    config=PriorTrainerConfig(**_common("baseh3d-prior", _full_size(), LR), epochs=500),
+    description="BaseH3D-Net pre-training: IDR on one well-captured subject; writes the prior.",
+)
+baseh3d = MethodSpecification(
+    config=FewShotTrainerConfig(**_common("baseh3d", _full_size(), LR), epochs=2000),
+    description="BaseH3D-Net few-shot: a head from 1-32 views, starting from --load-prior.",
+)
+baseh3d_fast_prior = MethodSpecification(
+    config=PriorTrainerConfig(**_common("baseh3d-fast-prior", _fast(), FAST_LR), epochs=64),
+    description="Pre-training for baseh3d-fast: minutes on two CPU cores.",
+)
+baseh3d_fast = MethodSpecification(
+    config=FewShotTrainerConfig(**_common("baseh3d-fast", _fast(), FAST_LR), epochs=320),
+    description="BaseH3D-Net with small networks and a cached SDF grid: minutes on two CPU cores.",
+)

@@ -1,0 +1,193 @@
+"""IDR as a nerfstudio model: one surface point a ray, its colour, its mask. Source: Yariv et al., NeurIPS 2020.
+
+The path of a ray, top to bottom (`training_pass`):
+
+    unit ball -> trace (no gradient) -> SDF, gradient at all traced points -> differentiable surface points
+    -> normals and features there -> colour -> back to the rays
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.models.base_model import Model, ModelConfig
+from torch import Tensor
+from torch.nn import Parameter
+from torch.nn.functional import normalize
+
+from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
+from baseh3d_ns.rendering.image_metrics import head_metrics, side_by_side
+from baseh3d_ns.rendering.losses import colour_loss, eikonal_loss, mask_loss, mask_sharpness
+from baseh3d_ns.rendering.sdf_grid import GridTracer
+from baseh3d_ns.rendering.sphere_tracing import SphereTracer, Tracer
+from baseh3d_ns.rendering.surface_point import differentiable_surface_point
+
+BACKGROUND = 1.0
+"""White, as in IDR's own pictures."""
+
+
+@dataclass
+class IdrModelConfig(ModelConfig):
+    """IDR: two networks, a tracer, three losses."""
+
+    _target: type = field(default_factory=lambda: IdrModel)
+    enable_collider: bool = False
+    """Unused: rays are cut at the unit ball."""
+    sdf_field: HeadFieldConfig = field(default_factory=HeadFieldConfig)
+    """The two networks; the name is what nerfstudio's exporter looks for."""
+    tracer: Literal["sphere", "grid"] = "sphere"
+    """`sphere`: IDR's reference tracer. `grid`: dense samples on a cached SDF grid, refined with the network."""
+    grid_cells: int = 64
+    """Cells of the cached SDF grid along an axis of the unit ball's box (tracer `grid`)."""
+    grid_refresh_steps: int = 25
+    """Training steps between two refreshes of the cached SDF grid (tracer `grid`)."""
+    eikonal_weight: float = 0.1
+    """Weight of (|grad SDF| - 1)^2."""
+    mask_weight: float = 100.0
+    """Weight of the silhouette's cross entropy."""
+    eval_num_rays_per_chunk: int = 8192
+    """Rays a chunk when rendering a picture."""
+
+
+@dataclass(frozen=True)
+class TrainingPass:
+    """What the losses need, one entry a ray unless said otherwise."""
+
+    on_surface: Bool[Tensor, "rays"]
+    """Rays that meet the surface and lie in the mask: they carry colour; all others carry the mask loss."""
+    sdf: Float[Tensor, "rays"]
+    """SDF at the traced point; for rays off the surface, the least along the ray."""
+    gradients: Float[Tensor, "points 3"]
+    """SDF gradients at the traced points and at points uniform in the box."""
+    colour: Float[Tensor, "hits 3"]
+    """RGB in [0, 1] of the rays on the surface, in their order."""
+
+
+class IdrModel(Model):
+    """IDR; `field.sdf` is the head in the unit frame (negative inside)."""
+
+    config: IdrModelConfig
+    field: HeadField
+
+    def populate_modules(self) -> None:
+        super().populate_modules()
+        self.field = self.config.sdf_field.setup()
+        frame = self.kwargs["metadata"]["frame"]
+        self.register_buffer("frame_mm", torch.tensor([*frame.centre_mm, frame.radius_mm], dtype=torch.float64))
+        # Where in the schedule a training began that carried over a prior's optimiser; kept for resuming.
+        self.register_buffer("start_progress", torch.zeros(()))
+        self.tracer: Tracer = GridTracer(self.config.grid_cells) if self.config.tracer == "grid" else SphereTracer()
+        self.step = 0
+        self.progress = 0.0
+        self.grid_step: int | None = None
+
+    def get_param_groups(self) -> dict[str, list[Parameter]]:
+        return {"fields": list(self.field.parameters())}
+
+    def get_training_callbacks(self, training_callback_attributes: TrainingCallbackAttributes) -> list[TrainingCallback]:
+        trainer = training_callback_attributes.trainer
+        assert trainer is not None
+
+        def before_step(step: int) -> None:
+            self.step, self.progress = step, trainer.progress(step)
+
+        return [TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before_step)]
+
+    def update_to_step(self, step: int) -> None:
+        self.step, self.grid_step = step, None
+
+    # ---- the path of a ray -------------------------------------------------------------------------------------------
+
+    def get_outputs(self, ray_bundle: RayBundle) -> dict[str, Any]:
+        origins, directions = ray_bundle.origins.reshape(-1, 3), ray_bundle.directions.reshape(-1, 3)
+        self._keep_grid_fresh()
+        if self.training:
+            inside = ray_bundle.metadata["fg_mask"].reshape(-1) > 0.5
+            return {"training_pass": self.training_pass(origins, directions, inside)}
+        return self.rendering_pass(origins, directions)
+
+    def training_pass(
+        self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], inside: Bool[Tensor, "rays"]
+    ) -> TrainingPass:
+        """IDR's section 3, for a batch of rays of which `inside` says which lie in the mask."""
+        hits = self.tracer.trace(self.field.sdf, origins, directions)
+        on_surface = hits.hit & inside
+        t = hits.t.clone()
+        t[~on_surface] = self.tracer.least_sdf(self.field.sdf, origins[~on_surface], directions[~on_surface], jitter=True)
+
+        traced = origins + t[:, None] * directions
+        in_box = torch.rand(len(traced) // 2, 3, device=traced.device) * 2.0 - 1.0
+        sdf, _, gradients = self.field.with_gradient(torch.cat([traced, in_box]), create_graph=True)
+        sdf, gradients_traced = sdf[: len(traced)], gradients[: len(traced)]
+
+        points = differentiable_surface_point(
+            origins[on_surface], directions[on_surface], t[on_surface], sdf[on_surface], gradients_traced[on_surface]
+        )
+        _, features, normals = self.field.with_gradient(points, create_graph=True)
+        colour = self.field.colour_network(points, normals, -directions[on_surface], features)
+        return TrainingPass(on_surface=on_surface, sdf=sdf, gradients=gradients, colour=colour)
+
+    def rendering_pass(
+        self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
+    ) -> dict[str, Float[Tensor, "rays _"]]:
+        """rgb, depth along the ray, normals in [0, 1] and accumulation; a miss is white and lies behind the ball."""
+        hits = self.tracer.trace(self.field.sdf, origins, directions)
+        points, views = (origins + hits.t[:, None] * directions)[hits.hit], -directions[hits.hit]
+        _, features, gradients = self.field.with_gradient(points, create_graph=False)
+        rgb = torch.full_like(origins, BACKGROUND)
+        rgb[hits.hit] = self.field.colour_network(points, gradients, views, features).detach()
+        normals = torch.full_like(origins, BACKGROUND)
+        normals[hits.hit] = 0.5 * (normalize(gradients, dim=-1) + 1.0)
+        behind_ball = origins.norm(dim=-1) + 2.0
+        return {
+            "rgb": rgb,
+            "depth": torch.where(hits.hit, hits.t, behind_ball)[:, None],
+            "normal": normals,
+            # The name nerfstudio's point cloud and Poisson exporters ask for by default.
+            "normals": normals,
+            "accumulation": hits.hit[:, None].to(rgb.dtype),
+        }
+
+    def _keep_grid_fresh(self) -> None:
+        """Refresh the cached grid when it is too old for training, or at all older than the weights for pictures."""
+        if not isinstance(self.tracer, GridTracer):
+            return
+        oldest = self.step - (self.config.grid_refresh_steps - 1 if self.training else 0)
+        if self.grid_step is None or self.grid_step < oldest:
+            self.tracer.refresh(self.field.sdf, self.device)
+            self.grid_step = self.step
+
+    # ---- losses, metrics, pictures -----------------------------------------------------------------------------------
+
+    def get_loss_dict(
+        self, outputs: dict[str, Any], batch: dict[str, Tensor], metrics_dict: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        if "training_pass" not in outputs:
+            masked = (outputs["rgb"] - batch["image"].to(self.device)).abs() * batch["fg_mask"].to(self.device)
+            return {"colour": masked.mean()}
+        result: TrainingPass = outputs["training_pass"]
+        on, rays = result.on_surface, len(result.on_surface)
+        losses = {"colour": colour_loss(result.colour, batch["image"][on], rays)}
+        if self.config.eikonal_weight > 0:
+            losses["eikonal"] = self.config.eikonal_weight * eikonal_loss(result.gradients)
+        if self.config.mask_weight > 0:
+            inside = batch["fg_mask"][:, 0] > 0.5
+            alpha = mask_sharpness(self.progress)
+            losses["mask"] = self.config.mask_weight * mask_loss(result.sdf[~on], inside[~on], alpha, rays)
+        return losses
+
+    def get_rgba_image(self, outputs: dict[str, Tensor], output_name: str = "rgb") -> Tensor:
+        """RGB with the hit mask as alpha: what nerfstudio's point cloud exporter filters by."""
+        return torch.cat([outputs[output_name], outputs["accumulation"]], dim=-1)
+
+    def get_image_metrics_and_images(
+        self, outputs: dict[str, Tensor], batch: dict[str, Tensor]
+    ) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """PSNR and SSIM on the head (background white on both sides), and the silhouette's IoU."""
+        photo, mask = batch["image"].to(self.device), batch["fg_mask"].to(self.device)
+        return head_metrics(outputs, photo, mask, BACKGROUND), side_by_side(outputs, photo, mask, BACKGROUND)

@@ -1,0 +1,120 @@
+"""Tracing on a cached grid of SDF values: dense samples cost no network call, the network only refines.
+
+The `-fast` methods use it. What it may change against `sphere_tracing.py` is bounded by a test that compares both.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
+from baseh3d_ns.rendering.sphere_tracing import Hits, Sdf, first_crossing, in_chunks, secant, uniform_samples
+
+
+class GridTracer:
+    """Traces on SDF values cached at the corners of a cubic grid over the unit ball.
+
+    1. Samples along every ray, two a grid cell, interpolated in the grid; the first negative one marks the surface.
+    2. The network is asked one cell before and after; where its signs differ, the secant method finds the root.
+    3. Rays without such a bracket (the field has moved, or a silhouette passes within a cell): `local_samples` of the
+       network within two cells of the least sample, then as in 2.
+    """
+
+    def __init__(self, cells: int, secant_steps: int = 4, local_samples: int = 12) -> None:
+        self.cells = cells
+        self.secant_steps = secant_steps
+        self.local_samples = local_samples
+        self.values: Float[Tensor, "1 1 g g g"] | None = None
+        self.samples = 2 * cells
+
+    @property
+    def cell(self) -> float:
+        """Edge of a grid cell in units of the unit ball."""
+        return 2.0 / self.cells
+
+    @torch.no_grad()
+    def refresh(self, sdf: Sdf, device: torch.device) -> None:
+        """Ask the network for every grid corner in the unit ball (and one cell around it)."""
+        axis = torch.linspace(-1.0, 1.0, self.cells + 1, device=device)
+        z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+        points = torch.stack([x, y, z], dim=-1)
+        values = points.norm(dim=-1)
+        near_ball = values < 1.0 + 2.0 * self.cell
+        values[near_ball] = in_chunks(sdf, points[near_ball])
+        self.values = values[None, None]
+
+    @torch.no_grad()
+    def trace(self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> Hits:
+        t, values, in_ball = self._grid_samples(origins, directions, jitter=False)
+        negative = values < 0.0
+        crossed = negative.any(dim=1)
+        index = torch.where(crossed, negative.to(torch.int8).argmax(dim=1), values.argmin(dim=1))
+        found = t.gather(1, index[:, None])[:, 0]
+        hits = Hits(t=found, hit=torch.zeros_like(in_ball))
+        near, far = t[:, 0], t[:, -1]
+        bracketed = self._refine(sdf, origins, directions, (near, far), in_ball & crossed, hits)
+        close = in_ball & ~bracketed & (values.amin(dim=1) < 1.5 * self.cell)
+        self._search_locally(sdf, origins, directions, (near, far), close, hits)
+        return hits
+
+    @torch.no_grad()
+    def least_sdf(
+        self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
+    ) -> Float[Tensor, "rays"]:
+        t, values, _ = self._grid_samples(origins, directions, jitter)
+        return t.gather(1, values.argmin(dim=1, keepdim=True))[:, 0]
+
+    def _grid_samples(
+        self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
+    ) -> tuple[Float[Tensor, "rays s"], Float[Tensor, "rays s"], Bool[Tensor, "rays"]]:
+        """Distances, interpolated SDF values, and which rays meet the ball."""
+        assert self.values is not None, "refresh() comes before the first ray"
+        near, far, in_ball = intersect_unit_ball(origins, directions)
+        t = uniform_samples(near, far, self.samples, jitter)
+        points = points_along(origins, directions, t)[None, None]
+        values = torch.nn.functional.grid_sample(self.values, points, align_corners=True, padding_mode="border")
+        return t, values[0, 0, 0], in_ball
+
+    def _refine(
+        self,
+        sdf: Sdf,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        limits: tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]],
+        rays: Bool[Tensor, "rays"],
+        hits: Hits,
+    ) -> Bool[Tensor, "rays"]:
+        """Secant within a cell of `hits.t` where the network's signs differ; writes into `hits`, returns where."""
+        o, d = origins[rays], directions[rays]
+        low = torch.maximum(hits.t[rays] - self.cell, limits[0][rays])
+        high = torch.minimum(hits.t[rays] + 0.5 * self.cell, limits[1][rays])
+        f_low, f_high = in_chunks(sdf, points_along(o, d, torch.stack([low, high], dim=1))).unbind(dim=1)
+        good = (f_low > 0.0) & (f_high < 0.0)
+        bracketed = torch.zeros_like(rays)
+        bracketed[rays] = good
+        hits.t[bracketed] = secant(
+            sdf, o[good], d[good], (low[good], f_low[good]), (high[good], f_high[good]), self.secant_steps
+        )
+        hits.hit[bracketed] = True
+        return bracketed
+
+    def _search_locally(
+        self,
+        sdf: Sdf,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        limits: tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]],
+        rays: Bool[Tensor, "rays"],
+        hits: Hits,
+    ) -> None:
+        """Network samples within two cells of `hits.t`; writes what they find into `hits`."""
+        if not rays.any():
+            return
+        low = torch.maximum(hits.t[rays] - 2.0 * self.cell, limits[0][rays])
+        high = torch.minimum(hits.t[rays] + 2.0 * self.cell, limits[1][rays])
+        local = first_crossing(
+            sdf, origins[rays], directions[rays], low, high, self.local_samples, self.secant_steps
+        )
+        hits.t[rays], hits.hit[rays] = local.t, local.hit

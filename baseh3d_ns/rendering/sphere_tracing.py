@@ -1,0 +1,197 @@
+"""IDR's sphere tracer: the reference. Slow, obvious, and what the cached grid (`sdf_grid.py`) is tested against.
+
+All distances are along unit directions, in the unit frame; nothing here carries a gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
+
+Sdf = Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]]
+
+CHUNK = 2**16
+"""Points a single network call takes at most, to bound the memory of 100 samples a ray."""
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What tracing found on every ray."""
+
+    t: Float[Tensor, "rays"]
+    """Distance to the surface; for a ray without hit, to where it was given up."""
+    hit: Bool[Tensor, "rays"]
+    """Whether the ray meets the surface."""
+
+
+class Tracer(Protocol):
+    """Finds, without gradient, where rays meet the surface and where those that do not come closest to it."""
+
+    def trace(self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> Hits:
+        """First intersection of every ray with the zero level set inside the unit ball."""
+        ...
+
+    def least_sdf(
+        self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
+    ) -> Float[Tensor, "rays"]:
+        """Distance along every ray to the sample of least SDF inside the unit ball."""
+        ...
+
+
+@dataclass(frozen=True)
+class SphereTracer:
+    """The tracer of Yariv et al. 2020, supplement B.2.
+
+    1. Enter and leave the unit ball.
+    2. March from both ends at once by the SDF's value; where that oversteps (SDF < 0), take back half of the step,
+       then a quarter, then an eighth.
+    3. Rays whose front end has not come within `threshold` after `steps`: `samples` uniform samples between the two
+       ends; the first sign change is refined by `secant_steps` of the secant method.
+    """
+
+    steps: int = 10
+    threshold: float = 5e-5
+    back_offs: int = 3
+    samples: int = 100
+    secant_steps: int = 8
+
+    @torch.no_grad()
+    def trace(self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> Hits:
+        near, far, in_ball = intersect_unit_ball(origins, directions)
+        front, back, unfinished = self._march(sdf, origins, directions, near, far, in_ball)
+        t, hit = front.clone(), in_ball & (front < back)
+        if unfinished.any():
+            sampled = first_crossing(
+                sdf, origins[unfinished], directions[unfinished], front[unfinished], back[unfinished], self.samples, self.secant_steps
+            )
+            t[unfinished], hit[unfinished] = sampled.t, sampled.hit
+        return Hits(t=t, hit=hit)
+
+    @torch.no_grad()
+    def least_sdf(
+        self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
+    ) -> Float[Tensor, "rays"]:
+        near, far, _ = intersect_unit_ball(origins, directions)
+        t = uniform_samples(near, far, self.samples, jitter)
+        values = in_chunks(sdf, points_along(origins, directions, t))
+        return t.gather(1, values.argmin(dim=1, keepdim=True))[:, 0]
+
+    def _march(
+        self,
+        sdf: Sdf,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        near: Float[Tensor, "rays"],
+        far: Float[Tensor, "rays"],
+        in_ball: Bool[Tensor, "rays"],
+    ) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"], Bool[Tensor, "rays"]]:
+        """Front end, back end, and the rays whose front end is still on its way."""
+        ends = torch.stack([near, far])
+        towards = torch.tensor([[1.0], [-1.0]], device=ends.device).expand_as(ends)
+        both_origins, both_directions = origins.expand(2, -1, -1), directions.expand(2, -1, -1)
+
+        def sdf_at(which: Bool[Tensor, "2 rays"]) -> Float[Tensor, "n"]:
+            points = both_origins[which] + ends[which][:, None] * both_directions[which]
+            return in_chunks(sdf, points)
+
+        active = in_ball.expand(2, -1).clone()
+        value = torch.zeros_like(ends)
+        value[active] = sdf_at(active)
+        for step in range(self.steps + 1):
+            value = torch.where(value <= self.threshold, 0.0, value)
+            active = active & (value > self.threshold)
+            if step == self.steps or not active.any():
+                break
+            ends = ends + towards * value
+            after = torch.zeros_like(value)
+            after[active] = sdf_at(active)
+            for back_off in range(self.back_offs):
+                overstepped = after < 0.0
+                if not overstepped.any():
+                    break
+                ends = torch.where(overstepped, ends - towards * value * 0.5 ** (back_off + 1), ends)
+                after[overstepped] = sdf_at(overstepped)
+            active = active & (ends[0] < ends[1])
+            value = torch.where(active, after, 0.0)
+        return ends[0], ends[1], active[0]
+
+
+def first_crossing(
+    sdf: Sdf,
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    near: Float[Tensor, "rays"],
+    far: Float[Tensor, "rays"],
+    samples: int,
+    secant_steps: int,
+) -> Hits:
+    """The first of uniform samples with negative SDF, refined; without any, the sample of least SDF as a miss."""
+    t = uniform_samples(near, far, samples, jitter=False)
+    values = in_chunks(sdf, points_along(origins, directions, t))
+    negative = values < 0.0
+    hit = negative.any(dim=1)
+    index = torch.where(hit, negative.to(torch.int8).argmax(dim=1), values.argmin(dim=1))[:, None]
+    before = (index - 1).clamp(min=0)
+    found = t.gather(1, index)[:, 0]
+    if hit.any():
+        found[hit] = secant(
+            sdf,
+            origins[hit],
+            directions[hit],
+            (t.gather(1, before)[hit, 0], values.gather(1, before)[hit, 0]),
+            (t.gather(1, index)[hit, 0], values.gather(1, index)[hit, 0]),
+            secant_steps,
+        )
+    return Hits(t=found, hit=hit)
+
+
+def secant(
+    sdf: Sdf,
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    low: tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]],
+    high: tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]],
+    steps: int,
+) -> Float[Tensor, "rays"]:
+    """Root of the SDF between `low` (t, SDF > 0) and `high` (t, SDF < 0), which stay a bracket (regula falsi)."""
+    (t_low, f_low), (t_high, f_high) = low, high
+    t = _false_position(t_low, f_low, t_high, f_high)
+    for _ in range(steps):
+        value = in_chunks(sdf, points_along(origins, directions, t))
+        outside = value > 0.0
+        t_low, f_low = torch.where(outside, t, t_low), torch.where(outside, value, f_low)
+        t_high, f_high = torch.where(outside, t_high, t), torch.where(outside, f_high, value)
+        t = _false_position(t_low, f_low, t_high, f_high)
+    return t
+
+
+def _false_position(
+    t_low: Float[Tensor, "rays"], f_low: Float[Tensor, "rays"], t_high: Float[Tensor, "rays"], f_high: Float[Tensor, "rays"]
+) -> Float[Tensor, "rays"]:
+    fraction = f_low / (f_low - f_high).clamp(min=1e-12)
+    return t_low + fraction.clamp(0.0, 1.0) * (t_high - t_low)
+
+
+def uniform_samples(
+    near: Float[Tensor, "rays"], far: Float[Tensor, "rays"], samples: int, jitter: bool
+) -> Float[Tensor, "rays samples"]:
+    """Evenly spaced distances from near to far; with `jitter` all moved by one random part of their spacing."""
+    fractions = torch.linspace(0.0, 1.0, samples, device=near.device)
+    if jitter:
+        fractions = (fractions + (torch.rand((), device=near.device) - 0.5) / samples).clamp(0.0, 1.0)
+    return near[:, None] + (far - near)[:, None] * fractions
+
+
+def in_chunks(sdf: Sdf, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
+    """SDF of points of any leading shape, at most `CHUNK` a call."""
+    flat = points.reshape(-1, 3)
+    if len(flat) == 0:
+        return flat[:, 0].reshape(points.shape[:-1])
+    return torch.cat([sdf(chunk) for chunk in flat.split(CHUNK)]).reshape(points.shape[:-1])

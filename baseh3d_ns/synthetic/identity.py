@@ -1,0 +1,161 @@
+"""Who a subject is: everything that varies from head to head, drawn from (seed, index) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+HEAD_PREFIXES = ("cheek", "chin", "ear", "eye", "eyebrows", "forehead", "head", "mouth", "neck", "nose")
+QUIET_CHANGES = ("trans-out", "angle-out", "triangle", "head-trans", "neck-trans", "neck-scale-vert", "nubian", "compression")
+"""Local changes that soon look wrong: drawn with a third of the spread."""
+CLOTH_COLOURS = ((32, 48, 92), (128, 32, 38), (60, 62, 66), (206, 204, 196), (48, 84, 64), (24, 24, 28), (150, 118, 74),
+                 (86, 110, 148))  # fmt: skip
+IRIS_COLOURS = ((58, 36, 20), (82, 52, 26), (98, 84, 46), (74, 100, 70), (92, 122, 150))
+
+
+@dataclass(frozen=True)
+class HairStyle:
+    """The hair shell, in millimetres and degrees."""
+
+    name: str
+    top_mm: float
+    """Thickness on the crown."""
+    side_mm: float
+    """Thickness above the ears and at the nape."""
+    clump_mm: float
+    """Height of the locks or curls."""
+    curly: float
+    """0 straight strands, 1 curls of equal size in all directions."""
+    recede_deg: float
+    """How far the hairline stands back at the forehead."""
+    length_mm: float
+    """How far hair hangs below the eyes at sides and back; 0: it ends at the nape and leaves the ears free."""
+    bun_mm: float
+    """Height of a knot at the back of the head; 0: none."""
+    cover: float
+    """Opacity of the hair painted on the scalp below the shell."""
+
+
+STYLES = {
+    "bald": HairStyle("bald", 0.0, 0.0, 0.0, 0.0, 30.0, 0.0, 0.0, 0.16),
+    "buzz": HairStyle("buzz", 2.6, 1.8, 0.3, 0.6, 3.0, 0.0, 0.0, 0.85),
+    "short": HairStyle("short", 17.0, 7.0, 2.6, 0.0, 0.0, 0.0, 0.0, 0.9),
+    "crop": HairStyle("crop", 10.0, 4.5, 1.6, 0.35, 4.0, 0.0, 0.0, 0.9),
+    "curly": HairStyle("curly", 27.0, 17.0, 5.5, 1.0, 0.0, 0.0, 0.0, 0.95),
+    "bob": HairStyle("bob", 19.0, 17.0, 2.4, 0.0, -2.0, 75.0, 0.0, 0.95),
+    "long": HairStyle("long", 17.0, 15.0, 2.6, 0.05, 0.0, 175.0, 0.0, 0.95),
+    "bun": HairStyle("bun", 7.0, 5.0, 1.0, 0.0, -1.0, 0.0, 42.0, 0.95),
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One subject: shape parameters of the body model, and looks."""
+
+    phenotypes: dict[str, float]
+    local_changes: dict[str, float]
+    melanin: float
+    """0 very light skin, 1 very dark."""
+    hair: HairStyle
+    hair_rgb: tuple[float, float, float]
+    """sRGB in 0..1."""
+    grey: float
+    """Share of grey hair, 0..1."""
+    iris_rgb: tuple[float, float, float]
+    freckles: float
+    stubble: float
+    """0 clean-shaven, 1 full dark stubble."""
+    ruddiness: float
+    brow_weight: float
+    wrinkles: float
+    cloth_rgb: tuple[float, float, float]
+    cloth_pattern: str
+    neckline_drop_mm: float
+    """How far the front of the collar hangs down."""
+    salt: float
+    """Shifts every noise field, so that no two subjects share a freckle."""
+
+
+def identity_rng(seed: int, index: int, stream: int) -> np.random.Generator:
+    """Random numbers of subject `index`; a stream for each purpose, so that one never shifts another."""
+    return np.random.default_rng([seed, index, stream])
+
+
+def draw_identity(seed: int, index: int, local_change_labels: Sequence[str]) -> Identity:
+    """Subject `index` of `seed`. Sexes alternate in pairs and styles follow sex and age, so that few subjects vary much."""
+    rng = identity_rng(seed, index, 0)
+    is_male = (index + int(rng.random() < 0.15)) % 2 == 0
+    age = float(rng.choice([rng.uniform(0.60, 0.75), rng.uniform(0.75, 0.98)], p=[0.65, 0.35]))
+    wrinkles = float(np.clip((age - 0.7) / 0.28, 0.0, 1.0))
+    ancestry = rng.dirichlet([0.35, 0.35, 0.5])
+    melanin = float(np.clip(ancestry @ [0.78, 0.36, 0.2] + rng.normal(0.0, 0.07), 0.03, 0.95))
+    phenotypes = {
+        "gender": float(rng.uniform(0.85, 1.0) if is_male else rng.uniform(0.0, 0.15)),
+        "age": age,
+        "muscle": float(rng.uniform(0.35, 0.75) if is_male else rng.uniform(0.3, 0.55)),
+        "weight": float(rng.beta(2.5, 2.5) * 0.7 + 0.15),
+        "height": 0.5,
+        "proportions": float(rng.uniform(0.5, 0.9)),
+        "cupsize": 0.5,
+        "firmness": 0.5,
+        **dict(zip(("african", "asian", "caucasian"), map(float, ancestry), strict=True)),
+    }
+    return Identity(
+        phenotypes=phenotypes,
+        local_changes=_draw_local_changes(rng, local_change_labels),
+        melanin=melanin,
+        hair=_draw_hair(rng, is_male, wrinkles, float(ancestry[0])),
+        hair_rgb=_draw_hair_colour(rng, melanin),
+        grey=float(np.clip(wrinkles * rng.uniform(0.3, 1.3), 0.0, 0.95)) if wrinkles > 0.25 else 0.0,
+        iris_rgb=_srgb(IRIS_COLOURS[int(rng.integers(0, 2 if melanin > 0.42 else len(IRIS_COLOURS)))]),
+        freckles=float(rng.beta(1.0, 3.0) * (1.0 - melanin)),
+        stubble=float(rng.beta(1.2, 1.4)) if is_male else 0.0,
+        ruddiness=float(rng.uniform(0.4, 1.0)),
+        brow_weight=float(rng.uniform(0.75, 1.0) if is_male else rng.uniform(0.5, 0.8)),
+        wrinkles=wrinkles,
+        cloth_rgb=_srgb(CLOTH_COLOURS[(index + int(rng.integers(0, 3))) % len(CLOTH_COLOURS)]),
+        cloth_pattern=str(rng.choice(["plain", "stripes", "melange"])),
+        neckline_drop_mm=float(rng.choice([0.0, 8.0, 30.0])),
+        salt=float(rng.uniform(0.0, 50.0)),
+    )
+
+
+def _draw_local_changes(rng: np.random.Generator, labels: Sequence[str]) -> dict[str, float]:
+    """Both sides of the face share a value but for a small difference: faces are nearly symmetric."""
+    changes: dict[str, float] = {}
+    for label in labels:
+        stem = label[2:] if label[:2] in ("l-", "r-") else label
+        if stem.split("-")[0] not in HEAD_PREFIXES:
+            continue
+        spread = 0.09 if any(quiet in stem for quiet in QUIET_CHANGES) else 0.27
+        shared = changes.get("l-" + stem, float(rng.normal(0.0, spread)))
+        changes[label] = float(np.clip(shared + rng.normal(0.0, 0.05), -0.6, 0.6))
+    return changes
+
+
+def _draw_hair(rng: np.random.Generator, is_male: bool, wrinkles: float, african: float) -> HairStyle:
+    if is_male:
+        names, odds = ["bald", "buzz", "short", "crop", "curly", "bob"], [0.10 + 0.2 * wrinkles, 0.2, 0.3, 0.2, 0.15, 0.05]
+    else:
+        names, odds = ["buzz", "short", "curly", "bob", "long", "bun"], [0.03, 0.12, 0.2, 0.25, 0.25, 0.15]
+    if african > 0.6:
+        odds = [odd * (2.5 if name in ("buzz", "curly", "crop", "bun") else 0.3) for name, odd in zip(names, odds, strict=True)]
+    style = STYLES[str(rng.choice(names, p=np.array(odds) / sum(odds)))]
+    fuller = float(rng.uniform(0.8, 1.25))
+    recede = style.recede_deg + (float(rng.uniform(0.0, 4.0 + 14.0 * wrinkles)) if is_male else 0.0)
+    return HairStyle(
+        style.name, style.top_mm * fuller, style.side_mm * fuller, style.clump_mm * float(rng.uniform(0.8, 1.2)),
+        max(style.curly, 0.9 if african > 0.6 else 0.0), recede, style.length_mm * float(rng.uniform(0.85, 1.1)),
+        style.bun_mm, style.cover,
+    )  # fmt: skip
+
+
+def _draw_hair_colour(rng: np.random.Generator, melanin: float) -> tuple[float, float, float]:
+    light = [(30, 22, 18), (62, 40, 26), (96, 64, 40), (150, 112, 68), (190, 156, 104), (126, 62, 30)]
+    return _srgb(light[int(rng.integers(0, 2))] if melanin > 0.38 else light[int(rng.integers(0, len(light)))])
+
+
+def _srgb(rgb: Sequence[int]) -> tuple[float, float, float]:
+    return (rgb[0] / 255.0, rgb[1] / 255.0, rgb[2] / 255.0)
