@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -111,7 +111,7 @@ def extract_mesh(
     Args:
         sdf: signed distance in the unit frame, negative inside; called without gradients.
         frame: unit frame -> world millimetres.
-        spacing_mm: lattice spacing. H3DS measures to the nearest predicted *vertex*: keep it at 0.6 mm or less to score.
+        spacing_mm: lattice spacing. H3DS measures to the nearest predicted *vertex*: to score, at most 0.6 mm.
         device: where `sdf` wants its points.
         keep_all: keep every component (and cavity); else only the one that encloses most volume.
         progress: show a bar when it takes longer than 5 s.
@@ -195,7 +195,7 @@ def _slopes(values: Float[Tensor, "n 8"], distance: float) -> Float[Tensor, " n"
 class _Slab:
     """A box of the lattice with the values of f where they are known."""
 
-    origin: Int[np.ndarray, "3"]
+    origin: Int[np.ndarray, " 3"]
     """Lattice coordinates of node (0, 0, 0)."""
     values: Float[np.ndarray, "a b c"]
     """f at the nodes; 1 where no cell of `active` needs it."""
@@ -226,7 +226,7 @@ def _march(
 
 
 def _slab_values(
-    field: _FieldInBall, cells: Int[Tensor, "n 3"], origin: Int[Tensor, "3"], high: Int[Tensor, "3"], spacing: float
+    field: _FieldInBall, cells: Int[Tensor, "n 3"], origin: Int[Tensor, " 3"], high: Int[Tensor, " 3"], spacing: float
 ) -> _Slab:
     """f on the nodes of `cells`, in the slab of `SLAB_LAYERS` layers from `origin`."""
     shape = (SLAB_LAYERS, *(high - origin)[1:].tolist())
@@ -380,12 +380,14 @@ def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) 
 
 def _encode(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
     """The bytes of a mesh file."""
-    if suffix == ".ply":
-        return mesh_mm.export(file_type="ply", vertex_normal=True)
-    if suffix == ".obj":
-        return mesh_mm.export(file_type="obj", include_normals=True, digits=6, header=None).encode()
-    if suffix == ".stl":
-        return mesh_mm.export(file_type="stl")
-    metres = mesh_mm.copy(include_cache=True)
-    metres.apply_scale(1e-3)
-    return metres.export(file_type="glb", include_normals=True)
+    options: dict[str, dict[str, Any]] = {
+        ".ply": {"vertex_normal": True},
+        ".obj": {"include_normals": True, "digits": 6, "header": None},
+        ".stl": {},
+        ".glb": {"include_normals": True},
+    }
+    if suffix == ".glb":
+        mesh_mm = mesh_mm.copy(include_cache=True)
+        mesh_mm.apply_scale(1e-3)
+    content = mesh_mm.export(file_type=suffix[1:], **options[suffix])
+    return content.encode() if isinstance(content, str) else cast(bytes, content)

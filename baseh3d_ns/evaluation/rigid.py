@@ -1,9 +1,9 @@
 """A score that keeps the size: rigid alignment, then point-to-surface distances in both directions, in millimetres.
 
-Alignment: point-to-point ICP (Besl and McKay 1992, `trimesh.registration.icp`) of the ground truth's region 'face' to the
-predicted vertices, scale fixed at 1 and no mirroring, inverted to move the prediction. Face: ground-truth vertices of
-'face_sphere', and predicted vertices within 95 mm of the ground truth's nose tip. Head: all vertices of both. The way
-from prediction to ground truth is what sees floaters; on the head it also counts what the scan does not have (the
+Alignment: point-to-point ICP (Besl and McKay 1992, `trimesh.registration.icp`) of the ground truth's region 'face' to
+the predicted vertices, scale fixed at 1 and no mirroring, inverted to move the prediction. Face: ground-truth vertices
+of 'face_sphere', and predicted vertices within 95 mm of the ground truth's nose tip. Head: all vertices of both. The
+way from prediction to ground truth is what sees floaters; on the head it also counts what the scan does not have (the
 bottom of a closed bust).
 """
 
@@ -65,9 +65,7 @@ class TwoWayDistances:
     """What the prediction has and the ground truth has not."""
 
     @classmethod
-    def of(
-        cls, gt_to_pred_mm: Float[np.ndarray, " n"], pred_to_gt_mm: Float[np.ndarray, " m"]
-    ) -> TwoWayDistances:
+    def of(cls, gt_to_pred_mm: Float[np.ndarray, " n"], pred_to_gt_mm: Float[np.ndarray, " m"]) -> TwoWayDistances:
         """Summarise both directions."""
         forth, back = DistanceSummary.of(gt_to_pred_mm), DistanceSummary.of(pred_to_gt_mm)
         return cls(mean_mm=(forth.mean_mm + back.mean_mm) / 2.0, gt_to_pred=forth, pred_to_gt=back)

@@ -22,7 +22,7 @@ class GridTracer:
        network within two cells of the least sample, then as in 2.
     """
 
-    def __init__(self, cells: int, secant_steps: int = 4, local_samples: int = 12) -> None:
+    def __init__(self, cells: int, secant_steps: int = 4, local_samples: int = 32) -> None:
         self.cells = cells
         self.secant_steps = secant_steps
         self.local_samples = local_samples

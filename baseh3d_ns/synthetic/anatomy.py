@@ -26,6 +26,8 @@ from baseh3d_ns.synthetic.surface import Surface, loop_smooth, refine
 CANONICAL, LIPS, EAR, EYEBALL, MOUTH_CAVITY, HAIR = slice(0, 3), 3, 4, 5, 6, 7
 """Attribute columns of every surface of a head: canonical coordinates, then weights in 0..1."""
 ATTRIBUTES = 8
+CANONICAL_AGE = 0.6
+"""The phenotype "age" of a young adult."""
 CANONICAL_ORIGIN_MM = np.array([0.0, 820.0, 50.0])
 EYE_CENTRE_MM = np.array([30.6, 1.2, 75.2])
 """Canonical centre of the left eyeball (mirror x for the right)."""
@@ -38,8 +40,10 @@ LANDMARKS_MM = {
     "left_lips": (23.8, -70.0, 92.5),
 }
 """Canonical places of the six landmarks of H3DS: inner eye corners, nose, corners of the mouth."""
-NECK_REACH_MM = 118.0
-"""The bust ends at the level where the shoulders become wider than this to either side."""
+BUST_DEPTH_MM = 188.0
+"""The bust ends this far below the eyes."""
+SHOULDER_MM, SHOULDER_ROUND_MM = 98.0, 20.0
+"""Shoulders are drawn in beyond this distance from the middle, to at most the second length farther out."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,11 @@ def load_body_model() -> BodyModel:
     """Build the `anny` model (about 10 s; it keeps a cache of its own) and mark the parts of the head."""
     model = anny.Anny(local_changes="default", phenotypes="all")
     faces = model.faces.numpy()
-    average = _to_h3ds_axes(model()["rest_vertices"][0].numpy())
+    average = _to_h3ds_axes(model(phenotype_kwargs={"age": CANONICAL_AGE})["rest_vertices"][0].numpy())
     canonical = average - CANONICAL_ORIGIN_MM
     hidden = get_face_segmentation_mask(model, ["tongue", "eye_back.L", "eye_back.R"]).numpy()
     corners = canonical[faces]
-    near_head = (corners[:, :, 1] > -260.0).any(axis=1) & (np.abs(corners[:, :, 0]) < 190.0).all(axis=1)
+    near_head = (corners[:, :, 1] > -260.0).any(axis=1) & (np.abs(corners[:, :, 0]) < 280.0).all(axis=1)
 
     attributes = np.zeros((len(average), ATTRIBUTES))
     attributes[:, CANONICAL] = canonical
@@ -84,10 +88,11 @@ def load_body_model() -> BodyModel:
 def bare_head(body: BodyModel, identity: Identity) -> Surface:
     """Head, neck and clothed shoulders of one identity without hair, cut off level at the bottom; H3DS axes, mm."""
     vertices = body.vertices_mm(identity.phenotypes, identity.local_changes)
-    everything = Surface(vertices, body.kept_faces, body.attributes)
-    coarse = everything.keep_faces(np.ones(len(body.kept_faces), dtype=bool))
-    head = refine(cut_level(loop_smooth(coarse), _bust_floor_mm(coarse)), _longest_edge_mm)
-    return cut_level(_dressed(head, identity), _bust_floor_mm(coarse))
+    whole = Surface(vertices, body.kept_faces, body.attributes)
+    coarse = loop_smooth(whole.keep_faces(np.ones(len(body.kept_faces), dtype=bool)))
+    floor_mm = coarse.vertices_mm[coarse.attributes[:, EYEBALL] > 0.5, 1].mean() - BUST_DEPTH_MM
+    bust = cut_level(coarse.moved(_drawn_in(coarse.vertices_mm)), floor_mm)
+    return cut_level(_dressed(refine(bust, _longest_edge_mm), identity), floor_mm)
 
 
 def cut_level(surface: Surface, floor_mm: float) -> Surface:
@@ -118,19 +123,19 @@ def _dressed(head: Surface, identity: Identity) -> Surface:
     return head.moved(head.vertices_mm + thickness[:, None] * head.normals)
 
 
-def _bust_floor_mm(coarse: Surface) -> float:
-    """Height (y) at which the shoulders reach `NECK_REACH_MM`."""
-    x, y, _ = coarse.vertices_mm.T
-    shoulders = coarse.attributes[:, 1] < -100.0
-    wide = shoulders & (np.abs(x) > NECK_REACH_MM)
-    return float(y[wide].max())
+def _drawn_in(vertices_mm: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    """Broad shoulders bent into the round sides of a bust, so that no open sleeve shows the inside."""
+    x = np.abs(vertices_mm[:, 0])
+    beyond = (x - SHOULDER_MM).clip(0.0)
+    drawn = np.minimum(x, SHOULDER_MM) + SHOULDER_ROUND_MM * (1.0 - np.exp(-beyond / SHOULDER_ROUND_MM))
+    return np.column_stack([np.sign(vertices_mm[:, 0]) * drawn, vertices_mm[:, 1:]])
 
 
 def _longest_edge_mm(surface: Surface) -> Float[np.ndarray, "n"]:
-    """Finest on the face, coarser on the scalp and below the chin."""
+    """Finest on the face, coarser on the scalp and below the chin; the inside of the mouth is never refined."""
     canonical = surface.attributes[:, CANONICAL]
     from_nose = np.linalg.norm(canonical - np.array(LANDMARKS_MM["nose_tip"]), axis=1)
-    return 2.3 + 1.3 * smoothstep(80.0, 115.0, from_nose)
+    return 2.4 + 2.4 * smoothstep(85.0, 115.0, from_nose) + 20.0 * surface.attributes[:, MOUTH_CAVITY]
 
 
 def _to_h3ds_axes(vertices_m: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:

@@ -129,7 +129,7 @@ def _draw_local_changes(rng: np.random.Generator, labels: Sequence[str]) -> dict
         stem = label[2:] if label[:2] in ("l-", "r-") else label
         if stem.split("-")[0] not in HEAD_PREFIXES:
             continue
-        spread = 0.09 if any(quiet in stem for quiet in QUIET_CHANGES) else 0.27
+        spread = 0.07 if any(quiet in stem for quiet in QUIET_CHANGES) else 0.2
         shared = changes.get("l-" + stem, float(rng.normal(0.0, spread)))
         changes[label] = float(np.clip(shared + rng.normal(0.0, 0.05), -0.6, 0.6))
     return changes

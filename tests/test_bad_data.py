@@ -1,0 +1,139 @@
+"""Every damaged or missing file gets one sentence that names it and the remedy."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_root import SCENE
+
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
+from baseh3d_ns.errors import InputError
+
+
+def complaint(root: Path, **options) -> str:
+    with pytest.raises(InputError) as caught:
+        H3dsDataParserConfig(data=root, scene=SCENE, **options).setup()
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def rewrite_cameras(root: Path, change) -> None:
+    path = root / SCENE / "cameras.npz"
+    matrices = dict(np.load(path))
+    change(matrices)
+    np.savez(path, **matrices)
+
+
+def drop(name):
+    return lambda matrices: matrices.pop(name)
+
+
+def put(name, value):
+    return lambda matrices: matrices.update({name: matrices[name] * value})
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (drop("world_mat_3"), "world_mat_3"),
+        (drop("scale_mat_0"), "scale_mat_0"),
+        (put("world_mat_1", np.nan), "world_mat_1"),
+        (put("world_mat_1", 0.0), "world_mat_1"),
+        (put("scale_mat_0", 0.0), "scale_mat_0"),
+        (put("scale_mat_0", np.diag([1.0, 1.0, 0.0, 1.0])), "scale_mat_0"),
+    ],
+)
+def test_cameras(own_root, change, named):
+    rewrite_cameras(own_root, change)
+    message = complaint(own_root)
+    assert named in message and "cameras.npz" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"not an archive"])
+def test_cameras_file_cut_off(own_root, content):
+    (own_root / SCENE / "cameras.npz").write_bytes(content)
+    assert "cameras.npz" in complaint(own_root)
+
+
+def test_cameras_that_would_execute_code(own_root, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path}/pwned",)
+
+    np.savez(own_root / SCENE / "cameras.npz", world_mat_0=np.array([Evil()], dtype=object))
+    assert "cameras.npz" in complaint(own_root)
+    assert not (tmp_path / "pwned").exists()
+
+
+def mask_path(root):
+    return root / SCENE / "mask" / "mask_0001.png"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0, "all black"), (255, "all white"), ("inverted", "inverted"), ("wide", "50x48"), ("text", "not a readable image")],
+)
+def test_masks(own_root, value, words):
+    path = mask_path(own_root)
+    mask = np.asarray(Image.open(path))
+    if value == "text":
+        path.write_text("not an image")
+    elif value == "inverted":
+        Image.fromarray(255 - mask).save(path)
+    elif value == "wide":
+        Image.fromarray(np.pad(mask, ((0, 0), (1, 1)))).save(path)
+    else:
+        Image.fromarray(np.full_like(mask, value)).save(path)
+    message = complaint(own_root)
+    assert words in message and "mask_0001.png" in message
+
+
+def test_a_missing_mask_and_one_too_many(own_root):
+    mask_path(own_root).rename(own_root / SCENE / "mask" / "mask_0099.png")
+    assert "mask_0001.png is missing" in complaint(own_root)
+    (own_root / SCENE / "mask" / "mask_0099.png").rename(mask_path(own_root))
+    (own_root / SCENE / "image" / "img_0099.jpg").write_bytes(b"")
+    assert "6 files but the scene has 5 views" in complaint(own_root)
+
+
+def test_a_scene_that_is_not_unzipped(own_root):
+    (own_root / SCENE).rename(own_root / "elsewhere")
+    message = complaint(own_root)
+    assert SCENE in message and "00000000000000bb" in message
+
+
+def test_roots(tmp_path):
+    assert "no such data folder" in complaint(tmp_path / "nowhere")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "version.txt" in complaint(empty) and "baseh3d synth" in complaint(empty)
+    (empty / "h3ds_0.2.zip").write_bytes(b"")
+    assert "not unzipped" in complaint(empty)
+    assert "unzip it" in complaint(empty / "h3ds_0.2.zip")
+    (empty / "version.txt").write_text("0.3\n")
+    assert "0.3" in complaint(empty) and "0.2 and 0.4" in complaint(empty)
+
+
+def test_root_with_a_config_of_another_version(own_root):
+    (own_root / "version.txt").write_text("0.4\n")
+    message = complaint(own_root)
+    assert "0.4" in message and "tiny-1" in message
+    (own_root / "config.toml").write_text("version = ")
+    assert "config.toml" in complaint(own_root)
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.0, float("nan")])
+def test_downscale(tiny_root, factor):
+    assert "--downscale" in complaint(tiny_root, downscale=factor)
+
+
+def test_other_dataparsers_are_refused_with_the_remedy():
+    from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+
+    from baseh3d_ns.data.dataset import HeadDataset
+
+    with pytest.raises(InputError, match="h3ds-data"):
+        HeadDataset(DataparserOutputs(image_filenames=[], cameras=None))

@@ -1,0 +1,152 @@
+"""H3DS roots through the real h3ds package: names, views, cameras to 0.01 px, silhouettes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_root import CENTRE_MM, SCENE, UNIT_RADIUS_MM, intrinsics, write_root
+
+from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
+from baseh3d_ns.data.h3ds_root import PACKAGED_CONFIGS, H3dsRoot, _packaged_config, open_h3ds
+from baseh3d_ns.data.h3ds_scene import decompose
+from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.errors import InputError
+
+
+def outputs_of(root: Path, split: str = "train", views=("3",), **options):
+    parser = H3dsDataParserConfig(data=root, scene=SCENE, views=views, **options).setup()
+    return parser.get_dataparser_outputs(split)
+
+
+def pixel_of(cameras, index: int, point_unit: torch.Tensor) -> np.ndarray:
+    """Where a point lands, found by inverting nerfstudio's own ray generation (its pixel centres at +0.5)."""
+    rays = cameras.generate_rays(camera_indices=index, keep_shape=True)
+    to_point = torch.nn.functional.normalize(point_unit - rays.origins, dim=-1)
+    closest = int((rays.directions * to_point).sum(-1).argmax())
+    height, width = rays.directions.shape[:2]
+    start = np.array([closest % width + 0.5, closest // width + 0.5])
+    coords = torch.tensor([[start[1], start[0]], [start[1], start[0] + 1e-2], [start[1] + 1e-2, start[0]]], dtype=torch.float64)
+    cameras = cameras.to("cpu")
+    for _ in range(20):  # Newton on the angle between the ray and the point
+        directions = cameras.generate_rays(camera_indices=index, coords=coords.float()).directions.double()
+        target = torch.nn.functional.normalize((point_unit - cameras.camera_to_worlds[index, :, 3]).double(), dim=-1)
+        jacobian = torch.stack([(directions[1] - directions[0]) / 1e-2, (directions[2] - directions[0]) / 1e-2], dim=-1)
+        step = torch.linalg.lstsq(jacobian, (target - directions[0])[:, None]).solution[:, 0]
+        coords = coords + torch.tensor([float(step[1]), float(step[0])], dtype=torch.float64)
+    return np.array([float(coords[0, 1]), float(coords[0, 0])])
+
+
+@pytest.mark.parametrize("skew", [0.0, 1.7])
+def test_a_known_point_lands_on_its_known_pixel(tmp_path, skew):
+    root = write_root(tmp_path / "h3ds", size=256, views=5, skew=skew)
+    outputs = outputs_of(root)
+    frame = outputs.metadata["frame"]
+    archive = np.load(root / SCENE / "cameras.npz")
+    for index, view in enumerate(outputs.metadata["view_indices"]):
+        for point_mm in (CENTRE_MM, CENTRE_MM + [40.0, -55.0, 30.0], CENTRE_MM + [-30.0, 60.0, 70.0]):
+            u, v, w = archive[f"world_mat_{view}"][:3] @ np.append(point_mm, 1.0)
+            expected = np.array([u / w, v / w]) + 0.5
+            point_unit = torch.from_numpy(frame.to_unit(point_mm)).float()
+            assert np.abs(pixel_of(outputs.cameras, index, point_unit) - expected).max() < 0.01
+
+
+def test_decompose_gives_back_camera_whatever_the_sign():
+    rng = np.random.default_rng(0)
+    for sign in (1.0, -3.0):
+        rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        rotation *= np.linalg.det(rotation)
+        k, t = intrinsics(512, skew=2.5), rng.normal(size=3) * 300
+        k2, r2, t2 = decompose(sign * k @ np.c_[rotation, t])
+        np.testing.assert_allclose(k2, k, atol=1e-6)
+        np.testing.assert_allclose(r2, rotation, atol=1e-9)
+        np.testing.assert_allclose(t2, t, atol=1e-6)
+
+
+def test_the_frame_travels_with_the_data(tiny_root):
+    outputs = outputs_of(tiny_root)
+    assert outputs.metadata["frame"].radius_mm == pytest.approx(UNIT_RADIUS_MM)
+    assert outputs.dataparser_scale == pytest.approx(1 / UNIT_RADIUS_MM)
+    world = outputs.transform_poses_to_original_space(outputs.cameras.camera_to_worlds)
+    # The first training view is view 2, straight in front of the face.
+    np.testing.assert_allclose(world[0, :3, 3].numpy(), CENTRE_MM + [0.0, 60.0, 450.0], atol=1e-2)
+
+
+def test_splits_do_not_overlap_and_eval_is_never_empty(tiny_root):
+    train, rest = outputs_of(tiny_root), outputs_of(tiny_root, "val")
+    assert train.metadata["view_indices"] == [2, 0, 4] and rest.metadata["view_indices"] == [1, 3]
+    assert outputs_of(tiny_root, "val", views=("all",)).metadata["view_indices"] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(("1",), [2]), (("all",), [0, 1, 2, 3, 4]), (("4,0,1",), [4, 0, 1]), (("4", "0"), [4, 0]), (("[3]",), None), (("3,",), [3])],
+)
+def test_view_selections(tiny_root, words, expected):
+    root = open_h3ds(tiny_root)
+    if expected is None:
+        with pytest.raises(InputError):
+            root.resolve_views(SCENE, words)
+    else:
+        assert root.resolve_views(SCENE, words) == expected
+
+
+@pytest.mark.parametrize("words", [("2",), ("9,1",), ("1,1",), ("one,two",), ()])
+def test_wrong_view_selections_are_explained(tiny_root, words):
+    with pytest.raises(InputError, match="view"):
+        open_h3ds(tiny_root).resolve_views(SCENE, words)
+
+
+def test_scene_names(tiny_root):
+    root = open_h3ds(tiny_root)
+    assert root.resolve_scene("scan1") == root.resolve_scene("tiny-1") == "00000000000000bb"
+    with pytest.raises(InputError, match="names 2 scenes"):
+        root.resolve_scene("tiny")
+    with pytest.raises(InputError, match="00000000000000aa"):
+        root.resolve_scene("00000000000000ac")
+    with pytest.raises(InputError, match="scan0 to scan1"):
+        root.resolve_scene("scan2")
+
+
+@pytest.mark.parametrize(("config", "version"), zip(PACKAGED_CONFIGS, ["0.2", "0.4"], strict=True))
+def test_the_real_configurations(tmp_path, config, version):
+    """version.txt decides; scanN counts config_v1's ids in both versions (design note: scan 3 is 1b2a8613401e42a8)."""
+    (tmp_path / "version.txt").write_text(version + "\n")
+    root = open_h3ds(tmp_path)
+    assert root == H3dsRoot(path=tmp_path, config_path=_packaged_config(config))
+    names = {"scan1": "1141a3328d7e9c4e", "scan2": "168f8ca5c2dce5bc", "scan3": "1b2a8613401e42a8", "scan10": "5cd49557ea450c89"}
+    assert {name: root.resolve_scene(name) for name in names} == names
+    assert len(root.resolve_views("1b2a8613401e42a8", ("3",))) == 3
+    assert len(root.resolve_views("1b2a8613401e42a8", ("32",))) == 32
+
+
+def test_downscale_keeps_rays_on_the_same_points(tiny_root):
+    full, half = outputs_of(tiny_root).cameras, outputs_of(tiny_root, downscale=2.0).cameras
+    assert int(half.width[0]) == int(full.width[0]) // 2
+    # The corner between four pixels at full size is the centre of one at half size.
+    first = full.generate_rays(camera_indices=0, coords=torch.tensor([[21.0, 13.0]])).directions
+    second = half.generate_rays(camera_indices=0, coords=torch.tensor([[10.5, 6.5]])).directions
+    torch.testing.assert_close(first, second)
+    dataset = HeadDataset(outputs_of(tiny_root, downscale=2.0))
+    assert dataset[0]["image"].shape == (24, 24, 3) and dataset[0]["fg_mask"].shape == (24, 24, 1)
+
+
+def test_rays_inside_the_mask_meet_the_head_and_others_do_not(tiny_root):
+    from tiny_root import SEMI_AXES_MM
+
+    pool = RayPool(HeadDataset(outputs_of(tiny_root)), torch.device("cpu"), 5000, one_view=False)
+    rays, batch = pool.draw()
+    scale = torch.from_numpy(UNIT_RADIUS_MM / SEMI_AXES_MM).float()
+    o, d = rays.origins * scale, rays.directions * scale
+    discriminant = (o * d).sum(-1) ** 2 - d.square().sum(-1) * (o.square().sum(-1) - 1)
+    inside = batch["fg_mask"][:, 0] > 0.5
+    assert ((discriminant > 0) == inside).all()
+    assert torch.equal(rays.metadata["fg_mask"], batch["fg_mask"]) and 0 < inside.float().mean() < 1
+
+
+def test_one_view_a_step_and_every_view_once_an_epoch(tiny_root):
+    pool = RayPool(HeadDataset(outputs_of(tiny_root)), torch.device("cpu"), 16, one_view=True)
+    for _ in range(4):
+        drawn = [set(pool.draw()[0].camera_indices.flatten().tolist()) for _ in range(3)]
+        assert sorted(map(tuple, drawn)) == [(0,), (1,), (2,)]

@@ -1,0 +1,278 @@
+"""Meshing against closed forms and against marching cubes on a dense lattice."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import h3ds.mesh
+import numpy as np
+import pytest
+import torch
+import trimesh
+from scipy.spatial import cKDTree
+from skimage.measure import marching_cubes
+from torch import Tensor
+
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.meshing import NoSurfaceError, colour_mesh, extract_mesh, save_mesh
+
+Field = Callable[[Tensor], Tensor]
+FRAME = SceneFrame(centre_mm=(10.0, -20.0, 30.0), radius_mm=100.0)
+SPACING_MM = 1.7
+OFF_LATTICE = torch.tensor([0.0031, -0.0017, 0.0047])
+"""Keeps surfaces off the lattice nodes, where an exact zero may go to either side."""
+
+
+def ball(centre: tuple[float, float, float], radius: float) -> Field:
+    return lambda x: (x - torch.tensor(centre)).norm(dim=-1) - radius
+
+
+def bumpy(x: Tensor) -> Tensor:
+    """A dented ellipsoid, not an exact distance."""
+    x = x + OFF_LATTICE
+    return ((x / torch.tensor([0.5, 0.8, 0.3])).norm(dim=-1) - 1.0) * 0.3 + 0.02 * torch.sin(9.0 * x).prod(dim=-1)
+
+
+def two_balls(x: Tensor) -> Tensor:
+    x = x + OFF_LATTICE
+    return torch.minimum(ball((0.4, 0.0, 0.0), 0.3)(x), ball((-0.5, 0.0, 0.0), 0.2)(x))
+
+
+def pillar(x: Tensor) -> Tensor:
+    """A cylinder along z that leaves the ball and the box."""
+    return (x + OFF_LATTICE)[:, :2].norm(dim=-1) - 0.4
+
+
+def thin_shell(x: Tensor) -> Tensor:
+    """A hollow ball whose wall is thinner than two spacings."""
+    return ((x + OFF_LATTICE).norm(dim=-1) - 0.6).abs() - 0.011
+
+
+def steep_half(x: Tensor) -> Tensor:
+    """The same ball everywhere, but six times as steep where x > 0."""
+    return ball((0.0, 0.1, 0.0), 0.6)(x + OFF_LATTICE) * torch.where(x[:, 0] > 0, 6.0, 1.0)
+
+
+def random_network() -> Field:
+    """An MLP started as a ball (Atzmon and Lipman 2020), roughened by noise on the encoded coordinates."""
+    generator = torch.Generator().manual_seed(3)
+    first = torch.randn(32, 27, generator=generator).double() * math.sqrt(2.0 / 32)
+    first[:, 3:] *= 0.02
+    second = torch.randn(32, 32, generator=generator).double() * math.sqrt(2.0 / 32)
+    last = torch.full((32,), math.sqrt(math.pi / 32)).double()
+
+    def network(x: Tensor) -> Tensor:
+        waves = [wave(x * math.pi * 2**octave) for octave in range(4) for wave in (torch.sin, torch.cos)]
+        hidden = torch.nn.functional.softplus(torch.cat([x, *waves], dim=-1) @ first.T, beta=100)
+        return torch.nn.functional.softplus(hidden @ second.T, beta=100) @ last - 0.5
+
+    return network
+
+
+def dense_vertices_mm(sdf: Field) -> np.ndarray:
+    """Marching cubes of the field cut by the ball, every lattice node evaluated: slow and obvious."""
+    spacing = SPACING_MM / FRAME.radius_mm
+    half = math.ceil(1.0 / spacing) + 1
+    axis = torch.arange(-half, half + 1).float() * spacing
+    points = torch.cartesian_prod(axis, axis, axis)
+    values = torch.cat([torch.maximum(sdf(p.clamp(-1, 1)).float(), p.norm(dim=-1) - 1.0) for p in points.split(1 << 17)])
+    vertices, _, _, _ = marching_cubes(values.reshape(2 * half + 1, 2 * half + 1, -1).double().numpy(), 0.0)
+    return FRAME.to_world_mm((vertices.astype(float) - half) * spacing)
+
+
+def assert_closed(mesh: trimesh.Trimesh, components: int = 1) -> None:
+    assert mesh.is_watertight and mesh.is_winding_consistent
+    assert mesh.volume > 0
+    assert mesh.body_count == components
+    assert (mesh.area_faces > 0).all()
+
+
+@pytest.mark.parametrize("spacing_mm", [1.2, 3.0])
+def test_sphere_has_its_radius_and_centre_in_world_millimetres(spacing_mm: float) -> None:
+    mesh = extract_mesh(ball((0.1, 0.2, -0.1), 0.5), FRAME, spacing_mm=spacing_mm)
+    assert_closed(mesh)
+    from_centre = np.linalg.norm(mesh.vertices - [20.0, 0.0, 20.0], axis=1)
+    # Linear interpolation in a cell is wrong by the square of the spacing over eight radii.
+    assert np.abs(from_centre - 50.0).max() < spacing_mm**2 / (8 * 50.0) * 3 + 1e-3
+    assert np.allclose(mesh.center_mass, [20.0, 0.0, 20.0], atol=spacing_mm / 20)
+    assert mesh.edges_unique_length.mean() < spacing_mm
+
+
+@pytest.mark.parametrize(
+    "sdf", [bumpy, two_balls, pillar, thin_shell, steep_half, random_network()], ids=lambda sdf: sdf.__name__
+)
+def test_coarse_to_fine_equals_the_dense_lattice(sdf: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 30 cubes of 7 mm along the box in the first pass: coarser than it ever is in use.
+    monkeypatch.setattr("baseh3d_ns.meshing.COARSE_CELLS", 16)
+
+    def exact(x: Tensor) -> Tensor:
+        # In double precision: where an edge grazes the surface, the rounding of float32 moves vertices by 0.001 mm.
+        return sdf(x.double())
+
+    mesh = extract_mesh(exact, FRAME, spacing_mm=SPACING_MM, keep_all=True)
+    expected = dense_vertices_mm(exact)
+    assert mesh.is_watertight and mesh.volume > 0
+    assert len(mesh.vertices) == len(expected)
+    # Vertices are kept 1e-4 of a spacing off the lattice nodes.
+    assert cKDTree(mesh.vertices).query(expected)[0].max() < 1.1e-4 * SPACING_MM
+    assert cKDTree(expected).query(mesh.vertices)[0].max() < 1.1e-4 * SPACING_MM
+
+
+@pytest.mark.parametrize("slope", [0.5, 2.0])
+def test_a_field_that_is_no_exact_distance_gives_the_same_mesh(slope: float) -> None:
+    plain = extract_mesh(bumpy, FRAME, spacing_mm=2.0)
+    scaled = extract_mesh(lambda x: slope * bumpy(x), FRAME, spacing_mm=2.0)
+    assert_closed(scaled)
+    assert len(scaled.vertices) == len(plain.vertices)
+    assert np.abs(scaled.vertices - plain.vertices).max() < 1e-3
+
+
+def test_a_slope_bound_that_was_too_small_is_found_out_and_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("baseh3d_ns.meshing.SLOPE_BOUNDS", (0.4,))
+    assert not extract_mesh(bumpy, FRAME, spacing_mm=2.0).is_watertight
+    monkeypatch.setattr("baseh3d_ns.meshing.SLOPE_BOUNDS", (0.4, 2.0))
+    assert_closed(extract_mesh(bumpy, FRAME, spacing_mm=2.0))
+
+
+def test_only_the_largest_component_unless_all_are_wanted() -> None:
+    largest = extract_mesh(two_balls, FRAME, spacing_mm=2.0)
+    assert_closed(largest)
+    assert np.allclose(largest.center_mass, [50.0, -20.0, 30.0], atol=0.6)
+    assert_closed(extract_mesh(two_balls, FRAME, spacing_mm=2.0, keep_all=True), components=2)
+
+
+def test_the_wall_of_a_cavity_is_no_component_to_keep() -> None:
+    mesh = extract_mesh(thin_shell, FRAME, spacing_mm=1.0)
+    assert_closed(mesh)
+    assert mesh.extents == pytest.approx([122.2] * 3, abs=0.5)
+
+
+def test_a_surface_that_leaves_the_ball_is_closed_by_it() -> None:
+    mesh = extract_mesh(pillar, FRAME, spacing_mm=1.5)
+    assert_closed(mesh)
+    assert mesh.extents == pytest.approx([80.0, 80.0, 200.0], abs=0.1)
+
+
+def test_what_lies_outside_the_ball_does_not_show() -> None:
+    def with_debris(x: Tensor) -> Tensor:
+        return torch.minimum(ball((0.0, 0.0, 0.0), 0.5)(x), ball((0.9, 0.9, 0.9), 0.3)(x))
+
+    assert_closed(extract_mesh(with_debris, FRAME, spacing_mm=2.0, keep_all=True))
+
+
+def test_far_fewer_evaluations_than_a_dense_lattice_and_all_inside_the_box() -> None:
+    asked = []
+
+    def counting(x: Tensor) -> Tensor:
+        asked.append(len(x))
+        assert x.abs().max() <= 1.0 and not torch.is_grad_enabled()
+        return bumpy(x)
+
+    mesh = extract_mesh(counting, FRAME, spacing_mm=0.6)
+    assert mesh.is_watertight
+    # 337^3 nodes when dense; what remains is the first pass and some ten per vertex.
+    assert sum(asked) < 337**3 / 10
+    assert sum(asked) < 84**3 + 15 * len(mesh.vertices)
+    assert max(asked) <= 1 << 14
+
+
+@pytest.mark.parametrize(
+    ("sdf", "says"),
+    [
+        (lambda x: x.norm(dim=-1) + 0.25, ("smallest value 0.2", "largest 1.2", "outside", "masks")),
+        (lambda x: x.norm(dim=-1) - 3.0, ("largest -2", "inverted")),
+        (lambda x: x.norm(dim=-1) / 0.0 * 0.0, ("not finite", "nan", "learning rate")),
+    ],
+)
+def test_no_surface_is_one_sentence_with_the_range_of_values(sdf: Field, says: tuple[str, ...]) -> None:
+    with pytest.raises(NoSurfaceError) as caught:
+        extract_mesh(sdf, FRAME, spacing_mm=2.0)
+    message = str(caught.value)
+    assert isinstance(caught.value, InputError) and "\n" not in message
+    assert all(part in message for part in says), message
+
+
+@pytest.mark.parametrize("spacing_mm", [0.0, -1.0, 30.0, float("nan")])
+def test_impossible_spacing_is_refused(spacing_mm: float) -> None:
+    with pytest.raises(InputError, match="spacing"):
+        extract_mesh(bumpy, FRAME, spacing_mm=spacing_mm)
+
+
+def coloured_pillar() -> trimesh.Trimesh:
+    def gradient(x: Tensor) -> Tensor:
+        return torch.nn.functional.pad(x[:, :2], (0, 1)) * 7.0
+
+    mesh = extract_mesh(pillar, FRAME, spacing_mm=4.0)
+    return colour_mesh(mesh, lambda points, normals: (normals + 1.0) / 2.0, gradient, FRAME)
+
+
+def test_normals_follow_the_gradient_and_on_the_cut_the_ball() -> None:
+    mesh = coloured_pillar()
+    unit = FRAME.to_unit(mesh.vertices.view(np.ndarray))
+    side = np.linalg.norm(unit, axis=1) < 0.99
+    assert np.allclose(mesh.vertex_normals[side][:, 2], 0.0)
+    assert np.allclose(np.linalg.norm(mesh.vertex_normals, axis=1), 1.0)
+    centre_of_cap = unit[:, :2].round(3).tolist().index([0.0, 0.0])
+    assert abs(mesh.vertex_normals[centre_of_cap][2]) > 0.999
+    assert np.allclose(mesh.visual.vertex_colors[:, :3], (mesh.vertex_normals + 1.0) / 2.0 * 255.0, atol=0.51)
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb", ".stl", ".PLY"])
+def test_files_keep_shape_colours_and_units(suffix: str, tmp_path: Path) -> None:
+    mesh = coloured_pillar()
+    path = tmp_path / "new folder" / f"head{suffix}"
+    save_mesh(mesh, path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    loaded = trimesh.load(path, process=suffix == ".stl", force="mesh")
+    scale = 1e-3 if suffix == ".glb" else 1.0
+    assert np.allclose(loaded.bounds, mesh.bounds * scale, atol=1e-5)
+    assert loaded.is_watertight and loaded.volume == pytest.approx(mesh.volume * scale**3, rel=1e-4)
+    if suffix != ".stl":
+        assert np.allclose(loaded.vertices, mesh.vertices * scale, atol=1e-4 * scale)
+        assert (loaded.visual.vertex_colors == mesh.visual.vertex_colors).all()
+
+
+def test_files_carry_the_normals_they_were_given(tmp_path: Path) -> None:
+    sphere = trimesh.creation.icosphere(subdivisions=1, radius=100.0)
+    given = np.tile([0.6, 0.0, 0.8], (len(sphere.vertices), 1))
+    mesh = trimesh.Trimesh(sphere.vertices, sphere.faces, vertex_normals=given, process=False)
+    for suffix in (".obj", ".ply", ".glb"):
+        save_mesh(mesh, tmp_path / f"head{suffix}")
+    assert (tmp_path / "head.obj").read_text().count("vn 0.600000 0.000000 0.800000") == len(given)
+    body = (tmp_path / "head.ply").read_bytes().split(b"end_header\n")[1]
+    assert np.allclose(np.frombuffer(body[:24], "<f4")[3:], [0.6, 0.0, 0.8])
+    glb = (tmp_path / "head.glb").read_bytes()
+    header = json.loads(glb[20 : 20 + int.from_bytes(glb[12:16], "little")])
+    normals = header["accessors"][header["meshes"][0]["primitives"][0]["attributes"]["NORMAL"]]
+    assert np.allclose(normals["max"], [0.6, 0.0, 0.8]) and np.allclose(normals["min"], [0.6, 0.0, 0.8])
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply"])
+def test_the_h3ds_reader_finds_as_many_vertices_and_faces(suffix: str, tmp_path: Path) -> None:
+    mesh = coloured_pillar()
+    path = tmp_path / f"head{suffix}"
+    save_mesh(mesh, path)
+    read = h3ds.mesh.Mesh().load(str(path))
+    assert np.allclose(read.vertices, mesh.vertices, atol=1e-4)
+    assert (read.faces == mesh.faces).all()
+
+
+def test_unwritable_names_are_one_sentence_and_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
+    mesh = trimesh.creation.icosphere(subdivisions=1)
+    with pytest.raises(InputError, match=r"\.ply, \.obj, \.glb, \.stl"):
+        save_mesh(mesh, tmp_path / "head.fbx")
+    save_mesh(mesh, tmp_path / "head.ply")
+    before = (tmp_path / "head.ply").read_bytes()
+    larger = trimesh.creation.icosphere(subdivisions=2)
+    with pytest.raises(InputError, match="exists"):
+        save_mesh(larger, tmp_path / "head.ply")
+    assert (tmp_path / "head.ply").read_bytes() == before
+    save_mesh(larger, tmp_path / "head.ply", overwrite=True)
+    assert (tmp_path / "head.ply").read_bytes() != before
+    # A file where the folder should be: fails for root too, unlike missing rights.
+    with pytest.raises(InputError, match="cannot be written"):
+        save_mesh(mesh, tmp_path / "head.ply" / "inner.ply")
