@@ -23,7 +23,7 @@ PIXEL_CENTRE = 0.5
 
 @dataclass(frozen=True)
 class SceneFrame:
-    """A similarity without rotation between the unit ball and world millimetres: x_mm = radius_mm * x_unit + centre_mm."""
+    """A similarity without rotation from the unit ball to world millimetres: x_mm = radius_mm * x_unit + centre_mm."""
 
     centre_mm: tuple[float, float, float]
     """Centre of the unit ball in world millimetres."""
@@ -41,7 +41,9 @@ class SceneFrame:
         radius = float(np.trace(linear)) / 3.0
         if not np.isfinite(scale_mat).all() or radius <= 0.0:
             raise ValueError("it is singular or not finite")
-        if not np.allclose(linear, radius * np.eye(3), atol=1e-4 * radius) or not np.allclose(scale_mat[3], [0, 0, 0, 1]):
+        if not np.allclose(linear, radius * np.eye(3), atol=1e-4 * radius) or not np.allclose(
+            scale_mat[3], [0, 0, 0, 1]
+        ):
             raise ValueError("it is not a uniform scale with a translation")
         x, y, z = (float(value) for value in scale_mat[:3, 3])
         return cls(centre_mm=(x, y, z), radius_mm=radius)
@@ -62,9 +64,9 @@ class SceneFrame:
         return (points_mm - self._centre_like(points_mm)) / self.radius_mm
 
     def c2w_opengl(
-        self, rotation: Float[np.ndarray, "3 3"], translation_mm: Float[np.ndarray, "3"]
+        self, rotation: Float[np.ndarray, "3 3"], translation_mm: Float[np.ndarray, " 3"]
     ) -> Float[np.ndarray, "3 4"]:
-        """Camera-to-world for nerfstudio (unit frame, OpenGL axes) of a world-to-camera [R | t] in OpenCV axes and mm."""
+        """nerfstudio's camera-to-world (unit frame, OpenGL axes) of a world-to-camera [R | t] in OpenCV axes and mm."""
         camera_centre_mm = -rotation.T @ translation_mm
         return np.concatenate([rotation.T @ OPENCV_TO_OPENGL, self.to_unit(camera_centre_mm)[:, None]], axis=1)
 

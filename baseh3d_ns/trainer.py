@@ -15,8 +15,19 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineC
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns import __version__
+from baseh3d_ns.data.datamanager import HeadDataManagerConfig
+from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.errors import InputError, exit_on_input_error
-from baseh3d_ns.priors.head_prior import apply_prior, carry_optimizer, check_prior_fits, prior_of_field, save_prior, summary, architecture
+from baseh3d_ns.models.idr import IdrModelConfig
+from baseh3d_ns.priors.head_prior import (
+    apply_prior,
+    architecture,
+    carry_optimizer,
+    check_prior_fits,
+    prior_of_field,
+    save_prior,
+    summary,
+)
 from baseh3d_ns.priors.sources import MAKE_ONE, find_prior_file, load_prior, read_checkpoint
 
 
@@ -25,6 +36,10 @@ class HeadPipelineConfig(VanillaPipelineConfig):
     """The pipeline every nerfstudio tool builds: bad input ends here with a sentence."""
 
     _target: type = field(default_factory=lambda: HeadPipeline)
+    datamanager: HeadDataManagerConfig = field(default_factory=HeadDataManagerConfig)
+    """Where rays come from."""
+    model: IdrModelConfig = field(default_factory=IdrModelConfig)
+    """The head."""
 
 
 class HeadPipeline(VanillaPipeline):
@@ -40,8 +55,10 @@ class HeadTrainerConfig(TrainerConfig):
     """Training of one head."""
 
     _target: type = field(default_factory=lambda: HeadTrainer)
+    pipeline: HeadPipelineConfig = field(default_factory=HeadPipelineConfig)
+    """Data and model."""
     epochs: int = 2000
-    """Length of the training: in an epoch every training view gives one batch of rays (--max-num-iterations caps it)."""
+    """Length of the training: an epoch is one batch of rays for every training view (--max-num-iterations caps it)."""
     lr_halvings: tuple[float, ...] = (0.5, 0.75)
     """Fractions of the training at which the learning rate is halved."""
 
@@ -94,13 +111,14 @@ class PriorTrainerConfig(HeadTrainerConfig):
     """Epochs after which a prior is written, besides the one at the end."""
 
     def snapshot(self, trainer: HeadTrainer, step: int) -> None:
-        views = len(trainer.pipeline.datamanager.train_dataset)
+        dataset = trainer.dataset
+        views = len(dataset)
         last = step + 1 == self.max_num_iterations
         epochs, rest = divmod(step + 1, views)
         if not last and (rest or epochs not in self.snapshot_epochs):
             return
         path = trainer.base_dir / f"prior-{epochs:06d}.safetensors"
-        metadata = trainer.pipeline.datamanager.train_dataset.metadata
+        metadata = dataset.metadata
         provenance = {
             "scene": metadata["scene_id"],
             "data": str(self.pipeline.datamanager.data),
@@ -113,7 +131,9 @@ class PriorTrainerConfig(HeadTrainerConfig):
             "date": datetime.now().isoformat(timespec="seconds"),
         }
         model = trainer.pipeline.model
-        save_prior(path, prior_of_field(model.field, metadata["frame"], provenance, trainer.optimizers.optimizers["fields"]))
+        save_prior(
+            path, prior_of_field(model.field, metadata["frame"], provenance, trainer.optimizers.optimizers["fields"])
+        )
         CONSOLE.log(f"Wrote the prior after {epochs} epochs: {path}")
 
 
@@ -154,13 +174,20 @@ class HeadTrainer(Trainer):
 
     config: HeadTrainerConfig
 
+    @property
+    def dataset(self) -> HeadDataset:
+        """The training views."""
+        dataset = self.pipeline.datamanager.train_dataset
+        assert isinstance(dataset, HeadDataset)
+        return dataset
+
     def setup(self, test_mode="val") -> None:
         with exit_on_input_error():
             super().setup(test_mode)
             if self._start_step >= self.config.max_num_iterations:
                 raise InputError(
-                    f"the training in {self.config.load_dir or self.config.load_checkpoint} has already reached its last "
-                    f"step {self.config.max_num_iterations - 1}: raise --epochs to go on"
+                    f"the training in {self.config.load_dir or self.config.load_checkpoint} has already reached its "
+                    f"last step {self.config.max_num_iterations - 1}: raise --epochs to go on"
                 )
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_step))
 

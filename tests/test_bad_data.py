@@ -74,7 +74,13 @@ def mask_path(root):
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(0, "all black"), (255, "all white"), ("inverted", "inverted"), ("wide", "50x48"), ("text", "not a readable image")],
+    [
+        (0, "all black"),
+        (255, "all white"),
+        ("inverted", "inverted"),
+        ("wide", "50x48"),
+        ("text", "not a readable image"),
+    ],
 )
 def test_masks(own_root, value, words):
     path = mask_path(own_root)

@@ -27,7 +27,9 @@ def pixel_of(cameras, index: int, point_unit: torch.Tensor) -> np.ndarray:
     closest = int((rays.directions * to_point).sum(-1).argmax())
     height, width = rays.directions.shape[:2]
     start = np.array([closest % width + 0.5, closest // width + 0.5])
-    coords = torch.tensor([[start[1], start[0]], [start[1], start[0] + 1e-2], [start[1] + 1e-2, start[0]]], dtype=torch.float64)
+    coords = torch.tensor(
+        [[start[1], start[0]], [start[1], start[0] + 1e-2], [start[1] + 1e-2, start[0]]], dtype=torch.float64
+    )
     cameras = cameras.to("cpu")
     for _ in range(20):  # Newton on the angle between the ray and the point
         directions = cameras.generate_rays(camera_indices=index, coords=coords.float()).directions.double()
@@ -81,7 +83,14 @@ def test_splits_do_not_overlap_and_eval_is_never_empty(tiny_root):
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [(("1",), [2]), (("all",), [0, 1, 2, 3, 4]), (("4,0,1",), [4, 0, 1]), (("4", "0"), [4, 0]), (("[3]",), None), (("3,",), [3])],
+    [
+        (("1",), [2]),
+        (("all",), [0, 1, 2, 3, 4]),
+        (("4,0,1",), [4, 0, 1]),
+        (("4", "0"), [4, 0]),
+        (("[3]",), None),
+        (("3,",), [3]),
+    ],
 )
 def test_view_selections(tiny_root, words, expected):
     root = open_h3ds(tiny_root)
@@ -115,7 +124,12 @@ def test_the_real_configurations(tmp_path, config, version):
     (tmp_path / "version.txt").write_text(version + "\n")
     root = open_h3ds(tmp_path)
     assert root == H3dsRoot(path=tmp_path, config_path=_packaged_config(config))
-    names = {"scan1": "1141a3328d7e9c4e", "scan2": "168f8ca5c2dce5bc", "scan3": "1b2a8613401e42a8", "scan10": "5cd49557ea450c89"}
+    names = {
+        "scan1": "1141a3328d7e9c4e",
+        "scan2": "168f8ca5c2dce5bc",
+        "scan3": "1b2a8613401e42a8",
+        "scan10": "5cd49557ea450c89",
+    }
     assert {name: root.resolve_scene(name) for name in names} == names
     assert len(root.resolve_views("1b2a8613401e42a8", ("3",))) == 3
     assert len(root.resolve_views("1b2a8613401e42a8", ("32",))) == 32

@@ -8,7 +8,9 @@ import torch
 from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig, positional_encoding
 from baseh3d_ns.methods import baseh3d_fast, idr
 
-SMALL = HeadFieldConfig(sdf=SdfNetworkConfig(layers=4, width=64, skip_layer=2, features=16), colour=ColourNetworkConfig(width=32))
+SMALL = HeadFieldConfig(
+    sdf=SdfNetworkConfig(layers=4, width=64, skip_layer=2, features=16), colour=ColourNetworkConfig(width=32)
+)
 
 
 def points_in_ball(count=400):
@@ -58,12 +60,16 @@ def test_weights_named_as_in_idrs_checkpoints_give_the_same_sdf():
     field = idr.config.pipeline.model.sdf_field.setup()
     theirs = {}
     for name, parameter in field.sdf_network.named_parameters():
-        name = name.replace("parametrizations.weight.original0", "weight_g").replace("parametrizations.weight.original1", "weight_v")
+        name = name.replace("parametrizations.weight.original0", "weight_g").replace(
+            "parametrizations.weight.original1", "weight_v"
+        )
         theirs[name] = parameter.detach() + 0.02 * torch.randn_like(parameter)
     field.sdf_network.load_state_dict(theirs)
     points = points_in_ball(64)
     with torch.no_grad():
-        torch.testing.assert_close(field.sdf(points), idr_sdf_by_the_book(theirs, points, 8, 4, 6), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            field.sdf(points), idr_sdf_by_the_book(theirs, points, 8, 4, 6), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_gradient_is_the_finite_difference():

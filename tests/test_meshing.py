@@ -79,7 +79,9 @@ def dense_vertices_mm(sdf: Field) -> np.ndarray:
     half = math.ceil(1.0 / spacing) + 1
     axis = torch.arange(-half, half + 1).float() * spacing
     points = torch.cartesian_prod(axis, axis, axis)
-    values = torch.cat([torch.maximum(sdf(p.clamp(-1, 1)).float(), p.norm(dim=-1) - 1.0) for p in points.split(1 << 17)])
+    values = torch.cat(
+        [torch.maximum(sdf(p.clamp(-1, 1)).float(), p.norm(dim=-1) - 1.0) for p in points.split(1 << 17)]
+    )
     vertices, _, _, _ = marching_cubes(values.reshape(2 * half + 1, 2 * half + 1, -1).double().numpy(), 0.0)
     return FRAME.to_world_mm((vertices.astype(float) - half) * spacing)
 
@@ -117,9 +119,9 @@ def test_coarse_to_fine_equals_the_dense_lattice(sdf: Field, monkeypatch: pytest
     expected = dense_vertices_mm(exact)
     assert mesh.is_watertight and mesh.volume > 0
     assert len(mesh.vertices) == len(expected)
-    # Vertices are kept 1e-4 of a spacing off the lattice nodes.
-    assert cKDTree(mesh.vertices).query(expected)[0].max() < 1.1e-4 * SPACING_MM
-    assert cKDTree(expected).query(mesh.vertices)[0].max() < 1.1e-4 * SPACING_MM
+    # Vertices are kept 1e-4 of a spacing off the lattice nodes, and |x| - 1 is rounded to float32.
+    assert cKDTree(mesh.vertices).query(expected)[0].max() < 5e-4
+    assert cKDTree(expected).query(mesh.vertices)[0].max() < 5e-4
 
 
 @pytest.mark.parametrize("slope", [0.5, 2.0])

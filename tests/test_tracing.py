@@ -80,7 +80,10 @@ def test_least_sdf_is_where_the_ray_passes_closest(name):
 @pytest.mark.parametrize("sdf", [sphere, box, bumpy])
 def test_the_grid_finds_what_the_reference_finds(sdf):
     origins, directions = rays_from_afar(20000, seed=1)
-    reference, fast = SphereTracer().trace(sdf, origins, directions), tracer("grid", sdf).trace(sdf, origins, directions)
+    reference, fast = (
+        SphereTracer().trace(sdf, origins, directions),
+        tracer("grid", sdf).trace(sdf, origins, directions),
+    )
     assert (reference.hit == fast.hit).float().mean() > 0.999
     both = reference.hit & fast.hit
     # Beyond 2e-4 only where a ray grazes: there the two stop at different ends of an almost parallel stretch.

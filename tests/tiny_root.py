@@ -80,7 +80,9 @@ def _write_mesh(folder: Path) -> None:
     (folder / "landmarks.txt").write_text("".join(f"{name} {nose + i}\n" for i, name in enumerate(names)))
 
 
-def write_root(root: Path, scenes: tuple[str, ...] = (SCENE,), views: int = 5, size: int = 48, skew: float = 0.0) -> Path:
+def write_root(
+    root: Path, scenes: tuple[str, ...] = (SCENE,), views: int = 5, size: int = 48, skew: float = 0.0
+) -> Path:
     """A root with a config.toml of its own; view configurations 1 and 3."""
     root.mkdir(parents=True, exist_ok=True)
     text = 'version = "tiny-1"\nfile_id = ""\nfile_md5 = ""\n[scenes]\n'

@@ -27,19 +27,24 @@ class Surface:
 
     def distances(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         """Unsigned distance of every point to the surface."""
-        parts = [self._distances(points[start : start + QUERY_CHUNK]) for start in range(0, len(points), QUERY_CHUNK)]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        chunks = [points[start : start + QUERY_CHUNK] for start in range(0, len(points), QUERY_CHUNK)]
+        return np.concatenate([np.linalg.norm(self.closest(chunk)[0] - chunk, axis=1) for chunk in chunks])
 
-    def _distances(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+    def closest(self, points: Float[np.ndarray, "n 3"]) -> tuple[Float[np.ndarray, "n 3"], Int[np.ndarray, " n"]]:
+        """Of every point the closest point of the surface and the triangle that it lies on."""
         _, sample = self._tree.query(points, k=self._candidates, workers=-1)
-        face = self._face_of_sample[sample.reshape(len(points), -1)]
-        nearest = np.full(len(points), np.inf)
-        for rank in range(face.shape[1]):
+        candidates = self._face_of_sample[sample.reshape(len(points), -1)]
+        closest, face = np.zeros((len(points), 3)), candidates[:, 0].copy()
+        distance = np.full(len(points), np.inf)
+        for rank, candidate in enumerate(candidates.T):
             # Neighbouring samples mostly lie on one triangle: ask each triangle once.
-            new = np.flatnonzero((face[:, :rank] != face[:, rank, None]).all(axis=1))
-            closest = closest_point_on_triangles(self.triangles[face[new, rank]], points[new])
-            nearest[new] = np.minimum(nearest[new], np.linalg.norm(closest - points[new], axis=1))
-        return nearest
+            new = np.flatnonzero((candidates[:, :rank] != candidate[:, None]).all(axis=1))
+            found = closest_point_on_triangles(self.triangles[candidate[new]], points[new])
+            found_distance = np.linalg.norm(found - points[new], axis=1)
+            nearer = found_distance < distance[new]
+            better = new[nearer]
+            closest[better], face[better], distance[better] = found[nearer], candidate[better], found_distance[nearer]
+        return closest, face
 
 
 def sample_triangles(

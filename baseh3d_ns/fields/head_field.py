@@ -66,7 +66,7 @@ def positional_encoding(x: Float[Tensor, "n d"], octaves: int) -> Float[Tensor, 
 
 
 class SdfNetwork(nn.Module):
-    """Softplus MLP with weight norm and one skip, initialised to the SDF of a sphere (Atzmon & Lipman, SAL, CVPR 2020)."""
+    """Softplus MLP with weight norm and one skip; starts as the SDF of a sphere (Atzmon & Lipman, SAL, CVPR 2020)."""
 
     def __init__(self, config: SdfNetworkConfig) -> None:
         super().__init__()
@@ -79,7 +79,11 @@ class SdfNetwork(nn.Module):
             _geometric_init(
                 linear,
                 sphere_radius=config.sphere_radius if index == config.layers else None,
-                zero_columns=slice(3, None) if index == 0 else slice(-(encoded - 3), None) if self._skips(index) else None,
+                zero_columns=slice(3, None)
+                if index == 0
+                else slice(-(encoded - 3), None)
+                if self._skips(index)
+                else None,
             )
             setattr(self, f"lin{index}", weight_norm(linear))
 
@@ -154,13 +158,13 @@ class HeadField(nn.Module):
         """[signed distance, features]; the name is nerfstudio's exporter's contract."""
         return self.sdf_network(points)
 
-    def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+    def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
         """Signed distance in units of the unit ball."""
         return self.sdf_network(points)[:, 0]
 
     def with_gradient(
         self, points: Float[Tensor, "n 3"], create_graph: bool
-    ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n f"], Float[Tensor, "n 3"]]:
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n f"], Float[Tensor, "n 3"]]:
         """Signed distance, features and SDF gradient at `points`.
 
         With `create_graph` all three can be differentiated again (eikonal loss); without it they are detached, which
@@ -174,8 +178,11 @@ class HeadField(nn.Module):
             output = output.detach()
         return output[:, 0], output[:, 1:], gradient
 
-    def frontal_colour(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
-        """RGB in [0, 1] seen along the normal, and the unit normals: the colours of an exported mesh."""
+    def gradient(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        """SDF gradient, detached."""
+        return self.with_gradient(points, create_graph=False)[2]
+
+    def frontal_colour(self, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        """RGB in [0, 1] seen against the unit `normals`: the colours of an exported mesh."""
         _, features, gradient = self.with_gradient(points, create_graph=False)
-        normals = nn.functional.normalize(gradient, dim=-1)
-        return self.colour_network(points, gradient, normals, features).detach(), normals
+        return self.colour_network(points, gradient, normals, features).detach()

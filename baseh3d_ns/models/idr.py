@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.models.base_model import Model, ModelConfig
@@ -58,9 +59,9 @@ class IdrModelConfig(ModelConfig):
 class TrainingPass:
     """What the losses need, one entry a ray unless said otherwise."""
 
-    on_surface: Bool[Tensor, "rays"]
+    on_surface: Bool[Tensor, " rays"]
     """Rays that meet the surface and lie in the mask: they carry colour; all others carry the mask loss."""
-    sdf: Float[Tensor, "rays"]
+    sdf: Float[Tensor, " rays"]
     """SDF at the traced point; for rays off the surface, the least along the ray."""
     gradients: Float[Tensor, "points 3"]
     """SDF gradients at the traced points and at points uniform in the box."""
@@ -89,9 +90,10 @@ class IdrModel(Model):
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         return {"fields": list(self.field.parameters())}
 
-    def get_training_callbacks(self, training_callback_attributes: TrainingCallbackAttributes) -> list[TrainingCallback]:
-        trainer = training_callback_attributes.trainer
-        assert trainer is not None
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> list[TrainingCallback]:
+        trainer: Any = training_callback_attributes.trainer
 
         def before_step(step: int) -> None:
             self.step, self.progress = step, trainer.progress(step)
@@ -103,7 +105,8 @@ class IdrModel(Model):
 
     # ---- the path of a ray -------------------------------------------------------------------------------------------
 
-    def get_outputs(self, ray_bundle: RayBundle) -> dict[str, Any]:
+    def get_outputs(self, ray_bundle: RayBundle | Cameras) -> dict[str, Any]:
+        assert isinstance(ray_bundle, RayBundle)
         origins, directions = ray_bundle.origins.reshape(-1, 3), ray_bundle.directions.reshape(-1, 3)
         self._keep_grid_fresh()
         if self.training:
@@ -112,13 +115,15 @@ class IdrModel(Model):
         return self.rendering_pass(origins, directions)
 
     def training_pass(
-        self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], inside: Bool[Tensor, "rays"]
+        self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], inside: Bool[Tensor, " rays"]
     ) -> TrainingPass:
         """IDR's section 3, for a batch of rays of which `inside` says which lie in the mask."""
         hits = self.tracer.trace(self.field.sdf, origins, directions)
         on_surface = hits.hit & inside
         t = hits.t.clone()
-        t[~on_surface] = self.tracer.least_sdf(self.field.sdf, origins[~on_surface], directions[~on_surface], jitter=True)
+        t[~on_surface] = self.tracer.least_sdf(
+            self.field.sdf, origins[~on_surface], directions[~on_surface], jitter=True
+        )
 
         traced = origins + t[:, None] * directions
         in_box = torch.rand(len(traced) // 2, 3, device=traced.device) * 2.0 - 1.0

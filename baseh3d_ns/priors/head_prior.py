@@ -1,6 +1,6 @@
 """A head prior: the weights of both networks, their frame and where they come from, in one `.safetensors` file.
 
-Nothing else reads or writes priors. Tensors carry IDR's own names below `sdf.` and `colour.` (`sdf.lin0.weight_g`, ...);
+Nothing else reads or writes priors. Tensors carry IDR's own names below `sdf.` and `colour.` (`sdf.lin0.weight_g`);
 Adam's moments, when kept, the same names below `exp_avg.` and `exp_avg_sq.`.
 """
 
@@ -78,7 +78,9 @@ def save_prior(path: Path, prior: HeadPrior) -> None:
     os.replace(unfinished, path)
 
 
-def prior_of_field(head_field: HeadField, frame: SceneFrame, provenance: dict[str, Any], adam: torch.optim.Optimizer) -> HeadPrior:
+def prior_of_field(
+    head_field: HeadField, frame: SceneFrame, provenance: dict[str, Any], adam: torch.optim.Optimizer
+) -> HeadPrior:
     """The prior a training has reached, with the moments of its optimiser."""
     weights, moments, steps = {}, {}, 0
     for name, parameter in prior_names(head_field):
@@ -132,7 +134,7 @@ def carry_optimizer(prior: HeadPrior, head_field: HeadField, adam: torch.optim.O
 
 def architecture(weights: dict[str, Any]) -> dict[str, int]:
     """What the shapes of the weights say: hidden layers and widths, encoded inputs, features."""
-    found = {}
+    found: dict[str, int] = {}
     for network in ("sdf", "colour"):
         layers = sorted(
             int(match.group(1)) for name in weights if (match := re.fullmatch(rf"{network}\.lin(\d+)\.weight_v", name))

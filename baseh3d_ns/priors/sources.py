@@ -125,7 +125,9 @@ def _from_idr(path: Path) -> HeadPrior:
             if network.startswith(idr):
                 weights[ours + network[len(idr) :]] = tensor
     if not weights:
-        raise InputError(f"{path} holds no implicit_network / rendering_network, so it is no IDR checkpoint: {MAKE_ONE}")
+        raise InputError(
+            f"{path} holds no implicit_network / rendering_network, so it is no IDR checkpoint: {MAKE_ONE}"
+        )
     return HeadPrior(weights=weights, provenance={"source": path.name, "epochs": state.get("epoch")})
 
 

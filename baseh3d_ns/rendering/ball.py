@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 
 def intersect_unit_ball(
     origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
-) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"], Bool[Tensor, "rays"]]:
+) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"], Bool[Tensor, " rays"]]:
     """Near and far distance along unit `directions`, and which rays meet the ball in front of their origin.
 
     A ray that passes the ball has near = far = its closest approach to the centre (not behind the origin).

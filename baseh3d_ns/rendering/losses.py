@@ -26,9 +26,7 @@ def eikonal_loss(gradients: Float[Tensor, "n 3"]) -> Float[Tensor, ""]:
     return (gradients.norm(dim=-1) - 1.0).square().mean()
 
 
-def mask_loss(
-    least_sdf: Float[Tensor, "n"], inside: Bool[Tensor, "n"], alpha: float, rays: int
-) -> Float[Tensor, ""]:
+def mask_loss(least_sdf: Float[Tensor, " n"], inside: Bool[Tensor, " n"], alpha: float, rays: int) -> Float[Tensor, ""]:
     """Cross entropy of the soft silhouette sigmoid(-alpha * least SDF along the ray), divided by alpha (eq. 7)."""
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(
         -alpha * least_sdf, inside.to(least_sdf.dtype), reduction="sum"

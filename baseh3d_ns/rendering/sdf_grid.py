@@ -62,13 +62,13 @@ class GridTracer:
     @torch.no_grad()
     def least_sdf(
         self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
-    ) -> Float[Tensor, "rays"]:
+    ) -> Float[Tensor, " rays"]:
         t, values, _ = self._grid_samples(origins, directions, jitter)
         return t.gather(1, values.argmin(dim=1, keepdim=True))[:, 0]
 
     def _grid_samples(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
-    ) -> tuple[Float[Tensor, "rays s"], Float[Tensor, "rays s"], Bool[Tensor, "rays"]]:
+    ) -> tuple[Float[Tensor, "rays s"], Float[Tensor, "rays s"], Bool[Tensor, " rays"]]:
         """Distances, interpolated SDF values, and which rays meet the ball."""
         assert self.values is not None, "refresh() comes before the first ray"
         near, far, in_ball = intersect_unit_ball(origins, directions)
@@ -82,10 +82,10 @@ class GridTracer:
         sdf: Sdf,
         origins: Float[Tensor, "rays 3"],
         directions: Float[Tensor, "rays 3"],
-        limits: tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]],
-        rays: Bool[Tensor, "rays"],
+        limits: tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]],
+        rays: Bool[Tensor, " rays"],
         hits: Hits,
-    ) -> Bool[Tensor, "rays"]:
+    ) -> Bool[Tensor, " rays"]:
         """Secant within a cell of `hits.t` where the network's signs differ; writes into `hits`, returns where."""
         o, d = origins[rays], directions[rays]
         low = torch.maximum(hits.t[rays] - self.cell, limits[0][rays])
@@ -105,8 +105,8 @@ class GridTracer:
         sdf: Sdf,
         origins: Float[Tensor, "rays 3"],
         directions: Float[Tensor, "rays 3"],
-        limits: tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]],
-        rays: Bool[Tensor, "rays"],
+        limits: tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]],
+        rays: Bool[Tensor, " rays"],
         hits: Hits,
     ) -> None:
         """Network samples within two cells of `hits.t`; writes what they find into `hits`."""
@@ -114,7 +114,5 @@ class GridTracer:
             return
         low = torch.maximum(hits.t[rays] - 2.0 * self.cell, limits[0][rays])
         high = torch.minimum(hits.t[rays] + 2.0 * self.cell, limits[1][rays])
-        local = first_crossing(
-            sdf, origins[rays], directions[rays], low, high, self.local_samples, self.secant_steps
-        )
+        local = first_crossing(sdf, origins[rays], directions[rays], low, high, self.local_samples, self.secant_steps)
         hits.t[rays], hits.hit[rays] = local.t, local.hit

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
 
-Sdf = Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]]
+Sdf = Callable[[Float[Tensor, "n 3"]], Float[Tensor, " n"]]
 
 CHUNK = 2**16
 """Points a single network call takes at most, to bound the memory of 100 samples a ray."""
@@ -25,9 +25,9 @@ CHUNK = 2**16
 class Hits:
     """What tracing found on every ray."""
 
-    t: Float[Tensor, "rays"]
+    t: Float[Tensor, " rays"]
     """Distance to the surface; for a ray without hit, to where it was given up."""
-    hit: Bool[Tensor, "rays"]
+    hit: Bool[Tensor, " rays"]
     """Whether the ray meets the surface."""
 
 
@@ -40,7 +40,7 @@ class Tracer(Protocol):
 
     def least_sdf(
         self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
-    ) -> Float[Tensor, "rays"]:
+    ) -> Float[Tensor, " rays"]:
         """Distance along every ray to the sample of least SDF inside the unit ball."""
         ...
 
@@ -69,7 +69,13 @@ class SphereTracer:
         t, hit = front.clone(), in_ball & (front < back)
         if unfinished.any():
             sampled = first_crossing(
-                sdf, origins[unfinished], directions[unfinished], front[unfinished], back[unfinished], self.samples, self.secant_steps
+                sdf,
+                origins[unfinished],
+                directions[unfinished],
+                front[unfinished],
+                back[unfinished],
+                self.samples,
+                self.secant_steps,
             )
             t[unfinished], hit[unfinished] = sampled.t, sampled.hit
         return Hits(t=t, hit=hit)
@@ -77,7 +83,7 @@ class SphereTracer:
     @torch.no_grad()
     def least_sdf(
         self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
-    ) -> Float[Tensor, "rays"]:
+    ) -> Float[Tensor, " rays"]:
         near, far, _ = intersect_unit_ball(origins, directions)
         t = uniform_samples(near, far, self.samples, jitter)
         values = in_chunks(sdf, points_along(origins, directions, t))
@@ -88,16 +94,16 @@ class SphereTracer:
         sdf: Sdf,
         origins: Float[Tensor, "rays 3"],
         directions: Float[Tensor, "rays 3"],
-        near: Float[Tensor, "rays"],
-        far: Float[Tensor, "rays"],
-        in_ball: Bool[Tensor, "rays"],
-    ) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"], Bool[Tensor, "rays"]]:
+        near: Float[Tensor, " rays"],
+        far: Float[Tensor, " rays"],
+        in_ball: Bool[Tensor, " rays"],
+    ) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"], Bool[Tensor, " rays"]]:
         """Front end, back end, and the rays whose front end is still on its way."""
         ends = torch.stack([near, far])
         towards = torch.tensor([[1.0], [-1.0]], device=ends.device).expand_as(ends)
         both_origins, both_directions = origins.expand(2, -1, -1), directions.expand(2, -1, -1)
 
-        def sdf_at(which: Bool[Tensor, "2 rays"]) -> Float[Tensor, "n"]:
+        def sdf_at(which: Bool[Tensor, "2 rays"]) -> Float[Tensor, " n"]:
             points = both_origins[which] + ends[which][:, None] * both_directions[which]
             return in_chunks(sdf, points)
 
@@ -127,8 +133,8 @@ def first_crossing(
     sdf: Sdf,
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
-    near: Float[Tensor, "rays"],
-    far: Float[Tensor, "rays"],
+    near: Float[Tensor, " rays"],
+    far: Float[Tensor, " rays"],
     samples: int,
     secant_steps: int,
 ) -> Hits:
@@ -156,10 +162,10 @@ def secant(
     sdf: Sdf,
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
-    low: tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]],
-    high: tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]],
+    low: tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]],
+    high: tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]],
     steps: int,
-) -> Float[Tensor, "rays"]:
+) -> Float[Tensor, " rays"]:
     """Root of the SDF between `low` (t, SDF > 0) and `high` (t, SDF < 0), which stay a bracket (regula falsi)."""
     (t_low, f_low), (t_high, f_high) = low, high
     t = _false_position(t_low, f_low, t_high, f_high)
@@ -173,14 +179,17 @@ def secant(
 
 
 def _false_position(
-    t_low: Float[Tensor, "rays"], f_low: Float[Tensor, "rays"], t_high: Float[Tensor, "rays"], f_high: Float[Tensor, "rays"]
-) -> Float[Tensor, "rays"]:
+    t_low: Float[Tensor, " rays"],
+    f_low: Float[Tensor, " rays"],
+    t_high: Float[Tensor, " rays"],
+    f_high: Float[Tensor, " rays"],
+) -> Float[Tensor, " rays"]:
     fraction = f_low / (f_low - f_high).clamp(min=1e-12)
     return t_low + fraction.clamp(0.0, 1.0) * (t_high - t_low)
 
 
 def uniform_samples(
-    near: Float[Tensor, "rays"], far: Float[Tensor, "rays"], samples: int, jitter: bool
+    near: Float[Tensor, " rays"], far: Float[Tensor, " rays"], samples: int, jitter: bool
 ) -> Float[Tensor, "rays samples"]:
     """Evenly spaced distances from near to far; with `jitter` all moved by one random part of their spacing."""
     fractions = torch.linspace(0.0, 1.0, samples, device=near.device)

@@ -13,8 +13,8 @@ LEAST_SLOPE = 1e-3
 def differentiable_surface_point(
     origins: Float[Tensor, "n 3"],
     directions: Float[Tensor, "n 3"],
-    t: Float[Tensor, "n"],
-    sdf: Float[Tensor, "n"],
+    t: Float[Tensor, " n"],
+    sdf: Float[Tensor, " n"],
     gradient: Float[Tensor, "n 3"],
 ) -> Float[Tensor, "n 3"]:
     """x(theta) = c + (t0 - (f(x0; theta) - f0) / (grad f0 . v)) v  (IDR eq. 3, Lemma 1; f0 and grad f0 are constants).

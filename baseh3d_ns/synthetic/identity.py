@@ -6,9 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 HEAD_PREFIXES = ("cheek", "chin", "ear", "eye", "eyebrows", "forehead", "head", "mouth", "neck", "nose")
-QUIET_CHANGES = ("trans-out", "angle-out", "triangle", "head-trans", "neck-trans", "neck-scale-vert", "nubian", "compression")
+QUIET_CHANGES = (
+    "trans-out",
+    "angle-out",
+    "triangle",
+    "head-trans",
+    "neck-trans",
+    "neck-scale-vert",
+    "nubian",
+    "compression",
+)
 """Local changes that soon look wrong: drawn with a third of the spread."""
 CLOTH_COLOURS = ((32, 48, 92), (128, 32, 38), (60, 62, 66), (206, 204, 196), (48, 84, 64), (24, 24, 28), (150, 118, 74),
                  (86, 110, 148))  # fmt: skip
@@ -36,11 +46,13 @@ class HairStyle:
     """Height of a knot at the back of the head; 0: none."""
     cover: float
     """Opacity of the hair painted on the scalp below the shell."""
+    part: float = 0.0
+    """How clearly hair is parted above the left eye, 0..1."""
 
 
 STYLES = {
     "bald": HairStyle("bald", 0.0, 0.0, 0.0, 0.0, 30.0, 0.0, 0.0, 0.16),
-    "buzz": HairStyle("buzz", 2.6, 1.8, 0.3, 0.6, 3.0, 0.0, 0.0, 0.85),
+    "buzz": HairStyle("buzz", 2.6, 1.8, 0.3, 0.92, 3.0, 0.0, 0.0, 0.85),
     "short": HairStyle("short", 17.0, 7.0, 2.6, 0.0, 0.0, 0.0, 0.0, 0.9),
     "crop": HairStyle("crop", 10.0, 4.5, 1.6, 0.35, 4.0, 0.0, 0.0, 0.9),
     "curly": HairStyle("curly", 27.0, 17.0, 5.5, 1.0, 0.0, 0.0, 0.0, 0.95),
@@ -83,11 +95,23 @@ def identity_rng(seed: int, index: int, stream: int) -> np.random.Generator:
     return np.random.default_rng([seed, index, stream])
 
 
+def _spread(seed: int, index: int) -> Float[np.ndarray, " 4"]:
+    """Four numbers in 0..1 that neighbouring subjects never share: a few subjects already cover the range."""
+    steps = np.array([0.618034, 0.754878, 0.569840, 0.819173])
+    return (np.random.default_rng([seed, 7]).random(4) + index * steps) % 1.0
+
+
+def _pick(names: Sequence[str], odds: Sequence[float], at: float) -> str:
+    """The name at the share `at` (0..1) of all odds laid end to end."""
+    return names[int(np.searchsorted(np.cumsum(odds) / np.sum(odds), at).clip(0, len(names) - 1))]
+
+
 def draw_identity(seed: int, index: int, local_change_labels: Sequence[str]) -> Identity:
-    """Subject `index` of `seed`. Sexes alternate in pairs and styles follow sex and age, so that few subjects vary much."""
+    """Subject `index` of `seed`; sexes mostly alternate, so that even a few subjects differ much."""
     rng = identity_rng(seed, index, 0)
     is_male = (index + int(rng.random() < 0.15)) % 2 == 0
-    age = float(rng.choice([rng.uniform(0.60, 0.75), rng.uniform(0.75, 0.98)], p=[0.65, 0.35]))
+    style_at, colour_at, age_at, cloth_at = _spread(seed, index)
+    age = float(np.interp(age_at, [0.0, 0.65, 1.0], [0.6, 0.75, 0.98]))
     wrinkles = float(np.clip((age - 0.7) / 0.28, 0.0, 1.0))
     ancestry = rng.dirichlet([0.35, 0.35, 0.5])
     melanin = float(np.clip(ancestry @ [0.78, 0.36, 0.2] + rng.normal(0.0, 0.07), 0.03, 0.95))
@@ -106,8 +130,8 @@ def draw_identity(seed: int, index: int, local_change_labels: Sequence[str]) -> 
         phenotypes=phenotypes,
         local_changes=_draw_local_changes(rng, local_change_labels),
         melanin=melanin,
-        hair=_draw_hair(rng, is_male, wrinkles, float(ancestry[0])),
-        hair_rgb=_draw_hair_colour(rng, melanin),
+        hair=_draw_hair(rng, is_male, wrinkles, float(ancestry[0]), style_at),
+        hair_rgb=_hair_colour(melanin, colour_at),
         grey=float(np.clip(wrinkles * rng.uniform(0.3, 1.3), 0.0, 0.95)) if wrinkles > 0.25 else 0.0,
         iris_rgb=_srgb(IRIS_COLOURS[int(rng.integers(0, 2 if melanin > 0.42 else len(IRIS_COLOURS)))]),
         freckles=float(rng.beta(1.0, 3.0) * (1.0 - melanin)),
@@ -115,7 +139,7 @@ def draw_identity(seed: int, index: int, local_change_labels: Sequence[str]) -> 
         ruddiness=float(rng.uniform(0.4, 1.0)),
         brow_weight=float(rng.uniform(0.75, 1.0) if is_male else rng.uniform(0.5, 0.8)),
         wrinkles=wrinkles,
-        cloth_rgb=_srgb(CLOTH_COLOURS[(index + int(rng.integers(0, 3))) % len(CLOTH_COLOURS)]),
+        cloth_rgb=_srgb(CLOTH_COLOURS[int(cloth_at * len(CLOTH_COLOURS))]),
         cloth_pattern=str(rng.choice(["plain", "stripes", "melange"])),
         neckline_drop_mm=float(rng.choice([0.0, 8.0, 30.0])),
         salt=float(rng.uniform(0.0, 50.0)),
@@ -135,26 +159,35 @@ def _draw_local_changes(rng: np.random.Generator, labels: Sequence[str]) -> dict
     return changes
 
 
-def _draw_hair(rng: np.random.Generator, is_male: bool, wrinkles: float, african: float) -> HairStyle:
+def _draw_hair(rng: np.random.Generator, is_male: bool, wrinkles: float, african: float, at: float) -> HairStyle:
     if is_male:
-        names, odds = ["bald", "buzz", "short", "crop", "curly", "bob"], [0.10 + 0.2 * wrinkles, 0.2, 0.3, 0.2, 0.15, 0.05]
+        names, odds = (
+            ["bald", "buzz", "short", "crop", "curly", "bob"],
+            [0.10 + 0.2 * wrinkles, 0.2, 0.3, 0.2, 0.15, 0.05],
+        )
     else:
         names, odds = ["buzz", "short", "curly", "bob", "long", "bun"], [0.03, 0.12, 0.2, 0.25, 0.25, 0.15]
     if african > 0.6:
-        odds = [odd * (2.5 if name in ("buzz", "curly", "crop", "bun") else 0.3) for name, odd in zip(names, odds, strict=True)]
-    style = STYLES[str(rng.choice(names, p=np.array(odds) / sum(odds)))]
+        odds = [
+            odd * (2.5 if name in ("buzz", "curly", "crop", "bun") else 0.1)
+            for name, odd in zip(names, odds, strict=True)
+        ]
+    style = STYLES[_pick(names, odds, at)]
     fuller = float(rng.uniform(0.8, 1.25))
     recede = style.recede_deg + (float(rng.uniform(0.0, 4.0 + 14.0 * wrinkles)) if is_male else 0.0)
     return HairStyle(
         style.name, style.top_mm * fuller, style.side_mm * fuller, style.clump_mm * float(rng.uniform(0.8, 1.2)),
         max(style.curly, 0.9 if african > 0.6 else 0.0), recede, style.length_mm * float(rng.uniform(0.85, 1.1)),
-        style.bun_mm, style.cover,
+        style.bun_mm, style.cover, float(rng.uniform(0.6, 1.0) * (rng.random() < 0.5) * (style.curly < 0.3)),
     )  # fmt: skip
 
 
-def _draw_hair_colour(rng: np.random.Generator, melanin: float) -> tuple[float, float, float]:
-    light = [(30, 22, 18), (62, 40, 26), (96, 64, 40), (150, 112, 68), (190, 156, 104), (126, 62, 30)]
-    return _srgb(light[int(rng.integers(0, 2))] if melanin > 0.38 else light[int(rng.integers(0, len(light)))])
+def _hair_colour(melanin: float, at: float) -> tuple[float, float, float]:
+    """From fair to black, and red; dark skin comes with dark hair."""
+    colours = [(190, 156, 104), (62, 42, 29), (126, 62, 30), (40, 31, 26), (150, 112, 68), (96, 64, 40)]
+    dark = [(40, 31, 26), (62, 42, 29)]
+    chosen = dark if melanin > 0.4 else colours
+    return _srgb(chosen[int(at * len(chosen))])
 
 
 def _srgb(rgb: Sequence[int]) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Light that comes from all round: a few soft lamps in a pale room, baked per vertex through what each vertex can see."""
+"""Light from all round: a few soft lamps in a pale room, baked per vertex through what each vertex can see."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class Lighting:
 def lamp_directions() -> Float[np.ndarray, "l 3"]:
     """Unit vectors towards the lamps."""
     azimuth, elevation = np.radians(np.array([lamp[:2] for lamp in LAMPS])).T
-    return np.column_stack([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)])
+    return np.column_stack(
+        [np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)]
+    )
 
 
 def light_up(

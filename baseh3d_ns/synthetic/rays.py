@@ -15,7 +15,7 @@ from baseh3d_ns.synthetic.surface import Surface
 class Hits:
     """Where rays met a surface: one row for each ray that did."""
 
-    ray: Int[np.ndarray, "h"]
+    ray: Int[np.ndarray, " h"]
     """Index of the ray."""
     corners: Int[np.ndarray, "h 3"]
     """Vertices of the triangle that was hit."""
@@ -45,7 +45,9 @@ class RayCaster:
         weights = _barycentric(self._surface.vertices_mm[corners], origins[ray], directions[ray])
         return Hits(ray, corners, weights)
 
-    def blocked(self, origins: Float[np.ndarray, "r 3"], directions: Float[np.ndarray, "r 3"]) -> Bool[np.ndarray, "r"]:
+    def blocked(
+        self, origins: Float[np.ndarray, "r 3"], directions: Float[np.ndarray, "r 3"]
+    ) -> Bool[np.ndarray, " r"]:
         """Whether anything lies along each ray."""
         return self._scene.intersects_first(origins, directions) >= 0
 

@@ -35,7 +35,7 @@ class Photo:
 class Background:
     """A plain wall, brighter in the middle."""
 
-    rgb: Float[np.ndarray, "3"]
+    rgb: Float[np.ndarray, " 3"]
     """sRGB in 0..1."""
     falloff: float
     """How much darker the corners are, 0..1."""
@@ -66,7 +66,8 @@ class Renderer:
         coverage = canvas[..., 3:]
         rgb = canvas[..., :3] + (1.0 - coverage) * _wall(camera.size, background)
         return Photo(
-            (rgb.clip(0.0, 1.0) * 255.0 + 0.5).astype(np.uint8), np.where(coverage[..., 0] >= 0.5, 255, 0).astype(np.uint8)
+            (rgb.clip(0.0, 1.0) * 255.0 + 0.5).astype(np.uint8),
+            np.where(coverage[..., 0] >= 0.5, 255, 0).astype(np.uint8),
         )
 
 
@@ -74,7 +75,9 @@ def shade(
     values: Float[np.ndarray, "n c"], identity: Identity, lighting: Lighting, to_camera: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 3"]:
     """Colour (sRGB, 0..1) of points seen along `to_camera`; columns: attributes, normal, irradiance, lamp openness."""
-    attributes, normal, irradiance, lamp_openness = np.split(values, [ATTRIBUTES, ATTRIBUTES + 3, ATTRIBUTES + 6], axis=1)
+    attributes, normal, irradiance, lamp_openness = np.split(
+        values, [ATTRIBUTES, ATTRIBUTES + 3, ATTRIBUTES + 6], axis=1
+    )
     normal = normal / np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-9)
     looks = material_at(attributes, identity)
     light = looks.albedo * irradiance
@@ -101,7 +104,9 @@ def _box(camera: Camera, vertices_mm: Float[np.ndarray, "n 3"]) -> tuple[int, in
     return int(low[0]), int(low[1]), int(high[0] - low[0] + 1), int(high[1] - low[1] + 1)
 
 
-def _sample_grid(left: int, top: int, width: int, height: int) -> tuple[Float[np.ndarray, "s"], Float[np.ndarray, "s"]]:
+def _sample_grid(
+    left: int, top: int, width: int, height: int
+) -> tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]:
     """Column and row coordinates of all samples, row by row; the middle of pixel (0, 0) is (0, 0)."""
     offsets = (np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5
     columns = (left + np.arange(width)[:, None] + offsets).ravel()
@@ -114,4 +119,4 @@ def _wall(size: int, background: Background) -> Float[np.ndarray, "s s 3"]:
     span = np.linspace(-1.0, 1.0, size)
     falloff = 1.0 - background.falloff * (span[None, :] ** 2 + (span[:, None] + 0.2) ** 2) / 2.0
     grain = gaussian_filter(np.random.default_rng(5).standard_normal((size, size)), size / 40.0, mode="wrap")
-    return (falloff + 0.012 * grain / grain.std())[..., None] * background.rgb
+    return (falloff + 0.005 * grain / grain.std())[..., None] * background.rgb

@@ -12,7 +12,9 @@ from baseh3d_ns.synthetic.anatomy import EYE_CENTRE_MM
 from baseh3d_ns.synthetic.identity import Identity
 from baseh3d_ns.synthetic.noise import fractal, noise, smoothstep
 
-SKIN_TONES = np.array([[238, 200, 178], [226, 180, 152], [205, 154, 120], [168, 116, 84], [120, 78, 56], [76, 48, 36]]) / 255.0
+SKIN_TONES = (
+    np.array([[238, 200, 178], [226, 180, 152], [205, 154, 120], [168, 116, 84], [120, 78, 56], [76, 48, 36]]) / 255.0
+)
 """sRGB from melanin 0 to 1."""
 EYEBALL_RADIUS_MM, IRIS_RADIUS_MM, PUPIL_RADIUS_MM = 16.45, 6.6, 2.4
 
@@ -23,7 +25,7 @@ def linear(srgb: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
 
 
 def blend(
-    below: Float[np.ndarray, "n 3"], above: Float[np.ndarray, "*n 3"], weight: Float[np.ndarray, "n"]
+    below: Float[np.ndarray, "n 3"], above: Float[np.ndarray, "*n 3"], weight: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n 3"]:
     """`above` painted over `below` with the opacity `weight`."""
     return below + (above - below) * weight[:, None]
@@ -45,15 +47,18 @@ def skin_colour(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Floa
     return _shaven(colour, canonical, identity)
 
 
-def lip_colour(canonical: Float[np.ndarray, "n 3"], identity: Identity, skin: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+def lip_colour(
+    canonical: Float[np.ndarray, "n 3"], identity: Identity, skin: Float[np.ndarray, "n 3"]
+) -> Float[np.ndarray, "n 3"]:
     """Lips: redder and darker than the skin round them, with fine upright lines."""
     is_female = identity.phenotypes["gender"] < 0.5
     tint = np.array([0.86, 0.50, 0.52]) if is_female else np.array([0.85, 0.60, 0.60])
+    tint = 1.0 - (1.0 - tint) * (1.0 - 0.45 * identity.melanin)
     furrows = noise(canonical * np.array([1 / 1.3, 1 / 6.0, 1 / 6.0]), identity.salt + 7)
     return skin * tint * (1.0 + 0.10 * furrows)[:, None]
 
 
-def brow_weight(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float[np.ndarray, "n"]:
+def brow_weight(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float[np.ndarray, " n"]:
     """Opacity of the eyebrows: single hairs that lean outwards, densest in the middle."""
     x, y, z = np.abs(canonical[:, 0]), canonical[:, 1], canonical[:, 2]
     along = np.clip((x - 9.0) / 43.0, 0.0, 1.0)
@@ -66,7 +71,7 @@ def brow_weight(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Floa
     return inside * ends * hairs * identity.brow_weight
 
 
-def lash_weight(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
+def lash_weight(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
     """Dark rim of the lids where they touch the eyeball, stronger above."""
     mirrored = canonical * np.where(canonical[:, :1] < 0, [-1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
     from_eye = mirrored - EYE_CENTRE_MM
@@ -83,7 +88,7 @@ def eye_colour(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float
     white = linear(np.array([0.86, 0.83, 0.80])) * (1.0 - 0.10 * smoothstep(8.0, 15.0, across))[:, None]
     white *= 1.0 - smoothstep(9.0, 15.0, across)[:, None] * np.array([0.02, 0.22, 0.20])
     fibres = noise(np.column_stack([np.cos(angle) * 9.0, np.sin(angle) * 9.0, across * 0.35]), identity.salt + 9)
-    iris = linear(np.array(identity.iris_rgb)) * (1.0 + 0.35 * fibres + 0.5 * smoothstep(5.6, 3.0, across))[:, None]
+    iris = linear(np.array(identity.iris_rgb)) * (0.8 + 0.3 * fibres + 0.4 * smoothstep(5.6, 3.0, across))[:, None]
     iris *= (1.0 - 0.65 * smoothstep(5.2, 6.6, across))[:, None]
     colour = blend(white, iris, 1.0 - smoothstep(IRIS_RADIUS_MM - 0.4, IRIS_RADIUS_MM + 0.4, across))
     colour = blend(colour, np.full(3, 0.006), 1.0 - smoothstep(PUPIL_RADIUS_MM - 0.3, PUPIL_RADIUS_MM + 0.3, across))
@@ -91,7 +96,7 @@ def eye_colour(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float
     return colour * (1.0 - 0.55 * smoothstep(2.0, 8.5, from_eye[:, 1]))[:, None]
 
 
-def beard_region(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
+def beard_region(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
     """Where a beard grows: jaw, chin and upper lip, not the lips' surroundings, 0..1."""
     x, y, z = np.abs(canonical[:, 0]), canonical[:, 1], canonical[:, 2]
     cheek_line = -66.0 + 0.85 * smoothstep(18.0, 72.0, x) * 62.0
@@ -100,7 +105,7 @@ def beard_region(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
     return np.clip(np.maximum(jaw, moustache), 0.0, 1.0)
 
 
-def _blood(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
+def _blood(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
     x, y, z = np.abs(canonical[:, 0]), canonical[:, 1], canonical[:, 2]
     cheeks = np.exp(-((x - 38.0) ** 2 + (y + 36.0) ** 2 + (z - 82.0) ** 2) / 420.0)
     nose = np.exp(-(x**2 + (y + 40.0) ** 2 + (z - 116.0) ** 2) / 170.0)
@@ -109,12 +114,12 @@ def _blood(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
     return 0.8 * cheeks + 0.75 * nose + 0.7 * ears + 0.4 * chin
 
 
-def _eye_socket(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
+def _eye_socket(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
     x, y, z = np.abs(canonical[:, 0]), canonical[:, 1], canonical[:, 2]
     return np.exp(-(((x - 28.0) / 16.0) ** 2 + ((y + 2.0) / 10.0) ** 2)) * smoothstep(60.0, 75.0, z)
 
 
-def _spots(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float[np.ndarray, "n"]:
+def _spots(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float[np.ndarray, " n"]:
     """Freckles over nose and cheeks, a few moles, spots of age."""
     upper_face = np.exp(-(((canonical[:, 1] + 22.0) / 26.0) ** 2)) * smoothstep(40.0, 85.0, canonical[:, 2])
     freckles = smoothstep(1.15, 1.6, noise(canonical / 1.9, identity.salt + 3)) * upper_face * identity.freckles
@@ -123,7 +128,7 @@ def _spots(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float[np.
     return np.clip(0.75 * freckles + 0.85 * moles + age, 0.0, 0.9)
 
 
-def _lines(canonical: Float[np.ndarray, "n 3"], salt: float) -> Float[np.ndarray, "n"]:
+def _lines(canonical: Float[np.ndarray, "n 3"], salt: float) -> Float[np.ndarray, " n"]:
     """Lines across the forehead and at the outer corners of the eyes, 0..1."""
     x, y, z = np.abs(canonical[:, 0]), canonical[:, 1], canonical[:, 2]
     wave = y + 1.6 * noise(canonical / 14.0, salt + 10)
@@ -137,7 +142,7 @@ def _lines(canonical: Float[np.ndarray, "n 3"], salt: float) -> Float[np.ndarray
 def _shaven(
     colour: Float[np.ndarray, "n 3"], canonical: Float[np.ndarray, "n 3"], identity: Identity
 ) -> Float[np.ndarray, "n 3"]:
-    dots = smoothstep(-0.5, 0.9, noise(canonical / 0.9, identity.salt + 6) + 0.5 * noise(canonical / 6.0, identity.salt + 11))
+    dots = smoothstep(-0.8, 1.2, fractal(canonical / 0.8, 2, identity.salt + 6) + 0.4 * noise(canonical / 7.0, 11.0))
     weight = identity.stubble * beard_region(canonical) * (0.22 + 0.5 * identity.stubble * dots)
     shade = linear(np.array(identity.hair_rgb)) * 0.6 + colour.mean(axis=0) * 0.12
     return blend(colour, shade, weight)

@@ -31,7 +31,7 @@ class Surface:
         """The same mesh with its vertices elsewhere."""
         return Surface(vertices_mm, self.faces, self.attributes)
 
-    def keep_faces(self, keep: Bool[np.ndarray, "f"]) -> Surface:
+    def keep_faces(self, keep: Bool[np.ndarray, " f"]) -> Surface:
         """Only the faces marked in `keep` and the vertices they use."""
         used, faces = np.unique(self.faces[keep], return_inverse=True)
         return Surface(self.vertices_mm[used], faces.reshape(-1, 3), self.attributes[used])
@@ -52,12 +52,15 @@ def loop_smooth(surface: Surface) -> Surface:
     columns = np.hstack([surface.vertices_mm, surface.attributes])
     # trimesh subdivides three columns at a time; the new faces depend on the old ones alone.
     padded = np.pad(columns, ((0, 0), (0, -columns.shape[1] % 3)))
-    blocks = [trimesh.remesh.subdivide_loop(block, surface.faces, iterations=1) for block in np.split(padded, padded.shape[1] // 3, 1)]
+    blocks = [
+        trimesh.remesh.subdivide_loop(block, surface.faces, iterations=1)
+        for block in np.split(padded, padded.shape[1] // 3, 1)
+    ]
     smooth = np.hstack([vertices for vertices, _ in blocks])[:, : columns.shape[1]]
     return Surface(smooth[:, :3], blocks[0][1], smooth[:, 3:])
 
 
-def refine(surface: Surface, longest_mm: Callable[[Surface], Float[np.ndarray, "n"]]) -> Surface:
+def refine(surface: Surface, longest_mm: Callable[[Surface], Float[np.ndarray, " n"]]) -> Surface:
     """Split every edge longer than `longest_mm` allows at its ends (mean), without cracks, in at most 4 rounds.
 
     New vertices lie on the curve that the normals at both ends ask for (the midpoint of a PN triangle's edge), so the
@@ -77,7 +80,7 @@ def refine(surface: Surface, longest_mm: Callable[[Surface], Float[np.ndarray, "
 def _split(
     surface: Surface,
     long_edges: Int[np.ndarray, "m 2"],
-    is_long: Bool[np.ndarray, "e"],
+    is_long: Bool[np.ndarray, " e"],
     edge_of_side: Int[np.ndarray, "f 3"],
 ) -> Surface:
     start, end = surface.vertices_mm[long_edges[:, 0]], surface.vertices_mm[long_edges[:, 1]]

@@ -36,7 +36,9 @@ def openness(surface: Surface, directions: Float[np.ndarray, "d 3"]) -> Float[np
     return cosine
 
 
-def seen_by_a_scanner(open_cosine: Float[np.ndarray, "n d"], directions: Float[np.ndarray, "d 3"]) -> Bool[np.ndarray, "n"]:
+def seen_by_a_scanner(
+    open_cosine: Float[np.ndarray, "n d"], directions: Float[np.ndarray, "d 3"]
+) -> Bool[np.ndarray, " n"]:
     """Vertices that at least `VIEWPOINTS_NEEDED` far viewpoints, none from far below, can see."""
     viewpoints = directions[:, 1] > LOWEST_VIEWPOINT
     return (open_cosine[:, viewpoints] > 0.0).sum(axis=1) >= VIEWPOINTS_NEEDED

@@ -1,0 +1,105 @@
+"""Prior or no prior: fit the same heads from the same views with `idr` and `baseh3d-fast`, same networks, same steps.
+
+Pre-trains on one scene, fits the others, scores every fit, and writes table.md and results.json. What is finished in
+the output folder is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+BIN = Path(sys.executable).parent
+# IDR with the networks and the learning rate of baseh3d-fast; its tracer, losses and one view a step stay its own.
+NETWORKS = "--pipeline.model.sdf-field"
+IDR_SMALL = [
+    f"{NETWORKS}.sdf.layers", "4", f"{NETWORKS}.sdf.width", "128", f"{NETWORKS}.sdf.skip-layer", "2",
+    f"{NETWORKS}.sdf.features", "64", f"{NETWORKS}.colour.layers", "2", f"{NETWORKS}.colour.width", "128",
+    "--optimizers.fields.optimizer.lr", "1e-3",
+]  # fmt: skip
+COLUMNS = ("scene", "method", "steps", "face mm", "head mm", "face rigid mm", "head rigid mm", "seconds")
+
+
+@dataclass
+class Compare:
+    """Fit heads with and without a prior and print the table."""
+
+    data: Path
+    """Root in the H3DS layout."""
+    out: Path
+    """Folder for runs, table.md and results.json."""
+    prior_scene: str = "scan0"
+    """Scene to pre-train on, with all its views."""
+    targets: tuple[str, ...] = ("scan1",)
+    """Scenes to fit."""
+    views: str = "3"
+    """Training views of the targets."""
+    prior_epochs: int = 64
+    """Epochs of the pre-training (each is one step a view)."""
+    epochs: int = 320
+    """Epochs of each fit."""
+
+    def main(self) -> None:
+        prior, _ = self.train("baseh3d-fast-prior", "prior", self.prior_scene, "all", self.prior_epochs)
+        rows = []
+        for scene in self.targets:
+            for label, method, epochs, options in (
+                ("idr", "idr", self.epochs, IDR_SMALL),
+                ("baseh3d-fast", "baseh3d-fast", self.epochs, ["--load-prior", str(prior)]),
+                ("baseh3d-fast, 1/4 of the steps", "baseh3d-fast", self.epochs // 4, ["--load-prior", str(prior)]),
+            ):
+                run, seconds = self.train(method, f"{scene}-{epochs}", scene, self.views, epochs, *options)
+                rows.append((scene, label, *self.score(run), round(seconds)))
+                self.write(rows)
+
+    def train(self, method: str, name: str, scene: str, views: str, epochs: int, *options: str) -> tuple[Path, float]:
+        """The run's folder and the seconds its process took."""
+        run = self.out / "fits" / method / name
+        done = run / "seconds.json"
+        if not done.is_file():
+            command = [BIN / "ns-train", method, "--vis", "tensorboard", "--steps-per-eval-image", "100000",
+                       "--epochs", str(epochs), "--output-dir", self.out, "--experiment-name", "fits",
+                       "--timestamp", name, "--data", self.data, *options,
+                       "h3ds-data", "--scene", scene, "--views", views]  # fmt: skip
+            print(" ".join(map(str, command)), flush=True)
+            start = time.monotonic()
+            subprocess.run(command, check=True)
+            done.write_text(json.dumps(time.monotonic() - start))
+        return run, json.loads(done.read_text())
+
+    def score(self, run: Path) -> tuple[int, float, float, float, float]:
+        """Steps, official face / head and rigid face / head in mm."""
+        if not (run / "evaluation" / "evaluation.json").is_file():
+            subprocess.run([BIN / "baseh3d", "evaluate", "--load-config", run / "config.yml"], check=True)
+        result = json.loads((run / "evaluation" / "evaluation.json").read_text())
+        official, rigid = result["official"], result["rigid"]
+        means = rigid["face"]["mean_mm"], rigid["head"]["mean_mm"]
+        return result["provenance"]["step"] + 1, official["face_mm"], official["head_mm"], *means
+
+    def write(self, rows: list[tuple]) -> None:
+        """results.json, and table.md with the mean over scenes where there are several."""
+        (self.out / "results.json").write_text(
+            json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows], indent=1)
+        )
+        labels = list(dict.fromkeys(row[1] for row in rows))
+        means = [
+            ("mean", label, *[sum(column) / len(column) for column in list(zip(*found, strict=True))[2:]])
+            for label in labels
+            if len(found := [row for row in rows if row[1] == label]) > 1
+        ]
+        lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
+        for scene, label, steps, *numbers, seconds in rows + means:
+            cells = [scene, label, f"{steps:.0f}", *(f"{number:.2f}" for number in numbers), f"{seconds:.0f}"]
+            lines.append("| " + " | ".join(cells) + " |")
+        (self.out / "table.md").write_text("\n".join(lines) + "\n")
+        print("\n".join(lines), flush=True)
+
+
+if __name__ == "__main__":
+    tyro.cli(Compare, description=__doc__).main()

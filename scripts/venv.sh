@@ -1,0 +1,28 @@
+# Sourced by the scripts beside it: makes .venv once (pip decides everything from pyproject.toml) and activates it.
+# Usage: source scripts/venv.sh [extra]
+extra="${1:-}"
+if ! python -c 'import sys, baseh3d_ns; sys.exit(sys.prefix == sys.base_prefix)' 2>/dev/null; then
+  if [ ! -f .venv/installed"${extra:+-$extra}" ]; then
+    python="${PYTHON:-}"
+    for candidate in python3.11 python3.10 python3; do
+      [ -n "$python" ] || { "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 12))' 2>/dev/null && python="$candidate"; } || true
+    done
+    [ -n "$python" ] || { echo "Error: needs Python 3.10 or 3.11; install one, or name it: PYTHON=/path/to/python3.11" >&2; exit 1; }
+    echo "Installing into .venv (about 8 GB, 3 to 5 minutes) ..."
+    "$python" -m venv .venv
+    .venv/bin/python -m pip install --quiet --upgrade pip
+    .venv/bin/python -m pip install --quiet --editable ".${extra:+[$extra]}"
+    touch .venv/installed .venv/installed"${extra:+-$extra}"
+  fi
+  source .venv/bin/activate
+fi
+# Debian packages that nerfstudio's own tools want: libusb for open3d (ns-export), ffmpeg for ns-render. Ours need neither.
+if { ! ldconfig -p | grep -q libusb-1.0 || ! command -v ffmpeg; } >/dev/null 2>&1; then
+  packages="libusb-1.0-0 libgl1 libgomp1 ffmpeg"
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing $packages ..."
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends $packages; } >/dev/null 2>&1 || true
+  fi
+  ldconfig -p 2>/dev/null | grep -q libusb-1.0 && command -v ffmpeg >/dev/null \
+    || echo "Note: ns-export and ns-render need Debian's $packages: sudo apt-get install $packages" >&2
+fi
