@@ -55,7 +55,7 @@ class Export:
     """Replace a file that is there already."""
 
     def main(self) -> None:
-        from baseh3d_ns.meshing import check_mesh_path, save_mesh
+        from baseh3d_ns.mesh_files import check_mesh_path, save_mesh
         from baseh3d_ns.runs import mesh_of_run, open_run
 
         check_mesh_path(self.output, overwrite=self.overwrite)

@@ -117,7 +117,8 @@ def mesh_of_run(run: Run, spacing_mm: float, keep_all: bool = False) -> trimesh.
     Raises:
         NoSurfaceError: the trained SDF has no surface.
     """
-    from baseh3d_ns.meshing import colour_mesh, extract_mesh
+    from baseh3d_ns.mesh_files import colour_mesh
+    from baseh3d_ns.meshing import extract_mesh
 
     head, frame, device = run.model.field, run.frame, run.model.device
     mesh = extract_mesh(head.sdf, frame, spacing_mm=spacing_mm, device=device, keep_all=keep_all)

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
-from h3ds.dataset import H3DS
 from h3ds.numeric import unidirectional_chamfer_distance
 from PIL import Image
 
+from baseh3d_ns.data.h3ds_package import H3DS, numpy_int
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.evaluation.official import numpy_int, official_scores, to_h3ds_mesh
+from baseh3d_ns.evaluation.official import official_scores, to_h3ds_mesh
 from baseh3d_ns.evaluation.pictures import (
     UNKNOWN_GREY,
     PhotoView,

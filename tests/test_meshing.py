@@ -18,7 +18,8 @@ from torch import Tensor
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.meshing import NoSurfaceError, colour_mesh, extract_mesh, save_mesh
+from baseh3d_ns.mesh_files import colour_mesh, save_mesh
+from baseh3d_ns.meshing import NoSurfaceError, extract_mesh
 
 Field = Callable[[Tensor], Tensor]
 FRAME = SceneFrame(centre_mm=(10.0, -20.0, 30.0), radius_mm=100.0)

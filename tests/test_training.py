@@ -101,7 +101,9 @@ def test_ten_steps_of_the_full_size_methods(method, tiny_root, tmp_path):
     assert (tmp_path / "t" / method / "t" / "nerfstudio_models" / "step-000000009.ckpt").is_file()
     if method == "baseh3d-prior":
         prior = next((tmp_path / "t" / method / "t").glob("prior-*.safetensors"))
-        train("baseh3d", tiny_root, tmp_path, "--max-num-iterations", 10, "--load-prior", prior, "--carry-optimizer", True)
+        train(
+            "baseh3d", tiny_root, tmp_path, "--max-num-iterations", 10, "--load-prior", prior, "--carry-optimizer", True
+        )
         assert (tmp_path / "t" / "baseh3d" / "t" / "nerfstudio_models" / "step-000000009.ckpt").is_file()
 
 

@@ -7,15 +7,13 @@ over ground-truth vertices of the distance to the nearest predicted vertex. So a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import trimesh
-from h3ds.dataset import H3DS
-from h3ds.mesh import Mesh
 from jaxtyping import Float
+
+from baseh3d_ns.data.h3ds_package import H3DS, Mesh, numpy_int, quiet
 
 FACE_REGION = "face_sphere"
 """The ground-truth vertices within 95 mm of the nose tip: what every published face number is measured on."""
@@ -40,20 +38,6 @@ class OfficialScores:
     predicted_vertices: int
 
 
-@contextmanager
-def numpy_int() -> Iterator[None]:
-    """`np.int` as `h3ds` 0.4.0 needs it (NumPy dropped the alias in 1.24), gone again afterwards."""
-    # Not hasattr: NumPy answers for removed names with an error of its own.
-    if "int" in vars(np):
-        yield
-        return
-    np.int = int  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        del np.int  # type: ignore[attr-defined]
-
-
 def official_scores(
     h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh, landmarks: dict[str, int] | None = None
 ) -> OfficialScores:
@@ -66,7 +50,8 @@ def official_scores(
         landmarks: predicted vertex of each H3DS landmark; only needed for a mesh that is not in the scene's world.
     """
     prediction = to_h3ds_mesh(mesh)
-    with numpy_int():
+    # Its warning that alignment was skipped does not hold: our meshes are in the scan's world already.
+    with numpy_int(), quiet():
         face, _, _, face_aligned = h3ds_root.evaluate_scene(scene_id, prediction, landmarks, FACE_REGION)
         head, _, _, head_aligned = h3ds_root.evaluate_scene(scene_id, prediction, landmarks, None)
     face_scale, face_mirrored = _scale_between(prediction.vertices, face_aligned.vertices)

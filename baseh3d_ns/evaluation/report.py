@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import trimesh
-from h3ds.dataset import H3DS
 from jaxtyping import Bool
 
+from baseh3d_ns.data.h3ds_package import H3DS
 from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.evaluation.official import FACE_REGION, OfficialScores, official_scores
 from baseh3d_ns.evaluation.pictures import PhotoView, evaluation_picture, heatmap_mesh
 from baseh3d_ns.evaluation.rigid import FACE_RADIUS_MM, RigidScores, rigid_scores
-from baseh3d_ns.meshing import save_mesh
+from baseh3d_ns.mesh_files import save_mesh
 
 MAX_SPACING_MM = 0.6
 """H3DS measures to the nearest predicted vertex: a coarser mesh reads too high."""

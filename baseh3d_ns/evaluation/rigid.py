@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import trimesh
-from h3ds.dataset import H3DS
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from baseh3d_ns.data.h3ds_package import H3DS, numpy_int
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.evaluation.official import FACE_REGION, numpy_int
+from baseh3d_ns.evaluation.official import FACE_REGION
 from baseh3d_ns.evaluation.surface_distance import Surface
 
 FACE_RADIUS_MM = 95.0

@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
-from baseh3d_ns.rendering.sphere_tracing import Hits, Sdf, first_crossing, in_chunks, secant, uniform_samples
+from baseh3d_ns.rendering.chunks import Sdf, in_chunks
+from baseh3d_ns.rendering.sphere_tracing import Hits, first_crossing, secant, uniform_samples
 
 
 class GridTracer:

@@ -5,7 +5,6 @@ All distances are along unit directions, in the unit frame; nothing here carries
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,11 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
-
-Sdf = Callable[[Float[Tensor, "n 3"]], Float[Tensor, " n"]]
-
-CHUNK = 2**16
-"""Points a single network call takes at most, to bound the memory of 100 samples a ray."""
+from baseh3d_ns.rendering.chunks import Sdf, in_chunks
 
 
 @dataclass(frozen=True)
@@ -196,11 +191,3 @@ def uniform_samples(
     if jitter:
         fractions = (fractions + (torch.rand((), device=near.device) - 0.5) / samples).clamp(0.0, 1.0)
     return near[:, None] + (far - near)[:, None] * fractions
-
-
-def in_chunks(sdf: Sdf, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
-    """SDF of points of any leading shape, at most `CHUNK` a call."""
-    flat = points.reshape(-1, 3)
-    if len(flat) == 0:
-        return flat[:, 0].reshape(points.shape[:-1])
-    return torch.cat([sdf(chunk) for chunk in flat.split(CHUNK)]).reshape(points.shape[:-1])

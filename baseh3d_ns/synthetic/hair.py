@@ -36,6 +36,7 @@ PART_MM = 17.0
 CURTAIN_DEG = (72.0, 80.0)
 """Hanging hair starts this far round from straight ahead."""
 LONGEST_EDGE_MM = 6.5
+BRIDGE_MM = 16.0
 
 
 def inside_hairline_mm(canonical: Float[np.ndarray, "n 3"], style: HairStyle, salt: float) -> Float[np.ndarray, " n"]:
@@ -113,7 +114,10 @@ def grow_hair(head: Surface, identity: Identity) -> Surface | None:
     attributes[:, CANONICAL] = SKULL_CENTRE_MM + offsets
     attributes[:, HAIR] = 1.0
     shell = Surface(centre + offsets, np.array(sphere.faces), attributes)
-    shell = shell.keep_faces((shell_radius > radius - SUNK_MM / 2)[shell.faces].any(axis=1))
+    stands_out = (shell_radius > radius - SUNK_MM / 2)[shell.faces].any(axis=1)
+    # Below the tips of hanging hair the next surface is the shoulders, far away: no hair bridges that gap.
+    bridges = np.ptp(shell_radius[shell.faces], axis=1) > BRIDGE_MM
+    shell = shell.keep_faces(stands_out & ~bridges)
     return refine(shell, lambda surface: np.full(len(surface.vertices_mm), LONGEST_EDGE_MM))
 
 

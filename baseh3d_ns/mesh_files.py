@@ -1,0 +1,114 @@
+"""A head mesh with normals and colours, and the files it is written to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.rendering.chunks import points_per_call
+
+if TYPE_CHECKING:
+    import trimesh
+
+GradientField = Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n 3"]]
+"""Points in the unit frame -> gradient of the signed distance (any length)."""
+ColourField = Callable[[Float[Tensor, "n 3"], Float[Tensor, "n 3"]], Float[Tensor, "n 3"]]
+"""Points and outward unit normals in the unit frame -> red, green, blue in [0, 1]."""
+
+
+def colour_mesh(
+    mesh_mm: trimesh.Trimesh,
+    colour: ColourField,
+    gradient: GradientField,
+    frame: SceneFrame,
+    *,
+    device: torch.device | str = "cpu",
+) -> trimesh.Trimesh:
+    """The same mesh with normals from the SDF gradient and colours from `colour` at every vertex.
+
+    Where the ball of radius 1 has cut the surface, the normal is the ball's: the SDF's says nothing about the cut.
+    """
+    import trimesh
+
+    device = torch.device(device)
+    points = torch.from_numpy(frame.to_unit(mesh_mm.vertices.view(np.ndarray))).float()
+    normals, colours = [], []
+    for part in points.to(device).split(points_per_call(device)):
+        on_cut = part.norm(dim=-1, keepdim=True) > 1.0 - 1e-5
+        normal = torch.where(on_cut, part, gradient(part).detach())
+        normal = torch.nn.functional.normalize(normal, dim=-1)
+        with torch.no_grad():
+            colours.append((colour(part, normal).clamp(0.0, 1.0) * 255.0).round().byte().cpu())
+        normals.append(normal.cpu())
+    return trimesh.Trimesh(
+        mesh_mm.vertices,
+        mesh_mm.faces,
+        vertex_normals=torch.cat(normals).double().numpy(),
+        vertex_colors=torch.cat(colours).numpy(),
+        process=False,
+    )
+
+
+MESH_SUFFIXES = (".ply", ".obj", ".glb", ".stl")
+
+
+def check_mesh_path(path: Path, *, overwrite: bool = False) -> None:
+    """Raise `InputError` for a suffix that is no mesh format, or an existing file that may not be replaced."""
+    if path.suffix.lower() not in MESH_SUFFIXES:
+        raise InputError(f"{path}: cannot write a mesh as '{path.suffix}'; use {', '.join(MESH_SUFFIXES)}")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists already: choose another name, or pass --overwrite")
+
+
+def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) -> None:
+    """Write a mesh in world millimetres; the suffix chooses the format.
+
+    .ply, .obj  world mm, with vertex normals, and colours where the mesh has them
+    .stl        world mm, shape only
+    .glb        metres with y up (the format's own; H3DS worlds are y up already), normals and colours likewise
+
+    An .obj has no comment lines: the reader of `h3ds` counts "f " anywhere in the text. Nothing half written is left
+    under `path`.
+
+    Raises:
+        InputError: another suffix, an existing file without `overwrite`, or a folder that cannot be written to.
+    """
+    path = Path(path)
+    check_mesh_path(path, overwrite=overwrite)
+    content = _encode(mesh_mm, path.suffix.lower())
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); choose a folder you may write to.") from error
+    finally:
+        # Already gone when all went well, and not reachable when the folder is what failed.
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+
+
+def _encode(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
+    """The bytes of a mesh file."""
+    options: dict[str, dict[str, Any]] = {
+        ".ply": {"vertex_normal": True},
+        ".obj": {"include_normals": True, "digits": 6, "header": None},
+        ".stl": {},
+        ".glb": {"include_normals": True},
+    }
+    if suffix == ".glb":
+        mesh_mm = mesh_mm.copy(include_cache=True)
+        mesh_mm.apply_scale(1e-3)
+    content = mesh_mm.export(file_type=suffix[1:], **options[suffix])
+    return content.encode() if isinstance(content, str) else cast(bytes, content)

@@ -1,0 +1,26 @@
+"""How many points one call of a network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Sdf = Callable[[Float[Tensor, "n 3"]], Float[Tensor, " n"]]
+"""Points in the unit frame -> signed distance, negative inside."""
+
+
+def points_per_call(device: torch.device) -> int:
+    """What fits the cache of a CPU core, or fills a GPU without filling its memory."""
+    return 1 << 14 if device.type == "cpu" else 1 << 18
+
+
+def in_chunks(sdf: Sdf, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
+    """SDF of points of any leading shape."""
+    flat = points.reshape(-1, 3)
+    if len(flat) == 0:
+        return flat[:, 0].reshape(points.shape[:-1])
+    values = [sdf(chunk) for chunk in flat.split(points_per_call(points.device))]
+    return torch.cat(values).reshape(points.shape[:-1])
