@@ -213,7 +213,7 @@ def test_ns_render(kind, fit_run, tmp_path):
         ("tsdf", ["--resolution", 48, "--texture-method", "tsdf", "--downscale-factor", 1], "tsdf_mesh.ply"),
         (
             "poisson",
-            ["--num-points", 3000, "--num-rays-per-batch", 2048, "--texture-method", "tsdf"],
+            ["--num-points", 3000, "--num-rays-per-batch", 2048, "--texture-method", "point_cloud"],
             "poisson_mesh.ply",
         ),
         ("cameras", [], "transforms_train.json"),

@@ -79,7 +79,7 @@ class IdrModel(Model):
         super().populate_modules()
         self.field = self.config.sdf_field.setup()
         frame = self.kwargs["metadata"]["frame"]
-        self.register_buffer("frame_mm", torch.tensor([*frame.centre_mm, frame.radius_mm], dtype=torch.float64))
+        self.register_buffer("frame_mm", torch.tensor([*frame.centre_mm, frame.radius_mm]))
         # Where in the schedule a training began that carried over a prior's optimiser; kept for resuming.
         self.register_buffer("start_progress", torch.zeros(()))
         self.tracer: Tracer = GridTracer(self.config.grid_cells) if self.config.tracer == "grid" else SphereTracer()

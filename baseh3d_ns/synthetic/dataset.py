@@ -208,9 +208,10 @@ def _is_already_there(out: Path, recipe: Recipe) -> bool:
         raise InputError(f"{out} is a file, not a folder: choose another place for the set.")
     if not out.exists() or not any(out.iterdir()):
         return False
-    if not (out / RECIPE).exists():
-        raise InputError(f"{out} already holds something else: choose a new or empty folder.")
-    made_with = json.loads((out / RECIPE).read_text())
+    try:
+        made_with = dict(json.loads((out / RECIPE).read_text()))
+    except (OSError, ValueError, TypeError):
+        raise InputError(f"{out} already holds something else: choose a new or empty folder.") from None
     if made_with != asdict(recipe):
         differing = ", ".join(
             f"{key} {made_with.get(key)}" for key, value in asdict(recipe).items() if made_with.get(key) != value
