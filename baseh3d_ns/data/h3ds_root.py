@@ -1,0 +1,170 @@
+"""A folder in the H3DS layout: which version it is, which scenes and views it has, how users may name them.
+
+Everything is read through the `h3ds` package; its `config_v1.toml` and `config_v2.toml`, or a `config.toml` in the root.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from baseh3d_ns.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from baseh3d_ns.data.h3ds_package import H3DS
+
+PACKAGED_CONFIGS = ("config_v1", "config_v2")
+ACCESS = "ask for access at github.com/CrisalixSA/h3ds, or make synthetic heads with `baseh3d synth {root}`"
+
+
+@dataclass(frozen=True)
+class H3dsRoot:
+    """An H3DS root whose version is known; open it with `open_h3ds`."""
+
+    path: Path
+    """The folder that holds version.txt and a folder for each scene."""
+    config_path: Path
+    """The h3ds configuration that belongs to its version."""
+
+    @cached_property
+    def h3ds(self) -> H3DS:
+        """The h3ds package's own object for this root."""
+        from baseh3d_ns.data.h3ds_package import H3DS, quiet
+
+        # It warns whenever any scene of the full set is missing; a subset is fine here, and our own checks are per scene.
+        with quiet():
+            return H3DS(path=str(self.path), config_path=str(self.config_path))
+
+    @property
+    def version(self) -> str:
+        """Version of the dataset, as version.txt gives it."""
+        return self.h3ds.helper.version_config()
+
+    def scene_ids(self) -> list[str]:
+        """All scene ids of the configuration, sorted."""
+        return sorted(self.h3ds.scenes())
+
+    def resolve_scene(self, name: str) -> str:
+        """The scene id for an id, `scanN` (N-th sorted id of config_v1, from 0) or a tag that names one scene.
+
+        Raises:
+            InputError: unknown name, or a tag of several scenes.
+        """
+        ids = self.scene_ids()
+        if name in ids:
+            return name
+        number = re.fullmatch(r"scan(\d+)", name)
+        if number:
+            return self._numbered_scene(int(number.group(1)))
+        tagged = [scene_id for scene_id in ids if name in self.h3ds.helper.scene_tags(scene_id)]
+        if len(tagged) == 1:
+            return tagged[0]
+        if tagged:
+            raise InputError(f"the tag '{name}' names {len(tagged)} scenes of {self.path}: choose one of {', '.join(tagged)}")
+        known = {*ids, *self.h3ds.helper.scenes_tags(), *(f"scan{n}" for n in range(len(ids)))}
+        raise InputError(f"{self.path} has no scene '{name}': the nearest names are {nearest(name, known)}")
+
+    def _numbered_scene(self, number: int) -> str:
+        """The papers count H3DS scans in the sorted order of config_v1, whatever version is on the disk."""
+        ids = self.scene_ids()
+        if self.config_path != self.path / "config.toml":
+            ids = sorted(_scenes_in(_packaged_config("config_v1")))
+        if number >= len(ids):
+            raise InputError(f"{self.path} has no scan{number}: it counts scan0 to scan{len(ids) - 1}")
+        if ids[number] not in self.scene_ids():
+            raise InputError(f"scan{number} is scene {ids[number]}, which version {self.version} at {self.path} does not have")
+        return ids[number]
+
+    def resolve_views(self, scene_id: str, views: tuple[str, ...]) -> list[int]:
+        """Training view indices for a default configuration (`3`), `all`, or indices (`0 4 9` or `0,4,9`).
+
+        Raises:
+            InputError: not a configuration of the scene, not a number, out of range, or repeated.
+        """
+        count = self.h3ds.helper.scene_views(scene_id)
+        configs = self.h3ds.default_views_configs(scene_id)
+        words = [word for part in views for word in re.split(r"[,\s\[\]()]+", part) if word]
+        if words == ["all"]:
+            return list(range(count))
+        if len(views) == 1 and views[0] in configs:
+            return list(self.h3ds._get_views_config(scene_id, views[0]))
+        if len(words) == 1 and "," not in views[0]:
+            raise InputError(
+                f"--views {words[0]} is not a view configuration of scene {scene_id}: take one of {', '.join(configs)}, "
+                f"'all', or indices from 0 to {count - 1} (a single one as '{words[0]},')"
+            )
+        if not words or not all(re.fullmatch(r"\d+", word) for word in words):
+            raise InputError(f"--views {' '.join(views)}: indices are whole numbers from 0 to {count - 1}, like 0,4,9")
+        indices = [int(word) for word in words]
+        outside = [index for index in indices if index >= count]
+        if outside:
+            raise InputError(f"scene {scene_id} has no view {outside[0]}: its views are 0 to {count - 1}")
+        if len(set(indices)) < len(indices):
+            raise InputError(f"--views {' '.join(views)} names a view twice")
+        return indices
+
+
+def open_h3ds(root: Path) -> H3dsRoot:
+    """Find out which version of H3DS lies at `root`.
+
+    Raises:
+        InputError: no such folder, a zip not yet unzipped, no or an unknown version.txt, a broken config.toml.
+    """
+    root = Path(root)
+    access = ACCESS.format(root=root)
+    if root.suffix == ".zip":
+        raise InputError(f"{root} is a zip file: unzip it (with your H3DS token) and pass the folder")
+    if not root.is_dir():
+        raise InputError(f"no such data folder: {root}; pass an unzipped H3DS with --data, {access}")
+    version_file = root / "version.txt"
+    if not version_file.is_file():
+        zips = sorted(root.glob("*.zip"))
+        if zips:
+            raise InputError(f"{zips[0]} is not unzipped yet: unzip it into {root} with your H3DS token")
+        raise InputError(f"{root} holds no version.txt, so it is not an H3DS root: {access}")
+    version = version_file.read_text(encoding="utf-8", errors="replace").strip()
+    own_config = root / "config.toml"
+    if own_config.is_file():
+        return _checked(root, own_config, version)
+    for name in PACKAGED_CONFIGS:
+        if _version_of(_packaged_config(name)) == version:
+            return H3dsRoot(path=root, config_path=_packaged_config(name))
+    raise InputError(
+        f"{version_file} says version '{version[:40]}', but this plugin reads H3DS "
+        f"{' and '.join(_version_of(_packaged_config(name)) for name in PACKAGED_CONFIGS)}: get one of these, "
+        "or put a config.toml in the root"
+    )
+
+
+def _checked(root: Path, config: Path, version: str) -> H3dsRoot:
+    try:
+        own_version = _version_of(config)
+        scenes = _scenes_in(config)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{config} is not an h3ds configuration ({error}): copy the layout of h3ds' config_v2.toml") from error
+    if own_version != version:
+        raise InputError(f"{root / 'version.txt'} says '{version}' but {config} is for '{own_version}': they must agree")
+    if not scenes:
+        raise InputError(f"{config} lists no scene: add a [scenes.ID] table for each folder")
+    return H3dsRoot(path=root, config_path=config)
+
+
+def _packaged_config(name: str) -> Path:
+    from baseh3d_ns.data.h3ds_package import ConfigsHelper
+
+    return Path(ConfigsHelper.get_config_file(name))
+
+
+def _version_of(config: Path) -> str:
+    import toml
+
+    return str(toml.load(config)["version"])
+
+
+def _scenes_in(config: Path) -> list[str]:
+    import toml
+
+    return list(toml.load(config)["scenes"])
