@@ -36,7 +36,7 @@ class Synth:
     def main(self) -> None:
         from baseh3d_ns.synthetic.dataset import synthesize
 
-        synthesize(self.out, self.subjects, self.views, self.size, self.seed, self.noise, self.contact_sheet)
+        synthesize(self.out.resolve(), self.subjects, self.views, self.size, self.seed, self.noise, self.contact_sheet)
 
 
 @dataclass
@@ -60,6 +60,8 @@ class Export:
 
         check_mesh_path(self.output, overwrite=self.overwrite)
         mesh = mesh_of_run(open_run(self.load_config), self.spacing_mm, self.keep_all)
+        if not mesh.is_watertight:
+            print("note: the surface has holes at this spacing; try a finer one")
         save_mesh(mesh, self.output, overwrite=self.overwrite)
         width, height, depth = mesh.extents
         print(f"{self.output}: {width:.0f} x {height:.0f} x {depth:.0f} mm, {len(mesh.vertices)} vertices")
@@ -71,28 +73,30 @@ class Evaluate:
 
     load_config: Path
     """config.yml of the run."""
+    data: Path | None = None
+    """The data, where they have moved since the training."""
     output_dir: Path | None = None
     """Folder for evaluation.json, evaluation.png and error_heatmap.ply; by default `evaluation` in the run's folder."""
     spacing_mm: float = SPACING_MM
     """Distance between the samples of the mesh, in millimetres; above 0.6 the official numbers read too high."""
 
     def main(self) -> None:
-        from baseh3d_ns.evaluation.report import evaluate_mesh, write_evaluation
-        from baseh3d_ns.evaluation.run_provenance import photo_views, run_provenance
-        from baseh3d_ns.runs import mesh_of_run, open_run
+        from baseh3d_ns.evaluation.report import check_scene, evaluate_mesh, write_evaluation
+        from baseh3d_ns.evaluation.run_provenance import run_provenance, three_photos
+        from baseh3d_ns.runs import mesh_of_run, open_run, scene_of_run
 
         run = open_run(self.load_config)
+        parser = scene_of_run(run, self.data)
+        h3ds, scene = parser.root.h3ds, parser.scene
+        check_scene(h3ds, scene.scene_id)
         mesh = mesh_of_run(run, self.spacing_mm)
-        scene = run.dataparser.scene
-        evaluation = evaluate_mesh(run.dataparser.root.h3ds, scene.scene_id, mesh, provenance=run_provenance(run))
-        folder = write_evaluation(
-            self.output_dir or run.checkpoint.parents[1] / "evaluation", evaluation, mesh, photo_views(scene)
-        )
+        evaluation = evaluate_mesh(h3ds, scene.scene_id, mesh, provenance=run_provenance(run, parser))
+        folder = self.output_dir or run.checkpoint.parents[1] / "evaluation"
+        folder = write_evaluation(folder, evaluation, mesh, three_photos(scene))
+        print(f"scene {scene.scene_id}, {len(parser.train_views)} views, {run.config.method_name}, step {run.step}")
         official, rigid = evaluation.official, evaluation.rigid
-        views = len(run.dataparser.train_views)
-        print(f"scene {scene.scene_id}, {views} views, {run.config.method_name}, step {run.step}")
-        print(f"h3ds package : face {official.face_mm:.2f} mm, head {official.head_mm:.2f} mm "
-              f"(scale its ICP took: {official.face_icp_scale:.3f}, {official.head_icp_scale:.3f})")  # fmt: skip
+        scales = f"{official.face_icp_scale:.3f}, {official.head_icp_scale:.3f}"
+        print(f"h3ds package : face {official.face_mm:.2f} mm, head {official.head_mm:.2f} mm (its scale: {scales})")
         print(f"rigid, 2-way : face {rigid.face.mean_mm:.2f} mm, head {rigid.head.mean_mm:.2f} mm")
         for warning in evaluation.warnings:
             print(f"note: {warning}")

@@ -24,6 +24,6 @@ def exit_on_input_error() -> Iterator[None]:
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> str:
     """The `known` names most like `name`, comma separated (all of them when none is alike and they are few)."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=most, cutoff=0.4) or names[:most]
-    return ", ".join(close)
+    names = {known_name.lower(): known_name for known_name in sorted(known)}
+    close = difflib.get_close_matches(name.lower(), names, n=most, cutoff=0.4) or list(names)[:most]
+    return ", ".join(names[found] for found in close)

@@ -43,7 +43,7 @@ def colour_mesh(
     device = torch.device(device)
     points = torch.from_numpy(frame.to_unit(mesh_mm.vertices.view(np.ndarray))).float()
     normals, colours = [], []
-    for part in points.to(device).split(points_per_call(device)):
+    for part in points.to(device).split(points_per_call(device, with_gradient=True)):
         on_cut = part.norm(dim=-1, keepdim=True) > 1.0 - 1e-5
         normal = torch.where(on_cut, part, gradient(part).detach())
         normal = torch.nn.functional.normalize(normal, dim=-1)
@@ -68,6 +68,9 @@ def check_mesh_path(path: Path, *, overwrite: bool = False) -> None:
         raise InputError(f"{path}: cannot write a mesh as '{path.suffix}'; use {', '.join(MESH_SUFFIXES)}")
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists already: choose another name, or pass --overwrite")
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"{path} cannot be written: {existing} is no folder you may write to; choose another")
 
 
 def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) -> None:

@@ -32,6 +32,8 @@ COARSE_CELLS = 64
 """The first pass has at least this many cubes along the box (where the spacing allows it)."""
 SLOPE_BOUNDS = (2.0, 4.0, 8.0)
 """How much steeper than measured a field may be inside a cube. A wrong guess leaves a hole: then the next is tried."""
+FINEST = 4096
+"""Most lattice spacings in the ball's radius: beyond, memory and the names of the vertices run out."""
 SLAB_LAYERS = 32
 """Lattice layers handed to marching cubes at once: 100 MB at 0.5 mm in a ball of 500 mm."""
 
@@ -110,10 +112,11 @@ def extract_mesh(
     """
     import trimesh
 
-    if not 0.0 < spacing_mm <= frame.radius_mm / 8.0:
+    least_mm, most_mm = frame.radius_mm / FINEST, frame.radius_mm / 8.0
+    if not least_mm <= spacing_mm <= most_mm:
         raise InputError(
-            f"A spacing of {spacing_mm} mm cannot mesh a ball of {frame.radius_mm:.0f} mm; choose one between 0 and "
-            f"{frame.radius_mm / 8.0:.0f} mm."
+            f"A spacing of {spacing_mm} mm cannot mesh a ball of {frame.radius_mm:.0f} mm: choose one from "
+            f"{least_mm:.2f} to {most_mm:.0f} mm"
         )
     field = _FieldInBall(sdf, torch.device(device))
     spacing = spacing_mm / frame.radius_mm

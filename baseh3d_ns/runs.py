@@ -1,114 +1,80 @@
-"""Open a finished run for our own commands: its config.yml, its newest checkpoint, nothing executed on the way."""
+"""Open a finished run for our own commands: its config.yml and its newest checkpoint, nothing executed on the way."""
 
 from __future__ import annotations
 
+import functools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import yaml
 
-from baseh3d_ns.data.h3ds_dataparser import H3dsDataParser
+from baseh3d_ns.data.datamanager import HeadDataManager
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParser, H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.models.idr import IdrModel
-from baseh3d_ns.priors.sources import read_checkpoint
+from baseh3d_ns.priors.head_prior import apply_prior
+from baseh3d_ns.priors.sources import load_prior, newest_checkpoint, read_checkpoint
 from baseh3d_ns.trainer import HeadPipeline, HeadTrainerConfig
 
 if TYPE_CHECKING:
     import trimesh
 
-_TRUSTED_MODULES = ("nerfstudio.", "baseh3d_ns.", "pathlib", "torch.optim.")
-_TRUSTED_FUNCTIONS = ("nerfstudio_collate", "variable_res_collate")
-
-
-class _ConfigLoader(yaml.UnsafeLoader):
-    """Builds config classes of nerfstudio and of this plugin, and refuses every other name in the file."""
-
-    def find_python_name(self, name, mark):
-        if name.startswith(_TRUSTED_MODULES) or name in ("tuple", "builtins.tuple"):
-            found = super().find_python_name(name, mark)
-            if isinstance(found, type) or found.__name__ in _TRUSTED_FUNCTIONS:
-                return found
-        raise yaml.constructor.ConstructorError(None, None, f"it names {name}", mark)
-
-    def find_python_module(self, name, mark):
-        raise yaml.constructor.ConstructorError(None, None, f"it names the module {name}", mark)
-
 
 @dataclass(frozen=True)
 class Run:
-    """A trained head, ready to ask."""
+    """A trained head, ready to ask, without its data."""
 
     config: HeadTrainerConfig
-    pipeline: HeadPipeline
+    field: HeadField
+    """Both networks, on `device`, in eval mode."""
+    frame: SceneFrame
+    """The unit frame it was trained in, from the checkpoint."""
     checkpoint: Path
     step: int
-
-    @property
-    def model(self) -> IdrModel:
-        """The model, in eval mode."""
-        model = self.pipeline.model
-        assert isinstance(model, IdrModel)
-        return model
-
-    @property
-    def dataparser(self) -> H3dsDataParser:
-        """The scene the run was trained on."""
-        parser = self.pipeline.datamanager.dataparser
-        assert isinstance(parser, H3dsDataParser)
-        return parser
-
-    @property
-    def frame(self) -> SceneFrame:
-        """Its unit frame."""
-        return self.dataparser.scene.frame
-
-
-def read_config(path: Path) -> HeadTrainerConfig:
-    """The config.yml of a run, without executing anything it may hold.
-
-    Raises:
-        InputError: missing, not a nerfstudio config, of another method, or naming code that no config needs.
-    """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "config.yml"
-    if not path.is_file():
-        raise InputError(f"no such config: {path}; pass the config.yml that ns-train wrote into the run's folder")
-    try:
-        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_ConfigLoader)  # noqa: S506
-    except (yaml.YAMLError, ImportError, AttributeError, TypeError) as error:
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise InputError(
-            f"{path} is not a config.yml of ns-train ({reason}): train again, or pass another run's"
-        ) from error
-    if not isinstance(config, HeadTrainerConfig):
-        raise InputError(f"{path} belongs to another method: pass a run of idr, baseh3d or baseh3d-fast")
-    return config
+    """Last training step the checkpoint has seen, counted from 0."""
+    device: torch.device
 
 
 def open_run(config_path: Path) -> Run:
     """Load the newest checkpoint of a run onto the GPU, or the CPU where there is none.
 
     Raises:
-        InputError: what `read_config` raises, or no usable checkpoint.
+        InputError: what `read_config` raises, no usable checkpoint, or one of other networks than the config's.
     """
     config = read_config(config_path)
-    # The config's own relative output folder would be looked up in the current one.
+    # The config's own output folder may have been moved since.
     folder = Path(config_path) if Path(config_path).is_dir() else Path(config_path).parent
-    checkpoints = sorted((folder / config.relative_model_dir).glob("step-*.ckpt"))
-    if not checkpoints:
-        raise InputError(
-            f"{folder / config.relative_model_dir} holds no checkpoint: let the training reach its first save"
-        )
-    state = read_checkpoint(checkpoints[-1])
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    pipeline = config.pipeline.setup(device=device, test_mode="test")
-    pipeline.eval()
-    pipeline.load_pipeline(state["pipeline"], state["step"])
-    return Run(config=config, pipeline=pipeline, checkpoint=checkpoints[-1], step=int(state["step"]))
+    checkpoint = newest_checkpoint(folder / config.relative_model_dir)
+    weights = load_prior(checkpoint)
+    assert weights.frame is not None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    field: HeadField = config.pipeline.model.sdf_field.setup()
+    apply_prior(weights, field, checkpoint)
+    step = int(read_checkpoint(checkpoint)["step"])
+    return Run(config, field.to(device).eval(), weights.frame, checkpoint, step, device)
+
+
+def scene_of_run(run: Run, data: Path | None) -> H3dsDataParser:
+    """The scene a run was trained on, from `data` where the folder has moved.
+
+    Raises:
+        InputError: the data are gone, damaged, or another scene lies there.
+    """
+    parser_config = run.config.pipeline.datamanager.dataparser
+    assert isinstance(parser_config, H3dsDataParserConfig)
+    if data is not None:
+        parser_config.data = data
+    parser: H3dsDataParser = parser_config.setup()
+    there, trained_in = (np.array([*frame.centre_mm, frame.radius_mm]) for frame in (parser.scene.frame, run.frame))
+    if not np.allclose(there, trained_in, atol=1e-2):
+        raise InputError(f"scene {parser.scene.scene_id} in {parser_config.data} is not the one the run was trained on")
+    return parser
 
 
 def mesh_of_run(run: Run, spacing_mm: float, keep_all: bool = False) -> trimesh.Trimesh:
@@ -120,6 +86,66 @@ def mesh_of_run(run: Run, spacing_mm: float, keep_all: bool = False) -> trimesh.
     from baseh3d_ns.mesh_files import colour_mesh
     from baseh3d_ns.meshing import extract_mesh
 
-    head, frame, device = run.model.field, run.frame, run.model.device
-    mesh = extract_mesh(head.sdf, frame, spacing_mm=spacing_mm, device=device, keep_all=keep_all)
-    return colour_mesh(mesh, head.frontal_colour, head.gradient, frame, device=device)
+    mesh = extract_mesh(run.field.sdf, run.frame, spacing_mm=spacing_mm, device=run.device, keep_all=keep_all)
+    return colour_mesh(mesh, run.field.frontal_colour, run.field.gradient, run.frame, device=run.device)
+
+
+def read_config(path: Path) -> HeadTrainerConfig:
+    """The config.yml of a run, without executing anything it may hold.
+
+    Raises:
+        InputError: missing, not a nerfstudio config, of another method, or naming what no config of ours names.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "config.yml"
+    if not path.is_file():
+        raise InputError(f"no such config: {path}; pass the config.yml that ns-train wrote into the run's folder")
+    remedy = "train again, or pass another run's"
+    try:
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_ConfigLoader)  # noqa: S506
+    except (
+        yaml.YAMLError,
+        ImportError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        KeyError,
+        RecursionError,
+        OSError,
+    ) as error:
+        reason = getattr(error, "problem", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path} is not a config.yml of ns-train ({reason}): {remedy}") from error
+    if not isinstance(config, HeadTrainerConfig):
+        raise InputError(f"{path} belongs to another method: pass a run of idr, baseh3d or baseh3d-fast")
+    pipeline = config.pipeline
+    parts = (pipeline, pipeline.datamanager, pipeline.datamanager.dataparser, pipeline.model, pipeline.model.sdf_field)
+    expected = (HeadPipeline, HeadDataManager, H3dsDataParser, IdrModel, HeadField)
+    if any(getattr(part, "_target", None) is not target for part, target in zip(parts, expected, strict=True)):
+        raise InputError(f"{path} sets up other classes than this plugin's: {remedy}")
+    return config
+
+
+@functools.cache
+def _names_in_our_configs() -> frozenset[str]:
+    """Every class and function that a config.yml of ours may name: those that dumping our own methods names."""
+    from nerfstudio.plugins.types import MethodSpecification
+
+    from baseh3d_ns import methods
+
+    specs = [spec for spec in vars(methods).values() if isinstance(spec, MethodSpecification)]
+    dumped = "\n".join(yaml.dump(spec.config) for spec in specs)
+    names = re.findall(r"!!python/(?:object/apply|object/new|object|name):([\w.]+)", dumped)
+    return frozenset(names) | {"pathlib.PosixPath", "pathlib.WindowsPath"}
+
+
+class _ConfigLoader(yaml.UnsafeLoader):
+    """Builds what a config of ours consists of, and refuses every other name in the file."""
+
+    def find_python_name(self, name, mark):
+        if name not in _names_in_our_configs():
+            raise yaml.constructor.ConstructorError(None, None, f"it names {name}", mark)
+        return super().find_python_name(name, mark)
+
+    def find_python_module(self, name, mark):
+        raise yaml.constructor.ConstructorError(None, None, f"it names the module {name}", mark)

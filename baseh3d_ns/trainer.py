@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,12 +24,13 @@ from baseh3d_ns.priors.head_prior import (
     apply_prior,
     architecture,
     carry_optimizer,
+    check_carries_on,
     check_prior_fits,
     prior_of_field,
     save_prior,
     summary,
 )
-from baseh3d_ns.priors.sources import MAKE_ONE, find_prior_file, load_prior, read_checkpoint
+from baseh3d_ns.priors.sources import MAKE_ONE, find_prior_file, load_prior, newest_checkpoint, read_checkpoint
 
 
 @dataclass
@@ -60,7 +62,13 @@ class HeadTrainerConfig(TrainerConfig):
     epochs: int = 2000
     """Length of the training: an epoch is one batch of rays for every training view (--max-num-iterations caps it)."""
     lr_halvings: tuple[float, ...] = (0.5, 0.75)
-    """Fractions of the training at which the learning rate is halved."""
+    """Fractions of the training at which the learning rate is halved (IDR's schedule)."""
+    lr_final: float = 1.0
+    """The learning rate also falls exponentially to this fraction of itself over the training; 1 for not at all."""
+
+    def lr_factor(self, progress: float) -> float:
+        """What the learning rate is multiplied by after that fraction of the training."""
+        return self.lr_final**progress * 0.5 ** sum(progress >= fraction for fraction in self.lr_halvings)
 
     def save_config(self) -> None:
         """Check everything the user gave before a single file is written, then fix the number of steps."""
@@ -69,20 +77,29 @@ class HeadTrainerConfig(TrainerConfig):
                 raise InputError("one device holds all rays of a head: leave --machine.num-devices at 1")
             if self.epochs < 1 or self.max_num_iterations < 1:
                 raise InputError("--epochs and --max-num-iterations must be at least 1")
-            parser = self.pipeline.datamanager.dataparser
-            if self.pipeline.datamanager.data is not None:
-                parser.data = Path(self.pipeline.datamanager.data)
-            views = len(parser.setup().get_dataparser_outputs("train").image_filenames)
-            self.max_num_iterations = min(self.max_num_iterations, self.epochs * views)
             self.check_start()
+            # The run must open from any folder.
+            self.output_dir = self.output_dir.resolve()
+            manager = self.pipeline.datamanager
+            manager.data = manager.dataparser.data = Path(manager.data or manager.dataparser.data).resolve()
+            views = len(manager.dataparser.setup().get_dataparser_outputs("train").image_filenames)
+            self.max_num_iterations = min(self.max_num_iterations, self.epochs * views)
             self._check_output_folder()
         super().save_config()
 
     def check_start(self) -> None:
         """Raise `InputError` when what the training starts from cannot be used."""
-        folder = self.load_dir
-        if folder is not None and not list(Path(folder).glob("step-*.ckpt")):
-            raise InputError(f"{folder} holds no step-*.ckpt to resume from: pass a run's nerfstudio_models folder")
+        checkpoint = self.resume_from()
+        if checkpoint is not None:
+            read_checkpoint(checkpoint)
+
+    def resume_from(self) -> Path | None:
+        """The checkpoint to go on from, or None for a fresh training."""
+        if self.load_dir is not None:
+            return newest_checkpoint(Path(self.load_dir), self.load_step)
+        if self.load_checkpoint is not None and not Path(self.load_checkpoint).is_file():
+            raise InputError(f"no such checkpoint: {self.load_checkpoint}; pass a step-*.ckpt of a run")
+        return self.load_checkpoint
 
     def prepare(self, trainer: HeadTrainer) -> None:
         """Called at step 0 of a fresh training, once networks and optimiser are there."""
@@ -117,6 +134,8 @@ class PriorTrainerConfig(HeadTrainerConfig):
         epochs, rest = divmod(step + 1, views)
         if not last and (rest or epochs not in self.snapshot_epochs):
             return
+        # A training that was capped ends within an epoch: it counts as begun, so that no snapshot is written over.
+        epochs += rest > 0
         path = trainer.base_dir / f"prior-{epochs:06d}.safetensors"
         metadata = dataset.metadata
         provenance = {
@@ -148,24 +167,26 @@ class FewShotTrainerConfig(HeadTrainerConfig):
 
     def check_start(self) -> None:
         super().check_start()
-        if self.load_dir is not None or self.load_checkpoint is not None:
+        if self.resume_from() is not None:
             return
         if self.load_prior is None:
             raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {MAKE_ONE}")
+        self.load_prior = find_prior_file(self.load_prior).resolve()
         prior = load_prior(self.load_prior)
         check_prior_fits(prior, self.pipeline.model.sdf_field.setup(), self.load_prior)
+        if self.carry_optimizer:
+            check_carries_on(prior, self.load_prior)
 
     def prepare(self, trainer: HeadTrainer) -> None:
         assert self.load_prior is not None
-        source = find_prior_file(self.load_prior)
-        prior = load_prior(source)
+        prior = load_prior(self.load_prior)
         model = trainer.pipeline.model
-        used = apply_prior(prior, model.field, source)
+        used = apply_prior(prior, model.field, self.load_prior)
         shape = summary(architecture(prior.weights))
-        CONSOLE.log(f"Start from {source}: all {len(used)} tensors, {used[0]} to {used[-1]} ({shape})")
+        CONSOLE.log(f"Start from {self.load_prior}: all {len(used)} tensors, {used[0]} to {used[-1]} ({shape})")
         if self.carry_optimizer:
-            carry_optimizer(prior, model.field, trainer.optimizers.optimizers["fields"], source)
-            model.start_progress.fill_(float(prior.provenance.get("epochs") or 0) / self.epochs)
+            carry_optimizer(prior, model.field, trainer.optimizers.optimizers["fields"])
+            model.start_progress.fill_(float(prior.provenance["epochs"]) / self.epochs)
             CONSOLE.log(f"Carry on with its optimiser ({prior.adam_steps} steps) and schedule.")
 
 
@@ -173,6 +194,7 @@ class HeadTrainer(Trainer):
     """Resumes to the same last step, never leaves half a checkpoint, says in one sentence what is wrong."""
 
     config: HeadTrainerConfig
+    start_progress: float = 0.0
 
     @property
     def dataset(self) -> HeadDataset:
@@ -186,24 +208,22 @@ class HeadTrainer(Trainer):
             super().setup(test_mode)
             if self._start_step >= self.config.max_num_iterations:
                 raise InputError(
-                    f"the training in {self.config.load_dir or self.config.load_checkpoint} has already reached its "
-                    f"last step {self.config.max_num_iterations - 1}: raise --epochs to go on"
+                    f"the training in {self.config.resume_from()} has already reached its last step "
+                    f"{self.config.max_num_iterations - 1}: raise --epochs to go on"
                 )
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_step))
 
     def progress(self, step: int) -> float:
         """Fraction of the training done before `step`, from the prior's own progress where that was carried over."""
-        return float(self.pipeline.model.start_progress) + step / self.config.max_num_iterations
+        return self.start_progress + step / self.config.max_num_iterations
 
     def setup_optimizers(self) -> Optimizers:
-        """Learning rates halved at fractions of the training; plain floats, so that checkpoints load safely."""
+        """Learning rates fall as the config's `lr_factor` says; plain floats, so that checkpoints load safely."""
         optimizers = super().setup_optimizers()
-
-        def factor(step: int) -> float:
-            return 0.5 ** sum(self.progress(step) >= fraction for fraction in self.config.lr_halvings)
-
         for name, optimizer in optimizers.optimizers.items():
-            optimizers.schedulers[name] = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+            optimizers.schedulers[name] = torch.optim.lr_scheduler.LambdaLR(
+                optimizer, lambda step: self.config.lr_factor(self.progress(step))
+            )
         return optimizers
 
     def _after_step(self, step: int) -> None:
@@ -213,25 +233,27 @@ class HeadTrainer(Trainer):
             self.stop_training = True
 
     def _load_checkpoint(self) -> None:
-        for path in (self.config.load_dir, self.config.load_checkpoint):
-            if path is not None:
-                newest = sorted(Path(path).glob("step-*.ckpt"))[-1] if Path(path).is_dir() else Path(path)
-                read_checkpoint(newest)
-                super()._load_checkpoint()
-                return
-        self.config.prepare(self)
+        if self.config.resume_from() is not None:
+            super()._load_checkpoint()
+        else:
+            self.config.prepare(self)
+        self.start_progress = float(self.pipeline.model.start_progress)
+        for optimizer in self.optimizers.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * self.config.lr_factor(self.progress(self._start_step))
 
     def save_checkpoint(self, step: int) -> None:
         """Write beside the checkpoints and rename, so that a kill leaves the last good one in its place."""
         step = min(step, self.config.max_num_iterations - 1)
         final_dir = self.checkpoint_dir
         self.checkpoint_dir = self.base_dir / ".unfinished"
+        shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
         try:
             super().save_checkpoint(step)
             final_dir.mkdir(parents=True, exist_ok=True)
             name = f"step-{step:09d}.ckpt"
             os.replace(self.checkpoint_dir / name, final_dir / name)
-            self.checkpoint_dir.rmdir()
+            shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
         finally:
             self.checkpoint_dir = final_dir
         if self.config.save_only_latest_checkpoint:

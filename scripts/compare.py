@@ -16,12 +16,12 @@ from pathlib import Path
 import tyro
 
 BIN = Path(sys.executable).parent
-# IDR with the networks and the learning rate of baseh3d-fast; its tracer, losses and one view a step stay its own.
+# IDR with the networks, learning rate and schedule of baseh3d-fast; its tracer and one view a step stay its own.
 NETWORKS = "--pipeline.model.sdf-field"
 IDR_SMALL = [
     f"{NETWORKS}.sdf.layers", "4", f"{NETWORKS}.sdf.width", "128", f"{NETWORKS}.sdf.skip-layer", "2",
     f"{NETWORKS}.sdf.features", "64", f"{NETWORKS}.colour.layers", "2", f"{NETWORKS}.colour.width", "128",
-    "--optimizers.fields.optimizer.lr", "1e-3",
+    "--optimizers.fields.optimizer.lr", "1e-3", "--lr-final", "0.05", "--lr-halvings",
 ]  # fmt: skip
 COLUMNS = ("scene", "method", "steps", "face mm", "head mm", "face rigid mm", "head rigid mm", "seconds")
 
@@ -62,16 +62,19 @@ class Compare:
         """The run's folder and the seconds its process took."""
         run = self.out / "fits" / method / name
         done = run / "seconds.json"
+        command = [BIN / "ns-train", method, "--vis", "tensorboard", "--steps-per-eval-image", "100000",
+                   "--epochs", epochs, "--output-dir", self.out, "--experiment-name", "fits", "--timestamp", name,
+                   "--data", self.data, *options, "h3ds-data", "--scene", scene, "--views", views]  # fmt: skip
+        command = [str(word) for word in command]
         if not done.is_file():
-            command = [BIN / "ns-train", method, "--vis", "tensorboard", "--steps-per-eval-image", "100000",
-                       "--epochs", str(epochs), "--output-dir", self.out, "--experiment-name", "fits",
-                       "--timestamp", name, "--data", self.data, *options,
-                       "h3ds-data", "--scene", scene, "--views", views]  # fmt: skip
-            print(" ".join(map(str, command)), flush=True)
+            print(" ".join(command), flush=True)
             start = time.monotonic()
             subprocess.run(command, check=True)
-            done.write_text(json.dumps(time.monotonic() - start))
-        return run, json.loads(done.read_text())
+            done.write_text(json.dumps({"seconds": time.monotonic() - start, "command": command[1:]}))
+        recorded = json.loads(done.read_text())
+        if recorded["command"] != command[1:]:
+            raise SystemExit(f"Error: {run} was trained with other options; choose another --out")
+        return run, recorded["seconds"]
 
     def score(self, run: Path) -> tuple[int, float, float, float, float]:
         """Steps, official face / head and rigid face / head in mm."""

@@ -6,4 +6,5 @@ source scripts/venv.sh dev
 ruff check .
 ruff format --check .
 mypy
-python -m pytest -m "not slow and not cuda" "$@"
+gpu=$(python -c 'import torch; print(torch.cuda.is_available())')
+python -m pytest -m "$([ "$gpu" = True ] && echo "not slow" || echo "not slow and not cuda")" "$@"

@@ -1,18 +1,19 @@
 # Sourced by the scripts beside it: makes .venv once (pip decides everything from pyproject.toml) and activates it.
 # Usage: source scripts/venv.sh [extra]
 extra="${1:-}"
-if ! python -c 'import sys, baseh3d_ns; sys.exit(sys.prefix == sys.base_prefix)' 2>/dev/null; then
-  if [ ! -f .venv/installed"${extra:+-$extra}" ]; then
-    python="${PYTHON:-}"
-    for candidate in python3.11 python3.10 python3; do
-      [ -n "$python" ] || { "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 12))' 2>/dev/null && python="$candidate"; } || true
+installed() { # is this plugin (and, for dev, its test tools) installed in that Python?
+  (cd / && "$1" -c "import baseh3d_ns.methods; ${extra:+import pytest, ruff, mypy}" >/dev/null 2>&1)
+}
+if [ -z "${VIRTUAL_ENV:-}" ] || ! installed python; then
+  if ! installed "$PWD/.venv/bin/python"; then
+    for candidate in "${PYTHON:-}" python3.11 python3.10 python3; do
+      "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 12))' 2>/dev/null && break || candidate=
     done
-    [ -n "$python" ] || { echo "Error: needs Python 3.10 or 3.11; install one, or name it: PYTHON=/path/to/python3.11" >&2; exit 1; }
+    [ -n "$candidate" ] || { echo "Error: needs Python 3.10 or 3.11: install one, or name it: PYTHON=/path/to/python3.11" >&2; exit 1; }
     echo "Installing into .venv (about 8 GB, 3 to 5 minutes) ..."
-    "$python" -m venv .venv
+    "$candidate" -m venv .venv
     .venv/bin/python -m pip install --quiet --upgrade pip
     .venv/bin/python -m pip install --quiet --editable ".${extra:+[$extra]}"
-    touch .venv/installed .venv/installed"${extra:+-$extra}"
   fi
   source .venv/bin/activate
 fi

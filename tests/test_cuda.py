@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tiny_root import SCENE
 
 from baseh3d_ns.methods import baseh3d_fast
 from baseh3d_ns.rendering.sdf_grid import GridTracer
@@ -37,7 +36,25 @@ def test_a_training_on_the_gpu(tiny_root, tmp_path):
     from test_training import train
 
     train("baseh3d-fast-prior", tiny_root, tmp_path, "--epochs", 2, "--machine.device-type", "cuda", views="all")
-    state = torch.load(
-        next(tmp_path.rglob("step-*.ckpt")), map_location="cpu", weights_only=True
-    )  # written on the GPU, read without one
-    assert state["step"] == 9 and SCENE
+    # Written on the GPU, read without one.
+    checkpoint = next(tmp_path.rglob("step-*.ckpt"))
+    assert torch.load(checkpoint, map_location="cpu", weights_only=True)["step"] == 9
+
+
+def test_both_mesh_exports_on_the_gpu(tiny_root, tmp_path):
+    from test_training import call, train
+
+    train("baseh3d-fast-prior", tiny_root, tmp_path, "--epochs", 2, views="all")
+    config = next(tmp_path.rglob("config.yml"))
+    call("ns-export", "marching-cubes", "--load-config", config, "--output-dir", tmp_path / "m", "--resolution", 512)
+    assert (tmp_path / "m" / "sdf_marching_cubes_mesh.ply").stat().st_size > 0
+    call("baseh3d", "export", "--load-config", config, "--output", tmp_path / "head.ply", "--spacing-mm", 3.0)
+    assert (tmp_path / "head.ply").is_file()
+
+
+def test_the_full_size_method_on_the_gpu(tiny_root, tmp_path):
+    from test_training import train
+
+    options = ["--pipeline.datamanager.train-num-rays-per-batch", 2048, "--max-num-iterations", 20]
+    train("idr", tiny_root, tmp_path, *options)
+    assert next(tmp_path.rglob("step-*.ckpt")).name == "step-000000019.ckpt"

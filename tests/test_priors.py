@@ -14,6 +14,7 @@ from baseh3d_ns.priors.head_prior import (
     HeadPrior,
     apply_prior,
     carry_optimizer,
+    check_carries_on,
     prior_names,
     prior_of_field,
     save_prior,
@@ -62,7 +63,8 @@ def test_round_trip(prior_file):
     assert len(used) == len(list(field.parameters()))
     same_sdf(field, other)
     fresh = torch.optim.Adam(other.parameters(), lr=1e-3)
-    carry_optimizer(prior, other, fresh, path)
+    check_carries_on(prior, path)
+    carry_optimizer(prior, other, fresh)
     for mine, theirs in zip(field.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(adam.state[mine]["exp_avg_sq"], fresh.state[theirs]["exp_avg_sq"])
         assert float(fresh.state[theirs]["step"]) == 2.0
@@ -93,7 +95,7 @@ def test_an_original_idr_checkpoint(tmp_path):
     same_sdf(field, other)
     assert prior.provenance["epochs"] == 2000 and prior.frame is None
     with pytest.raises(InputError, match="carry-optimizer"):
-        carry_optimizer(prior, other, torch.optim.Adam(other.parameters()), path)
+        check_carries_on(prior, path)
 
 
 def test_another_architecture_is_named(prior_file):

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
 from tiny_root import CENTRE_MM, SCENE, SEMI_AXES_MM
 
 BIN = Path(sys.executable).parent
@@ -135,7 +136,7 @@ def test_a_killed_run_resumes_to_the_same_last_step(tiny_root, tmp_path):
     finally:
         process.kill()
         process.wait()
-    (saved,) = models.iterdir()
+    saved = sorted(models.glob("step-*.ckpt"))[-1]
     first_step = torch.load(saved, weights_only=True)["step"]
     assert first_step < 99
     train("baseh3d-fast-prior", tiny_root, tmp_path / "2", *options, "--load-dir", models, views="all")
@@ -230,11 +231,11 @@ def test_ns_export(kind, options, written, fit_run, tmp_path):
 
 def test_the_exporters_contract_for_marching_cubes(fit_run):
     """`ns-export marching-cubes` itself calls .cuda(); what it asks of a model is checked here."""
-    from baseh3d_ns.runs import open_run
+    from nerfstudio.utils.eval_utils import eval_setup
 
-    model = open_run(fit_run.config).model
+    model = eval_setup(fit_run.config)[1].model
     assert hasattr(model.config, "sdf_field")
-    points = torch.rand(7, 3) - 0.5
+    points = (torch.rand(7, 3) - 0.5).to(model.device)
     torch.testing.assert_close(model.field.forward_geonetwork(points)[:, 0], model.field.sdf(points))
 
 
@@ -280,6 +281,8 @@ def test_baseh3d_evaluate(fit_run, tmp_path):
     files = {path.name for path in (tmp_path / "e").iterdir()}
     assert files == {"evaluation.json", "evaluation.png", "error_heatmap.ply"}
     recorded = json.loads((tmp_path / "e" / "evaluation.json").read_text())
+    with Image.open(tmp_path / "e" / "evaluation.png") as picture:
+        assert picture.height < picture.width  # three sides, not every view
     assert recorded["provenance"]["method"] == "baseh3d-fast" and recorded["provenance"]["views"] == [2, 0, 4]
     assert 0.0 < recorded["official"]["face_mm"] < 60.0
 
@@ -325,8 +328,40 @@ def test_a_truncated_checkpoint_is_named(fit_run, tiny_root, tmp_path):
     assert "step-000000011.ckpt is truncated" in text and "Traceback" not in text
 
 
-def test_a_config_that_names_code_is_not_executed(fit_run, tmp_path):
-    evil = tmp_path / "config.yml"
-    evil.write_text(f"!!python/object/apply:os.system ['touch {tmp_path}/pwned']\n")
-    text = call("baseh3d", "evaluate", "--load-config", evil, fails=True)
-    assert "config.yml" in text and "Traceback" not in text and not (tmp_path / "pwned").exists()
+EVIL_CONFIGS = [
+    "!!python/object/apply:os.system ['touch {out}/pwned']",
+    "!!python/object/apply:nerfstudio.utils.writer.SummaryWriter ['{out}/pwned']",
+    "!!python/object/apply:nerfstudio.utils.scripts.run_command ['touch {out}/pwned']",
+    "!!python/module:this",
+    "\x00binary",
+    "- a list",
+]
+
+
+@pytest.mark.parametrize("text", EVIL_CONFIGS)
+def test_a_config_that_names_code_is_not_executed(text, tmp_path):
+    from baseh3d_ns.errors import InputError
+    from baseh3d_ns.runs import read_config
+
+    (tmp_path / "config.yml").write_text(text.format(out=tmp_path))
+    with pytest.raises(InputError, match="config.yml"):
+        read_config(tmp_path)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_config_with_another_dataparser_is_refused(fit_run, tmp_path):
+    """nerfstudio's minimal parser unpickles what lies beside it."""
+    from baseh3d_ns.errors import InputError
+    from baseh3d_ns.runs import read_config
+
+    parser = "nerfstudio.data.dataparsers.minimal_dataparser.MinimalDataParser"
+    text = fit_run.config.read_text().replace("baseh3d_ns.data.h3ds_dataparser.H3dsDataParser", parser)
+    (tmp_path / "config.yml").write_text(text)
+    with pytest.raises(InputError, match="it names nerfstudio.data.dataparsers.minimal"):
+        read_config(tmp_path)
+
+
+def test_our_own_commands_run_from_any_folder(fit_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call("baseh3d", "export", "--load-config", fit_run.config, "--output", "head.stl", "--spacing-mm", 4.0)
+    assert (tmp_path / "head.stl").is_file()

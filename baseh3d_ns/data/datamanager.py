@@ -48,7 +48,9 @@ class HeadDataManager(VanillaDataManager[HeadDataset]):
         self.eval_pixel_sampler = RayPool(
             self.eval_dataset, self.device, self.config.eval_num_rays_per_batch, one_view=False
         )
-        self.fixed_indices_eval_dataloader = FixedIndicesEvalDataloader(self.eval_dataset, device=self.device, num_workers=0)
+        self.fixed_indices_eval_dataloader = FixedIndicesEvalDataloader(
+            self.eval_dataset, device=self.device, num_workers=0
+        )
         self.eval_dataloader = RandIndicesEvalDataloader(self.eval_dataset, device=self.device, num_workers=0)
 
     def next_train(self, step: int) -> tuple[RayBundle, dict[str, Tensor]]:

@@ -47,7 +47,9 @@ class H3dsDataParser(DataParser):
 
     def __post_init__(self) -> None:
         if not self.config.downscale >= 1.0:
-            raise InputError(f"--downscale {self.config.downscale} would enlarge the images: give a factor of at least 1")
+            raise InputError(
+                f"--downscale {self.config.downscale} would enlarge the images: give a factor of at least 1"
+            )
         self.root = open_h3ds(self.config.data)
         scene_id = self.root.resolve_scene(self.config.scene)
         self.train_views = self.root.resolve_views(scene_id, self.config.views)
@@ -78,7 +80,9 @@ class H3dsDataParser(DataParser):
         if split == "train":
             return self.train_views
         if not rest:
-            CONSOLE.log(f"All views of scene {self.scene.scene_id} are for training, so they are the eval views as well.")
+            CONSOLE.log(
+                f"All views of scene {self.scene.scene_id} are for training, so they are the eval views as well."
+            )
             return self.train_views
         return rest
 

@@ -1,6 +1,6 @@
 """A folder in the H3DS layout: which version it is, which scenes and views it has, how users may name them.
 
-Everything is read through the `h3ds` package; its `config_v1.toml` and `config_v2.toml`, or a `config.toml` in the root.
+Everything is read through the `h3ds` package: its `config_v1.toml` and `config_v2.toml`, or the root's `config.toml`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class H3dsRoot:
         """The h3ds package's own object for this root."""
         from baseh3d_ns.data.h3ds_package import H3DS, quiet
 
-        # It warns whenever any scene of the full set is missing; a subset is fine here, and our own checks are per scene.
+        # It warns whenever any scene of the full set is missing; a subset is fine here, our own checks are per scene.
         with quiet():
             return H3DS(path=str(self.path), config_path=str(self.config_path))
 
@@ -63,7 +63,9 @@ class H3dsRoot:
         if len(tagged) == 1:
             return tagged[0]
         if tagged:
-            raise InputError(f"the tag '{name}' names {len(tagged)} scenes of {self.path}: choose one of {', '.join(tagged)}")
+            raise InputError(
+                f"the tag '{name}' names {len(tagged)} scenes of {self.path}: choose one of {', '.join(tagged)}"
+            )
         known = {*ids, *self.h3ds.helper.scenes_tags(), *(f"scan{n}" for n in range(len(ids)))}
         raise InputError(f"{self.path} has no scene '{name}': the nearest names are {nearest(name, known)}")
 
@@ -75,7 +77,9 @@ class H3dsRoot:
         if number >= len(ids):
             raise InputError(f"{self.path} has no scan{number}: it counts scan0 to scan{len(ids) - 1}")
         if ids[number] not in self.scene_ids():
-            raise InputError(f"scan{number} is scene {ids[number]}, which version {self.version} at {self.path} does not have")
+            raise InputError(
+                f"scan{number} is scene {ids[number]}, which version {self.version} at {self.path} does not have"
+            )
         return ids[number]
 
     def resolve_views(self, scene_id: str, views: tuple[str, ...]) -> list[int]:
@@ -93,7 +97,7 @@ class H3dsRoot:
             return list(self.h3ds._get_views_config(scene_id, views[0]))
         if len(words) == 1 and "," not in views[0]:
             raise InputError(
-                f"--views {words[0]} is not a view configuration of scene {scene_id}: take one of {', '.join(configs)}, "
+                f"--views {words[0]} is not a view configuration of scene {scene_id}: take {', '.join(configs)}, "
                 f"'all', or indices from 0 to {count - 1} (a single one as '{words[0]},')"
             )
         if not words or not all(re.fullmatch(r"\d+", word) for word in words):
@@ -143,13 +147,32 @@ def _checked(root: Path, config: Path, version: str) -> H3dsRoot:
     try:
         own_version = _version_of(config)
         scenes = _scenes_in(config)
+        _check_tables(config)
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{config} is not an h3ds configuration ({error}): copy the layout of h3ds' config_v2.toml") from error
+        raise InputError(
+            f"{config} is not an h3ds configuration ({error}): copy the layout of h3ds' config_v2.toml"
+        ) from error
     if own_version != version:
-        raise InputError(f"{root / 'version.txt'} says '{version}' but {config} is for '{own_version}': they must agree")
+        raise InputError(
+            f"{root / 'version.txt'} says '{version}' but {config} is for '{own_version}': they must agree"
+        )
     if not scenes:
         raise InputError(f"{config} lists no scene: add a [scenes.ID] table for each folder")
     return H3dsRoot(path=root, config_path=config)
+
+
+def _check_tables(config: Path) -> None:
+    """Raise `ValueError` unless every scene has its number of views and its view configurations."""
+    import toml
+
+    for scene_id, table in toml.load(config)["scenes"].items():
+        configs = table.get("default_views_configs")
+        if not isinstance(table.get("views"), int) or table["views"] < 1:
+            raise ValueError(f"scene {scene_id} has no number of views")
+        if not isinstance(configs, dict):
+            raise ValueError(f"scene {scene_id} has no default_views_configs")
+        if any(not 0 <= index < table["views"] for indices in configs.values() for index in indices):
+            raise ValueError(f"a view configuration of scene {scene_id} names a view it does not have")
 
 
 def _packaged_config(name: str) -> Path:

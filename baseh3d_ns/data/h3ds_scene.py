@@ -19,7 +19,7 @@ MASK_THRESHOLD = 127
 
 @dataclass(frozen=True)
 class View:
-    """A photo, its mask and its camera in H3DS' own convention (OpenCV axes, millimetres, pixel centres at integers)."""
+    """A photo, its mask and its camera as H3DS has them (OpenCV axes, millimetres, pixel centres at integers)."""
 
     index: int
     """Number of the view in its scene."""
@@ -62,7 +62,7 @@ def load_scene(root: H3dsRoot, scene_id: str) -> H3dsScene:
     images = [Path(path) for path in helper.scene_images(scene_id)]
     masks = [Path(path) for path in helper.scene_masks(scene_id)]
     for kind, paths in (("image", images), ("mask", masks)):
-        found = len(list((folder / kind).glob(f"*{paths[0].suffix}")))
+        found = len([path for path in (folder / kind).glob(f"*{paths[0].suffix}") if not path.name.startswith(".")])
         missing = next((path for path in paths if not path.is_file()), None)
         if missing is not None or found != count:
             detail = f"{missing.name} is missing" if missing else f"remove what is not one of its {count} views"
@@ -96,7 +96,7 @@ def read_cameras(path: Path, count: int) -> tuple[list[Float[np.ndarray, "3 4"]]
     for name in [f"world_mat_{index}" for index in range(count)] + ["scale_mat_0"]:
         if name not in matrices:
             raise InputError(f"{path} has no matrix '{name}', but the scene has {count} views: unzip the scene again")
-        if matrices[name].shape not in ((4, 4), (3, 4)) or not np.isfinite(matrices[name]).all():
+        if matrices[name].shape != (4, 4) or not np.isfinite(matrices[name]).all():
             raise InputError(f"{path}: '{name}' is not a finite 4x4 matrix: unzip the scene again")
     try:
         frame = SceneFrame.from_scale_mat(matrices["scale_mat_0"])
@@ -145,7 +145,7 @@ def _open_image(path: Path, mode: str) -> Image.Image:
     try:
         with Image.open(path) as image:
             return image.convert(mode)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is not a readable image: unzip the scene again") from error
 
 
@@ -156,7 +156,7 @@ def _checked_size(image: Path, mask: Path) -> tuple[int, int]:
         try:
             with Image.open(path) as opened:
                 sizes.append(opened.size)
-        except OSError as error:
+        except (OSError, Image.DecompressionBombError) as error:
             raise InputError(f"{path} is not a readable image: unzip the scene again") from error
     if sizes[0] != sizes[1]:
         (w, h), (mw, mh) = sizes
@@ -168,7 +168,9 @@ def _check_mask(path: Path, mask: Bool[np.ndarray, "h w"]) -> None:
     if not mask.any():
         raise InputError(f"{path} is all black, so it shows no head: make the mask again (white = head)")
     if mask.all():
-        raise InputError(f"{path} is all white, so it cuts out no head: make the mask again (white = head, black = not)")
+        raise InputError(
+            f"{path} is all white, so it cuts out no head: make the mask again (white = head, black = not)"
+        )
     corners = mask[[0, 0, -1, -1], [0, -1, 0, -1]]
     height, width = mask.shape
     if corners.all() and not mask[height // 2, width // 2]:

@@ -37,7 +37,9 @@ class RayPool:
     It stands where nerfstudio expects a pixel sampler: its exporters set `num_rays_per_batch`.
     """
 
-    def __init__(self, dataset: HeadDataset, device: torch.device | str, num_rays_per_batch: int, one_view: bool) -> None:
+    def __init__(
+        self, dataset: HeadDataset, device: torch.device | str, num_rays_per_batch: int, one_view: bool
+    ) -> None:
         self.rays = pool_rays(dataset, device)
         self.num_rays_per_batch = num_rays_per_batch
         self.one_view = one_view

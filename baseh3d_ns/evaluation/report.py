@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,7 +89,7 @@ def evaluate_mesh(
     Raises:
         InputError: the scene is unknown or lacks a file, or the mesh is not in the scene's world millimetres.
     """
-    _check_scene(h3ds_root, scene_id)
+    check_scene(h3ds_root, scene_id)
     _check_millimetres(mesh)
     rigid = rigid_scores(h3ds_root, scene_id, mesh)
     official = official_scores(h3ds_root, scene_id, mesh, landmarks)
@@ -120,17 +122,22 @@ def write_evaluation(
     while any((chosen / name).exists() for name in FILES):
         number += 1
         chosen = folder.with_name(f"{folder.name}-{number}")
+    # All or nothing: an interrupted evaluation leaves no folder that looks finished.
+    unfinished = folder.with_name(f".{chosen.name}.{os.getpid()}.tmp")
     try:
-        chosen.mkdir(parents=True, exist_ok=True)
-        # Mode x claims the name: of two evaluations at once the later one fails instead of overwriting.
-        with (chosen / FILES[0]).open("x", encoding="utf-8") as file:
-            file.write(evaluation.as_json())
-        save_mesh(heatmap_mesh(mesh, evaluation.rigid.pred_to_gt_mm), chosen / FILES[1])
+        unfinished.mkdir(parents=True)
+        (unfinished / FILES[0]).write_text(evaluation.as_json(), encoding="utf-8")
+        save_mesh(heatmap_mesh(mesh, evaluation.rigid.pred_to_gt_mm), unfinished / FILES[1])
         if views:
             distances_mm = evaluation.rigid.pred_to_gt_mm
-            evaluation_picture(chosen / FILES[2], views, mesh, distances_mm, evaluation.title)
+            evaluation_picture(unfinished / FILES[2], views, mesh, distances_mm, evaluation.title)
+        chosen.mkdir(exist_ok=True)
+        for file in unfinished.iterdir():
+            os.rename(file, chosen / file.name)
     except OSError as error:
-        raise InputError(f"{chosen} cannot be written ({error.strerror}); choose another folder.") from error
+        raise InputError(f"{chosen} cannot be written ({error.strerror}): choose another folder") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return chosen
 
 
@@ -141,8 +148,8 @@ def mesh_spacing_mm(mesh: trimesh.Trimesh, on_region: Bool[np.ndarray, " v"]) ->
     return float(mesh.edges_unique_length[inside].mean()) if inside.any() else float("nan")
 
 
-def _check_scene(h3ds_root: H3DS, scene_id: str) -> None:
-    """The official code would fail on a missing file halfway, with a traceback."""
+def check_scene(h3ds_root: H3DS, scene_id: str) -> None:
+    """Raise `InputError` unless the scene has its scan, landmarks and regions; the official code would fail halfway."""
     if scene_id not in h3ds_root.scenes():
         raise InputError(
             f"{h3ds_root.config_path} has no scene {scene_id}; nearest: {nearest(scene_id, h3ds_root.scenes())}."

@@ -6,31 +6,33 @@ from typing import Any
 
 import numpy as np
 
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParser
 from baseh3d_ns.data.h3ds_scene import H3dsScene, read_image
-from baseh3d_ns.evaluation.pictures import PhotoView
+from baseh3d_ns.evaluation.pictures import PhotoView, three_sides
 from baseh3d_ns.runs import Run
 
 
-def run_provenance(run: Run) -> dict[str, Any]:
+def run_provenance(run: Run, parser: H3dsDataParser) -> dict[str, Any]:
     """Method, views, steps, prior, seed and device of a run."""
     config = run.config
+    prior = getattr(config, "load_prior", None)
     return {
         "method": config.method_name,
-        "data": str(run.dataparser.config.data),
-        "views": list(run.dataparser.train_views),
+        "data": str(parser.config.data),
+        "views": list(parser.train_views),
         "step": run.step,
         "max_num_iterations": config.max_num_iterations,
-        "load_prior": str(getattr(config, "load_prior", None)),
+        "load_prior": str(prior) if prior else None,
         "seed": config.machine.seed,
         "trained_on": config.machine.device_type,
-        "evaluated_on": str(run.model.device),
+        "evaluated_on": str(run.device),
         "checkpoint": run.checkpoint.name,
     }
 
 
-def photo_views(scene: H3dsScene) -> list[PhotoView]:
-    """All photos of a scene with their cameras in world millimetres."""
-    return [
+def three_photos(scene: H3dsScene) -> list[PhotoView]:
+    """The photos of a scene from the front and the two sides, with their cameras in world millimetres."""
+    views = [
         PhotoView(
             image=read_image(view.image_path),
             intrinsics=view.intrinsics,
@@ -39,3 +41,4 @@ def photo_views(scene: H3dsScene) -> list[PhotoView]:
         )
         for view in scene.views
     ]
+    return three_sides(views, np.asarray(scene.frame.centre_mm))

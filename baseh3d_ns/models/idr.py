@@ -47,6 +47,8 @@ class IdrModelConfig(ModelConfig):
     """Cells of the cached SDF grid along an axis of the unit ball's box (tracer `grid`)."""
     grid_refresh_steps: int = 25
     """Training steps between two refreshes of the cached SDF grid (tracer `grid`)."""
+    colour_first: float = 0.0
+    """Fraction of the training in which only the colour network learns; a prior's colours are another person's."""
     eikonal_weight: float = 0.1
     """Weight of (|grad SDF| - 1)^2."""
     mask_weight: float = 100.0
@@ -86,6 +88,7 @@ class IdrModel(Model):
         self.step = 0
         self.progress = 0.0
         self.grid_step: int | None = None
+        self.weights_moved = True
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         return {"fields": list(self.field.parameters())}
@@ -97,11 +100,12 @@ class IdrModel(Model):
 
         def before_step(step: int) -> None:
             self.step, self.progress = step, trainer.progress(step)
+            self.field.sdf_network.requires_grad_(self.progress >= self.config.colour_first)
 
         return [TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before_step)]
 
     def update_to_step(self, step: int) -> None:
-        self.step, self.grid_step = step, None
+        self.step, self.grid_step, self.weights_moved = step, None, True
 
     # ---- the path of a ray -------------------------------------------------------------------------------------------
 
@@ -159,13 +163,14 @@ class IdrModel(Model):
         }
 
     def _keep_grid_fresh(self) -> None:
-        """Refresh the cached grid when it is too old for training, or at all older than the weights for pictures."""
+        """Refresh the cached grid every few training steps, and for pictures whenever the weights have moved since."""
         if not isinstance(self.tracer, GridTracer):
             return
-        oldest = self.step - (self.config.grid_refresh_steps - 1 if self.training else 0)
-        if self.grid_step is None or self.grid_step < oldest:
+        aged = self.grid_step is None or self.step - self.grid_step >= self.config.grid_refresh_steps
+        if aged if self.training else self.weights_moved:
             self.tracer.refresh(self.field.sdf, self.device)
             self.grid_step = self.step
+        self.weights_moved = self.training
 
     # ---- losses, metrics, pictures -----------------------------------------------------------------------------------
 

@@ -119,14 +119,17 @@ def check_prior_fits(prior: HeadPrior, head_field: HeadField, source: Path) -> N
     raise InputError(f"{source} holds {summary(there)}, this method has {summary(here)}: {remedy}")
 
 
-def carry_optimizer(prior: HeadPrior, head_field: HeadField, adam: torch.optim.Optimizer, source: Path) -> None:
-    """Continue with the prior's Adam moments, as BaseH3D-Net's original did.
+def check_carries_on(prior: HeadPrior, source: Path) -> None:
+    """Raise `InputError` unless the prior knows its optimiser's state and how many epochs lie behind it."""
+    if not prior.moments or not prior.provenance.get("epochs"):
+        raise InputError(
+            f"{source} does not hold an optimiser state and its epochs: leave out --carry-optimizer, or pass a "
+            "prior-*.safetensors trained here"
+        )
 
-    Raises:
-        InputError: the prior was stored without them.
-    """
-    if not prior.moments:
-        raise InputError(f"{source} holds no optimiser state: leave out --carry-optimizer, or train the prior here")
+
+def carry_optimizer(prior: HeadPrior, head_field: HeadField, adam: torch.optim.Optimizer) -> None:
+    """Continue with the prior's Adam moments, as BaseH3D-Net's original did."""
     for name, parameter in prior_names(head_field):
         state = {moment: prior.moments[f"{moment}.{name}"].to(parameter.device, copy=True) for moment in MOMENTS}
         adam.state[parameter] = {"step": torch.tensor(float(prior.adam_steps)), **state}

@@ -58,6 +58,21 @@ def find_prior_file(path: Path) -> Path:
     raise InputError(f"{folder} holds neither prior-*.safetensors nor a checkpoint: {MAKE_ONE}")
 
 
+def newest_checkpoint(folder: Path, step: int | None = None) -> Path:
+    """The checkpoint of the last step in a run's nerfstudio_models folder, or that of `step`.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = sorted(folder.glob("step-*.ckpt"))
+    if step is not None:
+        found = [path for path in found if path.name == f"step-{step:09d}.ckpt"]
+    if not found:
+        which = "step-*.ckpt" if step is None else f"step-{step:09d}.ckpt"
+        raise InputError(f"{folder} holds no {which}: pass the nerfstudio_models folder of a run that has saved one")
+    return found[-1]
+
+
 def _from_safetensors(path: Path) -> HeadPrior:
     from safetensors import SafetensorError, safe_open
 
@@ -84,26 +99,30 @@ def _from_safetensors(path: Path) -> HeadPrior:
 
 def _from_checkpoint(path: Path) -> HeadPrior:
     state = read_checkpoint(path)
-    try:
-        pipeline, step = state["pipeline"], int(state["step"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is not a nerfstudio checkpoint: {MAKE_ONE}") from error
+    pipeline = state.get("pipeline") if isinstance(state, dict) else None
+    if not isinstance(pipeline, dict) or not isinstance(state.get("step"), int):
+        raise InputError(f"{path} is not a nerfstudio checkpoint: {MAKE_ONE}")
     weights = {
         to_prior_name(name[len(_CHECKPOINT_FIELD) :]): tensor
         for name, tensor in pipeline.items()
         if name.startswith(_CHECKPOINT_FIELD)
     }
-    if not weights:
+    frame = pipeline.get("_model.frame_mm")
+    if not weights or not _all_tensors(weights) or not isinstance(frame, Tensor) or frame.shape != (4,):
         raise InputError(f"{path} is a checkpoint of another method, without SDF and colour networks: {MAKE_ONE}")
-    x, y, z, radius = pipeline["_model.frame_mm"].tolist()
+    x, y, z, radius = frame.tolist()
     moments, adam_steps = _checkpoint_moments(state, list(weights))
     return HeadPrior(
         weights=weights,
-        provenance={"source": path.name, "steps": step + 1},
+        provenance={"source": path.name, "steps": state["step"] + 1},
         frame=SceneFrame(centre_mm=(x, y, z), radius_mm=radius),
         moments=moments,
         adam_steps=adam_steps,
     )
+
+
+def _all_tensors(weights: dict[str, Any]) -> bool:
+    return all(isinstance(tensor, Tensor) for tensor in weights.values())
 
 
 def _checkpoint_moments(state: dict[str, Any], names: list[str]) -> tuple[dict[str, Tensor], int]:
@@ -118,8 +137,8 @@ def _checkpoint_moments(state: dict[str, Any], names: list[str]) -> tuple[dict[s
 def _from_idr(path: Path) -> HeadPrior:
     state = read_checkpoint(path)
     named = state.get("model_state_dict", state) if isinstance(state, dict) else {}
-    weights = {}
-    for name, tensor in named.items():
+    weights: dict[str, Tensor] = {}
+    for name, tensor in named.items() if isinstance(named, dict) else ():
         network = re.sub(r"^module\.", "", str(name))
         for idr, ours in _IDR_NETWORKS.items():
             if network.startswith(idr):

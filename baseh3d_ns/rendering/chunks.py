@@ -12,9 +12,11 @@ Sdf = Callable[[Float[Tensor, "n 3"]], Float[Tensor, " n"]]
 """Points in the unit frame -> signed distance, negative inside."""
 
 
-def points_per_call(device: torch.device) -> int:
-    """What fits the cache of a CPU core, or fills a GPU without filling its memory."""
-    return 1 << 14 if device.type == "cpu" else 1 << 18
+def points_per_call(device: torch.device, with_gradient: bool = False) -> int:
+    """What fits the cache of a CPU core, or fills a GPU without filling its memory (a gradient keeps every layer)."""
+    if device.type == "cpu":
+        return 1 << 14
+    return 1 << 15 if with_gradient else 1 << 18
 
 
 def in_chunks(sdf: Sdf, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
