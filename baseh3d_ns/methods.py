@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from nerfstudio.configs.base_config import MachineConfig, ViewerConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
@@ -13,7 +15,7 @@ from baseh3d_ns.models.idr import IdrModelConfig
 from baseh3d_ns.trainer import FewShotTrainerConfig, HeadPipelineConfig, HeadTrainerConfig, PriorTrainerConfig
 
 
-def _common(method_name: str, pipeline: HeadPipelineConfig, lr: float) -> dict:
+def _common(method_name: str, pipeline: HeadPipelineConfig, lr: float) -> dict[str, Any]:
     return {
         "method_name": method_name,
         "pipeline": pipeline,
@@ -49,7 +51,7 @@ LR = 1e-4
 """IDR's learning rate for its 8 x 512 networks."""
 FAST_LR = 1e-3
 """For the 4 x 128 networks."""
-FAST_SCHEDULE = {"lr_halvings": (), "lr_final": 0.05}
+FAST_SCHEDULE: dict[str, Any] = {"lr_halvings": (), "lr_final": 0.05}
 """A thousand steps leave no time for plateaus."""
 
 idr = MethodSpecification(
