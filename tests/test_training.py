@@ -108,6 +108,18 @@ def test_ten_steps_of_the_full_size_methods(method, tiny_root, tmp_path):
         assert (tmp_path / "t" / "baseh3d" / "t" / "nerfstudio_models" / "step-000000009.ckpt").is_file()
 
 
+def test_colours_first_leaves_the_priors_shape_alone(tiny_root, prior_run, tmp_path):
+    from baseh3d_ns.priors.sources import load_prior
+
+    options = ["--epochs", 2, "--load-prior", prior_run.folder, "--pipeline.model.colour-first", 1.0]
+    train("baseh3d-fast", tiny_root, tmp_path, *options)
+    before, after = load_prior(prior_run.folder), load_prior(tmp_path / "t" / "baseh3d-fast" / "t")
+    moved = {
+        name.split(".")[0] for name, tensor in before.weights.items() if not torch.equal(tensor, after.weights[name])
+    }
+    assert moved == {"colour"}
+
+
 def test_a_killed_run_resumes_to_the_same_last_step(tiny_root, tmp_path):
     options = ["--epochs", 20, "--steps-per-save", 10]
     arguments = [
