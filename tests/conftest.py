@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from processes import Trained, train
 from tiny_root import write_root
 
 
@@ -19,3 +21,20 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_root(tiny_root: Path, tmp_path: Path) -> Path:
     """A copy to damage."""
     return Path(shutil.copytree(tiny_root, tmp_path / "h3ds"))
+
+
+@pytest.fixture(scope="session")
+def prior_run(tiny_root, tmp_path_factory) -> Trained:
+    """A pre-training of 40 steps: five views, eight epochs, snapshots on the way."""
+    out = tmp_path_factory.mktemp("prior")
+    train("baseh3d-fast-prior", tiny_root, out, "--epochs", 8, "--snapshot-epochs", 2, 4, views="all")
+    return Trained(out, tiny_root, out / "t" / "baseh3d-fast-prior" / "t")
+
+
+@pytest.fixture(scope="session")
+def fit_run(tiny_root, prior_run, tmp_path_factory) -> Trained:
+    """A fit of 12 steps from that prior."""
+    out = tmp_path_factory.mktemp("fit")
+    text = train("baseh3d-fast", tiny_root, out, "--epochs", 4, "--load-prior", prior_run.folder)
+    assert "prior-000008.safetensors" in text and re.search(r"all \d+\s+tensors", text)
+    return Trained(out, tiny_root, out / "t" / "baseh3d-fast" / "t")

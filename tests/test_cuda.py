@@ -33,7 +33,7 @@ def test_both_devices_trace_the_same(make):
 
 
 def test_a_training_on_the_gpu(tiny_root, tmp_path):
-    from test_training import train
+    from processes import train
 
     train("baseh3d-fast-prior", tiny_root, tmp_path, "--epochs", 2, "--machine.device-type", "cuda", views="all")
     # Written on the GPU, read without one.
@@ -42,7 +42,7 @@ def test_a_training_on_the_gpu(tiny_root, tmp_path):
 
 
 def test_both_mesh_exports_on_the_gpu(tiny_root, tmp_path):
-    from test_training import call, train
+    from processes import call, train
 
     train("baseh3d-fast-prior", tiny_root, tmp_path, "--epochs", 2, views="all")
     config = next(tmp_path.rglob("config.yml"))
@@ -53,7 +53,7 @@ def test_both_mesh_exports_on_the_gpu(tiny_root, tmp_path):
 
 
 def test_the_full_size_method_on_the_gpu(tiny_root, tmp_path):
-    from test_training import train
+    from processes import train
 
     options = ["--pipeline.datamanager.train-num-rays-per-batch", 2048, "--max-num-iterations", 20]
     train("idr", tiny_root, tmp_path, *options)

@@ -1,0 +1,85 @@
+"""Bad input to whole commands: a sentence, exit code 1, no traceback, nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from processes import call, checkpoint, train
+
+
+def refused(method: str, root: Path, out: Path, *options: object, views: str = "3") -> str:
+    text = train(method, root, out, *options, views=views, fails=True)
+    assert "Traceback" not in text and "Error: " in text, text[-2000:]
+    assert not list(out.rglob("config.yml"))
+    return text
+
+
+def test_no_prior_is_said_before_anything_is_loaded(tiny_root, tmp_path):
+    text = refused("baseh3d-fast", tiny_root, tmp_path / "o")
+    assert "--load-prior" in text and "baseh3d-fast-prior" in text
+
+
+def test_a_prior_of_another_architecture(tiny_root, prior_run, tmp_path):
+    text = refused("baseh3d", tiny_root, tmp_path / "o", "--load-prior", prior_run.folder)
+    assert "4 x 128" in text and "8 x 512" in text
+
+
+def test_no_data(tmp_path):
+    assert "no such data folder" in refused("idr", tmp_path / "nowhere", tmp_path / "o")
+
+
+def test_views_out_of_range(tiny_root, tmp_path):
+    assert "has no view 7" in refused("idr", tiny_root, tmp_path / "o", views="0,7")
+
+
+def test_output_folder_not_writable(tiny_root, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert "--output-dir" in refused("idr", tiny_root, tmp_path / "file")
+
+
+def test_a_truncated_checkpoint_is_named(fit_run, tiny_root, tmp_path):
+    models = tmp_path / "nerfstudio_models"
+    models.mkdir()
+    (models / "step-000000011.ckpt").write_bytes(checkpoint(fit_run).read_bytes()[:500])
+    text = train("baseh3d-fast", tiny_root, tmp_path / "o", "--load-dir", models, fails=True)
+    assert "step-000000011.ckpt is truncated" in text and "Traceback" not in text
+
+
+EVIL_CONFIGS = [
+    "!!python/object/apply:os.system ['touch {out}/pwned']",
+    "!!python/object/apply:nerfstudio.utils.writer.SummaryWriter ['{out}/pwned']",
+    "!!python/object/apply:nerfstudio.utils.scripts.run_command ['touch {out}/pwned']",
+    "!!python/module:this",
+    "\x00binary",
+    "- a list",
+]
+
+
+@pytest.mark.parametrize("text", EVIL_CONFIGS)
+def test_a_config_that_names_code_is_not_executed(text, tmp_path):
+    from baseh3d_ns.errors import InputError
+    from baseh3d_ns.runs import read_config
+
+    (tmp_path / "config.yml").write_text(text.format(out=tmp_path))
+    with pytest.raises(InputError, match="config.yml"):
+        read_config(tmp_path)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_config_with_another_dataparser_is_refused(fit_run, tmp_path):
+    """nerfstudio's minimal parser unpickles what lies beside it."""
+    from baseh3d_ns.errors import InputError
+    from baseh3d_ns.runs import read_config
+
+    parser = "nerfstudio.data.dataparsers.minimal_dataparser.MinimalDataParser"
+    text = fit_run.config.read_text().replace("baseh3d_ns.data.h3ds_dataparser.H3dsDataParser", parser)
+    (tmp_path / "config.yml").write_text(text)
+    with pytest.raises(InputError, match="it names nerfstudio.data.dataparsers.minimal"):
+        read_config(tmp_path)
+
+
+def test_our_own_commands_run_from_any_folder(fit_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call("baseh3d", "export", "--load-config", fit_run.config, "--output", "head.stl", "--spacing-mm", 4.0)
+    assert (tmp_path / "head.stl").is_file()
