@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import yaml
+from jaxtyping import Float
+from torch import Tensor
 
 from baseh3d_ns.data.datamanager import HeadDataManager
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParser, H3dsDataParserConfig
@@ -35,6 +37,8 @@ class Run:
     """Both networks, on `device`, in eval mode."""
     frame: SceneFrame
     """The unit frame it was trained in, from the checkpoint."""
+    camera_centres: Float[Tensor, "views 3"]
+    """Of the training views, in the unit frame, from the checkpoint."""
     checkpoint: Path
     step: int
     """Last training step the checkpoint has seen, counted from 0."""
@@ -56,8 +60,11 @@ def open_run(config_path: Path) -> Run:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     field: HeadField = config.pipeline.model.sdf_field.setup()
     apply_prior(weights, field, checkpoint)
-    step = int(read_checkpoint(checkpoint)["step"])
-    return Run(config, field.to(device).eval(), weights.frame, checkpoint, step, device)
+    state = read_checkpoint(checkpoint)
+    centres = state["pipeline"].get("_model.camera_centres")
+    if not isinstance(centres, Tensor):
+        raise InputError(f"{checkpoint} was saved by another version of this plugin: train again")
+    return Run(config, field.to(device).eval(), weights.frame, centres.to(device), checkpoint, state["step"], device)
 
 
 def scene_of_run(run: Run, data: Path | None) -> H3dsDataParser:
@@ -87,7 +94,11 @@ def mesh_of_run(run: Run, spacing_mm: float, keep_all: bool = False) -> trimesh.
     from baseh3d_ns.meshing import extract_mesh
 
     mesh = extract_mesh(run.field.sdf, run.frame, spacing_mm=spacing_mm, device=run.device, keep_all=keep_all)
-    return colour_mesh(mesh, run.field.frontal_colour, run.field.gradient, run.frame, device=run.device)
+
+    def colour(points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        return run.field.colour_from(points, normals, run.camera_centres)
+
+    return colour_mesh(mesh, colour, run.field.gradient, run.frame, device=run.device)
 
 
 def read_config(path: Path) -> HeadTrainerConfig:

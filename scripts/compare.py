@@ -44,16 +44,19 @@ class Compare:
     """Epochs of the pre-training (each is one step a view)."""
     epochs: int = 320
     """Epochs of each fit."""
+    quarter: bool = True
+    """Also fit with the prior in a quarter of the steps."""
 
     def main(self) -> None:
         prior, _ = self.train("baseh3d-fast-prior", "prior", self.prior_scene, "all", self.prior_epochs)
         rows = []
+        fits = [
+            ("idr", "idr", self.epochs, IDR_SMALL),
+            ("baseh3d-fast", "baseh3d-fast", self.epochs, ["--load-prior", str(prior)]),
+            ("baseh3d-fast, 1/4 of the steps", "baseh3d-fast", self.epochs // 4, ["--load-prior", str(prior)]),
+        ]
         for scene in self.targets:
-            for label, method, epochs, options in (
-                ("idr", "idr", self.epochs, IDR_SMALL),
-                ("baseh3d-fast", "baseh3d-fast", self.epochs, ["--load-prior", str(prior)]),
-                ("baseh3d-fast, 1/4 of the steps", "baseh3d-fast", self.epochs // 4, ["--load-prior", str(prior)]),
-            ):
+            for label, method, epochs, options in fits if self.quarter else fits[:2]:
                 run, seconds = self.train(method, f"{scene}-{epochs}", scene, self.views, epochs, *options)
                 rows.append((scene, label, *self.score(run), round(seconds)))
                 self.write(rows)

@@ -59,14 +59,16 @@ class H3dsDataParser(DataParser):
         views = [self.scene.views[index] for index in self.split_views(split)]
         frame = self.scene.frame
         transform, scale = frame.world_to_unit_transform()
+        cameras = nerfstudio_cameras(views, frame, self.config.downscale)
         return DataparserOutputs(
             image_filenames=[view.image_path for view in views],
-            cameras=nerfstudio_cameras(views, frame, self.config.downscale),
+            cameras=cameras,
             scene_box=SceneBox(aabb=torch.tensor([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])),
             dataparser_transform=transform,
             dataparser_scale=scale,
             metadata={
                 "frame": frame,
+                "camera_centres": cameras.camera_to_worlds[:, :, 3],
                 "scene_id": self.scene.scene_id,
                 "view_indices": [view.index for view in views],
                 # Not nerfstudio's `mask_filenames`: those would keep every ray inside the silhouette.

@@ -182,7 +182,15 @@ class HeadField(nn.Module):
         """SDF gradient, detached."""
         return self.with_gradient(points, create_graph=False)[2]
 
-    def frontal_colour(self, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-        """RGB in [0, 1] seen against the unit `normals`: the colours of an exported mesh."""
+    def colour_from(
+        self, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], camera_centres: Float[Tensor, "cameras 3"]
+    ) -> Float[Tensor, "n 3"]:
+        """RGB in [0, 1] seen from the camera that faces each point most: the colours of an exported mesh.
+
+        Straight against the normal looks natural but shows the network directions it has never seen: patches.
+        """
+        towards = nn.functional.normalize(camera_centres - points[:, None], dim=-1)
+        frontal = (towards * normals[:, None]).sum(-1).argmax(dim=1)
+        views = towards[torch.arange(len(points), device=points.device), frontal]
         _, features, gradient = self.with_gradient(points, create_graph=False)
-        return self.colour_network(points, gradient, normals, features).detach()
+        return self.colour_network(points, gradient, views, features).detach()

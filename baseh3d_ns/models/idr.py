@@ -80,6 +80,8 @@ class IdrModel(Model):
     def populate_modules(self) -> None:
         super().populate_modules()
         self.field = self.config.sdf_field.setup()
+        # In the state dict, so that a checkpoint can be meshed and coloured without its data.
+        self.register_buffer("camera_centres", self.kwargs["metadata"]["camera_centres"].clone())
         frame = self.kwargs["metadata"]["frame"]
         self.register_buffer("frame_mm", torch.tensor([*frame.centre_mm, frame.radius_mm]))
         # Where in the schedule a training began that carried over a prior's optimiser; kept for resuming.
