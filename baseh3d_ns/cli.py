@@ -76,7 +76,7 @@ class Evaluate:
     data: Path | None = None
     """The data, where they have moved since the training."""
     output_dir: Path | None = None
-    """Folder for evaluation.json, evaluation.png and error_heatmap.ply; by default `evaluation` in the run's folder."""
+    """Folder for evaluation.json, evaluation.png and two .ply; by default `evaluation` in the run's folder."""
     spacing_mm: float = SPACING_MM
     """Distance between the samples of the mesh, in millimetres; above 0.6 the official numbers read too high."""
 

@@ -20,21 +20,14 @@ from baseh3d_ns.rendering.chunks import points_per_call
 if TYPE_CHECKING:
     import trimesh
 
-GradientField = Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n 3"]]
-"""Points in the unit frame -> gradient of the signed distance (any length)."""
-ColourField = Callable[[Float[Tensor, "n 3"], Float[Tensor, "n 3"]], Float[Tensor, "n 3"]]
-"""Points and outward unit normals in the unit frame -> red, green, blue in [0, 1]."""
+Appearance = Callable[[Float[Tensor, "n 3"]], tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]]
+"""Points in the unit frame -> red, green, blue in [0, 1], and the gradient of the signed distance (any length)."""
 
 
 def colour_mesh(
-    mesh_mm: trimesh.Trimesh,
-    colour: ColourField,
-    gradient: GradientField,
-    frame: SceneFrame,
-    *,
-    device: torch.device | str = "cpu",
+    mesh_mm: trimesh.Trimesh, appearance: Appearance, frame: SceneFrame, *, device: torch.device | str = "cpu"
 ) -> trimesh.Trimesh:
-    """The same mesh with normals from the SDF gradient and colours from `colour` at every vertex.
+    """The same mesh with colours, and normals from the SDF gradient, at every vertex.
 
     Where the ball of radius 1 has cut the surface, the normal is the ball's: the SDF's says nothing about the cut.
     """
@@ -44,11 +37,10 @@ def colour_mesh(
     points = torch.from_numpy(frame.to_unit(mesh_mm.vertices.view(np.ndarray))).float()
     normals, colours = [], []
     for part in points.to(device).split(points_per_call(device, with_gradient=True)):
+        colour, gradient = appearance(part)
         on_cut = part.norm(dim=-1, keepdim=True) > 1.0 - 1e-5
-        normal = torch.where(on_cut, part, gradient(part).detach())
-        normal = torch.nn.functional.normalize(normal, dim=-1)
-        with torch.no_grad():
-            colours.append((colour(part, normal).clamp(0.0, 1.0) * 255.0).round().byte().cpu())
+        normal = torch.nn.functional.normalize(torch.where(on_cut, part, gradient.detach()), dim=-1)
+        colours.append((colour.detach().clamp(0.0, 1.0) * 255.0).round().byte().cpu())
         normals.append(normal.cpu())
     return trimesh.Trimesh(
         mesh_mm.vertices,

@@ -95,10 +95,10 @@ def mesh_of_run(run: Run, spacing_mm: float, keep_all: bool = False) -> trimesh.
 
     mesh = extract_mesh(run.field.sdf, run.frame, spacing_mm=spacing_mm, device=run.device, keep_all=keep_all)
 
-    def colour(points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-        return run.field.colour_from(points, normals, run.camera_centres)
+    def appearance(points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+        return run.field.appearance(points, run.camera_centres)
 
-    return colour_mesh(mesh, colour, run.field.gradient, run.frame, device=run.device)
+    return colour_mesh(mesh, appearance, run.frame, device=run.device)
 
 
 def read_config(path: Path) -> HeadTrainerConfig:

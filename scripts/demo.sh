@@ -9,7 +9,7 @@ export PYTHONWARNINGS=ignore
 start=$SECONDS
 baseh3d synth "$out/heads" --subjects 2 --views 24 --size 256 --seed 5 --contact-sheet
 python scripts/compare.py --data "$out/heads" --out "$out" --prior-scene scan0 --targets scan1 --prior-epochs 48 --epochs 200
-baseh3d export --load-config "$out/fits/baseh3d-fast/scan1-200/config.yml" --output "$out/head.ply" --overwrite
+cp "$out/fits/baseh3d-fast/scan1-200/evaluation/head.ply" "$out/head.ply"
 cp "$out/fits/baseh3d-fast/scan1-200/evaluation/evaluation.png" "$out/demo.png"
 cat <<EOF
 

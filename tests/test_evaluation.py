@@ -217,7 +217,7 @@ def test_evaluation_is_written_with_its_provenance_and_never_overwritten(head_ro
     first = write_evaluation(tmp_path / "run" / "scores", evaluation, prediction, [camera()])
     before = {file.name: file.read_bytes() for file in first.iterdir()}
     assert first == tmp_path / "run" / "scores"
-    assert sorted(before) == ["error_heatmap.ply", "evaluation.json", "evaluation.png"]
+    assert sorted(before) == ["error_heatmap.ply", "evaluation.json", "evaluation.png", "head.ply"]
     assert write_evaluation(first, evaluation, prediction).name == "scores-2"
     assert write_evaluation(first, evaluation, prediction).name == "scores-3"
     assert {file.name: file.read_bytes() for file in first.iterdir()} == before

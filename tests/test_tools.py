@@ -121,7 +121,7 @@ def test_baseh3d_evaluate(fit_run, tmp_path):
     text = call("baseh3d", "evaluate", *arguments)
     assert re.search(r"face \d+\.\d+ mm, head \d+\.\d+ mm", text)
     files = {path.name for path in (tmp_path / "e").iterdir()}
-    assert files == {"evaluation.json", "evaluation.png", "error_heatmap.ply"}
+    assert files == {"evaluation.json", "evaluation.png", "error_heatmap.ply", "head.ply"}
     recorded = json.loads((tmp_path / "e" / "evaluation.json").read_text())
     with Image.open(tmp_path / "e" / "evaluation.png") as picture:
         assert picture.height < picture.width  # three sides, not every view

@@ -28,7 +28,7 @@ from baseh3d_ns.mesh_files import save_mesh
 MAX_SPACING_MM = 0.6
 """H3DS measures to the nearest predicted vertex: a coarser mesh reads too high."""
 PACKAGES = ("baseh3d_ns", "h3ds", "trimesh", "scipy", "numpy", "torch", "nerfstudio")
-FILES = ("evaluation.json", "error_heatmap.ply", "evaluation.png")
+FILES = ("evaluation.json", "error_heatmap.ply", "head.ply", "evaluation.png")
 ARRAYS = ("pred_to_world", "pred_to_gt_mm")
 """Fields of `RigidScores` that are not numbers for a table."""
 
@@ -109,7 +109,9 @@ def evaluate_mesh(
 def write_evaluation(
     folder: Path, evaluation: Evaluation, mesh: trimesh.Trimesh, views: Sequence[PhotoView] = ()
 ) -> Path:
-    """Write `evaluation.json`, `error_heatmap.ply` and, given views, `evaluation.png`; nothing is ever overwritten.
+    """Write `evaluation.json`, two meshes (`head.ply`, `error_heatmap.ply`) and, given views, `evaluation.png`.
+
+    Nothing is ever overwritten.
 
     Returns:
         The folder written to: `folder`, or `folder-2`, `folder-3` ... beside it when it holds an evaluation already.
@@ -128,9 +130,10 @@ def write_evaluation(
         unfinished.mkdir(parents=True)
         (unfinished / FILES[0]).write_text(evaluation.as_json(), encoding="utf-8")
         save_mesh(heatmap_mesh(mesh, evaluation.rigid.pred_to_gt_mm), unfinished / FILES[1])
+        save_mesh(mesh, unfinished / FILES[2])
         if views:
             distances_mm = evaluation.rigid.pred_to_gt_mm
-            evaluation_picture(unfinished / FILES[2], views, mesh, distances_mm, evaluation.title)
+            evaluation_picture(unfinished / FILES[3], views, mesh, distances_mm, evaluation.title)
         chosen.mkdir(exist_ok=True)
         for file in unfinished.iterdir():
             os.rename(file, chosen / file.name)

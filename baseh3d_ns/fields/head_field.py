@@ -178,19 +178,16 @@ class HeadField(nn.Module):
             output = output.detach()
         return output[:, 0], output[:, 1:], gradient
 
-    def gradient(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-        """SDF gradient, detached."""
-        return self.with_gradient(points, create_graph=False)[2]
+    @torch.no_grad()
+    def appearance(
+        self, points: Float[Tensor, "n 3"], camera_centres: Float[Tensor, "cameras 3"]
+    ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+        """RGB in [0, 1] of surface points seen from the camera that faces each most, and the SDF gradient there.
 
-    def colour_from(
-        self, points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], camera_centres: Float[Tensor, "cameras 3"]
-    ) -> Float[Tensor, "n 3"]:
-        """RGB in [0, 1] seen from the camera that faces each point most: the colours of an exported mesh.
-
-        Straight against the normal looks natural but shows the network directions it has never seen: patches.
+        Seen straight against the normal, the network shows directions that no photo has taught it: patches.
         """
-        towards = nn.functional.normalize(camera_centres - points[:, None], dim=-1)
-        frontal = (towards * normals[:, None]).sum(-1).argmax(dim=1)
-        views = towards[torch.arange(len(points), device=points.device), frontal]
         _, features, gradient = self.with_gradient(points, create_graph=False)
-        return self.colour_network(points, gradient, views, features).detach()
+        towards = nn.functional.normalize(camera_centres - points[:, None], dim=-1)
+        facing = (towards * gradient[:, None]).sum(-1).argmax(dim=1)
+        views = towards[torch.arange(len(points), device=points.device), facing]
+        return self.colour_network(points, gradient, views, features), gradient
