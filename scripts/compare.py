@@ -44,6 +44,8 @@ class Compare:
     """Epochs of the pre-training (each is one step a view)."""
     epochs: int = 320
     """Epochs of each fit."""
+    spacing_mm: float = 0.5
+    """Mesh spacing to score at, in millimetres."""
     quarter: bool = True
     """Also fit with the prior in a quarter of the steps."""
 
@@ -82,7 +84,8 @@ class Compare:
     def score(self, run: Path) -> tuple[int, float, float, float, float]:
         """Steps, official face / head and rigid face / head in mm."""
         if not (run / "evaluation" / "evaluation.json").is_file():
-            subprocess.run([BIN / "baseh3d", "evaluate", "--load-config", run / "config.yml"], check=True)
+            spacing = ["--spacing-mm", str(self.spacing_mm)]
+            subprocess.run([BIN / "baseh3d", "evaluate", "--load-config", run / "config.yml", *spacing], check=True)
         result = json.loads((run / "evaluation" / "evaluation.json").read_text())
         official, rigid = result["official"], result["rigid"]
         means = rigid["face"]["mean_mm"], rigid["head"]["mean_mm"]

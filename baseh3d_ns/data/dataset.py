@@ -24,7 +24,7 @@ class HeadDataset(InputDataset):
 
     def get_numpy_image(self, image_idx: int) -> UInt8[np.ndarray, "h w 3"]:
         image = read_image(self.image_filenames[image_idx])
-        return np.asarray(Image.fromarray(image).resize(self._size(image_idx), Image.Resampling.BOX))
+        return np.array(Image.fromarray(image).resize(self._size(image_idx), Image.Resampling.BOX))
 
     def get_metadata(self, data: dict) -> dict[str, Tensor]:
         mask = read_mask(self.metadata["mask_paths"][data["image_idx"]])
