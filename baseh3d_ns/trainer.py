@@ -105,7 +105,7 @@ class HeadTrainerConfig(TrainerConfig):
         """Called at step 0 of a fresh training, once networks and optimiser are there."""
 
     def snapshot(self, trainer: HeadTrainer, step: int) -> None:
-        """Called after every step, and with the last step again at the end."""
+        """Called after every training step."""
 
     def _check_output_folder(self) -> None:
         folder = self.get_base_dir()
