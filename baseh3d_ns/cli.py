@@ -10,8 +10,8 @@ import tyro
 
 from baseh3d_ns.errors import exit_on_input_error
 
-SPACING_MM = 0.5
-"""Fine enough for the official metric, which measures to mesh vertices (see the density table in the README)."""
+SPACING_MM = 0.6
+"""Mesh edges of 0.58 mm on average: the official metric measures to mesh vertices, so a coarse mesh reads too high."""
 
 
 @dataclass

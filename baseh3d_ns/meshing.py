@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 COARSE_CELLS = 64
 """The first pass has at least this many cubes along the box (where the spacing allows it)."""
-SLOPE_BOUNDS = (2.0, 4.0, 8.0)
+SLOPE_BOUNDS = (1.25, 2.0, 4.0, 8.0)
 """How much steeper than measured a field may be inside a cube. A wrong guess leaves a hole: then the next is tried."""
 FINEST = 4096
 """Most lattice spacings in the ball's radius: beyond, memory and the names of the vertices run out."""

@@ -44,7 +44,7 @@ class Compare:
     """Epochs of the pre-training (each is one step a view)."""
     epochs: int = 320
     """Epochs of each fit."""
-    spacing_mm: float = 0.5
+    spacing_mm: float = 0.6
     """Mesh spacing to score at, in millimetres."""
     quarter: bool = True
     """Also fit with the prior in a quarter of the steps."""
