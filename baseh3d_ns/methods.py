@@ -72,7 +72,7 @@ baseh3d_fast_prior = MethodSpecification(
 )
 baseh3d_fast = MethodSpecification(
     config=FewShotTrainerConfig(
-        **_common("baseh3d-fast", _fast(colour_first=0.1), FAST_LR), **FAST_SCHEDULE, epochs=320
+        **_common("baseh3d-fast", _fast(colour_first=0.1), FAST_LR), **FAST_SCHEDULE, epochs=320, register=True
     ),
     description="BaseH3D-Net with small networks and a cached SDF grid: minutes on two CPU cores.",
 )

@@ -30,6 +30,7 @@ from baseh3d_ns.priors.head_prior import (
     save_prior,
     summary,
 )
+from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.priors.sources import MAKE_ONE, find_prior_file, load_prior, newest_checkpoint, read_checkpoint
 
 
@@ -164,6 +165,8 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     """Where to start: a prior .safetensors, a run folder, its config.yml, a .ckpt, or an original IDR .pth."""
     carry_optimizer: bool = False
     """Also continue with the prior's optimiser and schedule, as BaseH3D-Net's original did."""
+    register: bool = False
+    """Place the prior where masks and photos show the head before fitting: seconds; BaseH3D-Net's original did not."""
 
     def check_start(self) -> None:
         super().check_start()
@@ -184,6 +187,11 @@ class FewShotTrainerConfig(HeadTrainerConfig):
         used = apply_prior(prior, model.field, self.load_prior)
         shape = summary(architecture(prior.weights))
         CONSOLE.log(f"Start from {self.load_prior}: all {len(used)} tensors, {used[0]} to {used[-1]} ({shape})")
+        if self.register:
+            placed = register_prior(
+                model.field, prior.frame, trainer.dataset, trainer.pipeline.datamanager.train_pixel_sampler
+            )
+            CONSOLE.log(placed.summary(len(trainer.dataset)))
         if self.carry_optimizer:
             carry_optimizer(prior, model.field, trainer.optimizers.optimizers["fields"])
             model.start_progress.fill_(float(prior.provenance["epochs"]) / self.epochs)

@@ -50,8 +50,12 @@ class RayPool:
         """A batch of rays, with `image` [n, 3] in [0, 1] and `fg_mask` [n, 1]; the mask also travels with the rays."""
         if self.one_view:
             view = self._next_view()
-            return self._bundle(self._uniform(*self.rays.starts[view : view + 2]))
-        return self._bundle(self._uniform(0, self.rays.starts[-1]))
+            return self._bundle(self._uniform(*self.rays.starts[view : view + 2], self.num_rays_per_batch))
+        return self.draw_from_all_views(self.num_rays_per_batch)
+
+    def draw_from_all_views(self, count: int) -> tuple[RayBundle, dict[str, Tensor]]:
+        """`count` rays drawn uniformly from the pixels of all views."""
+        return self._bundle(self._uniform(0, self.rays.starts[-1], count))
 
     def _next_view(self) -> int:
         """IDR's epoch: every view once, in random order."""
@@ -59,8 +63,8 @@ class RayPool:
             self.order = torch.randperm(len(self.rays.origins)).tolist()
         return self.order.pop()
 
-    def _uniform(self, start: int, end: int) -> Int[Tensor, " n"]:
-        return torch.randint(start, end, (self.num_rays_per_batch,), device=self.rays.directions.device)
+    def _uniform(self, start: int, end: int, count: int) -> Int[Tensor, " n"]:
+        return torch.randint(start, end, (count,), device=self.rays.directions.device)
 
     def _bundle(self, indices: Int[Tensor, " n"]) -> tuple[RayBundle, dict[str, Tensor]]:
         rays = self.rays

@@ -15,6 +15,8 @@ from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from baseh3d_ns.fields.placement import Placement
+
 SOFTPLUS_BETA = 100
 
 
@@ -147,20 +149,25 @@ class ColourNetwork(nn.Module):
 
 
 class HeadField(nn.Module):
-    """A head: signed distance (negative inside), its gradient, and colours, all in the unit frame."""
+    """A head: signed distance (negative inside), its gradient, and colours, all in the unit frame.
+
+    The networks live in a frame of their own, the prior's; `placement` says where that lies.
+    """
 
     def __init__(self, config: HeadFieldConfig) -> None:
         super().__init__()
         self.sdf_network = SdfNetwork(config.sdf)
         self.colour_network = ColourNetwork(config.colour, config.sdf.features)
+        self.placement = Placement()
 
     def forward_geonetwork(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n c"]:
         """[signed distance, features]; the name is nerfstudio's exporter's contract."""
-        return self.sdf_network(points)
+        distance, features = self._distance_and_features(points)
+        return torch.cat([distance[:, None], features], dim=-1)
 
     def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
         """Signed distance in units of the unit ball."""
-        return self.sdf_network(points)[:, 0]
+        return self._distance_and_features(points)[0]
 
     def with_gradient(
         self, points: Float[Tensor, "n 3"], create_graph: bool
@@ -172,11 +179,23 @@ class HeadField(nn.Module):
         """
         with torch.enable_grad():
             x = points if create_graph and points.requires_grad else points.detach().requires_grad_(True)
-            output = self.sdf_network(x)
-            (gradient,) = torch.autograd.grad(output[:, 0].sum(), x, create_graph=create_graph)
+            distance, features = self._distance_and_features(x)
+            (gradient,) = torch.autograd.grad(distance.sum(), x, create_graph=create_graph)
         if not create_graph:
-            output = output.detach()
-        return output[:, 0], output[:, 1:], gradient
+            distance, features = distance.detach(), features.detach()
+        return distance, features, gradient
+
+    def colour(
+        self,
+        points: Float[Tensor, "n 3"],
+        gradients: Float[Tensor, "n 3"],
+        view_directions: Float[Tensor, "n 3"],
+        features: Float[Tensor, "n f"],
+    ) -> Float[Tensor, "n 3"]:
+        """RGB in [0, 1] of surface points seen from `view_directions` (unit, from the surface to the camera)."""
+        place = self.placement
+        turned = place.directions(torch.stack([gradients, view_directions]))
+        return self.colour_network(place.points(points), turned[0], turned[1], features)
 
     @torch.no_grad()
     def appearance(
@@ -190,4 +209,8 @@ class HeadField(nn.Module):
         towards = nn.functional.normalize(camera_centres - points[:, None], dim=-1)
         facing = (towards * gradient[:, None]).sum(-1).argmax(dim=1)
         views = towards[torch.arange(len(points), device=points.device), facing]
-        return self.colour_network(points, gradient, views, features), gradient
+        return self.colour(points, gradient, views, features), gradient
+
+    def _distance_and_features(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n f"]]:
+        output = self.sdf_network(self.placement.points(points))
+        return output[:, 0] / self.placement.scale, output[:, 1:]

@@ -93,7 +93,7 @@ class IdrModel(Model):
         self.weights_moved = True
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
-        return {"fields": list(self.field.parameters())}
+        return {"fields": [*self.field.sdf_network.parameters(), *self.field.colour_network.parameters()]}
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
@@ -140,7 +140,7 @@ class IdrModel(Model):
             origins[on_surface], directions[on_surface], t[on_surface], sdf[on_surface], gradients_traced[on_surface]
         )
         _, features, normals = self.field.with_gradient(points, create_graph=True)
-        colour = self.field.colour_network(points, normals, -directions[on_surface], features)
+        colour = self.field.colour(points, normals, -directions[on_surface], features)
         return TrainingPass(on_surface=on_surface, sdf=sdf, gradients=gradients, colour=colour)
 
     def rendering_pass(
@@ -151,7 +151,7 @@ class IdrModel(Model):
         points, views = (origins + hits.t[:, None] * directions)[hits.hit], -directions[hits.hit]
         _, features, gradients = self.field.with_gradient(points, create_graph=False)
         rgb = torch.full_like(origins, BACKGROUND)
-        rgb[hits.hit] = self.field.colour_network(points, gradients, views, features).detach()
+        rgb[hits.hit] = self.field.colour(points, gradients, views, features).detach()
         normals = torch.full_like(origins, BACKGROUND)
         normals[hits.hit] = 0.5 * (normalize(gradients, dim=-1) + 1.0)
         behind_ball = origins.norm(dim=-1) + 2.0

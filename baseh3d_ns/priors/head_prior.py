@@ -24,6 +24,8 @@ from baseh3d_ns.frames import SceneFrame
 
 FORMAT = "baseh3d-prior-1"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+PLACEMENT = "placement.similarity"
+"""Of a prior that was itself fitted from another: where its networks lie in its own unit frame. Others have none."""
 _MODULE_NAMES = {
     "sdf_network.": "sdf.",
     "colour_network.": "colour.",
@@ -37,7 +39,7 @@ class HeadPrior:
     """Where a fit starts."""
 
     weights: dict[str, Tensor]
-    """Both networks, below `sdf.` and `colour.`, by IDR's parameter names."""
+    """Both networks, below `sdf.` and `colour.`, by IDR's parameter names, and perhaps `PLACEMENT`."""
     provenance: dict[str, Any]
     """Scene, views, epochs, steps, seed, version, date; what is known for files of other origin."""
     frame: SceneFrame | None = None
@@ -49,9 +51,10 @@ class HeadPrior:
 
 
 def prior_names(head_field: HeadField) -> Iterator[tuple[str, torch.nn.Parameter]]:
-    """The field's parameters under the names they have in a prior."""
+    """The parameters of the field's networks under the names they have in a prior."""
     for name, parameter in head_field.named_parameters():
-        yield to_prior_name(name), parameter
+        if name != PLACEMENT:
+            yield to_prior_name(name), parameter
 
 
 def to_prior_name(module_name: str) -> str:
@@ -82,7 +85,7 @@ def prior_of_field(
     head_field: HeadField, frame: SceneFrame, provenance: dict[str, Any], adam: torch.optim.Optimizer
 ) -> HeadPrior:
     """The prior a training has reached, with the moments of its optimiser."""
-    weights, moments, steps = {}, {}, 0
+    weights, moments, steps = {PLACEMENT: head_field.placement.similarity.detach()}, {}, 0
     for name, parameter in prior_names(head_field):
         weights[name] = parameter.detach()
         state = adam.state.get(parameter, {})
@@ -101,13 +104,14 @@ def apply_prior(prior: HeadPrior, head_field: HeadField, source: Path) -> list[s
     with torch.no_grad():
         for name, parameter in prior_names(head_field):
             parameter.copy_(prior.weights[name])
+        head_field.placement.similarity.copy_(prior.weights.get(PLACEMENT, torch.zeros(7)))
     return sorted(prior.weights)
 
 
 def check_prior_fits(prior: HeadPrior, head_field: HeadField, source: Path) -> None:
     """Raise `InputError` unless every tensor of the field is in the prior with the same shape, and no other."""
     ours = {name: tuple(parameter.shape) for name, parameter in prior_names(head_field)}
-    theirs = {name: tuple(tensor.shape) for name, tensor in prior.weights.items()}
+    theirs = {name: tuple(tensor.shape) for name, tensor in prior.weights.items() if name != PLACEMENT}
     if ours == theirs:
         return
     here = architecture({name: parameter for name, parameter in prior_names(head_field)})

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.priors.head_prior import FORMAT, MOMENTS, HeadPrior, to_prior_name
+from baseh3d_ns.priors.head_prior import FORMAT, MOMENTS, PLACEMENT, HeadPrior, to_prior_name
 
 MAKE_ONE = "make one with `ns-train baseh3d-prior` (or `baseh3d-fast-prior`)"
 _IDR_NETWORKS = {"implicit_network.": "sdf.", "rendering_network.": "colour."}
@@ -111,7 +111,7 @@ def _from_checkpoint(path: Path) -> HeadPrior:
     if not weights or not _all_tensors(weights) or not isinstance(frame, Tensor) or frame.shape != (4,):
         raise InputError(f"{path} is a checkpoint of another method, without SDF and colour networks: {MAKE_ONE}")
     x, y, z, radius = frame.tolist()
-    moments, adam_steps = _checkpoint_moments(state, list(weights))
+    moments, adam_steps = _checkpoint_moments(state, [name for name in weights if name != PLACEMENT])
     return HeadPrior(
         weights=weights,
         provenance={"source": path.name, "steps": state["step"] + 1},
