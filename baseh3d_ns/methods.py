@@ -42,7 +42,7 @@ def _fast(colour_first: float = 0.0) -> HeadPipelineConfig:
         colour=ColourNetworkConfig(layers=2, width=128),
     )
     return HeadPipelineConfig(
-        datamanager=HeadDataManagerConfig(one_view_per_step=False),
+        datamanager=HeadDataManagerConfig(one_view_per_step=False, rays_on_head=True),
         model=IdrModelConfig(sdf_field=networks, tracer="grid", colour_first=colour_first),
     )
 

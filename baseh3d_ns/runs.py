@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import re
 from dataclasses import dataclass
@@ -157,6 +158,15 @@ class _ConfigLoader(yaml.UnsafeLoader):
         if name not in _names_in_our_configs():
             raise yaml.constructor.ConstructorError(None, None, f"it names {name}", mark)
         return super().find_python_name(name, mark)
+
+    def make_python_instance(self, suffix, node, args=None, kwds=None, newobj=False):
+        # How some releases of Python 3.11 write the member of an enum; attributes of nothing else are looked up.
+        if suffix != "builtins.getattr":
+            return super().make_python_instance(suffix, node, args, kwds, newobj)
+        owner, member = args if isinstance(args, list) and len(args) == 2 else (None, "")
+        if not (isinstance(owner, type) and issubclass(owner, enum.Enum)):
+            raise yaml.constructor.ConstructorError(None, None, f"it asks {owner} for {member}", node.start_mark)
+        return owner[member]
 
     def find_python_module(self, name, mark):
         raise yaml.constructor.ConstructorError(None, None, f"it names the module {name}", mark)

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
@@ -188,9 +189,8 @@ class FewShotTrainerConfig(HeadTrainerConfig):
         shape = summary(architecture(prior.weights))
         CONSOLE.log(f"Start from {self.load_prior}: all {len(used)} tensors, {used[0]} to {used[-1]} ({shape})")
         if self.register:
-            placed = register_prior(
-                model.field, prior.frame, trainer.dataset, trainer.pipeline.datamanager.train_pixel_sampler
-            )
+            pool: Any = trainer.pipeline.datamanager.train_pixel_sampler
+            placed = register_prior(model.field, prior.frame, trainer.dataset, pool)
             CONSOLE.log(placed.summary(len(trainer.dataset)))
         if self.carry_optimizer:
             carry_optimizer(prior, model.field, trainer.optimizers.optimizers["fields"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from nerfstudio.utils.writer import EventName
 from processes import call, checkpoint, train
 
 
@@ -46,11 +48,13 @@ def test_a_truncated_checkpoint_is_named(fit_run, tiny_root, tmp_path):
     assert "step-000000011.ckpt is truncated" in text and "Traceback" not in text
 
 
+WRITER = "nerfstudio.utils.writer"
 EVIL_CONFIGS = [
     "!!python/object/apply:os.system ['touch {out}/pwned']",
     "!!python/object/apply:nerfstudio.utils.writer.SummaryWriter ['{out}/pwned']",
     "!!python/object/apply:nerfstudio.utils.scripts.run_command ['touch {out}/pwned']",
     "!!python/module:this",
+    "!!python/object/apply:builtins.getattr [!!python/name:pathlib.PosixPath '', unlink]",
     "\x00binary",
     "- a list",
 ]
@@ -65,6 +69,20 @@ def test_a_config_that_names_code_is_not_executed(text, tmp_path):
     with pytest.raises(InputError, match="config.yml"):
         read_config(tmp_path)
     assert not (tmp_path / "pwned").exists()
+
+
+def test_a_config_of_another_python_opens(fit_run, tmp_path):
+    """Releases of Python 3.11 write the member of an enum in two ways."""
+    from baseh3d_ns.runs import read_config
+
+    text = fit_run.config.read_text()
+    by_value, by_name = (f"!!python/object/apply:{name}" for name in (f"{WRITER}.EventName", "builtins.getattr"))
+    for value in re.findall(rf"{by_value}\n\s+- (.+)", text):
+        other = rf"{by_name}\1- !!python/name:{WRITER}.EventName ''\1- {EventName(value).name}"
+        text = re.sub(rf"{by_value}(\n\s+)- {re.escape(value)}", other, text)
+    assert text.count(by_name) > 3
+    (tmp_path / "config.yml").write_text(text)
+    assert read_config(tmp_path).logging == read_config(fit_run.folder).logging
 
 
 def test_a_config_with_another_dataparser_is_refused(fit_run, tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_root import CENTRE_MM, SCENE, UNIT_RADIUS_MM, intrinsics, write_root
 
 from baseh3d_ns.data.dataset import HeadDataset
@@ -164,3 +165,28 @@ def test_one_view_a_step_and_every_view_once_an_epoch(tiny_root):
     for _ in range(4):
         drawn = [set(pool.draw()[0].camera_indices.flatten().tolist()) for _ in range(3)]
         assert sorted(map(tuple, drawn)) == [(0,), (1,), (2,)]
+
+
+def test_rays_on_the_head_are_weighted_back_to_the_photos(tiny_root):
+    torch.manual_seed(0)
+    dataset = HeadDataset(outputs_of(tiny_root))
+    pool = RayPool(dataset, torch.device("cpu"), 20_000, one_view=False, on_head=True)
+    _, batch = pool.draw()
+    inside = batch["fg_mask"][:, 0] > 0.5
+    share = pool.rays.inside.float().mean()
+    assert inside.float().mean() > 0.6 > share
+    assert (batch["weight"] * inside).sum() / len(inside) == pytest.approx(float(share), rel=0.02)
+    assert batch["weight"].mean() == pytest.approx(1.0, rel=1e-3)
+    # Any mean over the photos: here of the red channel.
+    red = (batch["weight"] * batch["image"][:, 0]).mean()
+    assert red == pytest.approx(float(pool.rays.colours[:, 0].float().mean()) / 255.0, rel=0.02)
+
+
+def test_rays_on_a_head_that_fills_its_photos(own_root):
+    for mask in (own_root / SCENE / "mask").iterdir():
+        pixels = np.full((48, 48), 255, np.uint8)
+        pixels[0, 0] = 0
+        Image.fromarray(pixels).save(mask)
+    pool = RayPool(HeadDataset(outputs_of(own_root)), torch.device("cpu"), 1000, one_view=False, on_head=True)
+    _, batch = pool.draw()
+    assert batch["weight"].mean() == pytest.approx(1.0, rel=0.01)

@@ -16,7 +16,8 @@ def test_alpha_starts_at_50_and_doubles_five_times():
 
 def test_colour_loss_is_idrs_in_its_own_range():
     # IDR: |(-1) - 1| = 2 a channel for black against white, summed over 3 channels, divided by all 10 rays.
-    assert colour_loss(torch.zeros(2, 3), torch.ones(2, 3), rays=10).item() == pytest.approx(2 * 3 * 2 / 10)
+    loss = colour_loss(torch.zeros(2, 3), torch.ones(2, 3), torch.ones(2), rays=10)
+    assert loss.item() == pytest.approx(2 * 3 * 2 / 10)
 
 
 def test_eikonal_loss_of_a_distance_is_zero_and_of_a_doubled_one_is_one():
@@ -27,8 +28,9 @@ def test_eikonal_loss_of_a_distance_is_zero_and_of_a_doubled_one_is_one():
 
 def test_mask_loss_by_hand():
     sdf, inside, alpha = torch.tensor([0.03, -0.02]), torch.tensor([False, True]), 50.0
-    expected = sum(math.log1p(math.exp(x)) for x in (-alpha * 0.03, -alpha * 0.02)) / (alpha * 4)
-    assert mask_loss(sdf, inside, alpha, rays=4).item() == pytest.approx(expected, rel=1e-5)
+    weights = torch.tensor([1.0, 0.5])
+    terms = [w * math.log1p(math.exp(x)) for w, x in ((1.0, -alpha * 0.03), (0.5, -alpha * 0.02))]
+    assert mask_loss(sdf, inside, weights, alpha, rays=4).item() == pytest.approx(sum(terms) / (alpha * 4), rel=1e-5)
 
 
 def test_surface_point_has_the_derivative_of_the_true_intersection():

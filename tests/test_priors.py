@@ -65,7 +65,7 @@ def test_round_trip(prior_file):
     fresh = torch.optim.Adam(other.parameters(), lr=1e-3)
     check_carries_on(prior, path)
     carry_optimizer(prior, other, fresh)
-    for mine, theirs in zip(field.parameters(), other.parameters(), strict=True):
+    for (_, mine), (_, theirs) in zip(prior_names(field), prior_names(other), strict=True):
         torch.testing.assert_close(adam.state[mine]["exp_avg_sq"], fresh.state[theirs]["exp_avg_sq"])
         assert float(fresh.state[theirs]["step"]) == 2.0
     assert sorted(p.name for p in path.parent.iterdir()) == [path.name]

@@ -29,6 +29,8 @@ class HeadDataManagerConfig(VanillaDataManagerConfig):
     """Rays an eval step."""
     one_view_per_step: bool = True
     """Draw the rays of a step from one view, every view once an epoch (IDR); otherwise from all views at once."""
+    rays_on_head: bool = False
+    """Draw most rays on the head and round its silhouette, of all views, weighted so that the expected loss stays."""
 
 
 class HeadDataManager(VanillaDataManager[HeadDataset]):
@@ -41,7 +43,11 @@ class HeadDataManager(VanillaDataManager[HeadDataset]):
 
     def setup_train(self) -> None:
         self.train_pixel_sampler = RayPool(
-            self.train_dataset, self.device, self.config.train_num_rays_per_batch, self.config.one_view_per_step
+            self.train_dataset,
+            self.device,
+            self.config.train_num_rays_per_batch,
+            self.config.one_view_per_step,
+            self.config.rays_on_head,
         )
 
     def setup_eval(self) -> None:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
 from baseh3d_ns.data.dataset import HeadDataset
+
+SHARES = (0.55, 0.25, 0.2)
+"""Of a batch that is drawn where it matters: rays well inside the head, near its silhouette, well outside."""
+BAND = 0.015
+"""Half width of the band round the silhouette, as a fraction of the photo's longer side."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +44,53 @@ class RayPool:
     """
 
     def __init__(
-        self, dataset: HeadDataset, device: torch.device | str, num_rays_per_batch: int, one_view: bool
+        self,
+        dataset: HeadDataset,
+        device: torch.device | str,
+        num_rays_per_batch: int,
+        one_view: bool,
+        on_head: bool = False,
     ) -> None:
         self.rays = pool_rays(dataset, device)
         self.num_rays_per_batch = num_rays_per_batch
         self.one_view = one_view
+        self.strata = _strata(dataset, device) if on_head else None
         self.ends = torch.tensor(self.rays.starts[1:], device=self.rays.directions.device)
         self.order: list[int] = []
 
     def draw(self) -> tuple[RayBundle, dict[str, Tensor]]:
-        """A batch of rays, with `image` [n, 3] in [0, 1] and `fg_mask` [n, 1]; the mask also travels with the rays."""
+        """A batch of rays, with `image` [n, 3] in [0, 1], `fg_mask` [n, 1] and `weight` [n].
+
+        The mask also travels with the rays. A mean weighted by `weight` is the expected mean over all pixels.
+        """
+        if self.strata is not None:
+            return self._from_strata()
         if self.one_view:
             view = self._next_view()
-            return self._bundle(self._uniform(*self.rays.starts[view : view + 2], self.num_rays_per_batch))
+            return self._bundle(
+                self._uniform(self.rays.starts[view], self.rays.starts[view + 1], self.num_rays_per_batch)
+            )
         return self.draw_from_all_views(self.num_rays_per_batch)
 
     def draw_from_all_views(self, count: int) -> tuple[RayBundle, dict[str, Tensor]]:
         """`count` rays drawn uniformly from the pixels of all views."""
         return self._bundle(self._uniform(0, self.rays.starts[-1], count))
+
+    def _from_strata(self) -> tuple[RayBundle, dict[str, Tensor]]:
+        """Rays where they matter most, weighted by how much rarer each kind is in the batch than in the photos."""
+        assert self.strata is not None
+        pixels, indices, weights = self.rays.starts[-1], [], []
+        # A head that fills its photos leaves no pixel well outside.
+        total = sum(share for kind, share in zip(self.strata, SHARES, strict=True) if len(kind))
+        for kind, share in zip(self.strata, SHARES, strict=True):
+            if not len(kind):
+                continue
+            share = share / total
+            count = max(1, round(share * self.num_rays_per_batch))
+            indices.append(kind[torch.randint(len(kind), (count,), device=kind.device)])
+            weights.append(torch.full((count,), len(kind) / pixels / share, device=kind.device))
+        bundle, batch = self._bundle(torch.cat(indices))
+        return bundle, {**batch, "weight": torch.cat(weights)}
 
     def _next_view(self) -> int:
         """IDR's epoch: every view once, in random order."""
@@ -77,7 +112,24 @@ class RayPool:
             camera_indices=views[:, None],
             metadata={"directions_norm": rays.directions_norm[indices], "fg_mask": inside},
         )
-        return bundle, {"image": rays.colours[indices].float() / 255.0, "fg_mask": inside}
+        weight = torch.ones_like(inside[:, 0])
+        return bundle, {"image": rays.colours[indices].float() / 255.0, "fg_mask": inside, "weight": weight}
+
+
+def _strata(dataset: HeadDataset, device: torch.device | str) -> list[Int[Tensor, " n"]]:
+    """Indices of the pixels well inside the masks, in a band round the silhouettes, and well outside."""
+    from scipy.ndimage import distance_transform_edt
+
+    kinds, start = [], 0
+    for view in range(len(dataset)):
+        inside = dataset.get_data(view, image_type="uint8")["fg_mask"][..., 0].numpy() > 0.5
+        from_edge = np.where(inside, distance_transform_edt(inside), distance_transform_edt(~inside)).reshape(-1)
+        near = from_edge <= max(1.0, BAND * max(inside.shape))
+        kinds.append(
+            [np.flatnonzero(part) + start for part in (inside.reshape(-1) & ~near, near, ~inside.reshape(-1) & ~near)]
+        )
+        start += inside.size
+    return [torch.from_numpy(np.concatenate(kind)).to(device) for kind in zip(*kinds, strict=True)]
 
 
 def pool_rays(dataset: HeadDataset, device: torch.device | str) -> PooledRays:

@@ -184,13 +184,15 @@ class IdrModel(Model):
             return {"colour": masked.mean()}
         result: TrainingPass = outputs["training_pass"]
         on, rays = result.on_surface, len(result.on_surface)
-        losses = {"colour": colour_loss(result.colour, batch["image"][on], rays)}
+        losses = {"colour": colour_loss(result.colour, batch["image"][on], batch["weight"][on], rays)}
         if self.config.eikonal_weight > 0:
             losses["eikonal"] = self.config.eikonal_weight * eikonal_loss(result.gradients)
         if self.config.mask_weight > 0:
             inside = batch["fg_mask"][:, 0] > 0.5
             alpha = mask_sharpness(self.progress)
-            losses["mask"] = self.config.mask_weight * mask_loss(result.sdf[~on], inside[~on], alpha, rays)
+            losses["mask"] = self.config.mask_weight * mask_loss(
+                result.sdf[~on], inside[~on], batch["weight"][~on], alpha, rays
+            )
         return losses
 
     def get_rgba_image(self, outputs: dict[str, Tensor], output_name: str = "rgb") -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -61,4 +62,4 @@ def _largest_face(picture: UInt8[np.ndarray, "h w 3"], cascade: str, mirrored: b
 def _cascade(name: str):
     import cv2
 
-    return cv2.CascadeClassifier(cv2.data.haarcascades + name)
+    return cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / name))

@@ -36,7 +36,7 @@ from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import uniform_samples
 
 GRID_CELLS = 64
-RAYS, SAMPLES = 4096, 64
+RAYS, SAMPLES = 2048, 48
 STEPS = (100, 150)
 """Of Adam, before and after the faces are looked for."""
 LEARNING_RATE = 0.02
@@ -160,7 +160,7 @@ def _least_sdf(
 @torch.no_grad()
 def _silhouette_iou(grid: GridTracer, placement: Placement, pool: RayPool) -> float:
     """Intersection over union of the placed prior's silhouettes and the masks, over a sample of all pixels."""
-    bundle, batch = pool.draw_from_all_views(8 * RAYS)
+    bundle, batch = pool.draw_from_all_views(16 * RAYS)
     predicted = _least_sdf(grid, placement, bundle.origins, bundle.directions) < 0.0
     inside = batch["fg_mask"][:, 0] > 0.5
     return float((predicted & inside).sum() / (predicted | inside).sum().clamp(min=1))

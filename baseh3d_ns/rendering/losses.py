@@ -16,9 +16,11 @@ def mask_sharpness(progress: float) -> float:
     return ALPHA_START * 2.0 ** sum(progress >= milestone for milestone in ALPHA_DOUBLINGS)
 
 
-def colour_loss(predicted: Float[Tensor, "n 3"], target: Float[Tensor, "n 3"], rays: int) -> Float[Tensor, ""]:
+def colour_loss(
+    predicted: Float[Tensor, "n 3"], target: Float[Tensor, "n 3"], weights: Float[Tensor, " n"], rays: int
+) -> Float[Tensor, ""]:
     """Absolute difference summed over channels (eq. 6); the factor 2 because IDR's colours run from -1 to 1."""
-    return 2.0 * (predicted - target).abs().sum() / rays
+    return 2.0 * ((predicted - target).abs().sum(-1) * weights).sum() / rays
 
 
 def eikonal_loss(gradients: Float[Tensor, "n 3"]) -> Float[Tensor, ""]:
@@ -26,9 +28,15 @@ def eikonal_loss(gradients: Float[Tensor, "n 3"]) -> Float[Tensor, ""]:
     return (gradients.norm(dim=-1) - 1.0).square().mean()
 
 
-def mask_loss(least_sdf: Float[Tensor, " n"], inside: Bool[Tensor, " n"], alpha: float, rays: int) -> Float[Tensor, ""]:
+def mask_loss(
+    least_sdf: Float[Tensor, " n"],
+    inside: Bool[Tensor, " n"],
+    weights: Float[Tensor, " n"],
+    alpha: float,
+    rays: int,
+) -> Float[Tensor, ""]:
     """Cross entropy of the soft silhouette sigmoid(-alpha * least SDF along the ray), divided by alpha (eq. 7)."""
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(
-        -alpha * least_sdf, inside.to(least_sdf.dtype), reduction="sum"
+        -alpha * least_sdf, inside.to(least_sdf.dtype), weight=weights, reduction="sum"
     )
     return entropy / (alpha * rays)
