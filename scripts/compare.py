@@ -16,7 +16,8 @@ from pathlib import Path
 import tyro
 
 BIN = Path(sys.executable).parent
-# IDR with the networks, learning rate and schedule of baseh3d-fast; its tracer and one view a step stay its own.
+# IDR with the networks, learning rate and schedule of baseh3d-fast; its tracer and its rays (one view a step, drawn
+# uniformly) stay its own.
 NETWORKS = "--pipeline.model.sdf-field"
 IDR_SMALL = [
     f"{NETWORKS}.sdf.layers", "4", f"{NETWORKS}.sdf.width", "128", f"{NETWORKS}.sdf.skip-layer", "2",
@@ -46,6 +47,8 @@ class Compare:
     """Epochs of each fit."""
     spacing_mm: float = 0.6
     """Mesh spacing to score at, in millimetres."""
+    scratch: bool = True
+    """Also fit without a prior (`idr`)."""
     quarter: bool = True
     """Also fit with the prior in a quarter of the steps."""
 
@@ -58,7 +61,7 @@ class Compare:
             ("baseh3d-fast, 1/4 of the steps", "baseh3d-fast", self.epochs // 4, ["--load-prior", str(prior)]),
         ]
         for scene in self.targets:
-            for label, method, epochs, options in fits if self.quarter else fits[:2]:
+            for label, method, epochs, options in [fits[0]] * self.scratch + [fits[1]] + [fits[2]] * self.quarter:
                 run, seconds = self.train(method, f"{scene}-{epochs}", scene, self.views, epochs, *options)
                 rows.append((scene, label, *self.score(run), round(seconds)))
                 self.write(rows)
