@@ -104,7 +104,7 @@ class BenchSpeed:
         _, counted, seconds = _run(trainer, 0, 10)
         rate = 10 / seconds
         # The schedule is made for the steps that fit into the time.
-        config = self.config(name, epochs=max(1, int(rate * self.seconds) // int(self.views)))
+        config = self.config(name, epochs=max(1, int(rate * self.seconds) // len(trainer.dataset)))
         trainer, row.start_s = _start(config)
         at = [self.seconds / 2 ** (self.scores - 1 - i) for i in range(self.scores)]
         step, spent, evaluations = 0, 0.0, 0
@@ -221,7 +221,7 @@ def _plot(rows: list[Row], growth: dict[str, list[tuple[float, float]]], path: P
     axes[0].legend()
     for axis, (label, points) in zip(axes[1:], growth.items(), strict=True):
         axis.plot([x for x, _ in points], [1000 * y for _, y in points], marker="o", color="black")
-        axis.set(xlabel=label, ylabel="ms a step (baseh3d-fast)", ylim=(0, None))
+        axis.set(xlabel=label, ylabel="ms a step (baseh3d-fast)", ylim=(0, 1100 * max(y for _, y in points)))
     figure.savefig(path, dpi=110)
 
 

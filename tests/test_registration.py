@@ -16,9 +16,11 @@ from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.priors import registration
 from baseh3d_ns.priors.face_detection import find_faces
 from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.runs import open_run
+from baseh3d_ns.synthetic.dataset import synthesize
 
 
 def placement(scale: float, rotation_vector: list[float], shift: list[float]) -> Placement:
@@ -106,3 +108,18 @@ def test_a_fit_says_how_the_prior_was_placed_and_keeps_it(fit_run):
 def test_no_face_is_no_face():
     plain = np.full((200, 200, 3), 255, np.uint8)
     assert find_faces(plain, plain) is None
+
+
+def test_a_face_is_found_where_it_has_moved_to(tmp_path):
+    synthesize(tmp_path / "heads", subjects=1, views=5, size=192, seed=5)
+    parser = H3dsDataParserConfig(data=tmp_path / "heads", scene="scan0", views=("all",)).setup()
+    dataset = HeadDataset(parser.get_dataparser_outputs("train"))
+    moves = []
+    for view in range(len(dataset)):
+        photo, rays = registration._small_photo(dataset, view)
+        assert photo.shape[:2] == rays.origins.shape[:2]
+        pair = find_faces(photo, np.roll(photo, (7, -12), axis=(0, 1)))
+        if pair:
+            moves.append((pair[1].x - pair[0].x, pair[1].y - pair[0].y))
+    assert len(moves) >= 2
+    np.testing.assert_allclose(moves, [(-12.0, 7.0)] * len(moves), atol=4.0)

@@ -47,10 +47,13 @@ def find_faces(photo: UInt8[np.ndarray, "h w 3"], render: UInt8[np.ndarray, "k l
 def _largest_face(picture: UInt8[np.ndarray, "h w 3"], cascade: str, mirrored: bool) -> FaceBox | None:
     import cv2
 
+    classifier = _cascade(cascade)
+    if classifier.empty():  # some builds of OpenCV come without them: silhouettes alone must do
+        return None
     least = max(24, round(picture.shape[1] * LEAST_WIDTH))
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     grey = np.ascontiguousarray(grey[:, ::-1]) if mirrored else grey
-    found = _cascade(cascade).detectMultiScale(grey, scaleFactor=1.05, minNeighbors=4, minSize=(least, least))
+    found = classifier.detectMultiScale(grey, scaleFactor=1.05, minNeighbors=4, minSize=(least, least))
     if not len(found):
         return None
     x, y, width, height = max(found, key=lambda box: box[2]).tolist()
