@@ -99,6 +99,33 @@ def test_a_prior_30_percent_30_mm_and_15_degrees_off_finds_the_head(tiny_root: P
     assert after < 20.0 and after < 0.6 * before
 
 
+def test_faces_pull_the_prior_into_place(tiny_root: Path):
+    """Three rays along the axes through a point 0.2 above the one the prior has in its place."""
+    through = torch.tensor([0.0, 0.2, 0.4])
+    lines = registration._FaceLines(through - 2.0 * torch.eye(3), torch.eye(3), torch.tensor([[0.0, 0.0, 0.4]] * 3))
+    # Seen along y the point lies on the ray; along x and z it is 0.2 / 0.04 = 5 tolerances away.
+    expected = 2.0 * (np.sqrt(1.0 + 5.0**2) - 1.0) / 3.0
+    assert registration._face_distance(Placement(), lines).item() == pytest.approx(expected, rel=1e-4)
+
+    dataset = HeadDataset(H3dsDataParserConfig(data=tiny_root, scene="scan0").setup().get_dataparser_outputs("train"))
+    pool = RayPool(dataset, "cpu", 64, one_view=False)
+    grid, field = registration.GridTracer(32), EllipsoidField(Placement())
+    grid.refresh(field.sdf, torch.device("cpu"))
+    heights = []
+    for faces in (None, lines):
+        torch.manual_seed(0)
+        placed = Placement()
+        registration._descend(placed, grid, pool, faces, 0.0, 40, lambda: None)
+        heights.append(float(placed.shift[1]))
+    # x_prior = x_unit + shift: the prior's head rises when the shift falls.
+    assert abs(heights[0]) < 0.05 and heights[1] < heights[0] - 0.04
+
+
+def test_a_poor_agreement_is_said():
+    assert "poor" in registration.Registration(0.4, 0.5, 0).summary(3)
+    assert "poor" not in registration.Registration(0.4, 0.8, 2).summary(3)
+
+
 def test_a_fit_says_how_the_prior_was_placed_and_keeps_it(fit_run):
     kept = torch.load(checkpoint(fit_run), weights_only=True)["pipeline"]["_model.field.placement.similarity"]
     assert kept.abs().max() > 1e-4

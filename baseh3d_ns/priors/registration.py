@@ -103,7 +103,7 @@ def register_prior(
     size = float(np.log(frame.radius_mm / prior_frame.radius_mm)) if prior_frame else 0.0
     placement.similarity[0] = size
 
-    faces = _FaceLines(*[torch.zeros(0, 3, device=device)] * 3)
+    faces: _FaceLines | None = None
     with tqdm(total=sum(STEPS), desc="Placing the prior", unit="step", delay=2.0, leave=False) as bar:
         for steps in STEPS:
             _descend(placement, grid, pool, faces, size, steps, bar.update)
@@ -111,11 +111,11 @@ def register_prior(
                 faces = _find_face_lines(field, grid, placement, dataset)
     after = _silhouette_iou(grid, placement, pool)
     field.placement.follow(placement)
-    return Registration(iou_before=before, iou_after=after, faces=len(faces.points))
+    return Registration(iou_before=before, iou_after=after, faces=len(faces.points) if faces else 0)
 
 
 def _descend(
-    placement: Placement, grid: GridTracer, pool: RayPool, faces: _FaceLines, size: float, steps: int, tick
+    placement: Placement, grid: GridTracer, pool: RayPool, faces: _FaceLines | None, size: float, steps: int, tick
 ) -> None:
     similarity = placement.similarity.requires_grad_(True)
     optimizer = torch.optim.Adam([similarity], lr=LEARNING_RATE)
@@ -127,7 +127,7 @@ def _descend(
         sharpness = SHARPNESS[0] ** (1.0 - done) * SHARPNESS[1] ** done
         loss = (torch.sigmoid(-sharpness * least) - batch["fg_mask"][:, 0]).abs().mean()
         loss = loss + SIZE_WEIGHT * (similarity[0] - size) ** 2 + TURN_WEIGHT * similarity[1:4].square().sum()
-        if len(faces.points):
+        if faces:
             loss = loss + FACE_WEIGHT * _face_distance(placement, faces)
         optimizer.zero_grad()
         loss.backward()
@@ -170,8 +170,10 @@ def _silhouette_iou(grid: GridTracer, placement: Placement, pool: RayPool) -> fl
 
 
 @torch.no_grad()
-def _find_face_lines(field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset) -> _FaceLines:
-    """Look for the face in every photo and in the prior's render beside it."""
+def _find_face_lines(
+    field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset
+) -> _FaceLines | None:
+    """Look for the face in every photo and in the prior's render beside it; None where no pair is found."""
     found = []
     for view in range(len(dataset)):
         photo, rays = _small_photo(dataset, view)
@@ -181,9 +183,9 @@ def _find_face_lines(field: HeadField, grid: GridTracer, placement: Placement, d
             continue
         in_photo, in_render = ((int(box.y), int(box.x)) for box in boxes)
         found.append((rays.origins[in_photo], rays.directions[in_photo], points[in_render]))
-    device = field.placement.similarity.device
     if not found:
-        return _FaceLines(*[torch.zeros(0, 3, device=device)] * 3)
+        return None
+    device = field.placement.similarity.device
     return _FaceLines(*[torch.stack(part).to(device) for part in zip(*found, strict=True)])
 
 
