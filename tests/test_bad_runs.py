@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from nerfstudio.utils.writer import EventName
 from processes import call, checkpoint, train
 
 
@@ -73,6 +72,9 @@ def test_a_config_that_names_code_is_not_executed(text, tmp_path):
 
 def test_a_config_of_another_python_opens(fit_run, tmp_path):
     """Releases of Python 3.11 write the member of an enum in two ways."""
+    from nerfstudio.configs.base_config import LocalWriterConfig  # noqa: F401 (nerfstudio's writer cannot come first)
+    from nerfstudio.utils.writer import EventName
+
     from baseh3d_ns.runs import read_config
 
     text = fit_run.config.read_text()

@@ -17,7 +17,7 @@ from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.priors import registration
-from baseh3d_ns.priors.face_detection import find_faces
+from baseh3d_ns.priors.face_detection import CASCADES, _largest_face, find_faces
 from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.runs import open_run
 from baseh3d_ns.synthetic.dataset import synthesize
@@ -146,6 +146,11 @@ def test_a_face_is_found_where_it_has_moved_to(tmp_path):
         photo, rays = registration._small_photo(dataset, view)
         assert photo.shape[:2] == rays.origins.shape[:2]
         pair = find_faces(photo, np.roll(photo, (7, -12), axis=(0, 1)))
+        straight, mirrored = (
+            _largest_face(np.roll(photo, 25, axis=1), CASCADES[1][0], mirror) for mirror in (False, True)
+        )
+        if straight and mirrored:
+            assert mirrored.x == pytest.approx(straight.x, abs=6.0)
         if pair:
             moves.append((pair[1].x - pair[0].x, pair[1].y - pair[0].y))
     assert len(moves) >= 2
