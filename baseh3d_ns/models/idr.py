@@ -124,13 +124,8 @@ class IdrModel(Model):
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], inside: Bool[Tensor, " rays"]
     ) -> TrainingPass:
         """IDR's section 3, for a batch of rays of which `inside` says which lie in the mask."""
-        hits = self.tracer.trace(self.field.sdf, origins, directions)
-        on_surface = hits.hit & inside
-        t = hits.t.clone()
-        t[~on_surface] = self.tracer.least_sdf(
-            self.field.sdf, origins[~on_surface], directions[~on_surface], jitter=True
-        )
-
+        points_at = self.tracer.training_points(self.field.sdf, origins, directions, inside)
+        t, on_surface = points_at.t, points_at.hit
         traced = origins + t[:, None] * directions
         in_box = torch.rand(len(traced) // 2, 3, device=traced.device) * 2.0 - 1.0
         sdf, _, gradients = self.field.with_gradient(torch.cat([traced, in_box]), create_graph=True)

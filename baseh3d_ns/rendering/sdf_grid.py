@@ -5,6 +5,8 @@ The `-fast` methods use it. What it may change against `sphere_tracing.py` is bo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -14,19 +16,31 @@ from baseh3d_ns.rendering.chunks import Sdf, in_chunks
 from baseh3d_ns.rendering.sphere_tracing import Hits, first_crossing, secant, uniform_samples
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How often the network is asked for one ray."""
+
+    secant_steps: int
+    local_samples: int
+    """Within two cells of the least sample, where a ray has no bracket."""
+
+
+RENDERING = Effort(secant_steps=4, local_samples=32)
+TRAINING = Effort(secant_steps=2, local_samples=8)
+"""The next step will ask again."""
+
+
 class GridTracer:
     """Traces on SDF values cached at the corners of a cubic grid over the unit ball.
 
     1. Samples along every ray, two a grid cell, interpolated in the grid; the first negative one marks the surface.
     2. The network is asked one cell before and after; where its signs differ, the secant method finds the root.
-    3. Rays without such a bracket (the field has moved, or a silhouette passes within a cell): `local_samples` of the
-       network within two cells of the least sample, then as in 2.
+    3. Rays without such a bracket (the field has moved, or a silhouette passes within a cell): `Effort.local_samples`
+       of the network within two cells of the least sample, then as in 2.
     """
 
-    def __init__(self, cells: int, secant_steps: int = 4, local_samples: int = 32) -> None:
+    def __init__(self, cells: int) -> None:
         self.cells = cells
-        self.secant_steps = secant_steps
-        self.local_samples = local_samples
         self.values: Float[Tensor, "1 1 g g g"] | None = None
         self.samples = 2 * cells
 
@@ -48,24 +62,46 @@ class GridTracer:
 
     @torch.no_grad()
     def trace(self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> Hits:
-        t, values, in_ball = self._grid_samples(origins, directions, jitter=False)
+        samples = self._grid_samples(origins, directions, jitter=False)
+        return self._trace(sdf, origins, directions, samples, RENDERING)
+
+    @torch.no_grad()
+    def training_points(
+        self,
+        sdf: Sdf,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        inside: Bool[Tensor, " rays"],
+    ) -> Hits:
+        """Only rays in the mask ask the network; the least SDF of the others is the cached one's."""
+        t, values, in_ball = self._grid_samples(origins, directions, jitter=True)
+        found = t.gather(1, values.argmin(dim=1, keepdim=True))[:, 0]
+        samples = t[inside], values[inside], in_ball[inside]
+        hits = self._trace(sdf, origins[inside], directions[inside], samples, TRAINING)
+        on_surface = torch.zeros_like(inside)
+        on_surface[inside] = hits.hit
+        found[on_surface] = hits.t[hits.hit]
+        return Hits(t=found, hit=on_surface)
+
+    def _trace(
+        self,
+        sdf: Sdf,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        samples: tuple[Float[Tensor, "rays s"], Float[Tensor, "rays s"], Bool[Tensor, " rays"]],
+        effort: Effort,
+    ) -> Hits:
+        t, values, in_ball = samples
         negative = values < 0.0
         crossed = negative.any(dim=1)
         index = torch.where(crossed, negative.to(torch.int8).argmax(dim=1), values.argmin(dim=1))
         found = t.gather(1, index[:, None])[:, 0]
         hits = Hits(t=found, hit=torch.zeros_like(in_ball))
-        near, far = t[:, 0], t[:, -1]
-        bracketed = self._refine(sdf, origins, directions, (near, far), in_ball & crossed, hits)
+        limits = t[:, 0], t[:, -1]
+        bracketed = self._refine(sdf, origins, directions, limits, in_ball & crossed, hits, effort)
         close = in_ball & ~bracketed & (values.amin(dim=1) < 1.5 * self.cell)
-        self._search_locally(sdf, origins, directions, (near, far), close, hits)
+        self._search_locally(sdf, origins, directions, limits, close, hits, effort)
         return hits
-
-    @torch.no_grad()
-    def least_sdf(
-        self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
-    ) -> Float[Tensor, " rays"]:
-        t, values, _ = self._grid_samples(origins, directions, jitter)
-        return t.gather(1, values.argmin(dim=1, keepdim=True))[:, 0]
 
     def _grid_samples(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
@@ -86,6 +122,7 @@ class GridTracer:
         limits: tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]],
         rays: Bool[Tensor, " rays"],
         hits: Hits,
+        effort: Effort,
     ) -> Bool[Tensor, " rays"]:
         """Secant within a cell of `hits.t` where the network's signs differ; writes into `hits`, returns where."""
         o, d = origins[rays], directions[rays]
@@ -96,7 +133,7 @@ class GridTracer:
         bracketed = torch.zeros_like(rays)
         bracketed[rays] = good
         hits.t[bracketed] = secant(
-            sdf, o[good], d[good], (low[good], f_low[good]), (high[good], f_high[good]), self.secant_steps
+            sdf, o[good], d[good], (low[good], f_low[good]), (high[good], f_high[good]), effort.secant_steps
         )
         hits.hit[bracketed] = True
         return bracketed
@@ -109,11 +146,12 @@ class GridTracer:
         limits: tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]],
         rays: Bool[Tensor, " rays"],
         hits: Hits,
+        effort: Effort,
     ) -> None:
         """Network samples within two cells of `hits.t`; writes what they find into `hits`."""
         if not rays.any():
             return
         low = torch.maximum(hits.t[rays] - 2.0 * self.cell, limits[0][rays])
         high = torch.minimum(hits.t[rays] + 2.0 * self.cell, limits[1][rays])
-        local = first_crossing(sdf, origins[rays], directions[rays], low, high, self.local_samples, self.secant_steps)
+        local = first_crossing(sdf, origins[rays], directions[rays], low, high, effort.local_samples, effort.secant_steps)
         hits.t[rays], hits.hit[rays] = local.t, local.hit

@@ -33,10 +33,15 @@ class Tracer(Protocol):
         """First intersection of every ray with the zero level set inside the unit ball."""
         ...
 
-    def least_sdf(
-        self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
-    ) -> Float[Tensor, " rays"]:
-        """Distance along every ray to the sample of least SDF inside the unit ball."""
+    def training_points(
+        self,
+        sdf: Sdf,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        inside: Bool[Tensor, " rays"],
+    ) -> Hits:
+        """What IDR's losses need: hits are the rays `inside` the mask that meet the surface, there; all others get the
+        distance to a sample of least SDF inside the unit ball, jittered."""
         ...
 
 
@@ -76,11 +81,23 @@ class SphereTracer:
         return Hits(t=t, hit=hit)
 
     @torch.no_grad()
-    def least_sdf(
-        self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
+    def training_points(
+        self,
+        sdf: Sdf,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        inside: Bool[Tensor, " rays"],
+    ) -> Hits:
+        hits = self.trace(sdf, origins, directions)
+        t, on_surface = hits.t.clone(), hits.hit & inside
+        t[~on_surface] = self._least_sdf(sdf, origins[~on_surface], directions[~on_surface])
+        return Hits(t=t, hit=on_surface)
+
+    def _least_sdf(
+        self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
     ) -> Float[Tensor, " rays"]:
         near, far, _ = intersect_unit_ball(origins, directions)
-        t = uniform_samples(near, far, self.samples, jitter)
+        t = uniform_samples(near, far, self.samples, jitter=True)
         values = in_chunks(sdf, points_along(origins, directions, t))
         return t.gather(1, values.argmin(dim=1, keepdim=True))[:, 0]
 
