@@ -19,7 +19,11 @@ def _common(method_name: str, pipeline: HeadPipelineConfig, lr: float) -> dict[s
     return {
         "method_name": method_name,
         "pipeline": pipeline,
-        "optimizers": {"fields": {"optimizer": AdamOptimizerConfig(lr=lr, eps=1e-8), "scheduler": None}},
+        "optimizers": {
+            "fields": {"optimizer": AdamOptimizerConfig(lr=lr, eps=1e-8), "scheduler": None},
+            # Used where the model refines its views; a step of Adam in units of what is typical.
+            "views": {"optimizer": AdamOptimizerConfig(lr=VIEWS_LR, eps=1e-8), "scheduler": None},
+        },
         # nerfstudio's own default is cuda, also where there is none.
         "machine": MachineConfig(device_type="cuda" if torch.cuda.is_available() else "cpu"),
         "viewer": ViewerConfig(num_rays_per_chunk=1 << 13),
@@ -35,22 +39,26 @@ def _full_size() -> HeadPipelineConfig:
     return HeadPipelineConfig(datamanager=HeadDataManagerConfig(), model=IdrModelConfig())
 
 
-def _fast(colour_first: float = 0.0) -> HeadPipelineConfig:
-    """4 x 128 networks, tracing on a cached SDF grid, all views in one batch."""
+def _fast(**model: Any) -> HeadPipelineConfig:
+    """4 x 128 networks, tracing on a cached SDF grid, rays of all views in one batch, most of them on the head."""
     networks = HeadFieldConfig(
         sdf=SdfNetworkConfig(layers=4, width=128, skip_layer=2, features=64),
         colour=ColourNetworkConfig(layers=2, width=128),
     )
     return HeadPipelineConfig(
-        datamanager=HeadDataManagerConfig(one_view_per_step=False, rays_on_head=True),
-        model=IdrModelConfig(sdf_field=networks, tracer="grid", colour_first=colour_first),
+        datamanager=HeadDataManagerConfig(
+            one_view_per_step=False, rays_on_head=True, skip_edge_px=1.0, train_num_rays_per_batch=1024
+        ),
+        model=IdrModelConfig(sdf_field=networks, tracer="grid", refine_cameras=True, refine_colours=True, **model),
     )
 
 
+VIEWS_LR = 2e-2
+"""For the corrections of the views, in units of what is typical of them."""
 LR = 1e-4
 """IDR's learning rate for its 8 x 512 networks."""
-FAST_LR = 1e-3
-"""For the 4 x 128 networks."""
+FAST_LR = 2e-3
+"""For the 4 x 128 networks and 1024 rays; 3e-3 was too much."""
 FAST_SCHEDULE: dict[str, Any] = {"lr_halvings": (), "lr_final": 0.05}
 """A thousand steps leave no time for plateaus."""
 

@@ -188,10 +188,14 @@ class FewShotTrainerConfig(HeadTrainerConfig):
         used = apply_prior(prior, model.field, self.load_prior)
         shape = summary(architecture(prior.weights))
         CONSOLE.log(f"Start from {self.load_prior}: all {len(used)} tensors, {used[0]} to {used[-1]} ({shape})")
+        trust = 1.0
         if self.register:
             pool: Any = trainer.pipeline.datamanager.train_pixel_sampler
             placed = register_prior(model.field, prior.frame, trainer.dataset, pool)
             CONSOLE.log(placed.summary(len(trainer.dataset)))
+            trust = placed.trust
+        if model.anchor:
+            model.anchor.hold(model.field, trust)
         if self.carry_optimizer:
             carry_optimizer(prior, model.field, trainer.optimizers.optimizers["fields"])
             model.start_progress.fill_(float(prior.provenance["epochs"]) / self.epochs)

@@ -8,23 +8,13 @@ from __future__ import annotations
 
 import json
 import resource
-import tempfile
-import time
-from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import tyro
-from nerfstudio.engine.callbacks import TrainingCallbackLocation
-
-from baseh3d_ns import methods
-from baseh3d_ns.evaluation.rigid import rigid_scores
-from baseh3d_ns.meshing import NoSurfaceError, extract_mesh
-
-FAST: Any = methods.baseh3d_fast.config
-METHODS = {"idr": methods.idr, "baseh3d": methods.baseh3d, "baseh3d-fast": methods.baseh3d_fast}
+from in_process import METHODS, configure, device_name, run, score, start
 
 
 @dataclass
@@ -71,49 +61,33 @@ class BenchSpeed:
         self.out.mkdir(parents=True, exist_ok=True)
         rows = [self.fit(name) for name in METHODS]
         growth = self.growth()
-        result = {"device": _device_name(), "rows": [asdict(row) for row in rows], "growth": growth}
+        result = {"device": device_name(), "rows": [asdict(row) for row in rows], "growth": growth}
         (self.out / "speed.json").write_text(json.dumps(result, indent=1))
         (self.out / "speed.md").write_text(self.table(rows))
         print(self.table(rows))
         _plot(rows, growth, self.out / "speed.png")
 
     def config(self, name: str, **changes: Any) -> Any:
-        """The method's config on our scene, without viewer and checkpoints."""
-        config: Any = deepcopy(METHODS[name].config)
-        parser = config.pipeline.datamanager.dataparser
-        config.data, parser.data, parser.scene, parser.views = self.data, self.data, self.scene, (self.views,)
-        config.vis, config.steps_per_save, config.steps_per_eval_image = "tensorboard", 10**9, 10**9
-        config.output_dir, config.timestamp = Path(tempfile.mkdtemp()), "t"
-        if hasattr(config, "load_prior"):
-            config.load_prior = self.prior
-        if not self.full_size:
-            config.pipeline.model.sdf_field = deepcopy(FAST.pipeline.model.sdf_field)
-            config.optimizers = deepcopy(FAST.optimizers)
-        for path, value in changes.items():
-            *parents, last = path.split("__")
-            owner = config
-            for parent in parents:
-                owner = getattr(owner, parent)
-            setattr(owner, last, value)
-        return config
+        """The method's config on our scene."""
+        return configure(name, self.data, self.scene, self.views, self.prior, not self.full_size, **changes)
 
     def fit(self, name: str) -> Row:
         """Train for the given time and score on the way."""
         row = Row(name)
-        trainer, row.start_s = _start(self.config(name))
-        _, counted, seconds = _run(trainer, 0, 10)
+        trainer, row.start_s = start(self.config(name))
+        _, counted, seconds = run(trainer, 0, 10)
         rate = 10 / seconds
         # The schedule is made for the steps that fit into the time.
         config = self.config(name, epochs=max(1, int(rate * self.seconds) // len(trainer.dataset)))
-        trainer, row.start_s = _start(config)
+        trainer, row.start_s = start(config)
         at = [self.seconds / 2 ** (self.scores - 1 - i) for i in range(self.scores)]
         step, spent, evaluations = 0, 0.0, 0
         for i, moment in enumerate(at):
             last = i + 1 == len(at)
             goal = config.max_num_iterations if last else min(config.max_num_iterations, int(rate * moment))
-            step, counted, seconds = _run(trainer, step, goal - step)
+            step, counted, seconds = run(trainer, step, goal - step)
             spent, evaluations = spent + seconds, evaluations + counted
-            row.curve.append((row.start_s + spent, *_score(trainer)))
+            row.curve.append((row.start_s + spent, *score(trainer)))
             print(f"{name}: step {step}, {row.curve[-1][0]:.0f} s, face {row.curve[-1][1]:.2f} mm", flush=True)
         rays = step * config.pipeline.datamanager.train_num_rays_per_batch
         row.steps_per_s, row.rays_per_s, row.evaluations_per_ray = step / spent, rays / spent, evaluations / rays
@@ -132,9 +106,9 @@ class BenchSpeed:
         found: dict[str, list[tuple[float, float]]] = {}
         for label, (path, values) in sweeps.items():
             for value in values:
-                trainer, _ = _start(self.config("baseh3d-fast", register=False, **{path: value}))
-                _run(trainer, 0, 2)
-                _, _, seconds = _run(trainer, 2, 20)
+                trainer, _ = start(self.config("baseh3d-fast", register=False, **{path: value}))
+                run(trainer, 0, 2)
+                _, _, seconds = run(trainer, 2, 20)
                 number = value[0] if isinstance(value, tuple) else value
                 found.setdefault(label, []).append((float(number), seconds / 20))
         return found
@@ -155,57 +129,10 @@ class BenchSpeed:
         return "\n".join(lines) + "\n"
 
 
-def _start(config: Any) -> tuple[Any, float]:
-    """A trainer at step 0 and the seconds it took."""
-    begin = time.monotonic()
-    config.save_config()
-    trainer = config.setup(local_rank=0, world_size=1)
-    trainer.setup()
-    trainer.pipeline.train()
-    return trainer, time.monotonic() - begin
-
-
-def _run(trainer: Any, step: int, steps: int) -> tuple[int, int, float]:
-    """Train; the next step, the points the SDF network was asked for, the seconds."""
-    network, counted = trainer.pipeline.model.field.sdf_network, 0
-
-    def count(module, arguments):
-        nonlocal counted
-        counted += len(arguments[0])
-
-    hook = network.register_forward_pre_hook(count)
-    begin = time.monotonic()
-    for number in range(step, step + steps):
-        for callback in trainer.callbacks:
-            callback.run_callback_at_location(number, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
-        trainer.train_iteration(number)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    seconds = time.monotonic() - begin
-    hook.remove()
-    return step + steps, counted, seconds
-
-
-def _score(trainer: Any) -> tuple[float, float]:
-    """Face and head in mm: rigid, ground truth to surface (independent of the mesh's density)."""
-    model, manager = trainer.pipeline.model, trainer.pipeline.datamanager
-    frame, scene = trainer.dataset.metadata["frame"], manager.dataparser.scene.scene_id
-    try:
-        mesh = extract_mesh(model.field.sdf, frame, spacing_mm=1.5, device=model.device, progress=False)
-    except NoSurfaceError:
-        return float("inf"), float("inf")
-    scores = rigid_scores(manager.dataparser.root.h3ds, scene, mesh)
-    return scores.face.gt_to_pred.mean_mm, scores.head.gt_to_pred.mean_mm
-
-
 def _peak_gb() -> float:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
-def _device_name() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
 
 
 def _plot(rows: list[Row], growth: dict[str, list[tuple[float, float]]], path: Path) -> None:

@@ -102,7 +102,9 @@ def test_a_prior_30_percent_30_mm_and_15_degrees_off_finds_the_head(tiny_root: P
 def test_faces_pull_the_prior_into_place(tiny_root: Path):
     """Three rays along the axes through a point 0.2 above the one the prior has in its place."""
     through = torch.tensor([0.0, 0.2, 0.4])
-    lines = registration._FaceLines(through - 2.0 * torch.eye(3), torch.eye(3), torch.tensor([[0.0, 0.0, 0.4]] * 3))
+    lines = registration._FaceLines(
+        through - 2.0 * torch.eye(3), torch.eye(3), torch.tensor([[0.0, 0.0, 0.4]] * 3), 0.1, 0.04, 3
+    )
     # Seen along y the point lies on the ray; along x and z it is 0.2 / 0.04 = 5 tolerances away.
     expected = 2.0 * (np.sqrt(1.0 + 5.0**2) - 1.0) / 3.0
     assert registration._face_distance(Placement(), lines).item() == pytest.approx(expected, rel=1e-4)

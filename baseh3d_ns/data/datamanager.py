@@ -31,6 +31,9 @@ class HeadDataManagerConfig(VanillaDataManagerConfig):
     """Draw the rays of a step from one view, every view once an epoch (IDR); otherwise from all views at once."""
     rays_on_head: bool = False
     """Draw most rays on the head and round its silhouette, of all views, weighted so that the expected loss stays."""
+    skip_edge_px: float = 0.0
+    """Leave out pixels within this distance of the mask's edge, where masks are off and colours mixed (in pixels; with
+    `rays_on_head`)."""
 
 
 class HeadDataManager(VanillaDataManager[HeadDataset]):
@@ -48,6 +51,7 @@ class HeadDataManager(VanillaDataManager[HeadDataset]):
             self.config.train_num_rays_per_batch,
             self.config.one_view_per_step,
             self.config.rays_on_head,
+            self.config.skip_edge_px,
         )
 
     def setup_eval(self) -> None:

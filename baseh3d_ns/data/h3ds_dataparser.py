@@ -12,6 +12,7 @@ from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserCo
 from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch.nn.functional import normalize
 
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import H3dsScene, View, load_scene
@@ -69,6 +70,7 @@ class H3dsDataParser(DataParser):
             metadata={
                 "frame": frame,
                 "camera_centres": cameras.camera_to_worlds[:, :, 3],
+                "camera_axes": -normalize(cameras.camera_to_worlds[:, :, 2], dim=-1),
                 "scene_id": self.scene.scene_id,
                 "view_indices": [view.index for view in views],
                 # Not nerfstudio's `mask_filenames`: those would keep every ray inside the silhouette.

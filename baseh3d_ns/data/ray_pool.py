@@ -50,11 +50,12 @@ class RayPool:
         num_rays_per_batch: int,
         one_view: bool,
         on_head: bool = False,
+        skip_edge_px: float = 0.0,
     ) -> None:
         self.rays = pool_rays(dataset, device)
         self.num_rays_per_batch = num_rays_per_batch
         self.one_view = one_view
-        self.strata = _strata(dataset, device) if on_head else None
+        self.strata = _strata(dataset, device, skip_edge_px) if on_head else None
         self.ends = torch.tensor(self.rays.starts[1:], device=self.rays.directions.device)
         self.order: list[int] = []
 
@@ -116,18 +117,21 @@ class RayPool:
         return bundle, {"image": rays.colours[indices].float() / 255.0, "fg_mask": inside, "weight": weight}
 
 
-def _strata(dataset: HeadDataset, device: torch.device | str) -> list[Int[Tensor, " n"]]:
-    """Indices of the pixels well inside the masks, in a band round the silhouettes, and well outside."""
+def _strata(dataset: HeadDataset, device: torch.device | str, skip_edge_px: float) -> list[Int[Tensor, " n"]]:
+    """Indices of the pixels well inside the masks, in a band round the silhouettes, and well outside.
+
+    None lies within `skip_edge_px` of a silhouette: there masks are off by a pixel, and colours mixed.
+    """
     from scipy.ndimage import distance_transform_edt
 
     kinds, start = [], 0
     for view in range(len(dataset)):
         inside = dataset.get_data(view, image_type="uint8")["fg_mask"][..., 0].numpy() > 0.5
         from_edge = np.where(inside, distance_transform_edt(inside), distance_transform_edt(~inside)).reshape(-1)
-        near = from_edge <= max(1.0, BAND * max(inside.shape))
-        kinds.append(
-            [np.flatnonzero(part) + start for part in (inside.reshape(-1) & ~near, near, ~inside.reshape(-1) & ~near)]
-        )
+        # Distances to the nearest pixel of the other kind: 1 at the edge itself.
+        near, sure = from_edge <= max(1.0, BAND * max(inside.shape)), from_edge > skip_edge_px
+        head = inside.reshape(-1)
+        kinds.append([np.flatnonzero(part & sure) + start for part in (head & ~near, near, ~head & ~near)])
         start += inside.size
     return [torch.from_numpy(np.concatenate(kind)).to(device) for kind in zip(*kinds, strict=True)]
 

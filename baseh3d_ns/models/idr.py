@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
@@ -22,12 +22,16 @@ from torch.nn import Parameter
 from torch.nn.functional import normalize
 
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
+from baseh3d_ns.models.prior_anchor import RAYS, PriorAnchor
+from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.image_metrics import head_metrics, side_by_side
 from baseh3d_ns.rendering.losses import colour_loss, eikonal_loss, mask_loss, mask_sharpness
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import SphereTracer, Tracer
 from baseh3d_ns.rendering.surface_point import differentiable_surface_point
 
+ANCHOR_STEPS = 100
+"""Training steps between two looks at what the photos see (with an anchor)."""
 BACKGROUND = 1.0
 """White, as in IDR's own pictures."""
 
@@ -53,6 +57,16 @@ class IdrModelConfig(ModelConfig):
     """Weight of (|grad SDF| - 1)^2."""
     mask_weight: float = 100.0
     """Weight of the silhouette's cross entropy."""
+    refine_cameras: bool = False
+    """Also learn how far pose and focal length of every view are off; the head as a whole stays where it is."""
+    refine_colours: bool = False
+    """Also learn exposure, white balance and black point of every view against the others."""
+    refine_from: float = 0.1
+    """Fraction of the training after which views are refined."""
+    refine_weight: float = 1e-3
+    """Weight of the corrections, squared and in units of what is typical of them."""
+    anchor_weight: float = 0.0
+    """Weight of the difference of SDF and gradient from the placed prior's where no training ray has passed; 0: off."""
     eval_num_rays_per_chunk: int = 8192
     """Rays a chunk when rendering a picture."""
 
@@ -69,6 +83,8 @@ class TrainingPass:
     """SDF gradients at the traced points and at points uniform in the box."""
     colour: Float[Tensor, "hits 3"]
     """RGB in [0, 1] of the rays on the surface, in their order."""
+    anchor: Float[Tensor, ""] | None
+    """How far the field has left the prior where no ray has passed."""
 
 
 class IdrModel(Model):
@@ -86,6 +102,9 @@ class IdrModel(Model):
         self.register_buffer("frame_mm", torch.tensor([*frame.centre_mm, frame.radius_mm]))
         # Where in the schedule a training began that carried over a prior's optimiser; kept for resuming.
         self.register_buffer("start_progress", torch.zeros(()))
+        refines = self.config.refine_cameras or self.config.refine_colours
+        self.views = ViewCorrections(self.kwargs["metadata"]["camera_axes"]) if refines else None
+        self.anchor = PriorAnchor() if self.config.anchor_weight > 0 else None
         self.tracer: Tracer = GridTracer(self.config.grid_cells) if self.config.tracer == "grid" else SphereTracer()
         self.step = 0
         self.progress = 0.0
@@ -93,7 +112,8 @@ class IdrModel(Model):
         self.weights_moved = True
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
-        return {"fields": [*self.field.sdf_network.parameters(), *self.field.colour_network.parameters()]}
+        fields = [*self.field.sdf_network.parameters(), *self.field.colour_network.parameters()]
+        return {"fields": fields} | ({"views": list(self.views.parameters())} if self.views else {})
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
@@ -103,6 +123,14 @@ class IdrModel(Model):
         def before_step(step: int) -> None:
             self.step, self.progress = step, trainer.progress(step)
             self.field.sdf_network.requires_grad_(self.progress >= self.config.colour_first)
+            if self.views:
+                begun = self.progress >= self.config.refine_from
+                self.views.learn(
+                    cameras=begun and self.config.refine_cameras, colours=begun and self.config.refine_colours
+                )
+            if self.anchor and (step % ANCHOR_STEPS == 0 or not len(self.anchor.unseen)):
+                bundle, _ = trainer.pipeline.datamanager.train_pixel_sampler.draw_from_all_views(RAYS)
+                self.anchor.look(self.field, bundle.origins, bundle.directions)
 
         return [TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before_step)]
 
@@ -117,26 +145,43 @@ class IdrModel(Model):
         self._keep_grid_fresh()
         if self.training:
             inside = ray_bundle.metadata["fg_mask"].reshape(-1) > 0.5
-            return {"training_pass": self.training_pass(origins, directions, inside)}
+            assert ray_bundle.camera_indices is not None
+            views = ray_bundle.camera_indices.reshape(-1)
+            if self.views:
+                origins, directions = self.views.rays(origins, directions, views)
+            return {"training_pass": self.training_pass(origins, directions, inside, views)}
         return self.rendering_pass(origins, directions)
 
     def training_pass(
-        self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], inside: Bool[Tensor, " rays"]
+        self,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        inside: Bool[Tensor, " rays"],
+        views: Int[Tensor, " rays"],
     ) -> TrainingPass:
         """IDR's section 3, for a batch of rays of which `inside` says which lie in the mask."""
         points_at = self.tracer.training_points(self.field.sdf, origins, directions, inside)
         t, on_surface = points_at.t, points_at.hit
         traced = origins + t[:, None] * directions
         in_box = torch.rand(len(traced) // 2, 3, device=traced.device) * 2.0 - 1.0
-        sdf, _, gradients = self.field.with_gradient(torch.cat([traced, in_box]), create_graph=True)
+        held = self.anchor.draw(len(traced) // 4) if self.anchor else None
+        points = torch.cat([traced.detach(), in_box, *([held.points] if held else [])])
+        sdf, _, gradients = self.field.with_gradient(points, create_graph=True)
+        rest = len(traced) + len(in_box)
+        anchor = held.difference(sdf[rest:], gradients[rest:]) if held else None
         sdf, gradients_traced = sdf[: len(traced)], gradients[: len(traced)]
+        if traced.requires_grad:
+            # What moves the rays, their views' corrections, moves the SDF that they meet.
+            sdf = sdf + (gradients_traced.detach() * (traced - traced.detach())).sum(-1)
 
         points = differentiable_surface_point(
             origins[on_surface], directions[on_surface], t[on_surface], sdf[on_surface], gradients_traced[on_surface]
         )
         _, features, normals = self.field.with_gradient(points, create_graph=True)
         colour = self.field.colour(points, normals, -directions[on_surface], features)
-        return TrainingPass(on_surface=on_surface, sdf=sdf, gradients=gradients, colour=colour)
+        if self.views:
+            colour = self.views.colours(colour, views[on_surface])
+        return TrainingPass(on_surface=on_surface, sdf=sdf, gradients=gradients, colour=colour, anchor=anchor)
 
     def rendering_pass(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
@@ -188,6 +233,10 @@ class IdrModel(Model):
             losses["mask"] = self.config.mask_weight * mask_loss(
                 result.sdf[~on], inside[~on], batch["weight"][~on], alpha, rays
             )
+        if self.views:
+            losses["views"] = self.config.refine_weight * self.views.penalty()
+        if result.anchor is not None:
+            losses["anchor"] = self.config.anchor_weight * result.anchor
         return losses
 
     def get_rgba_image(self, outputs: dict[str, Tensor], output_name: str = "rgb") -> Tensor:

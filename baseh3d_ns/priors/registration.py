@@ -6,7 +6,8 @@ is starts centimetres off. A similarity of seven degrees of freedom is fitted to
 1. the silhouettes: soft ones of the prior's least SDF along a ray, as in IDR's mask loss (Yariv et al. 2020, eq. 7);
    their absolute difference from the masks, so that another haircut counts by its area and no more;
 2. the faces: where one detector finds the face in a photo and in the prior's render from the same camera, the rays
-   through both should meet the prior in the same point. Silhouettes alone take hair for head (26 mm on a curly one);
+   through both should meet the prior in the same point, and so should those through patches of the two faces, found
+   by correlation, once they lie nearly upon each other. Silhouettes alone take hair for head (26 mm on a curly one);
 3. what is likely: two heads are about as large, in millimetres, and turned alike.
 
 The prior's SDF is cached on a grid, so that no step asks the network.
@@ -14,6 +15,7 @@ The prior's SDF is cached on a grid, so that no step asks the network.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +31,7 @@ from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.priors.face_detection import find_faces
+from baseh3d_ns.priors.face_detection import find_faces, match_patches
 from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
 from baseh3d_ns.rendering.chunks import points_per_call
 from baseh3d_ns.rendering.sdf_grid import GridTracer
@@ -37,15 +39,18 @@ from baseh3d_ns.rendering.sphere_tracing import uniform_samples
 
 GRID_CELLS = 64
 RAYS, SAMPLES = 2048, 48
-STEPS = (100, 150)
-"""Of Adam, before and after the faces are looked for."""
+STEPS = (80, 80, 80)
+"""Of Adam: with silhouettes alone, with the faces' boxes, with the faces' patches."""
 LEARNING_RATE = 0.02
 SHARPNESS = (20.0, 100.0)
 """Of the soft silhouettes at the first and last step: first a wide basin, then the contour."""
-SIZE_WEIGHT, TURN_WEIGHT, FACE_WEIGHT = 20.0, 1.0, 0.1
-"""Of squared log scale, squared angle, and the distance of the faces in units of `FACE_TOLERANCE`."""
-FACE_TOLERANCE = 0.04
-"""How far boxes may disagree, in units of the unit ball (8 mm): beyond, the loss grows linearly."""
+SIZE_WEIGHT, TURN_WEIGHT = 20.0, 1.0
+"""Of squared log scale and squared angle."""
+BOX_WEIGHT, BOX_TOLERANCE = 0.1, 0.04
+"""Of the faces' boxes: weight, and how far they may disagree, in units of the unit ball (8 mm): beyond, the loss grows
+linearly."""
+PATCH_WEIGHT, PATCH_TOLERANCE = 0.5, 0.02
+"""The same of the faces' patches."""
 POOR_IOU = 0.6
 """Two heads with other hair and shoulders still agree to 0.7."""
 RENDER_SIZE = 256
@@ -62,6 +67,11 @@ class Registration:
     faces: int
     """Views whose face was found in the photo and in the prior's render."""
 
+    @property
+    def trust(self) -> float:
+        """How much to lean on the prior: 1 where it explains the masks as a head does, 0 at half of `POOR_IOU`."""
+        return min(1.0, max(0.0, 2.0 * self.iou_after / POOR_IOU - 1.0))
+
     def summary(self, views: int) -> str:
         """One line for the log."""
         text = f"Placed the prior: silhouettes agree to {self.iou_after:.2f} (IoU; {self.iou_before:.2f} as loaded), "
@@ -73,12 +83,17 @@ class Registration:
 
 @dataclass(frozen=True)
 class _FaceLines:
-    """Of every face found: the photo's ray through it, and the prior's point in its place."""
+    """Of every face (or patch of one) found: the photo's ray through it, and the prior's point in its place."""
 
     origins: Float[Tensor, "faces 3"]
     directions: Float[Tensor, "faces 3"]
     points: Float[Tensor, "faces 3"]
     """In the prior's unit frame."""
+    weight: float
+    tolerance: float
+    """In units of the unit ball."""
+    views: int
+    """In how many a face was found."""
 
 
 def register_prior(
@@ -103,15 +118,15 @@ def register_prior(
     size = float(np.log(frame.radius_mm / prior_frame.radius_mm)) if prior_frame else 0.0
     placement.similarity[0] = size
 
-    faces: _FaceLines | None = None
     with tqdm(total=sum(STEPS), desc="Placing the prior", unit="step", delay=2.0, leave=False) as bar:
-        for steps in STEPS:
-            _descend(placement, grid, pool, faces, size, steps, bar.update)
-            if steps is not STEPS[-1]:
-                faces = _find_face_lines(field, grid, placement, dataset)
+        _descend(placement, grid, pool, None, size, STEPS[0], bar.update)
+        faces = _find_boxes(field, grid, placement, dataset)
+        _descend(placement, grid, pool, faces, size, STEPS[1], bar.update)
+        faces = _find_patches(field, grid, placement, dataset) or faces
+        _descend(placement, grid, pool, faces, size, STEPS[2], bar.update)
     after = _silhouette_iou(grid, placement, pool)
     field.placement.follow(placement)
-    return Registration(iou_before=before, iou_after=after, faces=len(faces.points) if faces else 0)
+    return Registration(iou_before=before, iou_after=after, faces=faces.views if faces else 0)
 
 
 def _descend(
@@ -128,7 +143,7 @@ def _descend(
         loss = (torch.sigmoid(-sharpness * least) - batch["fg_mask"][:, 0]).abs().mean()
         loss = loss + SIZE_WEIGHT * (similarity[0] - size) ** 2 + TURN_WEIGHT * similarity[1:4].square().sum()
         if faces:
-            loss = loss + FACE_WEIGHT * _face_distance(placement, faces)
+            loss = loss + faces.weight * _face_distance(placement, faces)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -141,7 +156,7 @@ def _face_distance(placement: Placement, faces: _FaceLines) -> Float[Tensor, ""]
     offset = faces.points - placement.points(faces.origins)
     directions = placement.directions(faces.directions)
     across = offset - (offset * directions).sum(-1, keepdim=True) * directions
-    squared = (across / placement.scale / FACE_TOLERANCE).square().sum(-1)
+    squared = (across / placement.scale / faces.tolerance).square().sum(-1)
     return ((1.0 + squared).sqrt() - 1.0).mean()
 
 
@@ -169,24 +184,44 @@ def _silhouette_iou(grid: GridTracer, placement: Placement, pool: RayPool) -> fl
 # ---- faces -----------------------------------------------------------------------------------------------------------
 
 
+def _find_boxes(field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset) -> _FaceLines | None:
+    """The middles of the faces in every photo and in the prior's render beside it; None where no pair is found."""
+
+    def match(photo: UInt8[np.ndarray, "h w 3"], render: UInt8[np.ndarray, "h w 3"]) -> list:
+        boxes = find_faces(photo, render)
+        return [tuple((int(box.y), int(box.x)) for box in boxes)] if boxes else []
+
+    return _find_lines(field, grid, placement, dataset, match, BOX_WEIGHT, BOX_TOLERANCE)
+
+
+def _find_patches(field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset) -> _FaceLines | None:
+    """The same of patches of the faces."""
+    return _find_lines(field, grid, placement, dataset, match_patches, PATCH_WEIGHT, PATCH_TOLERANCE)
+
+
 @torch.no_grad()
-def _find_face_lines(
-    field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset
+def _find_lines(
+    field: HeadField,
+    grid: GridTracer,
+    placement: Placement,
+    dataset: HeadDataset,
+    match: Callable[[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]], list],
+    weight: float,
+    tolerance: float,
 ) -> _FaceLines | None:
-    """Look for the face in every photo and in the prior's render beside it; None where no pair is found."""
-    found = []
+    """What `match` finds in both a photo and the prior's render beside it, pixel by pixel, for all views."""
+    found, views = [], 0
     for view in range(len(dataset)):
         photo, rays = _small_photo(dataset, view)
         render, points = _render(field, grid, placement, rays)
-        boxes = find_faces(photo, render)
-        if boxes is None:
-            continue
-        in_photo, in_render = ((int(box.y), int(box.x)) for box in boxes)
-        found.append((rays.origins[in_photo], rays.directions[in_photo], points[in_render]))
+        pairs = match(photo, render)
+        found += [(rays.origins[p], rays.directions[p], points[r]) for p, r in pairs]
+        views += bool(pairs)
     if not found:
         return None
     device = field.placement.similarity.device
-    return _FaceLines(*[torch.stack(part).to(device) for part in zip(*found, strict=True)])
+    origins, directions, points = (torch.stack(part).to(device) for part in zip(*found, strict=True))
+    return _FaceLines(origins, directions, points, weight, tolerance, views)
 
 
 def _small_photo(dataset: HeadDataset, view: int) -> tuple[UInt8[np.ndarray, "h w 3"], RayBundle]:

@@ -62,7 +62,7 @@ class GridTracer:
 
     @torch.no_grad()
     def trace(self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> Hits:
-        samples = self._grid_samples(origins, directions, jitter=False)
+        samples = self.samples_along(origins, directions, jitter=False)
         return self._trace(sdf, origins, directions, samples, RENDERING)
 
     @torch.no_grad()
@@ -74,7 +74,7 @@ class GridTracer:
         inside: Bool[Tensor, " rays"],
     ) -> Hits:
         """Only rays in the mask ask the network; the least SDF of the others is the cached one's."""
-        t, values, in_ball = self._grid_samples(origins, directions, jitter=True)
+        t, values, in_ball = self.samples_along(origins, directions, jitter=True)
         found = t.gather(1, values.argmin(dim=1, keepdim=True))[:, 0]
         samples = t[inside], values[inside], in_ball[inside]
         hits = self._trace(sdf, origins[inside], directions[inside], samples, TRAINING)
@@ -103,7 +103,7 @@ class GridTracer:
         self._search_locally(sdf, origins, directions, limits, close, hits, effort)
         return hits
 
-    def _grid_samples(
+    def samples_along(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
     ) -> tuple[Float[Tensor, "rays s"], Float[Tensor, "rays s"], Bool[Tensor, " rays"]]:
         """Distances, interpolated SDF values, and which rays meet the ball."""
@@ -153,5 +153,7 @@ class GridTracer:
             return
         low = torch.maximum(hits.t[rays] - 2.0 * self.cell, limits[0][rays])
         high = torch.minimum(hits.t[rays] + 2.0 * self.cell, limits[1][rays])
-        local = first_crossing(sdf, origins[rays], directions[rays], low, high, effort.local_samples, effort.secant_steps)
+        local = first_crossing(
+            sdf, origins[rays], directions[rays], low, high, effort.local_samples, effort.secant_steps
+        )
         hits.t[rays], hits.hit[rays] = local.t, local.hit

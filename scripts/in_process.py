@@ -1,0 +1,93 @@
+"""Fits in this process, for the scripts beside this file: configured, stepped, scored; no viewer, no checkpoints."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from nerfstudio.engine.callbacks import TrainingCallbackLocation
+
+from baseh3d_ns import methods
+from baseh3d_ns.evaluation.rigid import rigid_scores
+from baseh3d_ns.meshing import NoSurfaceError, extract_mesh
+
+FAST: Any = methods.baseh3d_fast.config
+METHODS: dict[str, Any] = {
+    "idr": methods.idr.config,
+    "baseh3d": methods.baseh3d.config,
+    "baseh3d-fast": methods.baseh3d_fast.config,
+}
+
+
+def configure(
+    method: str, data: Path, scene: str, views: str, prior: Path | None, small: bool = True, **changes: Any
+) -> Any:
+    """A method's config on a scene; `small`: with the networks of baseh3d-fast; `changes`: a__b=1 sets config.a.b."""
+    config = deepcopy(METHODS[method])
+    parser = config.pipeline.datamanager.dataparser
+    config.data, parser.data, parser.scene, parser.views = data, data, scene, (views,)
+    config.vis, config.steps_per_save, config.steps_per_eval_image = "tensorboard", 10**9, 10**9
+    config.output_dir, config.timestamp = Path(tempfile.mkdtemp()), "t"
+    if hasattr(config, "load_prior"):
+        config.load_prior = prior
+    if small:
+        config.pipeline.model.sdf_field = deepcopy(FAST.pipeline.model.sdf_field)
+        config.optimizers = deepcopy(FAST.optimizers)
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        owner = config
+        for parent in parents:
+            owner = getattr(owner, parent)
+        setattr(owner, last, value)
+    return config
+
+
+def start(config: Any) -> tuple[Any, float]:
+    """A trainer at step 0 and the seconds it took."""
+    begin = time.monotonic()
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+    trainer.pipeline.train()
+    return trainer, time.monotonic() - begin
+
+
+def run(trainer: Any, step: int, steps: int) -> tuple[int, int, float]:
+    """Train; the next step, the points the SDF network was asked for, the seconds."""
+    network, counted = trainer.pipeline.model.field.sdf_network, 0
+
+    def count(module, arguments):
+        nonlocal counted
+        counted += len(arguments[0])
+
+    hook = network.register_forward_pre_hook(count)
+    begin = time.monotonic()
+    for number in range(step, step + steps):
+        for callback in trainer.callbacks:
+            callback.run_callback_at_location(number, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
+        trainer.train_iteration(number)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    seconds = time.monotonic() - begin
+    hook.remove()
+    return step + steps, counted, seconds
+
+
+def score(trainer: Any) -> tuple[float, float]:
+    """Face and head in mm: rigid, ground truth to surface (independent of the mesh's density)."""
+    model, manager = trainer.pipeline.model, trainer.pipeline.datamanager
+    frame, scene = trainer.dataset.metadata["frame"], manager.dataparser.scene.scene_id
+    try:
+        mesh = extract_mesh(model.field.sdf, frame, spacing_mm=1.5, device=model.device, progress=False)
+    except NoSurfaceError:
+        return float("inf"), float("inf")
+    scores = rigid_scores(manager.dataparser.root.h3ds, scene, mesh)
+    return scores.face.gt_to_pred.mean_mm, scores.head.gt_to_pred.mean_mm
+
+
+def device_name() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,87 @@
+"""The anchor: which points count as unseen, and what holding them costs."""
+
+import pytest
+import torch
+from test_priors import SMALL
+from torch.nn.functional import normalize
+
+from baseh3d_ns.fields.head_field import HeadField
+from baseh3d_ns.models.prior_anchor import POINTS, SHELL, PriorAnchor
+
+RADIUS = 0.5
+
+
+class Ball(HeadField):
+    """An exact sphere."""
+
+    def __init__(self, radius: float = RADIUS) -> None:
+        super().__init__(SMALL)
+        self.radius = radius
+
+    def _distance_and_features(self, points):
+        return points.norm(dim=-1) - self.radius, torch.zeros(len(points), 8)
+
+
+def front_rays(count: int = 1 << 14):
+    """Parallel rays along -z over a window as large as the ball's box."""
+    generator = torch.Generator().manual_seed(0)
+    across = torch.rand(count, 2, generator=generator) * 2.0 - 1.0
+    return torch.cat([across, torch.full((count, 1), 3.0)], dim=1), torch.tensor([[0.0, 0.0, -1.0]]).expand(count, 3)
+
+
+@pytest.fixture
+def anchor() -> PriorAnchor:
+    torch.manual_seed(0)
+    anchor = PriorAnchor()
+    anchor.hold(Ball(), trust=1.0)
+    return anchor
+
+
+def test_it_holds_points_near_the_prior_with_its_distance_and_slope(anchor):
+    radius = anchor.points.norm(dim=-1)
+    assert (radius > RADIUS - SHELL).all() and (radius < RADIUS + SHELL).all() and len(radius) == POINTS
+    torch.testing.assert_close(anchor.sdf, radius - RADIUS)
+    torch.testing.assert_close(anchor.gradient, normalize(anchor.points, dim=-1))
+
+
+def test_what_lies_behind_the_head_is_unseen(anchor):
+    anchor.look(Ball(), *front_rays())
+    z, across = anchor.points[:, 2], anchor.points[:, :2].norm(dim=-1)
+    unseen = torch.zeros(POINTS, dtype=torch.bool)
+    unseen[anchor.unseen] = True
+    assert unseen[(z < -0.2) & (across < 0.35)].all()
+    # Before the surface, beside the head and a little below the surface that faces the camera, the photos decide.
+    assert not unseen[(z > 0.3) & (anchor.sdf > -0.01)].any() and not unseen[across > RADIUS + 0.06].any()
+
+
+def test_no_rays_no_sight_and_all_round_everything_is_seen(anchor):
+    origins, directions = front_rays()
+    anchor.look(Ball(), origins[:0], directions[:0])
+    assert len(anchor.unseen) == POINTS
+    anchor.look(Ball(0.05), origins, directions)  # hardly a head: rays pass everywhere else
+    assert len(anchor.unseen) < 0.05 * POINTS
+
+
+def test_holding_costs_nothing_where_the_prior_stays_and_pulls_it_back_where_not(anchor):
+    anchor.look(Ball(), *front_rays())
+    held = anchor.draw(500)
+    assert len(held.points) == 500 and (held.sdf[held.points[:, 2] > 0.2] < 0.0).all()
+    sdf, _, gradient = Ball().with_gradient(held.points, create_graph=False)
+    assert float(held.difference(sdf, gradient)) < 1e-6
+    larger = held.difference(sdf - 0.1, gradient)
+    turned = held.difference(sdf, gradient.roll(1, dims=1))
+    assert float(larger) == pytest.approx(0.1, rel=1e-3) and float(turned) > 0.1
+
+
+def test_a_prior_that_is_not_trusted_holds_nothing():
+    anchor = PriorAnchor()
+    anchor.hold(Ball(), trust=0.0)
+    anchor.look(Ball(), *front_rays())
+    held = anchor.draw(100)
+    assert len(held.points) == 0 and float(held.difference(held.sdf, held.gradient)) == 0.0
+
+
+def test_a_prior_without_surface_holds_nothing():
+    anchor = PriorAnchor()
+    anchor.hold(Ball(3.0), trust=1.0)
+    assert float(anchor.trust) == 0.0
