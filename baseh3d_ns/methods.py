@@ -15,12 +15,12 @@ from baseh3d_ns.models.idr import IdrModelConfig
 from baseh3d_ns.trainer import FewShotTrainerConfig, HeadPipelineConfig, HeadTrainerConfig, PriorTrainerConfig
 
 
-def _common(method_name: str, pipeline: HeadPipelineConfig, lr: float) -> dict[str, Any]:
+def _common(method_name: str, pipeline: HeadPipelineConfig, lr: float, max_norm: float | None = None) -> dict[str, Any]:
     return {
         "method_name": method_name,
         "pipeline": pipeline,
         "optimizers": {
-            "fields": {"optimizer": AdamOptimizerConfig(lr=lr, eps=1e-8), "scheduler": None},
+            "fields": {"optimizer": AdamOptimizerConfig(lr=lr, eps=1e-8, max_norm=max_norm), "scheduler": None},
             # Used where the model refines its views; a step of Adam in units of what is typical.
             "views": {"optimizer": AdamOptimizerConfig(lr=VIEWS_LR, eps=1e-8), "scheduler": None},
         },
@@ -46,9 +46,7 @@ def _fast(**model: Any) -> HeadPipelineConfig:
         colour=ColourNetworkConfig(layers=2, width=128),
     )
     return HeadPipelineConfig(
-        datamanager=HeadDataManagerConfig(
-            one_view_per_step=False, rays_on_head=True, skip_edge_px=1.0, train_num_rays_per_batch=1024
-        ),
+        datamanager=HeadDataManagerConfig(one_view_per_step=False, rays_on_head=True, train_num_rays_per_batch=1024),
         model=IdrModelConfig(sdf_field=networks, tracer="grid", refine_cameras=True, refine_colours=True, **model),
     )
 
@@ -59,7 +57,9 @@ LR = 1e-4
 """IDR's learning rate for its 8 x 512 networks."""
 FAST_LR = 2e-3
 """For the 4 x 128 networks and 1024 rays; 3e-3 was too much."""
-FAST_SCHEDULE: dict[str, Any] = {"lr_halvings": (), "lr_final": 0.05}
+FAST_NORM = 1.0
+"""Gradients are clipped at what is usual for them: a batch of grazing rays brings ten times that."""
+FAST_SCHEDULE: dict[str, Any] = {"lr_halvings": (), "lr_final": 0.05, "lr_warmup": 0.1}
 """A thousand steps leave no time for plateaus."""
 
 idr = MethodSpecification(
@@ -75,12 +75,15 @@ baseh3d = MethodSpecification(
     description="BaseH3D-Net few-shot: a head from 1-32 views, starting from --load-prior.",
 )
 baseh3d_fast_prior = MethodSpecification(
-    config=PriorTrainerConfig(**_common("baseh3d-fast-prior", _fast(), FAST_LR), **FAST_SCHEDULE, epochs=64),
+    config=PriorTrainerConfig(**_common("baseh3d-fast-prior", _fast(), FAST_LR, FAST_NORM), **FAST_SCHEDULE, epochs=64),
     description="Pre-training for baseh3d-fast: minutes on two CPU cores.",
 )
 baseh3d_fast = MethodSpecification(
     config=FewShotTrainerConfig(
-        **_common("baseh3d-fast", _fast(colour_first=0.1), FAST_LR), **FAST_SCHEDULE, epochs=320, register=True
+        **_common("baseh3d-fast", _fast(colour_first=0.1), FAST_LR, FAST_NORM),
+        **FAST_SCHEDULE,
+        epochs=320,
+        register=True,
     ),
     description="BaseH3D-Net with small networks and a cached SDF grid: minutes on two CPU cores.",
 )

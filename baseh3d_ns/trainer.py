@@ -68,9 +68,16 @@ class HeadTrainerConfig(TrainerConfig):
     lr_final: float = 1.0
     """The learning rate also falls exponentially to this fraction of itself over the training; 1 for not at all."""
 
+    lr_warmup: float = 0.0
+    """Fraction of the training over which the learning rate rises from nothing, from when the SDF begins to learn: the
+    first steps of a fresh Adam are as large as any, and a prior is worth keeping."""
+
     def lr_factor(self, progress: float) -> float:
         """What the learning rate is multiplied by after that fraction of the training."""
-        return self.lr_final**progress * 0.5 ** sum(progress >= fraction for fraction in self.lr_halvings)
+        learning = progress - self.pipeline.model.colour_first
+        rising = learning / self.lr_warmup if 0.0 <= learning < self.lr_warmup else 1.0
+        falling = self.lr_final**progress * 0.5 ** sum(progress >= fraction for fraction in self.lr_halvings)
+        return rising * falling
 
     def save_config(self) -> None:
         """Check everything the user gave before a single file is written, then fix the number of steps."""

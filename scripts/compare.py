@@ -16,8 +16,8 @@ from pathlib import Path
 import tyro
 
 BIN = Path(sys.executable).parent
-# IDR with the networks, learning rate and schedule of baseh3d-fast; its tracer and its rays (one view a step, drawn
-# uniformly) stay its own.
+# IDR with the networks and the falling learning rate of baseh3d-fast; its tracer and its rays (2048 a step, of one view,
+# drawn uniformly) stay its own, and the rate is what suits them.
 NETWORKS = "--pipeline.model.sdf-field"
 IDR_SMALL = [
     f"{NETWORKS}.sdf.layers", "4", f"{NETWORKS}.sdf.width", "128", f"{NETWORKS}.sdf.skip-layer", "2",

@@ -38,7 +38,7 @@ from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import uniform_samples
 
 GRID_CELLS = 64
-RAYS, SAMPLES = 2048, 48
+RAYS, SAMPLES = 1024, 32
 STEPS = (80, 80, 80)
 """Of Adam: with silhouettes alone, with the faces' boxes, with the faces' patches."""
 LEARNING_RATE = 0.02
@@ -248,7 +248,8 @@ def _render(
     colours, points = [], []
     chunk = points_per_call(device, with_gradient=True)
     for o, d in zip(origins.split(chunk), directions.split(chunk), strict=True):
-        traced = grid.trace(field.sdf, o, d)
+        # As exact as training needs it: the picture is only looked at by detectors.
+        traced = grid.training_points(field.sdf, o, d, torch.ones(len(o), dtype=torch.bool, device=device))
         point = o + traced.t[:, None] * d
         colour = torch.ones_like(o)
         if traced.hit.any():
