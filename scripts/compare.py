@@ -16,12 +16,13 @@ from pathlib import Path
 import tyro
 
 BIN = Path(sys.executable).parent
-# IDR with the networks and the falling learning rate of baseh3d-fast; its tracer and its rays (2048 a step, of one view,
-# drawn uniformly) stay its own, and the rate is what suits them.
+# IDR with the networks, the rays a step and the falling learning rate of baseh3d-fast; its tracer and where its rays
+# lie (in one view a step, anywhere) stay its own, and the rate itself is what suits them.
 NETWORKS = "--pipeline.model.sdf-field"
 IDR_SMALL = [
     f"{NETWORKS}.sdf.layers", "4", f"{NETWORKS}.sdf.width", "128", f"{NETWORKS}.sdf.skip-layer", "2",
     f"{NETWORKS}.sdf.features", "64", f"{NETWORKS}.colour.layers", "2", f"{NETWORKS}.colour.width", "128",
+    "--pipeline.datamanager.train-num-rays-per-batch", "1024",
     "--optimizers.fields.optimizer.lr", "1e-3", "--lr-final", "0.05", "--lr-halvings",
 ]  # fmt: skip
 COLUMNS = ("scene", "method", "steps", "face mm", "head mm", "face rigid mm", "head rigid mm", "seconds")

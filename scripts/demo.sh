@@ -8,15 +8,15 @@ out="${1:-outputs/demo}"
 export PYTHONWARNINGS=ignore
 start=$SECONDS
 baseh3d synth "$out/heads" --subjects 2 --views 24 --size 256 --seed 5 --contact-sheet
-python scripts/compare.py --data "$out/heads" --out "$out" --prior-scene scan0 --targets scan1 --prior-epochs 40 --epochs 120
-cp "$out/fits/baseh3d-fast/scan1-120/evaluation/head.ply" "$out/head.ply"
-cp "$out/fits/baseh3d-fast/scan1-120/evaluation/evaluation.png" "$out/demo.png"
+python scripts/compare.py --data "$out/heads" --out "$out" --prior-scene scan0 --targets scan1 --prior-epochs 36 --epochs 100
+cp "$out/fits/baseh3d-fast/scan1-100/evaluation/head.ply" "$out/head.ply"
+cp "$out/fits/baseh3d-fast/scan1-100/evaluation/evaluation.png" "$out/demo.png"
 cat <<EOF
 
 Done in $((SECONDS - start)) s after the install.
   the mesh, world millimetres    $out/head.ply
   photo | render | normals | error, from three sides    $out/demo.png
-  the same for IDR without a prior    $out/fits/idr/scan1-120/evaluation/evaluation.png
+  the same for IDR without a prior    $out/fits/idr/scan1-100/evaluation/evaluation.png
   the numbers    $out/table.md
-  look around    ns-viewer --load-config $out/fits/baseh3d-fast/scan1-120/config.yml
+  look around    ns-viewer --load-config $out/fits/baseh3d-fast/scan1-100/config.yml
 EOF

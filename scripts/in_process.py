@@ -16,6 +16,8 @@ from baseh3d_ns.evaluation.rigid import rigid_scores
 from baseh3d_ns.meshing import NoSurfaceError, extract_mesh
 
 FAST: Any = methods.baseh3d_fast.config
+SMALL_LR = 1e-3
+"""For the small networks with IDR's 2048 rays a step."""
 METHODS: dict[str, Any] = {
     "idr": methods.idr.config,
     "baseh3d": methods.baseh3d.config,
@@ -36,7 +38,8 @@ def configure(
         config.load_prior = prior
     if small:
         config.pipeline.model.sdf_field = deepcopy(FAST.pipeline.model.sdf_field)
-        config.optimizers = deepcopy(FAST.optimizers)
+        if method != "baseh3d-fast":
+            config.optimizers["fields"]["optimizer"].lr = SMALL_LR
     for path, value in changes.items():
         *parents, last = path.split("__")
         owner = config

@@ -236,6 +236,10 @@ def test_a_coarse_mesh_is_warned_about_and_its_spacing_told(head_root: H3DS) -> 
     evaluation = evaluate_mesh(head_root, SCENE, head())
     assert evaluation.face_spacing_mm == pytest.approx(6.0, abs=1.0)
     assert any("mm apart" in warning for warning in evaluation.warnings)
+    divided = evaluate_mesh(head_root, SCENE, head(), halvings=1)
+    assert divided.face_spacing_mm == pytest.approx(evaluation.face_spacing_mm / 2.0, rel=0.05)
+    assert divided.official == official_scores(head_root, SCENE, head().subdivide())
+    assert divided.rigid.head == evaluation.rigid.head
     square = trimesh.Trimesh([[0, 0, 0], [2, 0, 0], [0, 2, 0], [90, 90, 0]], [[0, 1, 2], [1, 3, 2]], process=False)
     inside = np.array([True, True, True, False])
     assert mesh_spacing_mm(square, inside) == pytest.approx((2 + 2 + 8**0.5) / 3)

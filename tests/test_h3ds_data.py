@@ -182,6 +182,24 @@ def test_rays_on_the_head_are_weighted_back_to_the_photos(tiny_root):
     assert red == pytest.approx(float(pool.rays.colours[:, 0].float().mean()) / 255.0, rel=0.02)
 
 
+def test_pixels_at_the_masks_edge_can_be_left_out(tiny_root):
+    dataset = HeadDataset(outputs_of(tiny_root))
+    every, sure = (
+        RayPool(dataset, torch.device("cpu"), 64, one_view=False, on_head=True, skip_edge_px=pixels)
+        for pixels in (0.0, 1.0)
+    )
+    inside = every.rays.inside.view(-1, 48, 48).bool()
+    edge = torch.zeros_like(inside)
+    for axis in (1, 2):
+        change = inside.diff(dim=axis)
+        edge.narrow(axis, 0, 47)[change] = True
+        edge.narrow(axis, 1, 47)[change] = True
+    drawn = [torch.zeros(edge.numel(), dtype=torch.bool) for _ in range(2)]
+    for which, pool in zip(drawn, (every, sure), strict=True):
+        which[torch.cat(pool.strata)] = True
+    assert drawn[0].all() and torch.equal(drawn[1], ~edge.flatten())
+
+
 def test_rays_on_a_head_that_fills_its_photos(own_root):
     for mask in (own_root / SCENE / "mask").iterdir():
         pixels = np.full((48, 48), 255, np.uint8)

@@ -17,7 +17,7 @@ from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.priors import registration
-from baseh3d_ns.priors.face_detection import CASCADES, _largest_face, find_faces
+from baseh3d_ns.priors.face_detection import CASCADES, _largest_face, find_faces, match_patches
 from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.runs import open_run
 from baseh3d_ns.synthetic.dataset import synthesize
@@ -128,6 +128,11 @@ def test_a_poor_agreement_is_said():
     assert "poor" not in registration.Registration(0.4, 0.8, 2).summary(3)
 
 
+def test_a_poor_prior_is_leant_on_less():
+    trusts = [registration.Registration(0.4, iou, 0).trust for iou in (0.2, 0.4, 0.5, 0.7)]
+    assert trusts[0] == 0.0 and 0.0 < trusts[1] < trusts[2] < 1.0 and trusts[3] == 1.0
+
+
 def test_a_fit_says_how_the_prior_was_placed_and_keeps_it(fit_run):
     kept = torch.load(checkpoint(fit_run), weights_only=True)["pipeline"]["_model.field.placement.similarity"]
     assert kept.abs().max() > 1e-4
@@ -136,14 +141,14 @@ def test_a_fit_says_how_the_prior_was_placed_and_keeps_it(fit_run):
 
 def test_no_face_is_no_face():
     plain = np.full((200, 200, 3), 255, np.uint8)
-    assert find_faces(plain, plain) is None
+    assert find_faces(plain, plain) is None and match_patches(plain, plain) == []
 
 
 def test_a_face_is_found_where_it_has_moved_to(tmp_path):
     synthesize(tmp_path / "heads", subjects=1, views=5, size=192, seed=5)
     parser = H3dsDataParserConfig(data=tmp_path / "heads", scene="scan0", views=("all",)).setup()
     dataset = HeadDataset(parser.get_dataparser_outputs("train"))
-    moves = []
+    moves, patch_moves = [], []
     for view in range(len(dataset)):
         photo, rays = registration._small_photo(dataset, view)
         assert photo.shape[:2] == rays.origins.shape[:2]
@@ -153,7 +158,12 @@ def test_a_face_is_found_where_it_has_moved_to(tmp_path):
         )
         if straight and mirrored:
             assert mirrored.x == pytest.approx(straight.x, abs=6.0)
+        darker = (photo * 0.7).astype(np.uint8)
+        patches = match_patches(np.roll(darker, (3, -5), axis=(0, 1)), photo)
+        patch_moves += [(in_photo[1] - at[1], in_photo[0] - at[0]) for in_photo, at in patches]
         if pair:
             moves.append((pair[1].x - pair[0].x, pair[1].y - pair[0].y))
     assert len(moves) >= 2
     np.testing.assert_allclose(moves, [(-12.0, 7.0)] * len(moves), atol=4.0)
+    # Where the boxes err by pixels, patches are exact, in another light too.
+    assert len(patch_moves) >= 9 and np.mean([move == (-5, 3) for move in patch_moves]) > 0.9

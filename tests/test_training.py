@@ -13,6 +13,9 @@ import torch
 from processes import BIN, QUIET, SMALL, call, checkpoint, train
 from tiny_root import SCENE
 
+from baseh3d_ns import methods
+from baseh3d_ns.runs import open_run
+
 
 def test_priors_are_written_at_the_epochs_asked_for_and_at_the_end(prior_run):
     names = sorted(path.name for path in prior_run.folder.glob("prior-*"))
@@ -23,6 +26,28 @@ def test_priors_are_written_at_the_epochs_asked_for_and_at_the_end(prior_run):
 
 def test_epochs_times_views_are_the_steps(prior_run, fit_run):
     assert checkpoint(prior_run).name == "step-000000039.ckpt" and checkpoint(fit_run).name == "step-000000011.ckpt"
+
+
+def test_the_learning_rate_rises_once_the_sdf_learns_and_falls_to_the_end():
+    config = methods.baseh3d_fast.config
+    factors = [config.lr_factor(progress) for progress in (0.05, 0.1, 0.15, 0.2, 1.0)]
+    assert factors[0] == pytest.approx(0.05**0.05) and factors[1] == 0.0  # colours first, at full speed
+    assert factors[2] == pytest.approx(0.5 * 0.05**0.15) and factors[3] == pytest.approx(0.05**0.2)
+    assert factors[4] == pytest.approx(0.05)
+    assert [methods.idr.config.lr_factor(p) for p in (0.0, 0.49, 0.5, 0.75)] == [1.0, 1.0, 0.5, 0.25]
+
+
+def test_a_fit_held_by_the_prior_where_nothing_is_seen_goes_on_where_it_stopped(prior_run, tiny_root, tmp_path):
+    held = ["--load-prior", prior_run.folder, "--pipeline.model.anchor-weight", 0.1, "--epochs", 4]
+    train("baseh3d-fast", tiny_root, tmp_path, *held, "--max-num-iterations", 6)
+    folder = tmp_path / "t" / "baseh3d-fast" / "t" / "nerfstudio_models"
+    first = torch.load(next(folder.iterdir()), weights_only=True)["pipeline"]
+    assert first["_model.anchor.trust"] > 0 and first["_model.views.pose"].abs().max() > 0
+    train("baseh3d-fast", tiny_root, tmp_path, *held, "--load-dir", folder)
+    last = torch.load(folder / "step-000000011.ckpt", weights_only=True)["pipeline"]
+    for name in ("points", "sdf", "gradient"):
+        assert torch.equal(first[f"_model.anchor.{name}"], last[f"_model.anchor.{name}"])
+    assert open_run(tmp_path / "t" / "baseh3d-fast" / "t").step == 11
 
 
 def test_checkpoints_load_with_torchs_safe_default(fit_run):
