@@ -140,12 +140,17 @@ def _plot(rows: list[Row], growth: dict[str, list[tuple[float, float]]], path: P
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     figure, axes = plt.subplots(1, 1 + len(growth), figsize=(4 + 3 * len(growth), 3.4), constrained_layout=True)
     for row in rows:
         axes[0].plot([s for s, _, _ in row.curve], [face for _, face, _ in row.curve], marker="o", label=row.method)
     axes[0].set(xscale="log", yscale="log", xlabel="seconds", ylabel="face, mm (rigid, to the surface)")
     axes[0].legend()
+    for axis in (axes[0].xaxis, axes[0].yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 4.0)))
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_formatter(NullFormatter())
     for axis, (label, points) in zip(axes[1:], growth.items(), strict=True):
         axis.plot([x for x, _ in points], [1000 * y for _, y in points], marker="o", color="black")
         axis.set(xlabel=label, ylabel="ms a step (baseh3d-fast)", ylim=(0, 1100 * max(y for _, y in points)))
