@@ -92,6 +92,7 @@ class IdrModel(Model):
 
     config: IdrModelConfig
     field: HeadField
+    camera_centres: Tensor
 
     def populate_modules(self) -> None:
         super().populate_modules()
@@ -103,7 +104,7 @@ class IdrModel(Model):
         # Where in the schedule a training began that carried over a prior's optimiser; kept for resuming.
         self.register_buffer("start_progress", torch.zeros(()))
         refines = self.config.refine_cameras or self.config.refine_colours
-        self.views = ViewCorrections(self.kwargs["metadata"]["camera_axes"]) if refines else None
+        self.views = ViewCorrections(self.kwargs["metadata"]["camera_axes"], self.camera_centres) if refines else None
         self.anchor = PriorAnchor() if self.config.anchor_weight > 0 else None
         self.tracer: Tracer = GridTracer(self.config.grid_cells) if self.config.tracer == "grid" else SphereTracer()
         self.step = 0

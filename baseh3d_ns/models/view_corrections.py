@@ -1,7 +1,8 @@
 """What a capture gets slightly wrong in every view, learned with the head: pose, focal length, exposure, white balance.
 
-Corrections are relative: their mean over the views is removed, so that the head as a whole cannot move, turn, grow or
-change colour, and a single view is left as it is. They belong to the photos and are left out of meshes and renders.
+Corrections are relative: what all views share is removed (the mean, and cameras that move apart as if the head had
+shrunk), so that the head as a whole cannot move, turn, grow or change colour, and a single view is left as it is. They
+belong to the photos and are left out of meshes and renders.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ class ViewCorrections(nn.Module):
     """
 
     axes: Tensor
+    centres: Tensor
 
-    def __init__(self, axes: Float[Tensor, "views 3"]) -> None:
+    def __init__(self, axes: Float[Tensor, "views 3"], centres: Float[Tensor, "views 3"]) -> None:
         super().__init__()
         views = len(axes)
         self.register_buffer("axes", axes.clone(), persistent=False)
+        self.register_buffer("centres", centres.clone(), persistent=False)
         self.pose = nn.Parameter(torch.zeros(views, 6))
         """Shift, then rotation vector, in units of what is typical."""
         self.focal = nn.Parameter(torch.zeros(views))
@@ -51,13 +54,19 @@ class ViewCorrections(nn.Module):
         views: Int[Tensor, " rays"],
     ) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays 3"]]:
         """The rays of the corrected cameras; directions stay unit."""
-        typical = self.pose.new_tensor([TYPICAL_SHIFT] * 3 + [TYPICAL_TURN] * 3)
-        motion = exp_map_SO3xR3(_relative(self.pose) * typical)[views]
+        motion = exp_map_SO3xR3(self._motions())[views]
         axes, longer = self.axes[views], (_relative(self.focal) * TYPICAL_FOCAL).exp()[views, None]
         along = (directions * axes).sum(-1, keepdim=True) * axes
         zoomed = normalize(along + (directions - along) / longer, dim=-1)
         turn, shift = motion[:, :, :3], motion[:, :, 3]
         return (turn @ origins[..., None])[..., 0] + shift, (turn @ zoomed[..., None])[..., 0]
+
+    def _motions(self) -> Float[Tensor, "views 6"]:
+        """Shift and rotation vector of every view, without what all of them share."""
+        shifts, turns = _relative(self.pose).split(3, dim=1)
+        apart = _relative(self.centres)
+        growth = (shifts * apart).sum() / apart.square().sum().clamp(min=1e-9)
+        return torch.cat([TYPICAL_SHIFT * (shifts - growth * apart), TYPICAL_TURN * turns], dim=1)
 
     def colours(self, rgb: Float[Tensor, "rays 3"], views: Int[Tensor, " rays"]) -> Float[Tensor, "rays 3"]:
         """The head's colours as the photos show them."""
