@@ -51,6 +51,10 @@ class Ablation:
     """Which to run."""
 
     def main(self) -> None:
+        unknown = set(self.variants) - set(VARIANTS)
+        if unknown or len(self.data) != len(self.prior):
+            why = f"no variant {sorted(unknown)}" if unknown else "--data and --prior differ in number"
+            raise SystemExit(f"Error: {why}: pass a prior for each root, and variants of {sorted(VARIANTS)}")
         self.out.mkdir(parents=True, exist_ok=True)
         rows: list[dict[str, Any]] = []
         for root, prior in zip(self.data, self.prior, strict=True):

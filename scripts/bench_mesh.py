@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import trimesh
 import tyro
+from in_process import device_name
 from scipy.spatial import cKDTree
 
 from baseh3d_ns.meshing import extract_mesh
@@ -53,18 +54,14 @@ class BenchMesh:
     cells: tuple[int, ...] = (256, 512, 1024)
     """Lattice cells along an axis of the unit ball's box."""
     dense_up_to: int = 512
-    """Largest lattice that is also evaluated everywhere (1024 takes a billion evaluations)."""
+    """Largest lattice that is also evaluated everywhere (1024 takes half a billion evaluations)."""
 
     def main(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
         run = open_run(self.load_config)
         rows = [self.measure(run, cells) for cells in self.cells]
-        device = (
-            torch.cuda.get_device_name() if run.device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-        )
-        (self.out / "mesh.json").write_text(
-            json.dumps({"device": device, "rows": [asdict(row) for row in rows]}, indent=1)
-        )
+        result = {"device": device_name(), "rows": [asdict(row) for row in rows]}
+        (self.out / "mesh.json").write_text(json.dumps(result, indent=1))
         (self.out / "mesh.md").write_text(_table(rows))
         print(_table(rows))
 

@@ -93,4 +93,5 @@ def score(trainer: Any) -> tuple[float, float]:
 
 
 def device_name() -> str:
+    """The GPU, or the CPU with its threads."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"

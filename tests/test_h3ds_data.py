@@ -198,6 +198,8 @@ def test_pixels_at_the_masks_edge_can_be_left_out(tiny_root):
     for which, pool in zip(drawn, (every, sure), strict=True):
         which[torch.cat(pool.strata)] = True
     assert drawn[0].all() and torch.equal(drawn[1], ~edge.flatten())
+    with pytest.raises(InputError, match="skip-edge-px 99.0 leaves no pixel"):
+        RayPool(dataset, torch.device("cpu"), 64, one_view=False, on_head=True, skip_edge_px=99.0)
 
 
 def test_rays_on_a_head_that_fills_its_photos(own_root):

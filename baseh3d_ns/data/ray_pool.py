@@ -12,6 +12,7 @@ from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
 from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.errors import InputError
 
 SHARES = (0.55, 0.25, 0.2)
 """Of a batch that is drawn where it matters: rays well inside the head, near its silhouette, well outside."""
@@ -133,6 +134,8 @@ def _strata(dataset: HeadDataset, device: torch.device | str, skip_edge_px: floa
         head = inside.reshape(-1)
         kinds.append([np.flatnonzero(part & sure) + start for part in (head & ~near, near, ~head & ~near)])
         start += inside.size
+    if not any(len(part) for parts in kinds for part in parts):
+        raise InputError(f"--pipeline.datamanager.skip-edge-px {skip_edge_px} leaves no pixel of any photo: lower it")
     return [torch.from_numpy(np.concatenate(kind)).to(device) for kind in zip(*kinds, strict=True)]
 
 
