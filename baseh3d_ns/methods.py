@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from nerfstudio.configs.base_config import MachineConfig, ViewerConfig
@@ -11,18 +13,22 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.models.h3dnet import H3dNetModelConfig
 from baseh3d_ns.models.idr import IdrModelConfig
+from baseh3d_ns.models.shape_space import ShapeSpaceModelConfig
+from baseh3d_ns.shapes.datamanager import SurfaceDataManagerConfig
+from baseh3d_ns.shapes.trainer import ShapePipelineConfig, ShapeTrainerConfig
 from baseh3d_ns.trainer import FewShotTrainerConfig, HeadPipelineConfig, HeadTrainerConfig, PriorTrainerConfig
 
 
-def _common(method_name: str, pipeline: HeadPipelineConfig, lr: float, max_norm: float | None = None) -> dict[str, Any]:
+def _common(method_name: str, pipeline: Any, max_norm: float | None = None, **lr: float) -> dict[str, Any]:
+    norms = {"fields": max_norm}
     return {
         "method_name": method_name,
         "pipeline": pipeline,
         "optimizers": {
-            "fields": {"optimizer": AdamOptimizerConfig(lr=lr, eps=1e-8, max_norm=max_norm), "scheduler": None},
-            # Used where the model refines its views; a step of Adam in units of what is typical.
-            "views": {"optimizer": AdamOptimizerConfig(lr=VIEWS_LR, eps=1e-8), "scheduler": None},
+            group: {"optimizer": AdamOptimizerConfig(lr=rate, eps=1e-8, max_norm=norms.get(group)), "scheduler": None}
+            for group, rate in lr.items()
         },
         # nerfstudio's own default is cuda, also where there is none.
         "machine": MachineConfig(device_type="cuda" if torch.cuda.is_available() else "cpu"),
@@ -39,15 +45,23 @@ def _full_size() -> HeadPipelineConfig:
     return HeadPipelineConfig(datamanager=HeadDataManagerConfig(), model=IdrModelConfig())
 
 
-def _fast(**model: Any) -> HeadPipelineConfig:
-    """4 x 128 networks, tracing on a cached SDF grid, rays of all views in one batch, most of them on the head."""
-    networks = HeadFieldConfig(
-        sdf=SdfNetworkConfig(layers=4, width=128, skip_layer=2, features=64),
+def _small_networks(**changes: int) -> HeadFieldConfig:
+    """4 x 128 and 2 x 128: `latent` and `appearance_layers` for a shape space."""
+    latent, appearance = changes.get("latent", 0), changes.get("appearance_layers", 0)
+    return HeadFieldConfig(
+        sdf=SdfNetworkConfig(layers=4, width=128, skip_layer=2, features=64, latent=latent),
         colour=ColourNetworkConfig(layers=2, width=128),
+        appearance_layers=appearance,
     )
+
+
+def _fast(model: type[IdrModelConfig] = IdrModelConfig, networks: Any = None, **options: Any) -> HeadPipelineConfig:
+    """4 x 128 networks, tracing on a cached SDF grid, rays of all views in one batch, most of them on the head."""
     return HeadPipelineConfig(
         datamanager=HeadDataManagerConfig(one_view_per_step=False, rays_on_head=True, train_num_rays_per_batch=1024),
-        model=IdrModelConfig(sdf_field=networks, tracer="grid", refine_cameras=True, refine_colours=True, **model),
+        model=model(
+            sdf_field=networks or _small_networks(), tracer="grid", refine_cameras=True, refine_colours=True, **options
+        ),
     )
 
 
@@ -62,28 +76,93 @@ FAST_NORM = 1.0
 FAST_SCHEDULE: dict[str, Any] = {"lr_halvings": (), "lr_final": 0.05, "lr_warmup": 0.1}
 """A thousand steps leave no time for plateaus."""
 
+H3DNET = HeadFieldConfig(sdf=SdfNetworkConfig(latent=256))
+SMALL_H3DNET = _small_networks(latent=64)
+
+
+def _fit(space: HeadFieldConfig) -> HeadFieldConfig:
+    """The networks of a fit from that shape space: features come from a network of their own."""
+    return replace(deepcopy(space), appearance_layers=space.sdf.layers)
+
+
+def _shape_space(networks: HeadFieldConfig, tracer: Literal["sphere", "grid"]) -> ShapePipelineConfig:
+    model = ShapeSpaceModelConfig(sdf_field=networks, tracer=tracer)
+    return ShapePipelineConfig(datamanager=SurfaceDataManagerConfig(), model=model)
+
+
 idr = MethodSpecification(
-    config=HeadTrainerConfig(**_common("idr", _full_size(), LR), epochs=2000),
+    config=HeadTrainerConfig(**_common("idr", _full_size(), fields=LR, views=VIEWS_LR), epochs=2000),
     description="IDR from scratch (Yariv et al., NeurIPS 2020).",
 )
 baseh3d_prior = MethodSpecification(
-    config=PriorTrainerConfig(**_common("baseh3d-prior", _full_size(), LR), epochs=500),
+    config=PriorTrainerConfig(**_common("baseh3d-prior", _full_size(), fields=LR, views=VIEWS_LR), epochs=500),
     description="BaseH3D-Net pre-training: IDR on one well-captured subject; writes the prior.",
 )
 baseh3d = MethodSpecification(
-    config=FewShotTrainerConfig(**_common("baseh3d", _full_size(), LR), epochs=2000),
+    config=FewShotTrainerConfig(**_common("baseh3d", _full_size(), fields=LR, views=VIEWS_LR), epochs=2000),
     description="BaseH3D-Net few-shot: a head from 1-32 views, starting from --load-prior.",
 )
 baseh3d_fast_prior = MethodSpecification(
-    config=PriorTrainerConfig(**_common("baseh3d-fast-prior", _fast(), FAST_LR, FAST_NORM), **FAST_SCHEDULE, epochs=64),
+    config=PriorTrainerConfig(
+        **_common("baseh3d-fast-prior", _fast(), FAST_NORM, fields=FAST_LR, views=VIEWS_LR), **FAST_SCHEDULE, epochs=64
+    ),
     description="Pre-training for baseh3d-fast: minutes on two CPU cores.",
 )
 baseh3d_fast = MethodSpecification(
     config=FewShotTrainerConfig(
-        **_common("baseh3d-fast", _fast(colour_first=0.1), FAST_LR, FAST_NORM),
+        **_common("baseh3d-fast", _fast(colour_first=0.1), FAST_NORM, fields=FAST_LR, views=VIEWS_LR),
         **FAST_SCHEDULE,
         epochs=320,
         register=True,
     ),
     description="BaseH3D-Net with small networks and a cached SDF grid: minutes on two CPU cores.",
+)
+
+h3dnet_prior = MethodSpecification(
+    config=ShapeTrainerConfig(
+        **_common("h3dnet-prior", _shape_space(H3DNET, "sphere"), fields=5e-3, latents=1e-3),
+        max_num_iterations=100000,
+        lr_halvings=(0.25, 0.5, 0.75),
+    ),
+    description="H3D-Net's shape space (Ramon et al., ICCV 2021): an auto-decoder of many heads; writes the prior.",
+)
+h3dnet = MethodSpecification(
+    config=FewShotTrainerConfig(
+        **_common(
+            "h3dnet",
+            HeadPipelineConfig(datamanager=HeadDataManagerConfig(), model=H3dNetModelConfig(sdf_field=_fit(H3DNET))),
+            fields=LR,
+            views=VIEWS_LR,
+            latent=1e-3,
+        ),
+        epochs=2000,
+        register=True,
+    ),
+    description="H3D-Net few-shot: latent and appearance first, then the decoder, from the shape space --load-prior.",
+)
+h3dnet_fast_prior = MethodSpecification(
+    config=ShapeTrainerConfig(
+        **_common("h3dnet-fast-prior", _shape_space(SMALL_H3DNET, "grid"), fields=5e-3, latents=2e-3),
+        max_num_iterations=16000,
+        lr_halvings=(),
+        lr_final=0.02,
+        lr_warmup=0.01,
+    ),
+    description="H3D-Net's shape space with small networks: an hour on two CPU cores; the built-in prior is one.",
+)
+h3dnet_fast = MethodSpecification(
+    config=FewShotTrainerConfig(
+        **_common(
+            "h3dnet-fast",
+            _fast(H3dNetModelConfig, _fit(SMALL_H3DNET), decoder_frozen=0.15),
+            FAST_NORM,
+            fields=FAST_LR,
+            views=VIEWS_LR,
+            latent=FAST_LR,
+        ),
+        **FAST_SCHEDULE,
+        epochs=320,
+        register=True,
+    ),
+    description="H3D-Net few-shot with small networks and a cached SDF grid.",
 )

@@ -55,44 +55,38 @@ class HeadPipeline(VanillaPipeline):
 
 
 @dataclass
-class HeadTrainerConfig(TrainerConfig):
-    """Training of one head."""
+class CarefulTrainerConfig(TrainerConfig):
+    """What every training here has: a schedule, checks before any long work, hooks."""
 
     _target: type = field(default_factory=lambda: HeadTrainer)
-    pipeline: HeadPipelineConfig = field(default_factory=HeadPipelineConfig)
-    """Data and model."""
-    epochs: int = 2000
-    """Length of the training: an epoch is one batch of rays for every training view (--max-num-iterations caps it)."""
     lr_halvings: tuple[float, ...] = (0.5, 0.75)
     """Fractions of the training at which the learning rate is halved (IDR's schedule)."""
     lr_final: float = 1.0
     """The learning rate also falls exponentially to this fraction of itself over the training; 1 for not at all."""
-
     lr_warmup: float = 0.0
     """Fraction of the training over which the learning rate rises from nothing, from when the SDF begins to learn: the
     first steps of a fresh Adam are as large as any, and a prior is worth keeping."""
 
     def lr_factor(self, progress: float) -> float:
         """What the learning rate is multiplied by after that fraction of the training."""
-        learning = progress - self.pipeline.model.colour_first
+        learning = progress - self.sdf_learns_from()
         rising = learning / self.lr_warmup if 0.0 <= learning < self.lr_warmup else 1.0
         falling = self.lr_final**progress * 0.5 ** sum(progress >= fraction for fraction in self.lr_halvings)
         return rising * falling
 
+    def sdf_learns_from(self) -> float:
+        """Fraction of the training after which the SDF network learns."""
+        return 0.0
+
     def save_config(self) -> None:
-        """Check everything the user gave before a single file is written, then fix the number of steps."""
+        """Check everything the user gave before a single file is written."""
         with exit_on_input_error():
-            if self.machine.num_devices * self.machine.num_machines > 1:
-                raise InputError("one device holds all rays of a head: leave --machine.num-devices at 1")
-            if self.epochs < 1 or self.max_num_iterations < 1:
-                raise InputError("--epochs and --max-num-iterations must be at least 1")
+            if self.max_num_iterations < 1:
+                raise InputError("--max-num-iterations must be at least 1")
             self.check_start()
             # The run must open from any folder.
             self.output_dir = self.output_dir.resolve()
-            manager = self.pipeline.datamanager
-            manager.data = manager.dataparser.data = Path(manager.data or manager.dataparser.data).resolve()
-            views = len(manager.dataparser.setup().get_dataparser_outputs("train").image_filenames)
-            self.max_num_iterations = min(self.max_num_iterations, self.epochs * views)
+            self.check_data()
             self._check_output_folder()
         super().save_config()
 
@@ -101,6 +95,9 @@ class HeadTrainerConfig(TrainerConfig):
         checkpoint = self.resume_from()
         if checkpoint is not None:
             read_checkpoint(checkpoint)
+
+    def check_data(self) -> None:
+        """Raise `InputError` when the data cannot be used."""
 
     def resume_from(self) -> Path | None:
         """The checkpoint to go on from, or None for a fresh training."""
@@ -125,6 +122,30 @@ class HeadTrainerConfig(TrainerConfig):
             probe.unlink()
         except OSError as error:
             raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --output-dir") from error
+
+
+@dataclass
+class HeadTrainerConfig(CarefulTrainerConfig):
+    """Training of one head."""
+
+    pipeline: HeadPipelineConfig = field(default_factory=HeadPipelineConfig)
+    """Data and model."""
+    epochs: int = 2000
+    """Length of the training: an epoch is one batch of rays for every training view (--max-num-iterations caps it)."""
+
+    def sdf_learns_from(self) -> float:
+        return self.pipeline.model.sdf_learns_from()
+
+    def check_data(self) -> None:
+        """Read the scene, and fix the number of steps."""
+        if self.machine.num_devices * self.machine.num_machines > 1:
+            raise InputError("one device holds all rays of a head: leave --machine.num-devices at 1")
+        if self.epochs < 1:
+            raise InputError("--epochs must be at least 1")
+        manager = self.pipeline.datamanager
+        manager.data = manager.dataparser.data = Path(manager.data or manager.dataparser.data).resolve()
+        views = len(manager.dataparser.setup().get_dataparser_outputs("train").image_filenames)
+        self.max_num_iterations = min(self.max_num_iterations, self.epochs * views)
 
 
 @dataclass
@@ -212,7 +233,7 @@ class FewShotTrainerConfig(HeadTrainerConfig):
 class HeadTrainer(Trainer):
     """Resumes to the same last step, never leaves half a checkpoint, says in one sentence what is wrong."""
 
-    config: HeadTrainerConfig
+    config: CarefulTrainerConfig
     start_progress: float = 0.0
 
     @property

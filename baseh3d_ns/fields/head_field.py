@@ -36,6 +36,8 @@ class SdfNetworkConfig:
     """Number of features handed to the colour network."""
     sphere_radius: float = 0.6
     """Radius of the sphere the untrained network describes, in units of the unit ball."""
+    latent: int = 0
+    """Numbers of the latent that says whose head it is (H3D-Net's shape space); 0: one head."""
 
 
 @dataclass
@@ -59,6 +61,9 @@ class HeadFieldConfig(InstantiateConfig):
     """The signed distance network."""
     colour: ColourNetworkConfig = field(default_factory=ColourNetworkConfig)
     """The colour network."""
+    appearance_layers: int = 0
+    """Hidden layers, as wide as the SDF network's, of a separate network for the features (H3D-Net); 0: the SDF network
+    gives them."""
 
 
 def positional_encoding(x: Float[Tensor, "n d"], octaves: int) -> Float[Tensor, "n e"]:
@@ -68,7 +73,11 @@ def positional_encoding(x: Float[Tensor, "n d"], octaves: int) -> Float[Tensor, 
 
 
 class SdfNetwork(nn.Module):
-    """Softplus MLP with weight norm and one skip; starts as the SDF of a sphere (Atzmon & Lipman, SAL, CVPR 2020)."""
+    """Softplus MLP with weight norm and one skip; starts as the SDF of a sphere (Atzmon & Lipman, SAL, CVPR 2020).
+
+    A latent enters the first layer and the skip's, in columns of their own (DeepSDF, Park et al., CVPR 2019): at a
+    fixed latent they are a bias, so what is left is IDR's own network (`priors/shape_space.py` makes use of it).
+    """
 
     def __init__(self, config: SdfNetworkConfig) -> None:
         super().__init__()
@@ -77,13 +86,14 @@ class SdfNetwork(nn.Module):
         widths = [encoded] + [config.width] * config.layers + [1 + config.features]
         for index in range(config.layers + 1):
             out_width = widths[index + 1] - (encoded if index + 1 == config.skip_layer else 0)
-            linear = nn.Linear(widths[index], out_width)
+            entering = config.latent if index == 0 or self._skips(index) else 0
+            linear = nn.Linear(widths[index] + entering, out_width)
             _geometric_init(
                 linear,
                 sphere_radius=config.sphere_radius if index == config.layers else None,
                 zero_columns=slice(3, None)
                 if index == 0
-                else slice(-(encoded - 3), None)
+                else slice(-(encoded + entering - 3), None)
                 if self._skips(index)
                 else None,
             )
@@ -92,17 +102,36 @@ class SdfNetwork(nn.Module):
     def _skips(self, index: int) -> bool:
         return index == self.skip_layer and index > 0
 
-    def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n c"]:
-        """Points in the unit frame -> [signed distance, features]."""
+    def forward(self, points: Float[Tensor, "n 3"], latent: Float[Tensor, "m l"] | None = None) -> Float[Tensor, "n c"]:
+        """Points in the unit frame -> [signed distance, features].
+
+        Args:
+            latent: of the heads that the points belong to, n / m points after each other to every one.
+        """
         encoded = positional_encoding(points, self.octaves)
         x = encoded
         for index in range(self.layers + 1):
+            scale = 1.0
             if self._skips(index):
-                x = torch.cat([x, encoded], dim=-1) / math.sqrt(2.0)
-            x = getattr(self, f"lin{index}")(x)
+                scale = 1.0 / math.sqrt(2.0)
+                x = torch.cat([x, encoded], dim=-1) * scale
+            linear = getattr(self, f"lin{index}")
+            if latent is None or not (index == 0 or self._skips(index)):
+                x = linear(x)
+            else:
+                x = _with_latent(linear, x, latent * scale)
             if index < self.layers:
                 x = nn.functional.softplus(x, beta=SOFTPLUS_BETA)
         return x
+
+
+def _with_latent(linear: nn.Linear, x: Float[Tensor, "n i"], latent: Float[Tensor, "m l"]) -> Float[Tensor, "n o"]:
+    """`linear` of [x, latent], without writing every latent out for all of its points."""
+    weight = linear.weight
+    own = nn.functional.linear(latent, weight[:, x.shape[1] :], linear.bias)
+    if len(own) > 1:
+        own = own.repeat_interleave(len(x) // len(own), dim=0)
+    return nn.functional.linear(x, weight[:, : x.shape[1]]) + own
 
 
 def _geometric_init(linear: nn.Linear, sphere_radius: float | None, zero_columns: slice | None) -> None:
@@ -116,6 +145,26 @@ def _geometric_init(linear: nn.Linear, sphere_radius: float | None, zero_columns
     if zero_columns is not None:
         with torch.no_grad():
             linear.weight[:, zero_columns] = 0.0
+
+
+class AppearanceNetwork(nn.Module):
+    """ReLU MLP with weight norm: position -> features, for a shape space whose SDF network knows nothing of colours."""
+
+    def __init__(self, octaves: int, layers: int, width: int, features: int) -> None:
+        super().__init__()
+        self.octaves, self.layers = octaves, layers
+        widths = [3 * (1 + 2 * octaves)] + [width] * layers + [features]
+        for index in range(layers + 1):
+            setattr(self, f"lin{index}", weight_norm(nn.Linear(widths[index], widths[index + 1])))
+
+    def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n f"]:
+        """Features of points in the unit frame."""
+        x = positional_encoding(points, self.octaves)
+        for index in range(self.layers + 1):
+            x = getattr(self, f"lin{index}")(x)
+            if index < self.layers:
+                x = nn.functional.relu(x)
+        return x
 
 
 class ColourNetwork(nn.Module):
@@ -158,28 +207,35 @@ class HeadField(nn.Module):
         super().__init__()
         self.sdf_network = SdfNetwork(config.sdf)
         self.colour_network = ColourNetwork(config.colour, config.sdf.features)
+        sdf, layers = config.sdf, config.appearance_layers
+        self.appearance_network = AppearanceNetwork(sdf.octaves, layers, sdf.width, sdf.features) if layers else None
+        self.latent = nn.Parameter(torch.zeros(sdf.latent)) if sdf.latent else None
         self.placement = Placement()
 
     def forward_geonetwork(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n c"]:
         """[signed distance, features]; the name is nerfstudio's exporter's contract."""
-        distance, features = self._distance_and_features(points)
+        distance, features = self._distance_and_features(self.placement.points(points), self._own_latent)
         return torch.cat([distance[:, None], features], dim=-1)
 
     def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
         """Signed distance in units of the unit ball."""
-        return self._distance_and_features(points)[0]
+        return self._distance_and_features(self.placement.points(points), self._own_latent)[0]
 
     def with_gradient(
-        self, points: Float[Tensor, "n 3"], create_graph: bool
+        self, points: Float[Tensor, "n 3"], create_graph: bool, latents: Float[Tensor, "m l"] | None = None
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n f"], Float[Tensor, "n 3"]]:
         """Signed distance, features and SDF gradient at `points`.
 
         With `create_graph` all three can be differentiated again (eikonal loss); without it they are detached, which
-        also works under `torch.no_grad()`.
+        also works under `torch.no_grad()`. `latents`: of several heads, as `SdfNetwork` takes them; else its own.
         """
+        latents = self._own_latent if latents is None else latents
         with torch.enable_grad():
             x = points if create_graph and points.requires_grad else points.detach().requires_grad_(True)
-            distance, features = self._distance_and_features(x)
+            inner = self.placement.points(x)
+            distance, features = self._distance_and_features(inner, latents)
+            if self.appearance_network:
+                features = self.appearance_network(inner)
             (gradient,) = torch.autograd.grad(distance.sum(), x, create_graph=create_graph)
         if not create_graph:
             distance, features = distance.detach(), features.detach()
@@ -211,6 +267,13 @@ class HeadField(nn.Module):
         views = towards[torch.arange(len(points), device=points.device), facing]
         return self.colour(points, gradient, views, features), gradient
 
-    def _distance_and_features(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n f"]]:
-        output = self.sdf_network(self.placement.points(points))
+    @property
+    def _own_latent(self) -> Float[Tensor, "1 l"] | None:
+        return None if self.latent is None else self.latent[None]
+
+    def _distance_and_features(
+        self, inner: Float[Tensor, "n 3"], latent: Float[Tensor, "m l"] | None
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n f"]]:
+        """Of points in the networks' frame."""
+        output = self.sdf_network(inner, latent)
         return output[:, 0] / self.placement.scale, output[:, 1:]

@@ -9,52 +9,34 @@ The path of a ray, top to bottom (`training_pass`):
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
-from nerfstudio.models.base_model import Model, ModelConfig
 from torch import Tensor
 from torch.nn import Parameter
-from torch.nn.functional import normalize
 
-from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.models.prior_anchor import RAYS, PriorAnchor
+from baseh3d_ns.models.sdf_model import BACKGROUND, SdfModel, SdfModelConfig
 from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.image_metrics import head_metrics, side_by_side
 from baseh3d_ns.rendering.losses import colour_loss, eikonal_loss, mask_loss, mask_sharpness
-from baseh3d_ns.rendering.sdf_grid import GridTracer
-from baseh3d_ns.rendering.sphere_tracing import SphereTracer, Tracer
 from baseh3d_ns.rendering.surface_point import differentiable_surface_point
 
 ANCHOR_STEPS = 100
 """Training steps between two looks at what the photos see (with an anchor)."""
-BACKGROUND = 1.0
-"""White, as in IDR's own pictures."""
 
 
 @dataclass
-class IdrModelConfig(ModelConfig):
+class IdrModelConfig(SdfModelConfig):
     """IDR: two networks, a tracer, three losses."""
 
     _target: type = field(default_factory=lambda: IdrModel)
-    enable_collider: bool = False
-    """Unused: rays are cut at the unit ball."""
-    sdf_field: HeadFieldConfig = field(default_factory=HeadFieldConfig)
-    """The two networks; the name is what nerfstudio's exporter looks for."""
-    tracer: Literal["sphere", "grid"] = "sphere"
-    """`sphere`: IDR's reference tracer. `grid`: dense samples on a cached SDF grid, refined with the network."""
-    grid_cells: int = 64
-    """Cells of the cached SDF grid along an axis of the unit ball's box (tracer `grid`)."""
-    grid_refresh_steps: int = 25
-    """Training steps between two refreshes of the cached SDF grid (tracer `grid`)."""
     colour_first: float = 0.0
     """Fraction of the training in which only the colour network learns; a prior's colours are another person's."""
-    eikonal_weight: float = 0.1
-    """Weight of (|grad SDF| - 1)^2."""
     mask_weight: float = 100.0
     """Weight of the silhouette's cross entropy."""
     refine_cameras: bool = False
@@ -67,8 +49,10 @@ class IdrModelConfig(ModelConfig):
     """Weight of the corrections, squared and in units of what is typical of them."""
     anchor_weight: float = 0.0
     """Weight of the difference of SDF and gradient from the placed prior's where no training ray has passed; 0: off."""
-    eval_num_rays_per_chunk: int = 8192
-    """Rays a chunk when rendering a picture."""
+
+    def sdf_learns_from(self) -> float:
+        """Fraction of the training after which the SDF network learns."""
+        return self.colour_first
 
 
 @dataclass(frozen=True)
@@ -87,30 +71,17 @@ class TrainingPass:
     """How far the field has left the prior where no ray has passed."""
 
 
-class IdrModel(Model):
+class IdrModel(SdfModel):
     """IDR; `field.sdf` is the head in the unit frame (negative inside)."""
 
     config: IdrModelConfig
-    field: HeadField
-    camera_centres: Tensor
 
     def populate_modules(self) -> None:
         super().populate_modules()
-        self.field = self.config.sdf_field.setup()
-        # In the state dict, so that a checkpoint can be meshed and coloured without its data.
-        self.register_buffer("camera_centres", self.kwargs["metadata"]["camera_centres"].clone())
-        frame = self.kwargs["metadata"]["frame"]
-        self.register_buffer("frame_mm", torch.tensor([*frame.centre_mm, frame.radius_mm]))
-        # Where in the schedule a training began that carried over a prior's optimiser; kept for resuming.
-        self.register_buffer("start_progress", torch.zeros(()))
         refines = self.config.refine_cameras or self.config.refine_colours
         self.views = ViewCorrections(self.kwargs["metadata"]["camera_axes"], self.camera_centres) if refines else None
         self.anchor = PriorAnchor() if self.config.anchor_weight > 0 else None
-        self.tracer: Tracer = GridTracer(self.config.grid_cells) if self.config.tracer == "grid" else SphereTracer()
-        self.step = 0
         self.progress = 0.0
-        self.grid_step: int | None = None
-        self.weights_moved = True
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         fields = [*self.field.sdf_network.parameters(), *self.field.colour_network.parameters()]
@@ -123,7 +94,7 @@ class IdrModel(Model):
 
         def before_step(step: int) -> None:
             self.step, self.progress = step, trainer.progress(step)
-            self.field.sdf_network.requires_grad_(self.progress >= self.config.colour_first)
+            self.field.sdf_network.requires_grad_(self.progress >= self.config.sdf_learns_from())
             if self.views:
                 begun = self.progress >= self.config.refine_from
                 self.views.learn(
@@ -134,9 +105,6 @@ class IdrModel(Model):
                 self.anchor.look(self.field, bundle.origins, bundle.directions)
 
         return [TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before_step)]
-
-    def update_to_step(self, step: int) -> None:
-        self.step, self.grid_step, self.weights_moved = step, None, True
 
     # ---- the path of a ray -------------------------------------------------------------------------------------------
 
@@ -184,37 +152,6 @@ class IdrModel(Model):
             colour = self.views.colours(colour, views[on_surface])
         return TrainingPass(on_surface=on_surface, sdf=sdf, gradients=gradients, colour=colour, anchor=anchor)
 
-    def rendering_pass(
-        self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
-    ) -> dict[str, Float[Tensor, "rays _"]]:
-        """rgb, depth along the ray, normals in [0, 1] and accumulation; a miss is white and lies behind the ball."""
-        hits = self.tracer.trace(self.field.sdf, origins, directions)
-        points, views = (origins + hits.t[:, None] * directions)[hits.hit], -directions[hits.hit]
-        _, features, gradients = self.field.with_gradient(points, create_graph=False)
-        rgb = torch.full_like(origins, BACKGROUND)
-        rgb[hits.hit] = self.field.colour(points, gradients, views, features).detach()
-        normals = torch.full_like(origins, BACKGROUND)
-        normals[hits.hit] = 0.5 * (normalize(gradients, dim=-1) + 1.0)
-        behind_ball = origins.norm(dim=-1) + 2.0
-        return {
-            "rgb": rgb,
-            "depth": torch.where(hits.hit, hits.t, behind_ball)[:, None],
-            "normal": normals,
-            # The name nerfstudio's point cloud and Poisson exporters ask for by default.
-            "normals": normals,
-            "accumulation": hits.hit[:, None].to(rgb.dtype),
-        }
-
-    def _keep_grid_fresh(self) -> None:
-        """Refresh the cached grid every few training steps, and for pictures whenever the weights have moved since."""
-        if not isinstance(self.tracer, GridTracer):
-            return
-        aged = self.grid_step is None or self.step - self.grid_step >= self.config.grid_refresh_steps
-        if aged if self.training else self.weights_moved:
-            self.tracer.refresh(self.field.sdf, self.device)
-            self.grid_step = self.step
-        self.weights_moved = self.training
-
     # ---- losses, metrics, pictures -----------------------------------------------------------------------------------
 
     def get_loss_dict(
@@ -239,10 +176,6 @@ class IdrModel(Model):
         if result.anchor is not None:
             losses["anchor"] = self.config.anchor_weight * result.anchor
         return losses
-
-    def get_rgba_image(self, outputs: dict[str, Tensor], output_name: str = "rgb") -> Tensor:
-        """RGB with the hit mask as alpha: what nerfstudio's point cloud exporter filters by."""
-        return torch.cat([outputs[output_name], outputs["accumulation"]], dim=-1)
 
     def get_image_metrics_and_images(
         self, outputs: dict[str, Tensor], batch: dict[str, Tensor]

@@ -26,8 +26,10 @@ FORMAT = "baseh3d-prior-1"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 PLACEMENT = "placement.similarity"
 """Of a prior that was itself fitted from another: where its networks lie in its own unit frame. Others have none."""
+LATENTS = "latents"
 _MODULE_NAMES = {
     "sdf_network.": "sdf.",
+    "appearance_network.": "appearance.",
     "colour_network.": "colour.",
     ".parametrizations.weight.original0": ".weight_g",
     ".parametrizations.weight.original1": ".weight_v",
@@ -48,6 +50,9 @@ class HeadPrior:
     """Adam's running moments, below `exp_avg.` and `exp_avg_sq.`; empty when not kept."""
     adam_steps: int = 0
     """Optimiser steps behind the moments."""
+    latents: Tensor | None = None
+    """[heads, latent] of a shape space: those of the heads it was learned from; `latent` among the weights is the one
+    it shows, 0 for the mean head."""
 
 
 def prior_names(head_field: HeadField) -> Iterator[tuple[str, torch.nn.Parameter]]:
@@ -75,7 +80,9 @@ def save_prior(path: Path, prior: HeadPrior) -> None:
         "provenance": json.dumps(prior.provenance),
         "adam_steps": str(prior.adam_steps),
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in {**prior.weights, **prior.moments}.items()}
+    latents = {} if prior.latents is None else {LATENTS: prior.latents}
+    every = {**prior.weights, **prior.moments, **latents}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in every.items()}
     unfinished = path.with_name(f".{path.name}.tmp")
     save_file(tensors, unfinished, metadata=metadata)
     os.replace(unfinished, path)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.priors.head_prior import FORMAT, MOMENTS, PLACEMENT, HeadPrior, to_prior_name
+from baseh3d_ns.priors.head_prior import FORMAT, LATENTS, MOMENTS, PLACEMENT, HeadPrior, to_prior_name
 
 MAKE_ONE = "make one with `ns-train baseh3d-prior` (or `baseh3d-fast-prior`)"
 _IDR_NETWORKS = {"implicit_network.": "sdf.", "rendering_network.": "colour."}
@@ -86,8 +86,10 @@ def _from_safetensors(path: Path) -> HeadPrior:
         raise InputError(f"{path} is a safetensors file but not a head prior ({FORMAT}): {MAKE_ONE}")
     try:
         frame = json.loads(metadata["frame"])
+        latents = tensors.pop(LATENTS, None)
         return HeadPrior(
             weights={name: tensor for name, tensor in tensors.items() if not name.startswith(MOMENTS)},
+            latents=latents,
             moments={name: tensor for name, tensor in tensors.items() if name.startswith(MOMENTS)},
             provenance=json.loads(metadata["provenance"]),
             frame=frame and SceneFrame(centre_mm=tuple(frame["centre_mm"]), radius_mm=float(frame["radius_mm"])),

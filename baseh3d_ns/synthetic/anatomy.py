@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 from scipy.spatial import cKDTree
 
+from baseh3d_ns.shapes.surface_samples import LANDMARKS_MM as LANDMARKS_MM
 from baseh3d_ns.synthetic.identity import Identity
 from baseh3d_ns.synthetic.noise import fractal, smoothstep
 from baseh3d_ns.synthetic.surface import Surface, loop_smooth, refine
@@ -31,15 +32,6 @@ CANONICAL_AGE = 0.6
 CANONICAL_ORIGIN_MM = np.array([0.0, 820.0, 50.0])
 EYE_CENTRE_MM = np.array([30.6, 1.2, 75.2])
 """Canonical centre of the left eyeball (mirror x for the right)."""
-LANDMARKS_MM = {
-    "right_eye": (-17.2, -3.0, 84.5),
-    "left_eye": (17.2, -3.0, 84.5),
-    "nose_tip": (0.0, -38.0, 118.9),
-    "nose_base": (0.0, -49.0, 108.2),
-    "right_lips": (-23.8, -70.0, 92.5),
-    "left_lips": (23.8, -70.0, 92.5),
-}
-"""Canonical places of the six landmarks of H3DS: inner eye corners, nose, corners of the mouth."""
 BUST_DEPTH_MM = 188.0
 """The bust ends this far below the eyes."""
 SHOULDER_MM, SHOULDER_ROUND_MM = 98.0, 20.0

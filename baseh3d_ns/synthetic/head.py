@@ -41,16 +41,20 @@ def make_head(seed: int, index: int) -> Head:
     """Subject `index` of `seed`: always the same, whatever else is made."""
     body = anatomy.load_body_model()
     identity = draw_identity(seed, index, body.local_change_labels)
-    skin = anatomy.bare_head(body, identity)
-    hair = grow_hair(skin, identity)
-    floor_mm = float(skin.vertices_mm[:, 1].min())
-    whole = skin if hair is None else anatomy.cut_level(join([skin, hair]), floor_mm)
-    whole = _placed(whole, identity_rng(seed, index, 1))
+    whole = _placed(whole_head(body, identity), identity_rng(seed, index, 1))
     directions = sphere_directions()
     open_cosine = openness(whole, directions)
     scan = _visible_part(whole, seen_by_a_scanner(open_cosine, directions))
     landmarks = {name: anatomy.nearest_vertex(_skin_only(scan), place) for name, place in LANDMARKS_MM.items()}
     return Head(identity, whole, open_cosine, scan, landmarks, _regions(scan, landmarks["nose_tip"], identity))
+
+
+def whole_head(body: anatomy.BodyModel, identity: Identity) -> Surface:
+    """Skin, clothes and hair of one identity, also what is hidden, where the body model stands."""
+    skin = anatomy.bare_head(body, identity)
+    hair = grow_hair(skin, identity)
+    floor_mm = float(skin.vertices_mm[:, 1].min())
+    return skin if hair is None else anatomy.cut_level(join([skin, hair]), floor_mm)
 
 
 def _placed(surface: Surface, rng: np.random.Generator) -> Surface:

@@ -87,10 +87,10 @@ def shade(
         aligned = np.einsum("ni,ni->n", normal, half).clip(0.0)
         highlight = looks.gloss * (looks.polish + 8.0) / 8.0 * aligned**looks.polish * openness
         light += highlight[:, None] * lamp_rgb
-    return _to_srgb(light * EXPOSURE)
+    return to_srgb(light * EXPOSURE)
 
 
-def _to_srgb(light: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+def to_srgb(light: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
     """A gentle shoulder for the brightest parts, then the sRGB curve."""
     rolled = np.where(light > 0.7, 0.7 + 0.3 * np.tanh((light - 0.7) / 0.3), light)
     return np.where(rolled <= 0.0031308, 12.92 * rolled, 1.055 * rolled.clip(1e-9) ** (1.0 / 2.4) - 0.055)

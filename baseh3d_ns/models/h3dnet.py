@@ -1,0 +1,63 @@
+"""H3D-Net's few-shot fit: IDR's losses, a decoder with a latent as SDF, features from a network of their own.
+
+Source: Ramon et al., ICCV 2021, section 3.2: stage 1 learns latent, appearance and colour with the decoder frozen, so
+that the head stays in the shape space; stage 2 frees the decoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
+from torch.nn import Parameter
+
+from baseh3d_ns.models.idr import IdrModel, IdrModelConfig
+
+
+@dataclass
+class H3dNetModelConfig(IdrModelConfig):
+    """IDR with two stages."""
+
+    _target: type = field(default_factory=lambda: H3dNetModel)
+    decoder_frozen: float = 0.05
+    """Stage 1: fraction of the training with the decoder frozen; latent, appearance and colours learn throughout."""
+
+    def sdf_learns_from(self) -> float:
+        return max(self.decoder_frozen, self.colour_first)
+
+
+class H3dNetModel(IdrModel):
+    """`field.latent` says whose head it is."""
+
+    config: H3dNetModelConfig
+
+    def get_param_groups(self) -> dict[str, list[Parameter]]:
+        groups = super().get_param_groups()
+        assert self.field.appearance_network is not None and self.field.latent is not None
+        groups["fields"] += self.field.appearance_network.parameters()
+        return groups | {"latent": [self.field.latent]}
+
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> list[TrainingCallback]:
+        def say_stage(step: int) -> None:
+            stage = self.stage()
+            if stage != self.stage_said:
+                self.stage_said = stage
+                learns = "latent, appearance and colours learn" if stage == 1 else "the decoder learns as well"
+                CONSOLE.log(f"H3D-Net stage {stage} from step {step}: {learns}.")
+
+        self.stage_said = 0
+        callbacks = super().get_training_callbacks(training_callback_attributes)
+        return [*callbacks, TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], say_stage)]
+
+    def stage(self) -> int:
+        """1 while the decoder is frozen, else 2."""
+        return 1 if self.progress < self.config.sdf_learns_from() else 2
+
+    def get_metrics_dict(self, outputs: dict[str, Any], batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {**super().get_metrics_dict(outputs, batch), "stage": torch.tensor(float(self.stage()))}

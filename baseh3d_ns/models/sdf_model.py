@@ -1,0 +1,100 @@
+"""What every model of a head here shares: a field, a tracer, pictures. How it is learned is its subclass's affair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from nerfstudio.models.base_model import Model, ModelConfig
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
+from baseh3d_ns.rendering.sdf_grid import GridTracer
+from baseh3d_ns.rendering.sphere_tracing import SphereTracer, Tracer
+
+BACKGROUND = 1.0
+"""White, as in IDR's own pictures."""
+
+
+@dataclass
+class SdfModelConfig(ModelConfig):
+    """Networks, a tracer, the eikonal loss."""
+
+    _target: type = field(default_factory=lambda: SdfModel)
+    enable_collider: bool = False
+    """Unused: rays are cut at the unit ball."""
+    sdf_field: HeadFieldConfig = field(default_factory=HeadFieldConfig)
+    """The networks; the name is what nerfstudio's exporter looks for."""
+    tracer: Literal["sphere", "grid"] = "sphere"
+    """`sphere`: IDR's reference tracer. `grid`: dense samples on a cached SDF grid, refined with the network."""
+    grid_cells: int = 64
+    """Cells of the cached SDF grid along an axis of the unit ball's box (tracer `grid`)."""
+    grid_refresh_steps: int = 25
+    """Training steps between two refreshes of the cached SDF grid (tracer `grid`)."""
+    eikonal_weight: float = 0.1
+    """Weight of (|grad SDF| - 1)^2."""
+    eval_num_rays_per_chunk: int = 8192
+    """Rays a chunk when rendering a picture."""
+
+
+class SdfModel(Model):
+    """`field.sdf` is the head in the unit frame (negative inside)."""
+
+    config: SdfModelConfig
+    field: HeadField
+    camera_centres: Tensor
+
+    def populate_modules(self) -> None:
+        super().populate_modules()
+        self.field = self.config.sdf_field.setup()
+        # In the state dict, so that a checkpoint can be meshed and coloured without its data.
+        self.register_buffer("camera_centres", self.kwargs["metadata"]["camera_centres"].clone())
+        frame = self.kwargs["metadata"]["frame"]
+        self.register_buffer("frame_mm", torch.tensor([*frame.centre_mm, frame.radius_mm]))
+        # Where in the schedule a training began that carried over a prior's optimiser; kept for resuming.
+        self.register_buffer("start_progress", torch.zeros(()))
+        self.tracer: Tracer = GridTracer(self.config.grid_cells) if self.config.tracer == "grid" else SphereTracer()
+        self.step = 0
+        self.grid_step: int | None = None
+        self.weights_moved = True
+
+    def update_to_step(self, step: int) -> None:
+        self.step, self.grid_step, self.weights_moved = step, None, True
+
+    def rendering_pass(
+        self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
+    ) -> dict[str, Float[Tensor, "rays _"]]:
+        """rgb, depth along the ray, normals in [0, 1] and accumulation; a miss is white and lies behind the ball."""
+        hits = self.tracer.trace(self.field.sdf, origins, directions)
+        points, views = (origins + hits.t[:, None] * directions)[hits.hit], -directions[hits.hit]
+        _, features, gradients = self.field.with_gradient(points, create_graph=False)
+        rgb = torch.full_like(origins, BACKGROUND)
+        rgb[hits.hit] = self.field.colour(points, gradients, views, features).detach()
+        normals = torch.full_like(origins, BACKGROUND)
+        normals[hits.hit] = 0.5 * (normalize(gradients, dim=-1) + 1.0)
+        behind_ball = origins.norm(dim=-1) + 2.0
+        return {
+            "rgb": rgb,
+            "depth": torch.where(hits.hit, hits.t, behind_ball)[:, None],
+            "normal": normals,
+            # The name nerfstudio's point cloud and Poisson exporters ask for by default.
+            "normals": normals,
+            "accumulation": hits.hit[:, None].to(rgb.dtype),
+        }
+
+    def get_rgba_image(self, outputs: dict[str, Any], output_name: str = "rgb") -> Tensor:
+        """RGB with the hit mask as alpha: what nerfstudio's point cloud exporter filters by."""
+        return torch.cat([outputs[output_name], outputs["accumulation"]], dim=-1)
+
+    def _keep_grid_fresh(self) -> None:
+        """Refresh the cached grid every few training steps, and for pictures whenever the weights have moved since."""
+        if not isinstance(self.tracer, GridTracer):
+            return
+        aged = self.grid_step is None or self.step - self.grid_step >= self.config.grid_refresh_steps
+        if aged if self.training else self.weights_moved:
+            self.tracer.refresh(self.field.sdf, self.device)
+            self.grid_step = self.step
+        self.weights_moved = self.training

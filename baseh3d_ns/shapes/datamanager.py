@@ -1,0 +1,147 @@
+"""Feeds the training of a shape space: points of random heads, mirrored half of the time, resident on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from nerfstudio.cameras.cameras import Cameras, CameraType
+from nerfstudio.data.datamanagers.base_datamanager import DataManager, DataManagerConfig
+from nerfstudio.data.scene_box import SceneBox
+from torch import Tensor
+from torch.nn import Parameter
+
+from baseh3d_ns.models.shape_space import SurfaceBatch
+from baseh3d_ns.shapes.sources import Source
+from baseh3d_ns.shapes.surface_samples import HEAD_FRAME, HeadSamples
+
+PICTURE, FOCAL, DISTANCE = 192, 480.0, 3.2
+"""Pixels, focal length in pixels and distance in units of the unit ball of the cameras that the viewer shows."""
+AZIMUTHS_DEG = (0.0, 50.0, -50.0, 90.0, -90.0)
+
+
+@dataclass
+class SurfaceDataManagerConfig(DataManagerConfig):
+    """Which heads a shape space is learned from, and how many points a step sees."""
+
+    _target: type = field(default_factory=lambda: SurfaceDataManager)
+    data: Path | None = None
+    """An H3DS root (its scans, but those of the scenes tagged `h3d-net`) or a folder of .ply, .obj and .glb files; by
+    default synthetic heads are made."""
+    synthetic_heads: int = 600
+    """Number of synthetic heads, when no data are given (2 to 3 s each, once)."""
+    synthetic_seed: int = 100
+    """Same seed, same synthetic heads."""
+    unit: Literal["mm", "cm", "m"] = "mm"
+    """Unit of the files of a folder of meshes (H3DS is in millimetres)."""
+    cache_dir: Path | None = None
+    """Where the points of synthetic heads are kept; by default ~/.cache/baseh3d_ns."""
+    samples_per_head: int = 20000
+    """Points taken from every head, once."""
+    heads_per_step: int = 16
+    """Heads a training step sees."""
+    points_per_head: int = 256
+    """Points of each of them; a quarter as many are added round the surface, and as many anywhere in the box."""
+
+
+class HeadsToLookAt:
+    """What nerfstudio's viewer wants of a dataset: cameras, and in each the picture of one of the heads."""
+
+    def __init__(self, samples: list[HeadSamples], names: list[str]) -> None:
+        self.cameras = _cameras()
+        self.samples = samples
+        self.scene_box = SceneBox(aabb=torch.tensor([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]]))
+        centres = self.cameras.camera_to_worlds[:, :, 3]
+        self.metadata = {"frame": HEAD_FRAME, "camera_centres": centres, "heads": names}
+
+    def __len__(self) -> int:
+        return min(len(self.samples), len(AZIMUTHS_DEG))
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        camera = self.cameras.camera_to_worlds[index].numpy()
+        return {"image": torch.from_numpy(_splat(self.samples[index], camera)).float() / 255.0}
+
+
+class SurfaceDataManager(DataManager):
+    """All points of all heads on the device; every rank draws its own heads."""
+
+    config: SurfaceDataManagerConfig
+
+    def __init__(
+        self, config: SurfaceDataManagerConfig, device: Any = "cpu", test_mode: str = "val", world_size: int = 1,
+        local_rank: int = 0, **kwargs,
+    ) -> None:  # fmt: skip
+        self.config, self.device, self.test_mode = config, device, test_mode
+        source = Source.of(config)
+        # A finished run is only looked at: no head is made or read for that.
+        samples = [] if test_mode == "inference" else source.load()
+        self.names = source.names
+        self.train_dataset = self.eval_dataset = HeadsToLookAt(samples, self.names)  # type: ignore[assignment]
+        if samples:
+            self.points = torch.from_numpy(np.stack([head.points for head in samples])).to(device)
+            self.normals = torch.from_numpy(np.stack([head.normals for head in samples])).to(device)
+            known = [head.colours for head in samples if head.colours is not None]
+            self.colours = torch.from_numpy(np.stack(known)).to(device) if len(known) == len(samples) else None
+        # One stream for each rank, so that several GPUs see different heads.
+        self.random = torch.Generator(device).manual_seed(torch.initial_seed() % 2**31 + local_rank)
+        super().__init__()
+
+    def next_train(self, step: int) -> tuple[SurfaceBatch, SurfaceBatch]:
+        """The batch twice: what goes through the model, and what its losses compare with."""
+        self.train_count += 1
+        heads, count = self.config.heads_per_step, self.config.points_per_head
+        drawn = {"generator": self.random, "device": self.device}
+        head = torch.randint(len(self.points), (heads,), **drawn)
+        point = torch.randint(self.points.shape[1], (heads, count), **drawn)
+        side = 1.0 - 2.0 * torch.randint(2, (heads,), **drawn).float()
+        mirror = torch.ones(heads, 1, 3, device=self.device)
+        mirror[:, 0, 0] = side
+        chosen = (head[:, None], point)
+        colours = None if self.colours is None else self.colours[chosen].float() / 255.0
+        batch = SurfaceBatch(head, side, self.points[chosen] * mirror, self.normals[chosen] * mirror, colours)
+        return batch, batch
+
+    def next_eval_image(self, step: int) -> tuple[Cameras, dict[str, Tensor]]:
+        """The camera in front of the head."""
+        return self.train_dataset.cameras[0:1].to(self.device), {}
+
+    def get_train_rays_per_batch(self) -> int:
+        return self.config.heads_per_step * self.config.points_per_head
+
+    def get_datapath(self) -> Path:
+        return self.config.data or Path()
+
+    def get_param_groups(self) -> dict[str, list[Parameter]]:
+        return {}
+
+
+def _cameras() -> Cameras:
+    """Round the head at eye height, looking at the middle of the ball."""
+    poses = []
+    for azimuth in np.radians(AZIMUTHS_DEG):
+        backwards = np.array([np.sin(azimuth), 0.0, np.cos(azimuth)])
+        right = np.array([np.cos(azimuth), 0.0, -np.sin(azimuth)])
+        poses.append(np.column_stack([right, [0.0, 1.0, 0.0], backwards, DISTANCE * backwards]))
+    return Cameras(
+        camera_to_worlds=torch.from_numpy(np.stack(poses)).float(), fx=FOCAL, fy=FOCAL, cx=PICTURE / 2,
+        cy=PICTURE / 2, width=PICTURE, height=PICTURE, camera_type=CameraType.PERSPECTIVE,
+    )  # fmt: skip
+
+
+def _splat(head: HeadSamples, camera_to_world: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
+    """The points that face a camera, each as a square of three pixels, the nearest on top."""
+    seen = (head.points - camera_to_world[:, 3]) @ camera_to_world[:, :3]
+    facing = (head.normals @ camera_to_world[:, 2] > 0.0).nonzero()[0]
+    facing = facing[np.argsort(seen[facing, 2])]
+    column, row = (FOCAL * seen[facing, :2] / -seen[facing, 2:] * [1.0, -1.0] + PICTURE / 2).astype(int).T
+    grey = (255 * (0.3 + 0.6 * (head.normals @ camera_to_world[:, 2]).clip(0.0)))[:, None].repeat(3, axis=1)
+    colours = (grey.astype(np.uint8) if head.colours is None else head.colours)[facing]
+    picture = np.full((PICTURE, PICTURE, 3), 255, dtype=np.uint8)
+    for down in (-1, 0, 1):
+        for across in (-1, 0, 1):
+            picture[(row + down).clip(0, PICTURE - 1), (column + across).clip(0, PICTURE - 1)] = colours
+    return picture

@@ -1,0 +1,169 @@
+"""Where the heads of a shape space come from: an H3DS root, a folder of meshes, or the synthetic generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.shapes.surface_samples import HeadSamples, check_mesh, sample_mesh, standard_pose
+
+if TYPE_CHECKING:
+    import trimesh
+
+    from baseh3d_ns.shapes.datamanager import SurfaceDataManagerConfig
+
+SUFFIXES = (".ply", ".obj", ".glb")
+TEST_TAG = "h3d-net"
+"""H3DS' tag of the scenes that methods are compared on: never learned from."""
+MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Heads by name, and how to load them."""
+
+    names: list[str]
+    load: Callable[[], list[HeadSamples]]
+    """All heads, with as many points each.
+
+    Raises:
+        InputError: a file that cannot be used, by its name.
+    """
+
+    @classmethod
+    def of(cls, config: SurfaceDataManagerConfig) -> Source:
+        """What the config names.
+
+        Raises:
+            InputError: no such folder, nothing in it to learn from, or numbers that make no sense.
+        """
+        if min(config.samples_per_head, config.heads_per_step, config.points_per_head, config.synthetic_heads) < 1:
+            raise InputError("--synthetic-heads, --samples-per-head, --heads-per-step, --points-per-head: at least 1")
+        if config.data is None:
+            return _synthetic(config)
+        folder = Path(config.data)
+        if not folder.is_dir():
+            raise InputError(f"no such folder: {folder}; pass an H3DS root or a folder of {', '.join(SUFFIXES)} files")
+        if (folder / "version.txt").is_file():
+            return _h3ds(folder, config.samples_per_head)
+        return _meshes(folder, config.samples_per_head, MM_PER_UNIT[config.unit])
+
+
+def h3ds_scans(root: Path) -> list[str]:
+    """Scenes of an H3DS root whose scans may be learned from: those that are there, without the test scenes."""
+    from baseh3d_ns.data.h3ds_root import open_h3ds
+
+    opened = open_h3ds(root)
+    helper = opened.h3ds.helper
+    return [
+        scene
+        for scene in opened.scene_ids()
+        if TEST_TAG not in helper.scene_tags(scene) and (root / scene / "full_head.obj").is_file()
+    ]
+
+
+def _synthetic(config: SurfaceDataManagerConfig) -> Source:
+    heads, seed = config.synthetic_heads, config.synthetic_seed
+
+    def load() -> list[HeadSamples]:
+        from baseh3d_ns.synthetic.head_samples import load_samples, sample_heads
+
+        cache = config.cache_dir or Path.home() / ".cache" / "baseh3d_ns"
+        return [load_samples(file) for file in sample_heads(cache, heads, seed, config.samples_per_head)]
+
+    return Source([f"anny-{seed}-{index:05d}" for index in range(heads)], load)
+
+
+def _h3ds(root: Path, count: int) -> Source:
+    from baseh3d_ns.data.h3ds_root import open_h3ds
+
+    scenes = h3ds_scans(root)
+    if not scenes:
+        raise InputError(
+            f"{root} holds no scan without the tag '{TEST_TAG}': those are for testing, get the other scenes"
+        )
+    h3ds = open_h3ds(root).h3ds
+
+    def load_scene(scene: str) -> tuple[trimesh.Trimesh, dict[str, np.ndarray] | None]:
+        import trimesh
+
+        scan = h3ds.load_mesh(scene)
+        places = {name: scan.vertices[vertex] for name, vertex in h3ds.load_landmarks(scene).items()}
+        return trimesh.Trimesh(scan.vertices, scan.faces, process=False), places
+
+    return Source(scenes, lambda: _sampled(scenes, load_scene, count, lambda scene: root / scene / "full_head.obj"))
+
+
+def _meshes(folder: Path, count: int, mm_per_unit: float) -> Source:
+    files = {file.name: file for file in sorted(folder.iterdir()) if file.suffix.lower() in SUFFIXES}
+    if not files:
+        raise InputError(
+            f"{folder} holds no {', '.join(SUFFIXES)} file (and no version.txt of H3DS): pass another folder"
+        )
+
+    def load_file(name: str) -> tuple[trimesh.Trimesh, dict[str, np.ndarray] | None]:
+        mesh = _read_mesh(files[name])
+        mesh.apply_scale(mm_per_unit)
+        beside = files[name].with_suffix(".landmarks.txt")
+        return mesh, _landmarks(beside, mesh) if beside.is_file() else None
+
+    return Source(list(files), lambda: _sampled(list(files), load_file, count, files.__getitem__))
+
+
+def _sampled(names: list[str], read: Callable, count: int, path_of: Callable[[str], Path]) -> list[HeadSamples]:
+    """Every head read, checked, brought to the standard frame by its landmarks, if any, and sampled."""
+    from tqdm import tqdm
+
+    found = []
+    for number, name in enumerate(tqdm(names, desc="Reading heads", unit="head", delay=2.0)):
+        try:
+            mesh, landmarks = read(name)
+            check_mesh(mesh)
+            if landmarks:
+                mesh.apply_transform(standard_pose(landmarks))
+            found.append(sample_mesh(mesh, count, number, _vertex_colours(mesh)))
+        except InputError as error:
+            raise InputError(f"{path_of(name)}: {error}") from error
+    return found
+
+
+def _read_mesh(file: Path) -> trimesh.Trimesh:
+    import trimesh
+
+    try:
+        loaded = trimesh.load(file, process=False)
+        mesh = loaded.to_geometry() if isinstance(loaded, trimesh.Scene) else loaded
+    except Exception as error:  # its readers raise whatever the damaged bytes lead them to
+        raise InputError(f"it cannot be read as a mesh ({type(error).__name__}): export it again") from error
+    if not isinstance(mesh, trimesh.Trimesh):
+        raise InputError("it has no faces: export the surface, not a point cloud")
+    return mesh
+
+
+def _landmarks(file: Path, mesh: trimesh.Trimesh) -> dict[str, np.ndarray]:
+    """H3DS' own format: a name and the number of a vertex (from 0) a line."""
+    places = {}
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 2 or not words[1].isdigit() or int(words[1]) >= len(mesh.vertices):
+            raise InputError(f"'{line[:60]}' in {file} is no name and vertex number below {len(mesh.vertices)}")
+        places[words[0]] = mesh.vertices[int(words[1])]
+    return places
+
+
+def _vertex_colours(mesh: trimesh.Trimesh) -> np.ndarray | None:
+    import trimesh
+
+    # Of textures, trimesh makes vertex colours; a mesh that has neither must not count as grey.
+    visual = mesh.visual
+    if not visual.defined:
+        return None
+    colours = visual.to_color() if isinstance(visual, trimesh.visual.TextureVisuals) else visual
+    return np.asarray(colours.vertex_colors)[:, :3] / 255.0

@@ -1,0 +1,77 @@
+"""Training of a shape space: many heads, steps instead of epochs, a prior at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from nerfstudio.utils.rich_utils import CONSOLE
+
+from baseh3d_ns import __version__
+from baseh3d_ns.errors import InputError, exit_on_input_error
+from baseh3d_ns.models.shape_space import ShapeSpaceModelConfig
+from baseh3d_ns.priors.head_prior import HeadPrior, prior_names, save_prior
+from baseh3d_ns.shapes.datamanager import SurfaceDataManagerConfig
+from baseh3d_ns.shapes.sources import Source
+from baseh3d_ns.shapes.surface_samples import HEAD_FRAME
+from baseh3d_ns.trainer import CarefulTrainerConfig, HeadTrainer
+
+
+@dataclass
+class ShapePipelineConfig(VanillaPipelineConfig):
+    """Points on many heads, and the auto-decoder."""
+
+    _target: type = field(default_factory=lambda: ShapePipeline)
+    datamanager: SurfaceDataManagerConfig = field(default_factory=SurfaceDataManagerConfig)
+    """Where heads come from."""
+    model: ShapeSpaceModelConfig = field(default_factory=ShapeSpaceModelConfig)
+    """The shape space."""
+
+
+class ShapePipeline(VanillaPipeline):
+    """nerfstudio's pipeline: bad input ends here with a sentence."""
+
+    def __init__(self, config: ShapePipelineConfig, **kwargs) -> None:
+        with exit_on_input_error():
+            super().__init__(config, **kwargs)
+
+
+@dataclass
+class ShapeTrainerConfig(CarefulTrainerConfig):
+    """Training of a shape space; writes it as a prior at its end."""
+
+    pipeline: ShapePipelineConfig = field(default_factory=ShapePipelineConfig)
+    """Data and model."""
+
+    def check_data(self) -> None:
+        manager = self.pipeline.datamanager
+        if self.data is not None:
+            manager.data = self.data
+        if manager.data is not None:
+            manager.data = manager.data.resolve()
+        if self.pipeline.model.sdf_field.sdf.latent < 1:
+            raise InputError("a shape space needs latents: --pipeline.model.sdf-field.sdf.latent must be at least 1")
+        Source.of(manager)
+
+    def snapshot(self, trainer: HeadTrainer, step: int) -> None:
+        if step + 1 != self.max_num_iterations or trainer.local_rank != 0:
+            return
+        path = trainer.base_dir / f"prior-{step + 1:06d}.safetensors"
+        manager, model = self.pipeline.datamanager, trainer.pipeline.model
+        provenance: dict[str, Any] = {
+            "data": str(manager.data) if manager.data else f"anny, seed {manager.synthetic_seed}",
+            "heads": len(model.codes),
+            "mirrored": True,
+            "steps": step + 1,
+            "heads_per_step": manager.heads_per_step,
+            "points_per_head": manager.points_per_head,
+            "seed": self.machine.seed,
+            "method": self.method_name,
+            "version": __version__,
+            "date": datetime.now().isoformat(timespec="seconds"),
+        }
+        weights = {name: parameter.detach() for name, parameter in prior_names(model.field)}
+        save_prior(path, HeadPrior(weights, provenance, HEAD_FRAME, latents=model.codes.detach()))
+        CONSOLE.log(f"Wrote the shape space of {len(model.codes)} heads after {step + 1} steps: {path}")

@@ -1,0 +1,82 @@
+"""Points on synthetic heads, without photographs: thousands of heads for a shape space.
+
+Every head is kept in a folder of its own file, so that a run that was stopped goes on where it was, and a larger set
+begins with the smaller one.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from baseh3d_ns.shapes.surface_samples import HeadSamples, sample_mesh, standard_pose
+from baseh3d_ns.synthetic import anatomy
+from baseh3d_ns.synthetic.anatomy import CANONICAL, EYEBALL, HAIR, MOUTH_CAVITY
+from baseh3d_ns.synthetic.head import whole_head
+from baseh3d_ns.synthetic.identity import draw_identity
+from baseh3d_ns.synthetic.light import light_up
+from baseh3d_ns.synthetic.material import material_at
+from baseh3d_ns.synthetic.render import EXPOSURE, to_srgb
+from baseh3d_ns.synthetic.visible import openness, seen_by_a_scanner, sphere_directions
+
+VERSION = "1"
+"""Raise it when the same arguments would give other points."""
+DIRECTIONS = 48
+"""From which a vertex is looked at and lit: a third of what photographs take, in a third of the time."""
+
+
+def sample_head(seed: int, index: int, count: int) -> HeadSamples:
+    """`count` points on what a scanner would see of subject `index` of `seed`, with colours as in soft light."""
+    body = anatomy.load_body_model()
+    identity = draw_identity(seed, index, body.local_change_labels)
+    head = whole_head(body, identity)
+    directions = sphere_directions(DIRECTIONS)
+    open_cosine = openness(head, directions)
+    light = light_up(open_cosine, directions, np.eye(3)).irradiance
+    skin = head.attributes[:, CANONICAL] + 1e4 * (head.attributes[:, [HAIR, EYEBALL]] > 0.5).any(axis=1, keepdims=True)
+    landmarks = {
+        name: head.vertices_mm[anatomy.nearest_vertex(skin, place)] for name, place in anatomy.LANDMARKS_MM.items()
+    }
+    shade = to_srgb(material_at(head.attributes, identity).albedo * light * EXPOSURE)
+    visible = seen_by_a_scanner(open_cosine, directions) & (head.attributes[:, MOUTH_CAVITY] < 0.5)
+    mesh = head.as_trimesh()
+    mesh.apply_transform(standard_pose(landmarks))
+    mesh.update_faces(visible[head.faces].all(axis=1))
+    return sample_mesh(mesh, count, index, shade)
+
+
+def sample_heads(folder: Path, heads: int, seed: int, count: int) -> list[Path]:
+    """Files of the first `heads` subjects of `seed` in `folder`, made where they are not there yet."""
+    place = folder / f"anny-{VERSION}-seed{seed}-{count}"
+    place.mkdir(parents=True, exist_ok=True)
+    files = [place / f"{index:05d}.npz" for index in range(heads)]
+    missing = [index for index, file in enumerate(files) if not file.is_file()]
+    if missing:
+        workers = min(os.cpu_count() or 1, len(missing))
+        # Not forked: the body model's compiler and torch have threads of their own.
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            make = partial(_write_head, place, seed, count)
+            bar = tqdm(pool.map(make, missing), total=len(missing), desc="Sampling synthetic heads", unit="head")
+            list(bar)
+    return files
+
+
+def load_samples(file: Path) -> HeadSamples:
+    """What `sample_heads` has written."""
+    with np.load(file) as arrays:
+        normals = arrays["normals"].astype(np.float32) / 127.0
+        return HeadSamples(arrays["points"], normals, arrays["colours"])
+
+
+def _write_head(place: Path, seed: int, count: int, index: int) -> None:
+    samples = sample_head(seed, index, count)
+    unfinished = place / f".{index:05d}.{os.getpid()}.npz"
+    normals = (127.0 * samples.normals).round().astype(np.int8)
+    np.savez(unfinished, points=samples.points, normals=normals, colours=samples.colours)
+    os.replace(unfinished, place / f"{index:05d}.npz")
