@@ -85,8 +85,10 @@ def _fit(space: HeadFieldConfig) -> HeadFieldConfig:
     return replace(deepcopy(space), appearance_layers=space.sdf.layers)
 
 
-def _shape_space(networks: HeadFieldConfig, tracer: Literal["sphere", "grid"]) -> ShapePipelineConfig:
-    model = ShapeSpaceModelConfig(sdf_field=networks, tracer=tracer)
+def _shape_space(
+    networks: HeadFieldConfig, tracer: Literal["sphere", "grid"], surface_weight: float = 1.0
+) -> ShapePipelineConfig:
+    model = ShapeSpaceModelConfig(sdf_field=networks, tracer=tracer, surface_weight=surface_weight)
     return ShapePipelineConfig(datamanager=SurfaceDataManagerConfig(), model=model)
 
 
@@ -142,8 +144,10 @@ h3dnet = MethodSpecification(
 )
 h3dnet_fast_prior = MethodSpecification(
     config=ShapeTrainerConfig(
-        **_common("h3dnet-fast-prior", _shape_space(SMALL_H3DNET, "grid"), fields=5e-3, latents=2e-3),
-        max_num_iterations=16000,
+        **_common(
+            "h3dnet-fast-prior", _shape_space(SMALL_H3DNET, "grid", surface_weight=5.0), fields=5e-3, latents=2e-3
+        ),
+        max_num_iterations=24000,
         lr_halvings=(),
         lr_final=0.02,
         lr_warmup=0.01,

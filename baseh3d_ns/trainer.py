@@ -22,17 +22,16 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.models.idr import IdrModelConfig
 from baseh3d_ns.priors.head_prior import (
-    apply_prior,
     architecture,
     carry_optimizer,
     check_carries_on,
-    check_prior_fits,
     prior_of_field,
     save_prior,
     summary,
 )
 from baseh3d_ns.priors.registration import register_prior
-from baseh3d_ns.priors.sources import MAKE_ONE, find_prior_file, load_prior, newest_checkpoint, read_checkpoint
+from baseh3d_ns.priors.sources import BUILTIN, MAKE_ONE, find_prior_file, load_prior, newest_checkpoint, read_checkpoint
+from baseh3d_ns.priors.transfer import check_transfers, field_of_prior, transfer
 
 
 @dataclass
@@ -203,9 +202,10 @@ class FewShotTrainerConfig(HeadTrainerConfig):
             return
         if self.load_prior is None:
             raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {MAKE_ONE}")
-        self.load_prior = find_prior_file(self.load_prior).resolve()
+        if self.load_prior != BUILTIN:
+            self.load_prior = find_prior_file(self.load_prior).resolve()
         prior = load_prior(self.load_prior)
-        check_prior_fits(prior, self.pipeline.model.sdf_field.setup(), self.load_prior)
+        check_transfers(prior, self.pipeline.model.sdf_field, self.load_prior)
         if self.carry_optimizer:
             check_carries_on(prior, self.load_prior)
 
@@ -213,15 +213,17 @@ class FewShotTrainerConfig(HeadTrainerConfig):
         assert self.load_prior is not None
         prior = load_prior(self.load_prior)
         model = trainer.pipeline.model
-        used = apply_prior(prior, model.field, self.load_prior)
-        shape = summary(architecture(prior.weights))
-        CONSOLE.log(f"Start from {self.load_prior}: all {len(used)} tensors, {used[0]} to {used[-1]} ({shape})")
+        start = field_of_prior(prior, self.load_prior).to(model.device)
         trust = 1.0
         if self.register:
             pool: Any = trainer.pipeline.datamanager.train_pixel_sampler
-            placed = register_prior(model.field, prior.frame, trainer.dataset, pool)
+            placed = register_prior(start, prior.frame, trainer.dataset, pool, prior.latents)
             CONSOLE.log(placed.summary(len(trainer.dataset)))
             trust = placed.trust
+        how = transfer(start, model.field)
+        used = sorted(prior.weights)
+        shape = summary(architecture(prior.weights))
+        CONSOLE.log(f"Start from {self.load_prior}: {len(used)} tensors, {used[0]} to {used[-1]} ({shape}), {how}")
         if model.anchor:
             model.anchor.hold(model.field, trust)
         if self.carry_optimizer:

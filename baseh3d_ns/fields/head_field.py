@@ -205,6 +205,7 @@ class HeadField(nn.Module):
 
     def __init__(self, config: HeadFieldConfig) -> None:
         super().__init__()
+        self.config = config
         self.sdf_network = SdfNetwork(config.sdf)
         self.colour_network = ColourNetwork(config.colour, config.sdf.features)
         sdf, layers = config.sdf, config.appearance_layers

@@ -26,7 +26,7 @@ FORMAT = "baseh3d-prior-1"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 PLACEMENT = "placement.similarity"
 """Of a prior that was itself fitted from another: where its networks lie in its own unit frame. Others have none."""
-LATENTS = "latents"
+LATENT, LATENTS = "latent", "latents"
 _MODULE_NAMES = {
     "sdf_network.": "sdf.",
     "appearance_network.": "appearance.",

@@ -10,19 +10,17 @@ is starts centimetres off. A similarity of seven degrees of freedom is fitted to
    by correlation, once they lie nearly upon each other. Silhouettes alone take hair for head (26 mm on a curly one);
 3. what is likely: two heads are about as large, in millimetres, and turned alike.
 
-The prior's SDF is cached on a grid, so that no step asks the network.
+The prior's SDF is cached on a grid, so that no step asks the network. Of a shape space the latent is fitted as well,
+once the faces lie upon each other: the grid says where on a ray the SDF is least, the network what it is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from nerfstudio.cameras.rays import RayBundle
-from PIL import Image
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
@@ -31,9 +29,9 @@ from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.priors.face_detection import find_faces, match_patches
+from baseh3d_ns.models.shape_space import main_directions
+from baseh3d_ns.priors.face_lines import FaceLines, find_boxes, find_patches
 from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
-from baseh3d_ns.rendering.chunks import points_per_call
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import uniform_samples
 
@@ -46,15 +44,14 @@ SHARPNESS = (20.0, 100.0)
 """Of the soft silhouettes at the first and last step: first a wide basin, then the contour."""
 SIZE_WEIGHT, TURN_WEIGHT = 20.0, 1.0
 """Of squared log scale and squared angle."""
-BOX_WEIGHT, BOX_TOLERANCE = 0.1, 0.04
-"""Of the faces' boxes: weight, and how far they may disagree, in units of the unit ball (8 mm): beyond, the loss grows
-linearly."""
-PATCH_WEIGHT, PATCH_TOLERANCE = 0.5, 0.02
-"""The same of the faces' patches."""
+DIRECTIONS = 24
+"""Of a shape space's latents, those that vary most."""
+CODES_WEIGHT, CODES_LEARNING_RATE = 5e-4, 0.1
+"""Of the squared standard deviations that a head has gone along them."""
+REFRESH_STEPS = 20
+"""Steps between two looks at the shape space's SDF, while the latent moves."""
 POOR_IOU = 0.6
 """Two heads with other hair and shoulders still agree to 0.7."""
-RENDER_SIZE = 256
-"""Longer side of the pictures the faces are looked for in."""
 
 
 @dataclass(frozen=True)
@@ -81,79 +78,108 @@ class Registration:
         return text
 
 
-@dataclass(frozen=True)
-class _FaceLines:
-    """Of every face (or patch of one) found: the photo's ray through it, and the prior's point in its place."""
+@dataclass
+class Candidate:
+    """The prior as placed so far."""
 
-    origins: Float[Tensor, "faces 3"]
-    directions: Float[Tensor, "faces 3"]
-    points: Float[Tensor, "faces 3"]
-    """In the prior's unit frame."""
-    weight: float
-    tolerance: float
-    """In units of the unit ball."""
-    views: int
-    """In how many a face was found."""
+    field: HeadField
+    grid: GridTracer
+    """Its SDF."""
+    placement: Placement
+    spread: Float[Tensor, "k l"] | None
+    """Of a shape space: the main directions of its latents, each a standard deviation long."""
+    codes: Float[Tensor, " k"]
+    """How far the head has gone along them."""
+
+    def latent(self) -> Float[Tensor, "1 l"] | None:
+        """What the shape space is asked for."""
+        return None if self.spread is None else (self.codes @ self.spread)[None]
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Cache the SDF of the present latent."""
+        if self.spread is not None:
+            self.field.latent.copy_(self.codes @ self.spread)
+        self.grid.refresh(self.field.sdf, self.codes.device)
 
 
 def register_prior(
-    field: HeadField, prior_frame: SceneFrame | None, dataset: HeadDataset, pool: RayPool
+    field: HeadField,
+    prior_frame: SceneFrame | None,
+    dataset: HeadDataset,
+    pool: RayPool,
+    latents: Float[Tensor, "heads l"] | None = None,
 ) -> Registration:
-    """Set `field.placement` so that the prior in `field` lies where the masks and photos of `dataset` show a head.
+    """Set `field.placement`, and `field.latent` of a shape space, to where masks and photos of `dataset` show a head.
 
     Args:
         field: the prior, as loaded.
         prior_frame: unit frame it was trained in, for its size; None when unknown.
         dataset: photos, masks and cameras of the new head.
         pool: its rays.
+        latents: of a shape space: those of the heads it was learned from; they say what is likely.
     """
     from tqdm import tqdm
 
     frame: SceneFrame = dataset.metadata["frame"]
     device = pool.rays.directions.device
-    grid = GridTracer(GRID_CELLS)
-    grid.refresh(field.sdf, device)
-    placement = Placement().to(device)
-    before = _silhouette_iou(grid, placement, pool)
+    spread = None if latents is None else main_directions(latents.to(device), DIRECTIONS)
+    codes = torch.zeros(0 if spread is None else len(spread), device=device)
+    found = Candidate(field, GridTracer(GRID_CELLS), Placement().to(device), spread, codes)
+    found.refresh()
+    before = _silhouette_iou(found, pool)
     size = float(np.log(frame.radius_mm / prior_frame.radius_mm)) if prior_frame else 0.0
-    placement.similarity[0] = size
+    found.placement.similarity[0] = size
 
     with tqdm(total=sum(STEPS), desc="Placing the prior", unit="step", delay=2.0, leave=False) as bar:
-        _descend(placement, grid, pool, None, size, STEPS[0], bar.update)
-        faces = _find_boxes(field, grid, placement, dataset)
-        _descend(placement, grid, pool, faces, size, STEPS[1], bar.update)
-        faces = _find_patches(field, grid, placement, dataset) or faces
-        _descend(placement, grid, pool, faces, size, STEPS[2], bar.update)
-    after = _silhouette_iou(grid, placement, pool)
-    field.placement.follow(placement)
+        _descend(found, pool, None, size, STEPS[0], bar.update)
+        faces = find_boxes(field, found.grid, found.placement, dataset)
+        _descend(found, pool, faces, size, STEPS[1], bar.update)
+        faces = find_patches(field, found.grid, found.placement, dataset) or faces
+        _descend(found, pool, faces, size, STEPS[2], bar.update, with_latent=spread is not None)
+    found.refresh()
+    after = _silhouette_iou(found, pool)
+    field.placement.follow(found.placement)
     return Registration(iou_before=before, iou_after=after, faces=faces.views if faces else 0)
 
 
 def _descend(
-    placement: Placement, grid: GridTracer, pool: RayPool, faces: _FaceLines | None, size: float, steps: int, tick
+    found: Candidate, pool: RayPool, faces: FaceLines | None, size: float, steps: int, tick, with_latent: bool = False
 ) -> None:
-    similarity = placement.similarity.requires_grad_(True)
-    optimizer = torch.optim.Adam([similarity], lr=LEARNING_RATE)
+    similarity = found.placement.similarity.requires_grad_(True)
+    codes = found.codes.requires_grad_(with_latent)
+    rates = [LEARNING_RATE, CODES_LEARNING_RATE]
+    optimizer = torch.optim.Adam([{"params": [similarity]}, {"params": [codes]}])
     for step in range(steps):
         done = step / steps
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1.0 - done)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * (1.0 - done)
+        if with_latent and step % REFRESH_STEPS == 0:
+            found.refresh()
         bundle, batch = pool.draw_from_all_views(RAYS)
-        least = _least_sdf(grid, placement, bundle.origins, bundle.directions)
+        least = _least_sdf(found, bundle.origins, bundle.directions)
         sharpness = SHARPNESS[0] ** (1.0 - done) * SHARPNESS[1] ** done
         loss = (torch.sigmoid(-sharpness * least) - batch["fg_mask"][:, 0]).abs().mean()
         loss = loss + SIZE_WEIGHT * (similarity[0] - size) ** 2 + TURN_WEIGHT * similarity[1:4].square().sum()
+        if with_latent:
+            loss = loss + CODES_WEIGHT * codes.square().sum()
         if faces:
-            loss = loss + faces.weight * _face_distance(placement, faces)
+            loss = loss + faces.weight * _face_distance(found, faces)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         tick()
     similarity.requires_grad_(False)
+    codes.requires_grad_(False)
 
 
-def _face_distance(placement: Placement, faces: _FaceLines) -> Float[Tensor, ""]:
+def _face_distance(found: Candidate, faces: FaceLines) -> Float[Tensor, ""]:
     """Mean pseudo-Huber distance from the prior's face points to the photos' rays, in units of the tolerance."""
-    offset = faces.points - placement.points(faces.origins)
+    placement, points = found.placement, faces.points
+    if found.codes.requires_grad:
+        # Another latent moves the surface along its normal.
+        points = points - found.field.sdf_network(points, found.latent())[:, :1] * faces.normals
+    offset = points - placement.points(faces.origins)
     directions = placement.directions(faces.directions)
     across = offset - (offset * directions).sum(-1, keepdim=True) * directions
     squared = (across / placement.scale / faces.tolerance).square().sum(-1)
@@ -161,101 +187,26 @@ def _face_distance(placement: Placement, faces: _FaceLines) -> Float[Tensor, ""]
 
 
 def _least_sdf(
-    grid: GridTracer, placement: Placement, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
+    found: Candidate, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
 ) -> Float[Tensor, " rays"]:
-    """Least SDF of the placed prior along every ray, in the new unit frame, differentiable in the placement."""
+    """Least SDF of the placed prior along every ray, in the new unit frame, differentiable in placement and latent."""
     near, far, _ = intersect_unit_ball(origins, directions)
-    points = placement.points(points_along(origins, directions, uniform_samples(near, far, SAMPLES, jitter=True)))
+    points = found.placement.points(points_along(origins, directions, uniform_samples(near, far, SAMPLES, jitter=True)))
     inside = points.clamp(-1.0, 1.0)
-    assert grid.values is not None
-    values = grid_sample(grid.values, inside[None, None], align_corners=True)[0, 0, 0]
-    return ((values + (points - inside).norm(dim=-1)) / placement.scale).amin(dim=1)
+    assert found.grid.values is not None
+    values = grid_sample(found.grid.values, inside[None, None], align_corners=True)[0, 0, 0]
+    values = values + (points - inside).norm(dim=-1)
+    if not found.codes.requires_grad:
+        return values.amin(dim=1) / found.placement.scale
+    # Where the least lies says the grid; how it changes with the latent only the network knows.
+    least = points[torch.arange(len(points), device=points.device), values.argmin(dim=1)]
+    return found.field.sdf_network(least, found.latent())[:, 0] / found.placement.scale
 
 
 @torch.no_grad()
-def _silhouette_iou(grid: GridTracer, placement: Placement, pool: RayPool) -> float:
+def _silhouette_iou(found: Candidate, pool: RayPool) -> float:
     """Intersection over union of the placed prior's silhouettes and the masks, over a sample of all pixels."""
     bundle, batch = pool.draw_from_all_views(16 * RAYS)
-    predicted = _least_sdf(grid, placement, bundle.origins, bundle.directions) < 0.0
+    predicted = _least_sdf(found, bundle.origins, bundle.directions) < 0.0
     inside = batch["fg_mask"][:, 0] > 0.5
     return float((predicted & inside).sum() / (predicted | inside).sum().clamp(min=1))
-
-
-# ---- faces -----------------------------------------------------------------------------------------------------------
-
-
-def _find_boxes(field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset) -> _FaceLines | None:
-    """The middles of the faces in every photo and in the prior's render beside it; None where no pair is found."""
-
-    def match(photo: UInt8[np.ndarray, "h w 3"], render: UInt8[np.ndarray, "h w 3"]) -> list:
-        boxes = find_faces(photo, render)
-        return [tuple((int(box.y), int(box.x)) for box in boxes)] if boxes else []
-
-    return _find_lines(field, grid, placement, dataset, match, BOX_WEIGHT, BOX_TOLERANCE)
-
-
-def _find_patches(field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset) -> _FaceLines | None:
-    """The same of patches of the faces."""
-    return _find_lines(field, grid, placement, dataset, match_patches, PATCH_WEIGHT, PATCH_TOLERANCE)
-
-
-@torch.no_grad()
-def _find_lines(
-    field: HeadField,
-    grid: GridTracer,
-    placement: Placement,
-    dataset: HeadDataset,
-    match: Callable[[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]], list],
-    weight: float,
-    tolerance: float,
-) -> _FaceLines | None:
-    """What `match` finds in both a photo and the prior's render beside it, pixel by pixel, for all views."""
-    found, views = [], 0
-    for view in range(len(dataset)):
-        photo, rays = _small_photo(dataset, view)
-        render, points = _render(field, grid, placement, rays)
-        pairs = match(photo, render)
-        found += [(rays.origins[p], rays.directions[p], points[r]) for p, r in pairs]
-        views += bool(pairs)
-    if not found:
-        return None
-    device = field.placement.similarity.device
-    origins, directions, points = (torch.stack(part).to(device) for part in zip(*found, strict=True))
-    return _FaceLines(origins, directions, points, weight, tolerance, views)
-
-
-def _small_photo(dataset: HeadDataset, view: int) -> tuple[UInt8[np.ndarray, "h w 3"], RayBundle]:
-    """A photo on white at `RENDER_SIZE`, and the rays of its pixels."""
-    from copy import deepcopy
-
-    data = dataset.get_data(view, image_type="uint8")
-    on_white = np.where(data["fg_mask"].numpy() > 0.5, data["image"].numpy(), 255).astype(np.uint8)
-    camera = deepcopy(dataset.cameras[view : view + 1])
-    camera.rescale_output_resolution(min(1.0, RENDER_SIZE / max(on_white.shape)))
-    rays = camera.generate_rays(camera_indices=0)
-    height, width = rays.origins.shape[:2]
-    return np.array(Image.fromarray(on_white).resize((width, height), Image.Resampling.BOX)), rays
-
-
-def _render(
-    field: HeadField, grid: GridTracer, placement: Placement, rays: RayBundle
-) -> tuple[UInt8[np.ndarray, "h w 3"], Float[Tensor, "h w 3"]]:
-    """The placed prior on white, and the points it shows in its own unit frame (where it shows none, the nearest)."""
-    device = field.placement.similarity.device
-    shape = rays.origins.shape[:2]
-    origins = placement.points(rays.origins.reshape(-1, 3).to(device))
-    directions = placement.directions(rays.directions.reshape(-1, 3).to(device))
-    colours, points = [], []
-    chunk = points_per_call(device, with_gradient=True)
-    for o, d in zip(origins.split(chunk), directions.split(chunk), strict=True):
-        # As exact as training needs it: the picture is only looked at by detectors.
-        traced = grid.training_points(field.sdf, o, d, torch.ones(len(o), dtype=torch.bool, device=device))
-        point = o + traced.t[:, None] * d
-        colour = torch.ones_like(o)
-        if traced.hit.any():
-            _, features, gradient = field.with_gradient(point[traced.hit], create_graph=False)
-            colour[traced.hit] = field.colour(point[traced.hit], gradient, -d[traced.hit], features)
-        colours.append(colour)
-        points.append(point)
-    picture = (torch.cat(colours) * 255.0).round().to(torch.uint8).reshape(*shape, 3).cpu().numpy()
-    return picture, torch.cat(points).reshape(*shape, 3)

@@ -18,6 +18,9 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.priors.head_prior import FORMAT, LATENTS, MOMENTS, PLACEMENT, HeadPrior, to_prior_name
 
+BUILTIN = Path("builtin")
+"""The shape space that comes with the plugin, in place of a path."""
+BUILTIN_FILE = Path(__file__).with_name("builtin.safetensors")
 MAKE_ONE = "make one with `ns-train baseh3d-prior` (or `baseh3d-fast-prior`)"
 _IDR_NETWORKS = {"implicit_network.": "sdf.", "rendering_network.": "colour."}
 _CHECKPOINT_FIELD = "_model.field."
@@ -45,6 +48,8 @@ def find_prior_file(path: Path) -> Path:
     Raises:
         InputError: nothing there.
     """
+    if path == BUILTIN:
+        return BUILTIN_FILE
     if not path.exists():
         raise InputError(f"no such prior: {path}; {MAKE_ONE}")
     if path.is_file() and path.name != "config.yml":
