@@ -16,6 +16,7 @@ from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, S
 from baseh3d_ns.models.h3dnet import H3dNetModelConfig
 from baseh3d_ns.models.idr import IdrModelConfig
 from baseh3d_ns.models.shape_space import ShapeSpaceModelConfig
+from baseh3d_ns.priors.sources import BUILTIN
 from baseh3d_ns.shapes.datamanager import SurfaceDataManagerConfig
 from baseh3d_ns.shapes.trainer import ShapePipelineConfig, ShapeTrainerConfig
 from baseh3d_ns.trainer import FewShotTrainerConfig, HeadPipelineConfig, HeadTrainerConfig, PriorTrainerConfig
@@ -115,6 +116,7 @@ baseh3d_fast = MethodSpecification(
         **_common("baseh3d-fast", _fast(colour_first=0.1), FAST_NORM, fields=FAST_LR, views=VIEWS_LR),
         **FAST_SCHEDULE,
         epochs=320,
+        load_prior=BUILTIN,
         register=True,
     ),
     description="BaseH3D-Net with small networks and a cached SDF grid: minutes on two CPU cores.",
@@ -166,6 +168,7 @@ h3dnet_fast = MethodSpecification(
         ),
         **FAST_SCHEDULE,
         epochs=320,
+        load_prior=BUILTIN,
         register=True,
     ),
     description="H3D-Net few-shot with small networks and a cached SDF grid.",

@@ -20,13 +20,18 @@ from baseh3d_ns.data.h3ds_dataparser import H3dsDataParser, H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.models.idr import IdrModel
+from baseh3d_ns.models.h3dnet import H3dNetModel, H3dNetModelConfig
+from baseh3d_ns.models.idr import IdrModel, IdrModelConfig
 from baseh3d_ns.priors.head_prior import apply_prior
 from baseh3d_ns.priors.sources import load_prior, newest_checkpoint, read_checkpoint
 from baseh3d_ns.trainer import HeadPipeline, HeadTrainerConfig
 
 if TYPE_CHECKING:
     import trimesh
+
+
+MODELS = {IdrModelConfig: IdrModel, H3dNetModelConfig: H3dNetModel}
+"""What a run of one head may hold."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +134,10 @@ def read_config(path: Path) -> HeadTrainerConfig:
         reason = getattr(error, "problem", None) or (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} is not a config.yml of ns-train ({reason}): {remedy}") from error
     if not isinstance(config, HeadTrainerConfig):
-        raise InputError(f"{path} belongs to another method: pass a run of idr, baseh3d or baseh3d-fast")
+        raise InputError(f"{path} belongs to another method: pass a run that fits one head")
     pipeline = config.pipeline
     parts = (pipeline, pipeline.datamanager, pipeline.datamanager.dataparser, pipeline.model, pipeline.model.sdf_field)
-    expected = (HeadPipeline, HeadDataManager, H3dsDataParser, IdrModel, HeadField)
+    expected = (HeadPipeline, HeadDataManager, H3dsDataParser, MODELS.get(type(pipeline.model)), HeadField)
     if any(getattr(part, "_target", None) is not target for part, target in zip(parts, expected, strict=True)):
         raise InputError(f"{path} sets up other classes than this plugin's: {remedy}")
     return config

@@ -14,6 +14,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocati
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns import __version__
@@ -190,7 +191,8 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     """Fit of a new head that starts from a prior."""
 
     load_prior: Path | None = None
-    """Where to start: a prior .safetensors, a run folder, its config.yml, a .ckpt, or an original IDR .pth."""
+    """Where to start: `builtin` (a shape space of synthetic heads), a prior .safetensors, a run folder, its config.yml,
+    a .ckpt, or an original IDR .pth."""
     carry_optimizer: bool = False
     """Also continue with the prior's optimiser and schedule, as BaseH3D-Net's original did."""
     register: bool = False
@@ -207,7 +209,7 @@ class FewShotTrainerConfig(HeadTrainerConfig):
         prior = load_prior(self.load_prior)
         check_transfers(prior, self.pipeline.model.sdf_field, self.load_prior)
         if self.carry_optimizer:
-            check_carries_on(prior, self.load_prior)
+            check_carries_on(prior, self.pipeline.model.sdf_field, self.load_prior)
 
     def prepare(self, trainer: HeadTrainer) -> None:
         assert self.load_prior is not None
@@ -284,6 +286,7 @@ class HeadTrainer(Trainer):
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * self.config.lr_factor(self.progress(self._start_step))
 
+    @check_main_thread
     def save_checkpoint(self, step: int) -> None:
         """Write beside the checkpoints and rename, so that a kill leaves the last good one in its place."""
         step = min(step, self.config.max_num_iterations - 1)

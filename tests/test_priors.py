@@ -63,7 +63,7 @@ def test_round_trip(prior_file):
     assert len(used) == len(list(field.parameters()))
     same_sdf(field, other)
     fresh = torch.optim.Adam(other.parameters(), lr=1e-3)
-    check_carries_on(prior, path)
+    check_carries_on(prior, SMALL, path)
     carry_optimizer(prior, other, fresh)
     for (_, mine), (_, theirs) in zip(prior_names(field), prior_names(other), strict=True):
         torch.testing.assert_close(adam.state[mine]["exp_avg_sq"], fresh.state[theirs]["exp_avg_sq"])
@@ -95,7 +95,7 @@ def test_an_original_idr_checkpoint(tmp_path):
     same_sdf(field, other)
     assert prior.provenance["epochs"] == 2000 and prior.frame is None
     with pytest.raises(InputError, match="carry-optimizer"):
-        check_carries_on(prior, path)
+        check_carries_on(prior, SMALL, path)
 
 
 def test_another_architecture_is_named(prior_file):

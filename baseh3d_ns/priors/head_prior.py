@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.fields.head_field import HeadField
+from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.frames import SceneFrame
 
 FORMAT = "baseh3d-prior-1"
@@ -130,8 +130,9 @@ def check_prior_fits(prior: HeadPrior, head_field: HeadField, source: Path) -> N
     raise InputError(f"{source} holds {summary(there)}, this method has {summary(here)}: {remedy}")
 
 
-def check_carries_on(prior: HeadPrior, source: Path) -> None:
-    """Raise `InputError` unless the prior knows its optimiser's state and how many epochs lie behind it."""
+def check_carries_on(prior: HeadPrior, field_config: HeadFieldConfig, source: Path) -> None:
+    """Raise `InputError` unless the prior knows its optimiser's state, for those networks, and its epochs."""
+    check_prior_fits(prior, field_config.setup(), source)
     if not prior.moments or not prior.provenance.get("epochs"):
         raise InputError(
             f"{source} does not hold an optimiser state and its epochs: leave out --carry-optimizer, or pass a "

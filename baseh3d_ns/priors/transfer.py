@@ -112,7 +112,8 @@ def transfer(start: HeadField, field: HeadField) -> str:
     return ", ".join(how) or "its SDF alone"
 
 
-Layers = list[tuple[Float[Tensor, "out in"], Float[Tensor, " out"]]]
+Layers = list[tuple[Tensor, Tensor]]
+"""Weight [out, in] and bias [out] of each layer."""
 
 
 def _layers(network: nn.Module) -> list[nn.Linear]:

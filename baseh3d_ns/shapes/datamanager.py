@@ -77,11 +77,11 @@ class SurfaceDataManager(DataManager):
     ) -> None:  # fmt: skip
         self.config, self.device, self.test_mode = config, device, test_mode
         source = Source.of(config)
-        # A finished run is only looked at: no head is made or read for that.
-        samples = [] if test_mode == "inference" else source.load()
+        # A finished run is only looked at, and needs no more heads than have a camera.
+        samples = source.load(len(source.names) if test_mode == "val" else len(AZIMUTHS_DEG))
         self.names = source.names
         self.train_dataset = self.eval_dataset = HeadsToLookAt(samples, self.names)  # type: ignore[assignment]
-        if samples:
+        if test_mode == "val":
             self.points = torch.from_numpy(np.stack([head.points for head in samples])).to(device)
             self.normals = torch.from_numpy(np.stack([head.normals for head in samples])).to(device)
             known = [head.colours for head in samples if head.colours is not None]
@@ -91,8 +91,16 @@ class SurfaceDataManager(DataManager):
         super().__init__()
 
     def next_train(self, step: int) -> tuple[SurfaceBatch, SurfaceBatch]:
-        """The batch twice: what goes through the model, and what its losses compare with."""
         self.train_count += 1
+        return self._draw()
+
+    def next_eval(self, step: int) -> tuple[SurfaceBatch, SurfaceBatch]:
+        """Other points of the same heads."""
+        self.eval_count += 1
+        return self._draw()
+
+    def _draw(self) -> tuple[SurfaceBatch, SurfaceBatch]:
+        """The batch twice: what goes through the model, and what its losses compare with."""
         heads, count = self.config.heads_per_step, self.config.points_per_head
         drawn = {"generator": self.random, "device": self.device}
         head = torch.randint(len(self.points), (heads,), **drawn)

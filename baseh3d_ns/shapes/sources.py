@@ -28,8 +28,8 @@ class Source:
     """Heads by name, and how to load them."""
 
     names: list[str]
-    load: Callable[[], list[HeadSamples]]
-    """All heads, with as many points each.
+    load: Callable[[int], list[HeadSamples]]
+    """The first so many heads, with as many points each.
 
     Raises:
         InputError: a file that cannot be used, by its name.
@@ -70,11 +70,11 @@ def h3ds_scans(root: Path) -> list[str]:
 def _synthetic(config: SurfaceDataManagerConfig) -> Source:
     heads, seed = config.synthetic_heads, config.synthetic_seed
 
-    def load() -> list[HeadSamples]:
+    def load(count: int) -> list[HeadSamples]:
         from baseh3d_ns.synthetic.head_samples import load_samples, sample_heads
 
         cache = config.cache_dir or Path.home() / ".cache" / "baseh3d_ns"
-        return [load_samples(file) for file in sample_heads(cache, heads, seed, config.samples_per_head)]
+        return [load_samples(file) for file in sample_heads(cache, min(count, heads), seed, config.samples_per_head)]
 
     return Source([f"anny-{seed}-{index:05d}" for index in range(heads)], load)
 
@@ -96,7 +96,7 @@ def _h3ds(root: Path, count: int) -> Source:
         places = {name: scan.vertices[vertex] for name, vertex in h3ds.load_landmarks(scene).items()}
         return trimesh.Trimesh(scan.vertices, scan.faces, process=False), places
 
-    return Source(scenes, lambda: _sampled(scenes, load_scene, count, lambda scene: root / scene / "full_head.obj"))
+    return Source(scenes, lambda n: _sampled(scenes[:n], load_scene, count, lambda s: root / s / "full_head.obj"))
 
 
 def _meshes(folder: Path, count: int, mm_per_unit: float) -> Source:
@@ -112,7 +112,7 @@ def _meshes(folder: Path, count: int, mm_per_unit: float) -> Source:
         beside = files[name].with_suffix(".landmarks.txt")
         return mesh, _landmarks(beside, mesh) if beside.is_file() else None
 
-    return Source(list(files), lambda: _sampled(list(files), load_file, count, files.__getitem__))
+    return Source(list(files), lambda n: _sampled(list(files)[:n], load_file, count, files.__getitem__))
 
 
 def _sampled(names: list[str], read: Callable, count: int, path_of: Callable[[str], Path]) -> list[HeadSamples]:

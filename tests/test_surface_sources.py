@@ -1,0 +1,167 @@
+"""Heads to learn a shape space from: read, checked, aligned, sampled; test scenes never among them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial.transform import Rotation
+from tiny_root import write_root
+
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.shapes import sources
+from baseh3d_ns.shapes.datamanager import SurfaceDataManagerConfig
+from baseh3d_ns.shapes.sources import Source, h3ds_scans
+from baseh3d_ns.shapes.surface_samples import HEAD_FRAME, LANDMARKS_MM, sample_mesh, standard_pose
+
+
+def egg(axes_mm=(75.0, 110.0, 90.0), centre_mm=(0.0, -10.0, 10.0)) -> trimesh.Trimesh:
+    """An open egg: no bottom."""
+    ball = trimesh.creation.icosphere(subdivisions=3)
+    ball.update_faces((ball.vertices[ball.faces][:, :, 1] > -0.8).all(axis=1))
+    ball.remove_unreferenced_vertices()
+    ball.apply_transform(np.diag([*axes_mm, 1.0]))
+    ball.apply_translation(centre_mm)
+    return ball
+
+
+def load(folder: Path, **options):
+    source = Source.of(SurfaceDataManagerConfig(data=folder, samples_per_head=400, **options))
+    return source, source.load(len(source.names))
+
+
+def test_points_lie_on_the_surface_with_its_normals():
+    mesh = egg()
+    samples = sample_mesh(mesh, 500, 3, colours=np.tile([0.2, 0.4, 1.0], (len(mesh.vertices), 1)))
+    closest, distance, face = trimesh.proximity.closest_point(mesh, HEAD_FRAME.to_world_mm(samples.points))
+    assert distance.max() < 1e-3
+    outwards = (samples.points * samples.normals).sum(axis=1)
+    assert (outwards > 0).all()
+    np.testing.assert_allclose(np.linalg.norm(samples.normals, axis=1), 1.0, atol=1e-5)
+    assert (samples.colours == [51, 102, 255]).all()
+    np.testing.assert_array_equal(samples.points, sample_mesh(mesh, 500, 3, None).points)
+
+
+def test_landmarks_bring_a_head_home_rigidly():
+    turn = Rotation.from_euler("yxz", [40, -20, 10], degrees=True).as_matrix()
+    moved = {name: turn @ np.array(place) + [300.0, -50.0, 20.0] for name, place in LANDMARKS_MM.items()}
+    pose = standard_pose(moved)
+    for name, place in LANDMARKS_MM.items():
+        np.testing.assert_allclose(pose[:3, :3] @ moved[name] + pose[:3, 3], place, atol=1e-6)
+    assert np.linalg.det(pose[:3, :3]) == pytest.approx(1.0)
+
+
+def test_landmarks_that_are_no_face_are_refused():
+    with pytest.raises(InputError, match="names 2 of"):
+        standard_pose({name: np.array(LANDMARKS_MM[name]) for name in ("nose_tip", "left_eye")})
+    with pytest.raises(InputError, match="mesh's unit"):
+        standard_pose({name: 10.0 * np.array(place) for name, place in LANDMARKS_MM.items()})
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("mm", 1.0), ("cm", 0.1), ("m", 0.001)])
+def test_a_folder_of_meshes_in_any_unit(tmp_path, unit, factor):
+    for name in ("b.ply", "a.obj", "c.glb"):
+        mesh = egg()
+        mesh.apply_scale(factor)
+        mesh.export(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("not read")
+    source, samples = load(tmp_path, unit=unit)
+    assert source.names == ["a.obj", "b.ply", "c.glb"]
+    heights = [np.ptp(HEAD_FRAME.to_world_mm(head.points)[:, 1]) for head in samples]
+    np.testing.assert_allclose(heights, 198.0, atol=6.0)
+
+
+def test_landmarks_beside_a_mesh_are_used(tmp_path):
+    mesh, shift = egg(), np.array([200.0, 100.0, -80.0])
+    places = np.array(list(LANDMARKS_MM.values()))
+    with_marks = trimesh.util.concatenate([mesh, trimesh.Trimesh(places, [[0, 1, 2], [3, 4, 5]], process=False)])
+    with_marks.apply_translation(shift)
+    with_marks.export(tmp_path / "head.ply")
+    first = len(mesh.vertices)
+    (tmp_path / "head.landmarks.txt").write_text("".join(f"{n} {first + i}\n" for i, n in enumerate(LANDMARKS_MM)))
+    _, (samples,) = load(tmp_path)
+    centre = HEAD_FRAME.to_world_mm(samples.points).mean(axis=0)
+    assert np.abs(centre - mesh.triangles_center.mean(axis=0)).max() < 12.0
+    (tmp_path / "head.landmarks.txt").write_text("nose_tip 99999\n")
+    with pytest.raises(InputError, match="head.ply: 'nose_tip 99999' in"):
+        load(tmp_path)
+
+
+def damage(kind: str, folder: Path) -> None:
+    mesh = egg()
+    if kind == "faces":
+        mesh = trimesh.PointCloud(mesh.vertices)
+    if kind == "nan":
+        vertices = np.array(mesh.vertices)
+        vertices[3] = np.nan
+        mesh = trimesh.Trimesh(vertices, mesh.faces, process=False)
+    if kind == "unit":
+        mesh.apply_scale(10.0)
+    if kind == "elsewhere":
+        mesh.apply_translation([400.0, 0.0, 0.0])
+    mesh.export(folder / "odd.ply")
+    if kind == "bytes":
+        (folder / "odd.ply").write_bytes((folder / "odd.ply").read_bytes()[:200])
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("faces", "no faces"),
+        ("nan", "1 of its vertices are not finite"),
+        ("unit", "state its unit"),
+        ("elsewhere", "give its landmarks"),
+        ("bytes", "cannot be read"),
+    ],
+)
+def test_a_bad_mesh_is_named_with_the_remedy(tmp_path, kind, why):
+    egg().export(tmp_path / "good.ply")
+    damage(kind, tmp_path)
+    with pytest.raises(InputError, match=f"odd.ply: .*{why}") as caught:
+        load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_folder_and_no_meshes(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="holds no .ply"):
+        load(tmp_path)
+
+
+def test_test_scenes_are_never_learned_from(tmp_path):
+    """The ten scenes that H3D-Net was compared on carry the tag `h3d-net`."""
+    ids = ("00000000000000aa", "00000000000000bb", "00000000000000cc")
+    root = write_root(tmp_path / "h3ds", scenes=ids, size=16)
+    config = (root / "config.toml").read_text()
+    (root / "config.toml").write_text(config.replace("'tiny-1'", "'h3d-net'"))
+    assert h3ds_scans(root) == [ids[0], ids[2]]
+    assert Source.of(SurfaceDataManagerConfig(data=root)).names == [ids[0], ids[2]]
+    (root / ids[2] / "full_head.obj").unlink()
+    assert h3ds_scans(root) == [ids[0]]
+    (root / "config.toml").write_text(config.replace("'tiny'", "'h3d-net'"))
+    with pytest.raises(InputError, match="without the tag 'h3d-net'"):
+        Source.of(SurfaceDataManagerConfig(data=root))
+
+
+def test_the_packaged_configs_know_their_test_scenes():
+    """What the tag means in the real data: ten scenes of config_v1."""
+    import toml
+
+    from baseh3d_ns.data.h3ds_package import ConfigsHelper
+
+    scenes = toml.load(ConfigsHelper.get_config_file("config_v1"))["scenes"]
+    assert sum(sources.TEST_TAG in scene["tags"] for scene in scenes.values()) == 10
+
+
+def test_synthetic_heads_are_made_once_and_alike(tmp_path):
+    from baseh3d_ns.synthetic.head_samples import load_samples, sample_head, sample_heads
+
+    (file,) = sample_heads(tmp_path, 1, 7, 300)
+    made = file.stat().st_mtime_ns
+    assert sample_heads(tmp_path, 1, 7, 300) == [file] and file.stat().st_mtime_ns == made
+    kept, again = load_samples(file), sample_head(7, 0, 300)
+    np.testing.assert_array_equal(kept.points, again.points)
+    np.testing.assert_allclose(kept.normals, again.normals, atol=0.01)
+    nose = again.points[again.points[:, 2].argmax()]
+    assert np.abs(HEAD_FRAME.to_world_mm(nose) - np.array(LANDMARKS_MM["nose_tip"])).max() < 25.0

@@ -1,0 +1,140 @@
+"""A prior in other networks is the same head, number for number."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from baseh3d_ns import methods
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.priors.head_prior import HeadPrior, prior_names
+from baseh3d_ns.priors.transfer import check_transfers, field_config, field_of_prior, transfer
+
+SPACE = HeadFieldConfig(
+    sdf=SdfNetworkConfig(layers=4, width=64, skip_layer=2, features=8, latent=5),
+    colour=ColourNetworkConfig(layers=2, width=16),
+)
+LARGER = HeadFieldConfig(
+    sdf=SdfNetworkConfig(layers=7, width=200, skip_layer=3, features=20), colour=ColourNetworkConfig(layers=4, width=40)
+)
+HERE = Path("here.safetensors")
+POINTS = torch.rand(200, 3) * 2.0 - 1.0
+VIEWS = torch.nn.functional.normalize(torch.randn(200, 3), dim=-1)
+
+
+def with_latent(config: HeadFieldConfig, latent: int, appearance_layers: int = 0) -> HeadFieldConfig:
+    sdf = SdfNetworkConfig(**{**vars(config.sdf), "latent": latent})
+    return HeadFieldConfig(sdf=sdf, colour=config.colour, appearance_layers=appearance_layers)
+
+
+def some_head(config: HeadFieldConfig = SPACE):
+    """A field whose every parameter matters."""
+    torch.manual_seed(1)
+    field = config.setup()
+    with torch.no_grad():
+        for parameter in field.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        if field.latent is not None:
+            field.latent.copy_(torch.randn(config.sdf.latent))
+    return field
+
+
+def as_prior(field) -> HeadPrior:
+    weights = {name: parameter.detach() for name, parameter in prior_names(field)}
+    return HeadPrior(weights, {}, SceneFrame((0.0, 0.0, 0.0), 200.0))
+
+
+def same_shape(one, other):
+    (a, _, slope_a), (b, _, slope_b) = (field.with_gradient(POINTS, create_graph=False) for field in (one, other))
+    assert a.std() > 0.05
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+    torch.testing.assert_close(slope_a, slope_b, rtol=0, atol=1e-4)
+
+
+def same_colours(one, other):
+    colours = []
+    for field in (one, other):
+        _, features, slope = field.with_gradient(POINTS, create_graph=False)
+        colours.append(field.colour(POINTS, slope, VIEWS, features))
+    assert colours[0].std() > 0.01
+    torch.testing.assert_close(*colours, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("wanted", [with_latent(SPACE, 0), LARGER], ids=["folded", "folded and larger"])
+def test_a_shape_space_at_its_latent_is_a_plain_head(wanted):
+    head, other = some_head(), wanted.setup()
+    transfer(head, other)
+    same_shape(head, other)
+    same_colours(head, other)
+
+
+def test_a_folded_latent_is_the_one_it_has():
+    head, one, other = some_head(), with_latent(SPACE, 0).setup(), with_latent(SPACE, 0).setup()
+    transfer(head, one)
+    with torch.no_grad():
+        head.latent.neg_()
+    transfer(head, other)
+    assert (one.sdf(POINTS) - other.sdf(POINTS)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("wanted", [with_latent(SPACE, 5, 3), with_latent(LARGER, 9, 3)], ids=["same size", "larger"])
+def test_h3dnet_keeps_the_latent_and_moves_with_it(wanted):
+    head, other = some_head(), wanted.setup()
+    transfer(head, other)
+    same_shape(head, other)
+    with torch.no_grad():
+        head.latent.add_(0.3)
+        other.latent[:5] += 0.3
+    same_shape(head, other)
+
+
+def test_a_larger_network_learns_with_its_new_units():
+    """Unheard units must not stay so: their outgoing weights have gradients."""
+    other = LARGER.setup()
+    transfer(some_head(), other)
+    other.sdf(POINTS).abs().sum().backward()
+    slope = other.sdf_network.lin1.parametrizations.weight.original1.grad
+    assert slope[:, -20:].abs().max() > 0.0
+
+
+def test_an_untouched_copy():
+    head, other = some_head(), SPACE.setup()
+    assert transfer(head, other) == "as it is"
+    same_shape(head, other)
+    same_colours(head, other)
+
+
+@pytest.mark.parametrize("name", ["idr", "baseh3d_fast", "h3dnet", "h3dnet_fast"])
+def test_sizes_are_read_off_the_weights(name):
+    config = getattr(methods, name).config.pipeline.model.sdf_field
+    assert field_config(as_prior(config.setup()), HERE) == config
+
+
+def test_every_fit_takes_the_small_shape_space():
+    space = as_prior(methods.h3dnet_fast_prior.config.pipeline.model.sdf_field.setup())
+    for method in (methods.baseh3d, methods.baseh3d_fast, methods.h3dnet, methods.h3dnet_fast):
+        check_transfers(space, method.config.pipeline.model.sdf_field, HERE)
+
+
+@pytest.mark.parametrize(
+    ("have", "wanted", "why"),
+    [
+        (with_latent(SPACE, 0), with_latent(SPACE, 5, 4), "prior of one head"),
+        (with_latent(SPACE, 9), with_latent(SPACE, 5, 4), r"latents of 9 numbers, this method of 5"),
+        (LARGER, with_latent(SPACE, 0), r"SDF of 7 x 200 .* 4 x 64"),
+        (with_latent(SPACE, 5, 4), with_latent(SPACE, 0), "fitted by h3dnet"),
+    ],
+)
+def test_what_cannot_be_brought_over_is_said(have, wanted, why):
+    with pytest.raises(InputError, match=why) as caught:
+        check_transfers(as_prior(have.setup()), wanted, HERE)
+    assert str(HERE) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_half_a_prior_is_no_prior():
+    prior = as_prior(SPACE.setup())
+    only_sdf = HeadPrior({name: t for name, t in prior.weights.items() if name.startswith("sdf.")}, {})
+    with pytest.raises(InputError, match="no complete pair of networks"):
+        field_of_prior(only_sdf, HERE)
