@@ -110,7 +110,7 @@ class Prior:
     """Print what is in a prior: architecture, frame, where it comes from."""
 
     file: tyro.conf.Positional[Path]
-    """A .safetensors prior, a run folder, a config.yml, a .ckpt or an original IDR .pth."""
+    """`builtin`, a .safetensors prior, a run folder, a config.yml, a .ckpt or an original IDR .pth."""
 
     def main(self) -> None:
         from baseh3d_ns.priors.head_prior import architecture, summary
@@ -121,6 +121,9 @@ class Prior:
         print(f"{find_prior_file(self.file)}")
         print(f"  networks   : {summary(architecture(prior.weights))}; {len(prior.weights)} tensors, {numbers} numbers")
         print(f"  frame (mm) : {asdict(prior.frame) if prior.frame else 'not recorded'}")
+        if prior.latents is not None:
+            heads, size = prior.latents.shape
+            print(f"  shape space: {heads} heads, latents of {size} numbers")
         print(f"  optimiser  : {f'Adam after {prior.adam_steps} steps' if prior.moments else 'not kept'}")
         for name, value in prior.provenance.items():
             print(f"  {name:<11}: {value}")

@@ -1,23 +1,32 @@
 """What each ingredient of baseh3d-fast gives: the same fits with one changed at a time.
 
-Writes ablation.json and ablation.md. Errors are rigid, ground truth to surface, in mm (as in bench_speed.py).
+Writes ablation.json and ablation.md. Errors are rigid, ground truth to surface, in mm (as in bench_speed.py). Other
+methods are among the variants: with as many steps and networks of the same size.
 """
 
 from __future__ import annotations
 
 import json
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import tyro
-from in_process import FAST, configure, run, score, start
+from in_process import FAST, METHODS, configure, run, score, start
+
+from baseh3d_ns.priors.head_prior import save_prior
+from baseh3d_ns.priors.sources import BUILTIN, load_prior
 
 MODEL, MANAGER = "pipeline__model__", "pipeline__datamanager__"
+PARSER = MANAGER + "dataparser__"
 VARIANTS: dict[str, dict[str, Any]] = {
     "baseh3d-fast": {},
+    "h3dnet-fast": {},
+    "idr": {MANAGER + "train_num_rays_per_batch": 1024, "lr_halvings": (), "lr_final": 0.05},
+    "the mean head, latent not fitted": {},
+    "the prior of one head": {},
     "no prior": {},
     "prior where its own frame had it": {"register": False},
     "cameras as given": {MODEL + "refine_cameras": False},
@@ -29,6 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "held by the prior where nothing is seen": {MODEL + "anchor_weight": 0.1},
     "without the pixels at the masks' edges": {MANAGER + "skip_edge_px": 1.0},
 }
+MEAN_HEAD = "mean-head.safetensors"
 
 
 @dataclass
@@ -37,10 +47,12 @@ class Ablation:
 
     data: tuple[Path, ...]
     """Roots in the H3DS layout."""
-    prior: tuple[Path, ...]
-    """A prior for each root, of a subject that is not among the scenes."""
     out: Path
     """Folder for ablation.json and ablation.md."""
+    prior: tuple[Path, ...] = ()
+    """For `the prior of one head`: one for each root, of a subject that is not among the scenes."""
+    downscale: int = 1
+    """Photos are made that many times smaller."""
     scenes: tuple[str, ...] = ("scan1",)
     """Scenes to fit, of every root."""
     views: str = "3"
@@ -52,14 +64,18 @@ class Ablation:
 
     def main(self) -> None:
         unknown = set(self.variants) - set(VARIANTS)
-        if unknown or len(self.data) != len(self.prior):
-            why = f"no variant {sorted(unknown)}" if unknown else "--data and --prior differ in number"
-            raise SystemExit(f"Error: {why}: pass a prior for each root, and variants of {sorted(VARIANTS)}")
+        if unknown:
+            raise SystemExit(f"Error: no variant {sorted(unknown)}: choose of {sorted(VARIANTS)}")
+        variants = [name for name in self.variants if self.prior or name != "the prior of one head"]
+        priors = self.prior or (None,) * len(self.data)
+        if len(self.data) != len(priors):
+            raise SystemExit("Error: --data and --prior differ in number: pass a prior for each root, or none")
         self.out.mkdir(parents=True, exist_ok=True)
+        self.write_mean_head()
         rows: list[dict[str, Any]] = []
-        for root, prior in zip(self.data, self.prior, strict=True):
+        for root, prior in zip(self.data, priors, strict=True):
             for scene in self.scenes:
-                for variant in self.variants:
+                for variant in variants:
                     face, head, seconds = self.fit(root, prior, scene, variant)
                     rows.append({"data": root.name, "scene": scene, "variant": variant, "seconds": seconds})
                     rows[-1] |= {"face": face, "head": head}
@@ -68,21 +84,25 @@ class Ablation:
         (self.out / "ablation.md").write_text(_table(rows))
         print(_table(rows))
 
-    def fit(self, root: Path, prior: Path, scene: str, variant: str) -> tuple[float, float, float]:
+    def write_mean_head(self) -> None:
+        """The built-in shape space as the prior of one head."""
+        space = load_prior(BUILTIN)
+        save_prior(self.out / MEAN_HEAD, replace(space, latents=None, provenance={"source": "builtin, mean head"}))
+
+    def fit(self, root: Path, prior: Path | None, scene: str, variant: str) -> tuple[float, float, float]:
         """Face and head in mm, and the seconds from start to end."""
         torch.manual_seed(0)
-        changes = {"epochs": self.epochs, **VARIANTS[variant]}
+        start_from = {"the mean head, latent not fitted": self.out / MEAN_HEAD, "the prior of one head": prior}
+        method = variant if variant in METHODS else "baseh3d-fast"
+        changes = {"epochs": self.epochs, PARSER + "downscale": self.downscale, **VARIANTS[variant]}
         if variant == "no prior":
-            config = configure("idr", root, scene, self.views, None, **changes)
-            config.pipeline = deepcopy(FAST.pipeline)
-            config.pipeline.datamanager.dataparser = configure(
-                "baseh3d-fast", root, scene, self.views, None
-            ).pipeline.datamanager.dataparser
-            config.pipeline.model.anchor_weight = config.pipeline.model.colour_first = 0.0
-            config.lr_halvings, config.lr_final, config.lr_warmup = FAST.lr_halvings, FAST.lr_final, FAST.lr_warmup
-            config.optimizers = deepcopy(FAST.optimizers)
-        else:
-            config = configure("baseh3d-fast", root, scene, self.views, prior, **changes)
+            method = "idr"
+            changes |= {"lr_halvings": FAST.lr_halvings, "lr_final": FAST.lr_final, "lr_warmup": FAST.lr_warmup}
+        config = configure(method, root, scene, self.views, start_from.get(variant, BUILTIN), **changes)
+        if variant == "no prior":
+            parser = config.pipeline.datamanager.dataparser
+            config.pipeline, config.optimizers = deepcopy(FAST.pipeline), deepcopy(FAST.optimizers)
+            config.pipeline.datamanager.dataparser, config.pipeline.model.colour_first = parser, 0.0
         trainer, seconds = start(config)
         _, _, trained = run(trainer, 0, config.max_num_iterations)
         return *score(trainer), seconds + trained

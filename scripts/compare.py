@@ -1,7 +1,11 @@
-"""Prior or no prior: fit the same heads from the same views with `idr` and `baseh3d-fast`, same networks, same steps.
+"""Which start is best: fit the same heads from the same views with the same networks and steps, and score every fit.
 
-Pre-trains on one scene, fits the others, scores every fit, and writes table.md and results.json. What is finished in
-the output folder is not done again.
+- idr: from scratch
+- one head: baseh3d-fast from the prior of another subject of the same data, pre-trained here with all its views
+- builtin: baseh3d-fast from the shape space that comes with the plugin
+- h3dnet: h3dnet-fast from the same
+
+Writes table.md and results.json. What is finished in the output folder is not done again.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -28,44 +33,65 @@ IDR_SMALL = [
 COLUMNS = ("scene", "method", "steps", "face mm", "head mm", "face rigid mm", "head rigid mm", "seconds")
 
 
+STARTS = ("idr", "one head", "builtin", "h3dnet")
+
+
 @dataclass
 class Compare:
-    """Fit heads with and without a prior and print the table."""
+    """Fit heads from different starts and print the table."""
 
     data: Path
     """Root in the H3DS layout."""
     out: Path
     """Folder for runs, table.md and results.json."""
+    starts: tuple[Literal["idr", "one head", "builtin", "h3dnet"], ...] = STARTS
+    """What to fit from."""
     prior_scene: str = "scan0"
-    """Scene to pre-train on, with all its views."""
+    """Scene that `one head` is pre-trained on, with all its views (for that scene itself: the first other target)."""
     targets: tuple[str, ...] = ("scan1",)
     """Scenes to fit."""
     views: str = "3"
     """Training views of the targets."""
-    prior_epochs: int = 64
+    downscale: int = 1
+    """Photos are made that many times smaller."""
+    prior_epochs: int = 48
     """Epochs of the pre-training (each is one step a view)."""
     epochs: int = 320
     """Epochs of each fit."""
     spacing_mm: float = 0.6
     """Mesh spacing to score at, in millimetres."""
-    scratch: bool = True
-    """Also fit without a prior (`idr`)."""
-    quarter: bool = True
-    """Also fit with the prior in a quarter of the steps."""
+    quarter: bool = False
+    """Also fit from the first start after `idr` in a quarter of the steps."""
 
     def main(self) -> None:
-        prior, _ = self.train("baseh3d-fast-prior", "prior", self.prior_scene, "all", self.prior_epochs)
         rows = []
-        fits = [
-            ("idr", "idr", self.epochs, IDR_SMALL),
-            ("baseh3d-fast", "baseh3d-fast", self.epochs, ["--load-prior", str(prior)]),
-            ("baseh3d-fast, 1/4 of the steps", "baseh3d-fast", self.epochs // 4, ["--load-prior", str(prior)]),
-        ]
+        unknown = set(self.starts) - set(STARTS)
+        if unknown or not self.starts:
+            raise SystemExit(f"Error: no start {sorted(unknown)}: choose of {', '.join(STARTS)}")
         for scene in self.targets:
-            for label, method, epochs, options in [fits[0]] * self.scratch + [fits[1]] + [fits[2]] * self.quarter:
-                run, seconds = self.train(method, f"{scene}-{epochs}", scene, self.views, epochs, *options)
+            fits = [(start, self.epochs) for start in self.starts]
+            if self.quarter:
+                best = [start for start in self.starts if start != "idr"][:1]
+                fits += [(start, self.epochs // 4) for start in best]
+            for start, epochs in fits:
+                method, options = self.method(start, scene)
+                run, seconds = self.train(
+                    method, f"{scene}-{epochs}-{start.replace(' ', '-')}", scene, self.views, epochs, *options
+                )
+                label = f"{method}, {start}" if method != start else method
+                label += ", 1/4 of the steps" if epochs != self.epochs else ""
                 rows.append((scene, label, *self.score(run), round(seconds)))
                 self.write(rows)
+
+    def method(self, start: str, scene: str) -> tuple[str, list[str]]:
+        """The method that fits from a start, and its options."""
+        if start == "idr":
+            return "idr", IDR_SMALL
+        if start != "one head":
+            return {"builtin": "baseh3d-fast", "h3dnet": "h3dnet-fast"}[start], []
+        teacher = next(name for name in (self.prior_scene, *self.targets) if name != scene)
+        prior, _ = self.train("baseh3d-fast-prior", f"prior-{teacher}", teacher, "all", self.prior_epochs)
+        return "baseh3d-fast", ["--load-prior", str(prior)]
 
     def train(self, method: str, name: str, scene: str, views: str, epochs: int, *options: str) -> tuple[Path, float]:
         """The run's folder and the seconds its process took."""
@@ -73,7 +99,8 @@ class Compare:
         done = run / "seconds.json"
         command = [BIN / "ns-train", method, "--vis", "tensorboard", "--steps-per-eval-image", "100000",
                    "--epochs", epochs, "--output-dir", self.out, "--experiment-name", "fits", "--timestamp", name,
-                   "--data", self.data, *options, "h3ds-data", "--scene", scene, "--views", views]  # fmt: skip
+                   "--data", self.data, *options,
+                   "h3ds-data", "--scene", scene, "--views", views, "--downscale", self.downscale]  # fmt: skip
         command = [str(word) for word in command]
         if not done.is_file():
             print(" ".join(command), flush=True)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fresh machine -> .venv, two synthetic subjects, pre-training on one, 3-view fit of the other, mesh, mm, picture.
+# Fresh machine -> .venv, two synthetic subjects, 3-view fits of one: from nothing, from the other, from the shape space
+# that comes with the plugin; mesh, mm, picture.
 # Usage: bash scripts/demo.sh [FOLDER]      (default: outputs/demo; what is finished there is not done again)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,15 +9,16 @@ out="${1:-outputs/demo}"
 export PYTHONWARNINGS=ignore
 start=$SECONDS
 baseh3d synth "$out/heads" --subjects 2 --views 24 --size 256 --seed 5 --contact-sheet
-python scripts/compare.py --data "$out/heads" --out "$out" --prior-scene scan0 --targets scan1 --prior-epochs 36 --epochs 100
-cp "$out/fits/baseh3d-fast/scan1-100/evaluation/head.ply" "$out/head.ply"
-cp "$out/fits/baseh3d-fast/scan1-100/evaluation/evaluation.png" "$out/demo.png"
+python scripts/compare.py --data "$out/heads" --out "$out" --prior-scene scan0 --targets scan1 --prior-epochs 36 --epochs 100 \
+  --starts idr "one head" builtin
+cp "$out/fits/baseh3d-fast/scan1-100-builtin/evaluation/head.ply" "$out/head.ply"
+cp "$out/fits/baseh3d-fast/scan1-100-builtin/evaluation/evaluation.png" "$out/demo.png"
 cat <<EOF
 
 Done in $((SECONDS - start)) s after the install.
   the mesh, world millimetres    $out/head.ply
   photo | render | normals | error, from three sides    $out/demo.png
-  the same for IDR without a prior    $out/fits/idr/scan1-100/evaluation/evaluation.png
+  the same for IDR without a prior    $out/fits/idr/scan1-100-idr/evaluation/evaluation.png
   the numbers    $out/table.md
-  look around    ns-viewer --load-config $out/fits/baseh3d-fast/scan1-100/config.yml
+  look around    ns-viewer --load-config $out/fits/baseh3d-fast/scan1-100-builtin/config.yml
 EOF

@@ -22,6 +22,7 @@ METHODS: dict[str, Any] = {
     "idr": methods.idr.config,
     "baseh3d": methods.baseh3d.config,
     "baseh3d-fast": methods.baseh3d_fast.config,
+    "h3dnet-fast": methods.h3dnet_fast.config,
 }
 
 
@@ -36,7 +37,7 @@ def configure(
     config.output_dir, config.timestamp = Path(tempfile.mkdtemp()), "t"
     if hasattr(config, "load_prior"):
         config.load_prior = prior
-    if small:
+    if small and method != "h3dnet-fast":
         config.pipeline.model.sdf_field = deepcopy(FAST.pipeline.model.sdf_field)
         if method != "baseh3d-fast":
             config.optimizers["fields"]["optimizer"].lr = SMALL_LR

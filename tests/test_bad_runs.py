@@ -17,13 +17,19 @@ def refused(method: str, root: Path, out: Path, *options: object, views: str = "
 
 
 def test_no_prior_is_said_before_anything_is_loaded(tiny_root, tmp_path):
-    text = refused("baseh3d-fast", tiny_root, tmp_path / "o")
-    assert "--load-prior" in text and "baseh3d-fast-prior" in text
+    text = refused("baseh3d", tiny_root, tmp_path / "o")
+    assert "--load-prior" in text and "baseh3d-fast-prior" in text and "builtin" in text
 
 
-def test_a_prior_of_another_architecture(tiny_root, prior_run, tmp_path):
-    text = refused("baseh3d", tiny_root, tmp_path / "o", "--load-prior", prior_run.folder)
-    assert "4 x 128" in text and "8 x 512" in text
+def test_a_prior_of_larger_networks(tiny_root, tmp_path):
+    from baseh3d_ns import methods
+    from baseh3d_ns.priors.head_prior import HeadPrior, prior_names, save_prior
+
+    field = methods.idr.config.pipeline.model.sdf_field.setup()
+    weights = {name: parameter.detach() for name, parameter in prior_names(field)}
+    save_prior(tmp_path / "full-size.safetensors", HeadPrior(weights, {}))
+    text = refused("baseh3d-fast", tiny_root, tmp_path / "o", "--load-prior", tmp_path / "full-size.safetensors")
+    assert "full-size.safetensors" in text and "4 x 128" in text and "8 x 512" in text
 
 
 def test_no_data(tmp_path):

@@ -18,7 +18,7 @@ class Ball(HeadField):
         super().__init__(SMALL)
         self.radius = radius
 
-    def _distance_and_features(self, points):
+    def _distance_and_features(self, points, latent):
         return points.norm(dim=-1) - self.radius, torch.zeros(len(points), 8)
 
 

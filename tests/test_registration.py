@@ -67,13 +67,13 @@ class EllipsoidField(HeadField):
         super().__init__(SMALL)
         self.to_data = to_data
 
-    def _distance_and_features(self, points):
+    def _distance_and_features(self, inner, latent):
         """First-order distance of an ellipsoid in the prior's frame; `to_data` maps it to the data's unit frame."""
         axes = torch.tensor(SEMI_AXES_MM / UNIT_RADIUS_MM).float()
-        x = self.to_data.points(self.placement.points(points)) / axes
+        x = self.to_data.points(inner) / axes
         length = x.norm(dim=-1).clamp(min=1e-6)
         value = length * (length - 1.0) / (x / axes).norm(dim=-1).clamp(min=1e-6)
-        return value / self.to_data.scale / self.placement.scale, torch.zeros(len(points), 8)
+        return value / self.to_data.scale / self.placement.scale, torch.zeros(len(inner), 8)
 
 
 @pytest.mark.parametrize(
@@ -102,23 +102,27 @@ def test_a_prior_30_percent_30_mm_and_15_degrees_off_finds_the_head(tiny_root: P
 def test_faces_pull_the_prior_into_place(tiny_root: Path):
     """Three rays along the axes through a point 0.2 above the one the prior has in its place."""
     through = torch.tensor([0.0, 0.2, 0.4])
-    lines = registration._FaceLines(
-        through - 2.0 * torch.eye(3), torch.eye(3), torch.tensor([[0.0, 0.0, 0.4]] * 3), 0.1, 0.04, 3
-    )
+    at = torch.tensor([[0.0, 0.0, 0.4]] * 3)
+    lines = registration.FaceLines(through - 2.0 * torch.eye(3), torch.eye(3), at, torch.eye(3), 0.1, 0.04, 3)
     # Seen along y the point lies on the ray; along x and z it is 0.2 / 0.04 = 5 tolerances away.
     expected = 2.0 * (np.sqrt(1.0 + 5.0**2) - 1.0) / 3.0
-    assert registration._face_distance(Placement(), lines).item() == pytest.approx(expected, rel=1e-4)
+    field, nothing = EllipsoidField(Placement()), torch.zeros(0)
+
+    def candidate() -> registration.Candidate:
+        found = registration.Candidate(field, registration.GridTracer(32), Placement(), None, nothing)
+        found.refresh()
+        return found
+
+    assert registration._face_distance(candidate(), lines).item() == pytest.approx(expected, rel=1e-4)
 
     dataset = HeadDataset(H3dsDataParserConfig(data=tiny_root, scene="scan0").setup().get_dataparser_outputs("train"))
     pool = RayPool(dataset, "cpu", 64, one_view=False)
-    grid, field = registration.GridTracer(32), EllipsoidField(Placement())
-    grid.refresh(field.sdf, torch.device("cpu"))
     heights = []
     for faces in (None, lines):
         torch.manual_seed(0)
-        placed = Placement()
-        registration._descend(placed, grid, pool, faces, 0.0, 40, lambda: None)
-        heights.append(float(placed.shift[1]))
+        found = candidate()
+        registration._descend(found, pool, faces, 0.0, 40, lambda: None)
+        heights.append(float(found.placement.shift[1]))
     # x_prior = x_unit + shift: the prior's head rises when the shift falls.
     assert abs(heights[0]) < 0.05 and heights[1] < heights[0] - 0.04
 

@@ -135,7 +135,7 @@ class ShapeSpaceModel(SdfModel):
         losses = {
             "surface": self.config.surface_weight * found.sdf.abs().mean(),
             "normal": self.config.normal_weight * (found.gradients - batch.normals).norm(dim=-1).mean(),
-            "eikonal": self.config.eikonal_weight * eikonal_loss(every_gradient),
+            "eikonal": self.config.eikonal_weight * eikonal_loss(every_gradient.flatten(0, 1)),
             "latent": self.config.latent_weight * found.lengths.mean(),
         }
         if found.colours is not None and self.config.colour_weight > 0:

@@ -79,8 +79,8 @@ def _find_lines(
     found, views = [], 0
     for view in range(len(dataset)):
         photo, rays = _small_photo(dataset, view)
-        render, points = _render(field, grid, placement, rays)
-        pairs = match(photo, render)
+        picture, points = render(field, grid, placement, rays)
+        pairs = match(photo, picture)
         found += [(rays.origins[p], rays.directions[p], *points[r].view(2, 3)) for p, r in pairs]
         views += bool(pairs)
     if not found:
@@ -102,7 +102,7 @@ def _small_photo(dataset: HeadDataset, view: int) -> tuple[UInt8[np.ndarray, "h 
     return np.array(Image.fromarray(on_white).resize((width, height), Image.Resampling.BOX)), rays
 
 
-def _render(
+def render(
     field: HeadField, grid: GridTracer, placement: Placement, rays: RayBundle
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Float[Tensor, "h w 6"]]:
     """The placed prior on white; the points it shows in its own unit frame (where none, the nearest) with normals."""

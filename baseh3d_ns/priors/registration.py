@@ -7,7 +7,7 @@ is starts centimetres off. A similarity of seven degrees of freedom is fitted to
    their absolute difference from the masks, so that another haircut counts by its area and no more;
 2. the faces: where one detector finds the face in a photo and in the prior's render from the same camera, the rays
    through both should meet the prior in the same point, and so should those through patches of the two faces, found
-   by correlation, once they lie nearly upon each other. Silhouettes alone take hair for head (26 mm on a curly one);
+   by correlation, once they lie nearly upon each other (not of a shape space, which is a blur). Silhouettes alone take hair for head (26 mm on a curly one);
 3. what is likely: two heads are about as large, in millimetres, and turned alike.
 
 The prior's SDF is cached on a grid, so that no step asks the network. Of a shape space the latent is fitted as well,
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
@@ -34,11 +34,12 @@ from baseh3d_ns.priors.face_lines import FaceLines, find_boxes, find_patches
 from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import uniform_samples
+from baseh3d_ns.shapes.surface_samples import HEAD_FRAME
 
 GRID_CELLS = 64
 RAYS, SAMPLES = 1024, 32
 STEPS = (80, 80, 80)
-"""Of Adam: with silhouettes alone, with the faces' boxes, with the faces' patches."""
+"""Of Adam: with silhouettes alone, with the faces' boxes, with the faces' patches or a shape space's latent."""
 LEARNING_RATE = 0.02
 SHARPNESS = (20.0, 100.0)
 """Of the soft silhouettes at the first and last step: first a wide basin, then the contour."""
@@ -46,8 +47,10 @@ SIZE_WEIGHT, TURN_WEIGHT = 20.0, 1.0
 """Of squared log scale and squared angle."""
 DIRECTIONS = 24
 """Of a shape space's latents, those that vary most."""
-CODES_WEIGHT, CODES_LEARNING_RATE = 5e-4, 0.1
+CODES_WEIGHT, CODES_LEARNING_RATE = 1e-3, 0.1
 """Of the squared standard deviations that a head has gone along them."""
+NECK = float(HEAD_FRAME.to_unit(np.array([0.0, -125.0, 0.0]))[1])
+"""Height in a shape space's unit frame, below the chin."""
 REFRESH_STEPS = 20
 """Steps between two looks at the shape space's SDF, while the latent moves."""
 POOR_IOU = 0.6
@@ -90,6 +93,8 @@ class Candidate:
     """Of a shape space: the main directions of its latents, each a standard deviation long."""
     codes: Float[Tensor, " k"]
     """How far the head has gone along them."""
+    in_standard_frame: bool = False
+    """Whether the prior stands as shape spaces do."""
 
     def latent(self) -> Float[Tensor, "1 l"] | None:
         """What the shape space is asked for."""
@@ -125,7 +130,7 @@ def register_prior(
     device = pool.rays.directions.device
     spread = None if latents is None else main_directions(latents.to(device), DIRECTIONS)
     codes = torch.zeros(0 if spread is None else len(spread), device=device)
-    found = Candidate(field, GridTracer(GRID_CELLS), Placement().to(device), spread, codes)
+    found = Candidate(field, GridTracer(GRID_CELLS), Placement().to(device), spread, codes, prior_frame == HEAD_FRAME)
     found.refresh()
     before = _silhouette_iou(found, pool)
     size = float(np.log(frame.radius_mm / prior_frame.radius_mm)) if prior_frame else 0.0
@@ -135,7 +140,9 @@ def register_prior(
         _descend(found, pool, None, size, STEPS[0], bar.update)
         faces = find_boxes(field, found.grid, found.placement, dataset)
         _descend(found, pool, faces, size, STEPS[1], bar.update)
-        faces = find_patches(field, found.grid, found.placement, dataset) or faces
+        if spread is None:
+            # The colours of a shape space are everybody's: patches of them correlate with nothing (4.0 mm, not 2.3).
+            faces = find_patches(field, found.grid, found.placement, dataset) or faces
         _descend(found, pool, faces, size, STEPS[2], bar.update, with_latent=spread is not None)
     found.refresh()
     after = _silhouette_iou(found, pool)
@@ -157,9 +164,9 @@ def _descend(
         if with_latent and step % REFRESH_STEPS == 0:
             found.refresh()
         bundle, batch = pool.draw_from_all_views(RAYS)
-        least = _least_sdf(found, bundle.origins, bundle.directions)
+        least, counts = _least_sdf(found, bundle.origins, bundle.directions)
         sharpness = SHARPNESS[0] ** (1.0 - done) * SHARPNESS[1] ** done
-        loss = (torch.sigmoid(-sharpness * least) - batch["fg_mask"][:, 0]).abs().mean()
+        loss = (torch.sigmoid(-sharpness * least) - batch["fg_mask"][:, 0])[counts].abs().mean()
         loss = loss + SIZE_WEIGHT * (similarity[0] - size) ** 2 + TURN_WEIGHT * similarity[1:4].square().sum()
         if with_latent:
             loss = loss + CODES_WEIGHT * codes.square().sum()
@@ -188,25 +195,29 @@ def _face_distance(found: Candidate, faces: FaceLines) -> Float[Tensor, ""]:
 
 def _least_sdf(
     found: Candidate, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
-) -> Float[Tensor, " rays"]:
-    """Least SDF of the placed prior along every ray, in the new unit frame, differentiable in placement and latent."""
+) -> tuple[Float[Tensor, " rays"], Bool[Tensor, " rays"]]:
+    """Least SDF of the placed prior along every ray, in the new unit frame, differentiable in placement and latent.
+
+    And which rays count: where a bust ends says nothing about the head, and a shape space knows where its neck is.
+    """
     near, far, _ = intersect_unit_ball(origins, directions)
     points = found.placement.points(points_along(origins, directions, uniform_samples(near, far, SAMPLES, jitter=True)))
     inside = points.clamp(-1.0, 1.0)
     assert found.grid.values is not None
     values = grid_sample(found.grid.values, inside[None, None], align_corners=True)[0, 0, 0]
     values = values + (points - inside).norm(dim=-1)
-    if not found.codes.requires_grad:
-        return values.amin(dim=1) / found.placement.scale
-    # Where the least lies says the grid; how it changes with the latent only the network knows.
     least = points[torch.arange(len(points), device=points.device), values.argmin(dim=1)]
-    return found.field.sdf_network(least, found.latent())[:, 0] / found.placement.scale
+    counts = torch.ones_like(least[:, 1], dtype=torch.bool) if not found.in_standard_frame else least[:, 1] > NECK
+    if not found.codes.requires_grad:
+        return values.amin(dim=1) / found.placement.scale, counts
+    # Where the least lies says the grid; how it changes with the latent only the network knows.
+    return found.field.sdf_network(least, found.latent())[:, 0] / found.placement.scale, counts
 
 
 @torch.no_grad()
 def _silhouette_iou(found: Candidate, pool: RayPool) -> float:
     """Intersection over union of the placed prior's silhouettes and the masks, over a sample of all pixels."""
     bundle, batch = pool.draw_from_all_views(16 * RAYS)
-    predicted = _least_sdf(found, bundle.origins, bundle.directions) < 0.0
-    inside = batch["fg_mask"][:, 0] > 0.5
+    least, counts = _least_sdf(found, bundle.origins, bundle.directions)
+    predicted, inside = least[counts] < 0.0, batch["fg_mask"][counts, 0] > 0.5
     return float((predicted & inside).sum() / (predicted | inside).sum().clamp(min=1))

@@ -21,7 +21,7 @@ from baseh3d_ns.priors.head_prior import FORMAT, LATENTS, MOMENTS, PLACEMENT, He
 BUILTIN = Path("builtin")
 """The shape space that comes with the plugin, in place of a path."""
 BUILTIN_FILE = Path(__file__).with_name("builtin.safetensors")
-MAKE_ONE = "make one with `ns-train baseh3d-prior` (or `baseh3d-fast-prior`)"
+MAKE_ONE = "pass `builtin`, or make one with `ns-train baseh3d-prior` (or `baseh3d-fast-prior`, `h3dnet-prior`)"
 _IDR_NETWORKS = {"implicit_network.": "sdf.", "rendering_network.": "colour."}
 _CHECKPOINT_FIELD = "_model.field."
 

@@ -72,7 +72,7 @@ def check_transfers(prior: HeadPrior, wanted: HeadFieldConfig, source: Path) -> 
     """Raise `InputError` unless `transfer` can bring the prior into networks of the `wanted` sizes."""
     have = field_of_prior(prior, source).config
     if wanted.sdf.latent and not have.sdf.latent:
-        raise InputError(f"{source} is the prior of one head, h3dnet needs a shape space: take `builtin`, {MAKE_ONE}")
+        raise InputError(f"{source} is the prior of one head, h3dnet needs a shape space: {MAKE_ONE}")
     if wanted.sdf.latent and have.sdf.latent > wanted.sdf.latent:
         raise InputError(
             f"{source} has latents of {have.sdf.latent} numbers, this method of {wanted.sdf.latent}: pass "

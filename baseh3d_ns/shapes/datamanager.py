@@ -52,7 +52,7 @@ class HeadsToLookAt:
     """What nerfstudio's viewer wants of a dataset: cameras, and in each the picture of one of the heads."""
 
     def __init__(self, samples: list[HeadSamples], names: list[str]) -> None:
-        self.cameras = _cameras()
+        self.cameras = look_from(AZIMUTHS_DEG)
         self.samples = samples
         self.scene_box = SceneBox(aabb=torch.tensor([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]]))
         centres = self.cameras.camera_to_worlds[:, :, 3]
@@ -127,16 +127,17 @@ class SurfaceDataManager(DataManager):
         return {}
 
 
-def _cameras() -> Cameras:
-    """Round the head at eye height, looking at the middle of the ball."""
+def look_from(azimuths_deg: float | tuple[float, ...], size: int = PICTURE) -> Cameras:
+    """Cameras round the head at eye height, looking at the middle of the ball; 0: straight at the face."""
     poses = []
-    for azimuth in np.radians(AZIMUTHS_DEG):
+    for azimuth in np.radians(np.atleast_1d(azimuths_deg)):
         backwards = np.array([np.sin(azimuth), 0.0, np.cos(azimuth)])
         right = np.array([np.cos(azimuth), 0.0, -np.sin(azimuth)])
         poses.append(np.column_stack([right, [0.0, 1.0, 0.0], backwards, DISTANCE * backwards]))
+    focal = FOCAL * size / PICTURE
     return Cameras(
-        camera_to_worlds=torch.from_numpy(np.stack(poses)).float(), fx=FOCAL, fy=FOCAL, cx=PICTURE / 2,
-        cy=PICTURE / 2, width=PICTURE, height=PICTURE, camera_type=CameraType.PERSPECTIVE,
+        camera_to_worlds=torch.from_numpy(np.stack(poses)).float(), fx=focal, fy=focal, cx=size / 2, cy=size / 2,
+        width=size, height=size, camera_type=CameraType.PERSPECTIVE,
     )  # fmt: skip
 
 

@@ -1,0 +1,60 @@
+"""A walk through a shape space: the mean head in the middle, its main directions to both sides, as one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from PIL import Image
+
+from baseh3d_ns.errors import InputError, exit_on_input_error
+from baseh3d_ns.fields.placement import Placement
+from baseh3d_ns.models.shape_space import main_directions
+from baseh3d_ns.priors.face_lines import render
+from baseh3d_ns.priors.sources import load_prior
+from baseh3d_ns.priors.transfer import field_of_prior
+from baseh3d_ns.rendering.sdf_grid import GridTracer
+from baseh3d_ns.shapes.datamanager import look_from
+
+
+@dataclass
+class LatentWalk:
+    """One row a direction, one column a step of `spread` standard deviations."""
+
+    out: Path
+    """Picture to write (.png)."""
+    prior: Path = Path("builtin")
+    """A shape space."""
+    directions: int = 4
+    """Rows: the directions that vary most."""
+    columns: int = 5
+    """Heads in a row; an odd number has the mean head in its middle."""
+    spread: float = 2.0
+    """Standard deviations from the middle to the last column."""
+    size: int = 240
+    """Height and width of a head in pixels."""
+
+    def main(self) -> None:
+        prior = load_prior(self.prior)
+        if prior.latents is None:
+            raise InputError(f"{self.prior} is the prior of one head: pass a shape space")
+        field, walk = field_of_prior(prior, self.prior), main_directions(prior.latents, self.directions)
+        rays = look_from(30.0, self.size).generate_rays(camera_indices=0)
+        grid, rows = GridTracer(64), []
+        for direction in walk:
+            row = []
+            for along in np.linspace(-self.spread, self.spread, self.columns):
+                with torch.no_grad():
+                    field.latent.copy_(float(along) * direction)
+                    grid.refresh(field.sdf, torch.device("cpu"))
+                    row.append(render(field, grid, Placement(), rays)[0])
+            rows.append(np.concatenate(row, axis=1))
+        Image.fromarray(np.concatenate(rows, axis=0)).save(self.out)
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        tyro.cli(LatentWalk, description=__doc__).main()

@@ -1,0 +1,236 @@
+"""A shape space learns heads from open surfaces, mirrors them, is placed on photos, and starts fits."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from processes import SMALL, call, train
+from test_surface_sources import egg
+from tiny_root import CENTRE_MM, SEMI_AXES_MM, UNIT_RADIUS_MM
+from torch import nn
+
+from baseh3d_ns import methods
+from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
+from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.models.shape_space import main_directions
+from baseh3d_ns.priors.registration import register_prior
+from baseh3d_ns.priors.sources import load_prior
+from baseh3d_ns.shapes.surface_samples import HEAD_FRAME
+
+TINY = HeadFieldConfig(
+    sdf=SdfNetworkConfig(layers=3, width=48, skip_layer=0, octaves=2, features=8, latent=4),
+    colour=ColourNetworkConfig(layers=1, width=16),
+)
+
+
+@pytest.fixture(scope="session")
+def eggs(tmp_path_factory) -> Path:
+    """Six open eggs, each leaning to its own side."""
+    folder = tmp_path_factory.mktemp("eggs")
+    for number, lean in enumerate(np.linspace(-1.0, 1.0, 6)):
+        egg((75.0 + 8.0 * lean, 110.0, 90.0), (20.0 * lean, -10.0, 10.0)).export(folder / f"{number}.ply")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pipeline(eggs):
+    """A shape space of the eggs after 800 steps."""
+    torch.manual_seed(0)
+    config = deepcopy(methods.h3dnet_fast_prior.config.pipeline)
+    config.datamanager.data, config.datamanager.samples_per_head = eggs, 1000
+    config.datamanager.heads_per_step, config.datamanager.points_per_head = 6, 64
+    config.model.sdf_field = TINY
+    pipeline = config.setup(device="cpu", test_mode="val", world_size=1, local_rank=0)
+    groups = pipeline.get_param_groups()
+    adam = torch.optim.Adam([{"params": groups["fields"], "lr": 5e-3}, {"params": groups["latents"], "lr": 5e-3}])
+    for step in range(800):
+        for group in adam.param_groups:
+            group["lr"] = 5e-3 * 0.02 ** (step / 800)
+        _, losses, _ = pipeline.get_train_loss_dict(step)
+        adam.zero_grad()
+        sum(losses.values()).backward()
+        adam.step()
+    return pipeline
+
+
+def sdf_mm(model, points_mm, latent):
+    points = HEAD_FRAME.to_unit(torch.tensor(np.asarray(points_mm)).float())
+    return model.field.sdf_network(points, latent[None])[:, 0].detach() * HEAD_FRAME.radius_mm
+
+
+def test_every_head_is_learned_from_its_open_surface(pipeline):
+    model = pipeline.model
+    for code, lean in zip(model.codes.detach(), np.linspace(-1.0, 1.0, 6), strict=True):
+        surface = egg((75.0 + 8.0 * lean, 110.0, 90.0), (20.0 * lean, -10.0, 10.0))
+        assert sdf_mm(model, surface.vertices, code).abs().mean() < 2.5
+        inside, outside = sdf_mm(model, [[20.0 * lean, -10.0, 10.0], [20.0 * lean, 160.0, 10.0]], code)
+        assert inside < -40.0 and outside > 25.0
+
+
+def test_the_negative_latent_is_the_mirrored_head(pipeline):
+    model, code = pipeline.model, pipeline.model.codes[5].detach()
+    surface = egg((83.0, 110.0, 90.0), (20.0, -10.0, 10.0)).vertices * [-1.0, 1.0, 1.0]
+    assert sdf_mm(model, surface, -code).abs().mean() < 2.5
+    assert sdf_mm(model, surface, code).abs().mean() > 8.0
+
+
+def test_no_latent_is_a_symmetric_mean_head(pipeline):
+    here = torch.tensor([[60.0, 20.0, 30.0], [90.0, -30.0, 0.0], [30.0, 0.0, 100.0]])
+    there = here * torch.tensor([-1.0, 1.0, 1.0])
+    nobody = torch.zeros(4)
+    np.testing.assert_allclose(sdf_mm(pipeline.model, here, nobody), sdf_mm(pipeline.model, there, nobody), atol=6.0)
+    assert sdf_mm(pipeline.model, egg().vertices, nobody).abs().mean() < 6.0
+
+
+def test_the_sliders_show_other_heads(pipeline):
+    model = pipeline.model.eval()
+    camera = pipeline.datamanager.train_dataset.cameras[0:1]
+    pictures = []
+    for value in (0.0, 2.0, 0.0):
+        model.sliders[0].value = value
+        model._slide()
+        pictures.append(model.get_outputs_for_camera(camera)["accumulation"])
+    model.train()
+    assert pictures[0].mean() > 0.05 and torch.equal(pictures[0], pictures[2])
+    assert (pictures[0] != pictures[1]).float().mean() > 0.01
+
+
+def test_main_directions_are_those_that_vary_most():
+    codes = torch.zeros(40, 3)
+    codes[:, 1], codes[:, 2] = 2.0 * torch.randn(40).sign(), 0.5 * torch.randn(40).sign()
+    directions = main_directions(codes, 2)
+    assert directions.shape == (2, 3)
+    torch.testing.assert_close(directions.norm(dim=1), torch.tensor([2.0, 0.5]), rtol=0.2, atol=0.0)
+
+
+def test_the_viewers_pictures_are_the_heads(pipeline):
+    dataset = pipeline.datamanager.train_dataset
+    assert len(dataset) == 5
+    front = dataset[0]["image"]
+    assert front.shape == (192, 192, 3) and 0.05 < (front < 1.0).float().mean() < 0.6
+
+
+class EggSpace(nn.Module):
+    """Stands for an SDF network: the egg of `tiny_root` where the latent's first number is `width`."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, points, latent):
+        axes = torch.tensor(SEMI_AXES_MM / UNIT_RADIUS_MM).float().repeat(len(latent), 1)
+        axes = axes * torch.cat([torch.exp(0.2 * (latent[:, :1] - self.width)), torch.ones(len(latent), 2)], dim=1)
+        x = points / axes
+        length = x.norm(dim=-1).clamp(min=1e-6)
+        value = length * (length - 1.0) / (x / axes).norm(dim=-1).clamp(min=1e-6)
+        return torch.cat([value[:, None], torch.zeros(len(points), 8)], dim=1)
+
+
+@pytest.mark.parametrize("width", [-0.8, 0.8])
+def test_latent_and_placement_are_fitted_together(tiny_root: Path, width: float):
+    """The prior's mean head is too narrow or too wide for the masks: no placement makes up for it, the latent does."""
+    torch.manual_seed(0)
+    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("all",)).setup()
+    dataset = HeadDataset(parser.get_dataparser_outputs("train"))
+    field = TINY.setup()
+    field.sdf_network = EggSpace(width)
+    latents = torch.randn(60, 4) * torch.tensor([1.0, 0.05, 0.05, 0.05])
+    frame = SceneFrame(centre_mm=tuple(CENTRE_MM.tolist()), radius_mm=UNIT_RADIUS_MM)
+    pool = RayPool(dataset, "cpu", 64, one_view=True)
+    result = register_prior(field, frame, dataset, pool, latents)
+    assert result.iou_after > 0.95 and result.iou_after >= result.iou_before
+    assert float(field.latent[0]) * np.sign(width) > 0.3
+
+
+@pytest.fixture(scope="session")
+def space_run(eggs, tmp_path_factory) -> Path:
+    """`ns-train h3dnet-fast-prior` on the folder of eggs, 6 steps."""
+    out = tmp_path_factory.mktemp("space")
+    call(
+        "ns-train", "h3dnet-fast-prior", *SMALL[2:], "--output-dir", out, "--experiment-name", "t", "--timestamp", "t",
+        "--data", eggs, "--max-num-iterations", 6, "--pipeline.datamanager.samples-per-head", 200,
+    )  # fmt: skip
+    return out / "t" / "h3dnet-fast-prior" / "t"
+
+
+def test_a_shape_space_is_written_and_described(space_run):
+    prior = load_prior(space_run)
+    assert prior.latents.shape == (6, 64) and prior.frame == HEAD_FRAME
+    assert prior.provenance["heads"] == 6 and prior.provenance["steps"] == 6
+    shown = call("baseh3d", "prior", space_run)
+    assert "6 heads" in shown and "64" in shown and "4 x 128" in shown
+
+
+def test_a_shape_space_goes_on_where_it_stopped(eggs, tmp_path):
+    options = [*SMALL[2:], "--output-dir", tmp_path, "--experiment-name", "t", "--timestamp", "t", "--data", eggs,
+               "--pipeline.datamanager.samples-per-head", 200]  # fmt: skip
+    call("ns-train", "h3dnet-fast-prior", *options, "--max-num-iterations", 3)
+    folder = tmp_path / "t" / "h3dnet-fast-prior" / "t"
+    state = torch.load(next((folder / "nerfstudio_models").iterdir()), weights_only=True)
+    assert state["pipeline"]["_model.codes"].shape == (6, 64)
+    models = folder / "nerfstudio_models"
+    call("ns-train", "h3dnet-fast-prior", *options, "--max-num-iterations", 5, "--load-dir", models)
+    assert [path.name for path in models.iterdir()] == ["step-000000004.ckpt"]
+    assert (folder / "prior-000005.safetensors").is_file()
+
+
+def test_h3dnet_says_its_stages_and_frees_the_decoder_in_the_second(space_run, tiny_root, tmp_path):
+    options = ["--load-prior", space_run, "--epochs", 4, "--pipeline.model.decoder-frozen", 0.5]
+    text = train("h3dnet-fast", tiny_root, tmp_path, *options, "--max-num-iterations", 6)
+    assert "stage 1 from step 0" in text and "stage 2 from step 3" in text
+    folder = tmp_path / "t" / "h3dnet-fast" / "t"
+    out = tmp_path / "head.ply"
+    call("baseh3d", "export", "--load-config", folder / "config.yml", "--output", out, "--spacing-mm", 6.0)
+    assert out.is_file()
+
+
+def plain(weights):
+    """Weight norm undone: its lengths and directions may differ where the weights are the same."""
+    norms = {name[:-2] for name in weights if name.endswith("_g")}
+    found = {name: tensor for name, tensor in weights.items() if name[:-2] not in norms}
+    for name in norms:
+        length, direction = weights[name + "_g"], weights[name + "_v"]
+        found[name] = length * direction / direction.norm(dim=1, keepdim=True)
+    return found
+
+
+def test_stage_one_leaves_the_decoder_alone(space_run, tiny_root, tmp_path):
+    options = ["--load-prior", space_run, "--epochs", 2, "--pipeline.model.decoder-frozen", 1.0, "--register", False]
+    train("h3dnet-fast", tiny_root, tmp_path, *options)
+    before, after = load_prior(space_run).weights, load_prior(tmp_path / "t" / "h3dnet-fast" / "t").weights
+    moved = {
+        name for name, tensor in plain(before).items() if not torch.allclose(tensor, plain(after)[name], atol=1e-6)
+    }
+    assert {"latent", "colour.lin0.weight"} <= moved and not any(name.startswith("sdf.") for name in moved)
+
+
+def test_a_shape_space_starts_baseh3d_fast_with_its_latent_folded_in(space_run, tiny_root, tmp_path):
+    text = train("baseh3d-fast", tiny_root, tmp_path, "--load-prior", space_run, "--epochs", 2)
+    assert "latent folded in" in text
+    state = torch.load(next((tmp_path / "t" / "baseh3d-fast" / "t" / "nerfstudio_models").iterdir()), weights_only=True)
+    assert "_model.field.latent" not in state["pipeline"]
+
+
+def test_h3dnet_refuses_the_prior_of_one_head(prior_run, tiny_root, tmp_path):
+    text = train("h3dnet-fast", tiny_root, tmp_path, "--load-prior", prior_run.folder, fails=True)
+    assert "prior of one head" in text and "Traceback" not in text
+
+
+def test_no_meshes_is_said_before_anything_is_written(tmp_path):
+    (tmp_path / "empty").mkdir()
+    text = call(
+        "ns-train", "h3dnet-fast-prior", "--output-dir", tmp_path / "o", "--data", tmp_path / "empty", fails=True
+    )
+    assert "holds no .ply" in text and "Traceback" not in text and not list(tmp_path.rglob("config.yml"))
+
+
+def test_checkpoint_of_a_space_is_safe_to_load(space_run):
+    state = torch.load(next((space_run / "nerfstudio_models").iterdir()), weights_only=True)
+    assert state["step"] == 5
