@@ -41,14 +41,16 @@ class LatentWalk:
         prior = load_prior(self.prior)
         if prior.latents is None:
             raise InputError(f"{self.prior} is the prior of one head: pass a shape space")
-        field, walk = field_of_prior(prior, self.prior), main_directions(prior.latents, self.directions)
+        field = field_of_prior(prior, self.prior)
+        mean_head = field.latent.detach().clone()
+        walk = main_directions(prior.latents, mean_head, self.directions)
         rays = look_from(30.0, self.size).generate_rays(camera_indices=0)
         grid, rows = GridTracer(64), []
         for direction in walk:
             row = []
             for along in np.linspace(-self.spread, self.spread, self.columns):
                 with torch.no_grad():
-                    field.latent.copy_(float(along) * direction)
+                    field.latent.copy_(mean_head + float(along) * direction)
                     grid.refresh(field.sdf, torch.device("cpu"))
                     row.append(render(field, grid, Placement(), rays)[0])
             rows.append(np.concatenate(row, axis=1))

@@ -109,7 +109,7 @@ def test_faces_pull_the_prior_into_place(tiny_root: Path):
     field, nothing = EllipsoidField(Placement()), torch.zeros(0)
 
     def candidate() -> registration.Candidate:
-        found = registration.Candidate(field, registration.GridTracer(32), Placement(), None, nothing)
+        found = registration.Candidate(field, registration.GridTracer(32), Placement(), None, None, nothing)
         found.refresh()
         return found
 

@@ -95,7 +95,7 @@ def test_the_sliders_show_other_heads(pipeline):
     pictures = []
     for value in (0.0, 2.0, 0.0):
         model.sliders[0].value = value
-        model._slide()
+        model.show_sliders()
         pictures.append(model.get_outputs_for_camera(camera)["accumulation"])
     model.train()
     assert pictures[0].mean() > 0.05 and torch.equal(pictures[0], pictures[2])
@@ -105,7 +105,8 @@ def test_the_sliders_show_other_heads(pipeline):
 def test_main_directions_are_those_that_vary_most():
     codes = torch.zeros(40, 3)
     codes[:, 1], codes[:, 2] = 2.0 * torch.randn(40).sign(), 0.5 * torch.randn(40).sign()
-    directions = main_directions(codes, 2)
+    codes[:, 0] = 3.0
+    directions = main_directions(codes, torch.tensor([3.0, 0.0, 0.0]), 2)
     assert directions.shape == (2, 3)
     torch.testing.assert_close(directions.norm(dim=1), torch.tensor([2.0, 0.5]), rtol=0.2, atol=0.0)
 

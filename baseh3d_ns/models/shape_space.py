@@ -2,7 +2,11 @@
 
 Source: Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021, section 3.1 and supplement
 (the loss is IGR's, Gropp et al., ICML 2020, eq. 2 and 10; the latents DeepSDF's, Park et al., CVPR 2019). Every head
-is also seen mirrored with the latent -z, so that z = 0 is a symmetric mean head.
+is also seen mirrored with the latent -z, so that z = 0 is a symmetric head.
+
+Real heads are nearly symmetric, so under that rule z and -z are nearly the same head, and z = 0, the one between them,
+is not a mean of anything (of the synthetic heads: shreds of long hair). `symmetric_latents` keeps the sign of the
+first numbers of the latent: they say what both sides share, the rest what differs.
 """
 
 from __future__ import annotations
@@ -40,6 +44,8 @@ class ShapeSpaceModelConfig(SdfModelConfig):
     """Weight of |grad SDF - normal| there."""
     latent_weight: float = 1e-3
     """Weight of the latents' length."""
+    symmetric_latents: int = 0
+    """Numbers of the latent that a mirrored head shares; the others change sign (H3D-Net: all)."""
     colour_weight: float = 0.1
     """Weight of the colours, where surfaces have any; they serve to place the prior on photos."""
 
@@ -81,7 +87,7 @@ class ShapeSpaceModel(SdfModel):
         latent, heads = self.config.sdf_field.sdf.latent, len(self.kwargs["metadata"]["heads"])
         self.codes = nn.Parameter(torch.randn(heads, latent) / latent**0.5)
         self.sliders = [
-            ViewerSlider(f"Direction {number + 1}", 0.0, -3.0, 3.0, 0.1, cb_hook=lambda _: self._slide())
+            ViewerSlider(f"Direction {number + 1}", 0.0, -3.0, 3.0, 0.1, cb_hook=lambda _: self.show_sliders())
             for number in range(min(SLIDERS, latent, heads))
         ]
 
@@ -102,13 +108,17 @@ class ShapeSpaceModel(SdfModel):
             self.weights_moved = True
             return {"shape_pass": self.shape_pass(ray_bundle)}
         assert isinstance(ray_bundle, RayBundle)
+        if self.weights_moved:
+            self.show_sliders()
         self._keep_grid_fresh()
         return self.rendering_pass(ray_bundle.origins.reshape(-1, 3), ray_bundle.directions.reshape(-1, 3))
 
     def shape_pass(self, batch: SurfaceBatch) -> ShapePass:
         """One batched call for surface and eikonal points of all heads of the batch."""
         heads, count, _ = batch.points.shape
-        latents = self.codes[batch.heads] * batch.side[:, None]
+        latents = self.codes[batch.heads]
+        shared = self.config.symmetric_latents
+        latents = torch.cat([latents[:, :shared], latents[:, shared:] * batch.side[:, None]], dim=1)
         near = batch.points[:, : count // 4]
         near = near + NEAR_SPREAD * torch.randn_like(near)
         points = torch.cat([batch.points, near, torch.rand_like(near) * 2.0 - 1.0], dim=1)
@@ -151,19 +161,21 @@ class ShapeSpaceModel(SdfModel):
         """The mean head; there is no photo of it."""
         return {}, {"mean head": torch.cat([outputs["rgb"], outputs["normal"]], dim=1)}
 
-    def _slide(self) -> None:
-        """Show the head that the sliders say, in standard deviations of the latents' main directions."""
+    @torch.no_grad()
+    def show_sliders(self) -> None:
+        """Show the head that the sliders say, in standard deviations from the mean head."""
         values = self.codes.new_tensor([slider.value for slider in self.sliders])
-        with torch.no_grad():
-            self.field.latent.copy_(values @ main_directions(self.codes, len(self.sliders)))
+        centre = self.codes.mean(dim=0)
+        # Of heads and their mirror images.
+        centre[self.config.symmetric_latents :] = 0.0
+        self.field.latent.copy_(centre + values @ main_directions(self.codes, centre, len(self.sliders)))
         self.weights_moved = True
 
 
 @torch.no_grad()
-def main_directions(codes: Float[Tensor, "heads latent"], count: int) -> Float[Tensor, "count latent"]:
-    """The directions along which latents vary most, each as long as their standard deviation there.
-
-    Of the latents and their mirror images, -z: the mean is 0.
-    """
-    _, strengths, directions = torch.linalg.svd(codes, full_matrices=False)
+def main_directions(
+    codes: Float[Tensor, "heads latent"], centre: Float[Tensor, " latent"], count: int
+) -> Float[Tensor, "count latent"]:
+    """The directions along which latents vary most about `centre`, each as long as their standard deviation there."""
+    _, strengths, directions = torch.linalg.svd(codes - centre, full_matrices=False)
     return (strengths[:, None] * directions / len(codes) ** 0.5)[:count]

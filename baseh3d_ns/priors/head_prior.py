@@ -51,8 +51,8 @@ class HeadPrior:
     adam_steps: int = 0
     """Optimiser steps behind the moments."""
     latents: Tensor | None = None
-    """[heads, latent] of a shape space: those of the heads it was learned from; `latent` among the weights is the one
-    it shows, 0 for the mean head."""
+    """[heads, latent] of a shape space: those of the heads it was learned from; `latent` among the weights is the mean
+    head's."""
 
 
 def prior_names(head_field: HeadField) -> Iterator[tuple[str, torch.nn.Parameter]]:

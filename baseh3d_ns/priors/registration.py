@@ -91,6 +91,8 @@ class Candidate:
     placement: Placement
     spread: Float[Tensor, "k l"] | None
     """Of a shape space: the main directions of its latents, each a standard deviation long."""
+    centre: Float[Tensor, " l"] | None
+    """Of a shape space: the latent of its mean head."""
     codes: Float[Tensor, " k"]
     """How far the head has gone along them."""
     in_standard_frame: bool = False
@@ -98,13 +100,13 @@ class Candidate:
 
     def latent(self) -> Float[Tensor, "1 l"] | None:
         """What the shape space is asked for."""
-        return None if self.spread is None else (self.codes @ self.spread)[None]
+        return None if self.spread is None else (self.centre + self.codes @ self.spread)[None]
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Cache the SDF of the present latent."""
         if self.spread is not None:
-            self.field.latent.copy_(self.codes @ self.spread)
+            self.field.latent.copy_(self.centre + self.codes @ self.spread)
         self.grid.refresh(self.field.sdf, self.codes.device)
 
 
@@ -128,9 +130,12 @@ def register_prior(
 
     frame: SceneFrame = dataset.metadata["frame"]
     device = pool.rays.directions.device
-    spread = None if latents is None else main_directions(latents.to(device), DIRECTIONS)
+    centre = None if latents is None else field.latent.detach().clone()
+    spread = None if latents is None else main_directions(latents.to(device), centre, DIRECTIONS)
     codes = torch.zeros(0 if spread is None else len(spread), device=device)
-    found = Candidate(field, GridTracer(GRID_CELLS), Placement().to(device), spread, codes, prior_frame == HEAD_FRAME)
+    found = Candidate(
+        field, GridTracer(GRID_CELLS), Placement().to(device), spread, centre, codes, prior_frame == HEAD_FRAME
+    )
     found.refresh()
     before = _silhouette_iou(found, pool)
     size = float(np.log(frame.radius_mm / prior_frame.radius_mm)) if prior_frame else 0.0

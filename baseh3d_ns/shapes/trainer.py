@@ -51,8 +51,11 @@ class ShapeTrainerConfig(CarefulTrainerConfig):
             manager.data = self.data
         if manager.data is not None:
             manager.data = manager.data.resolve()
-        if self.pipeline.model.sdf_field.sdf.latent < 1:
+        latent, shared = self.pipeline.model.sdf_field.sdf.latent, self.pipeline.model.symmetric_latents
+        if latent < 1:
             raise InputError("a shape space needs latents: --pipeline.model.sdf-field.sdf.latent must be at least 1")
+        if not 0 <= shared <= latent:
+            raise InputError(f"--pipeline.model.symmetric-latents must lie between 0 and the latent's {latent} numbers")
         Source.of(manager)
 
     def snapshot(self, trainer: HeadTrainer, step: int) -> None:
@@ -60,10 +63,11 @@ class ShapeTrainerConfig(CarefulTrainerConfig):
             return
         path = trainer.base_dir / f"prior-{step + 1:06d}.safetensors"
         manager, model = self.pipeline.datamanager, trainer.pipeline.model
+        model.show_sliders()
         provenance: dict[str, Any] = {
             "data": str(manager.data) if manager.data else f"anny, seed {manager.synthetic_seed}",
             "heads": len(model.codes),
-            "mirrored": True,
+            "mirrored": f"latents keep the sign of their first {model.config.symmetric_latents} numbers",
             "steps": step + 1,
             "heads_per_step": manager.heads_per_step,
             "points_per_head": manager.points_per_head,
