@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 import tyro
-from in_process import METHODS, configure, device_name, run, score, start
+from in_process import configure, device_name, run, score, start
+
+from baseh3d_ns.priors.sources import BUILTIN
 
 
 @dataclass
@@ -40,10 +42,12 @@ class BenchSpeed:
 
     data: Path
     """Root in the H3DS layout."""
-    prior: Path
-    """Prior of the -fast networks, of another subject."""
     out: Path
     """Folder for speed.json, speed.md, speed.png."""
+    prior: Path = BUILTIN
+    """Prior of the -fast networks, of another subject, or a shape space."""
+    methods: tuple[str, ...] = ("idr", "baseh3d", "baseh3d-fast")
+    """What to compare; `h3dnet-fast` is there as well."""
     scene: str = "scan1"
     """Scene to fit."""
     views: str = "3"
@@ -59,7 +63,7 @@ class BenchSpeed:
 
     def main(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
-        rows = [self.fit(name) for name in METHODS]
+        rows = [self.fit(name) for name in self.methods]
         growth = self.growth()
         result = {"device": device_name(), "rows": [asdict(row) for row in rows], "growth": growth}
         (self.out / "speed.json").write_text(json.dumps(result, indent=1))

@@ -12,12 +12,19 @@ from baseh3d_ns import cli
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.models.h3dnet import H3dNetModelConfig
 from baseh3d_ns.models.idr import IdrModelConfig
-from baseh3d_ns.trainer import FewShotTrainerConfig, HeadTrainerConfig, PriorTrainerConfig
+from baseh3d_ns.models.sdf_model import SdfModelConfig
+from baseh3d_ns.models.shape_space import ShapeSpaceModelConfig
+from baseh3d_ns.shapes.datamanager import SurfaceDataManagerConfig
+from baseh3d_ns.shapes.trainer import ShapeTrainerConfig
+from baseh3d_ns.trainer import CarefulTrainerConfig, FewShotTrainerConfig, HeadTrainerConfig, PriorTrainerConfig
 
 CONFIGS = [
     HeadDataManagerConfig, H3dsDataParserConfig, SdfNetworkConfig, ColourNetworkConfig, HeadFieldConfig, IdrModelConfig,
-    HeadTrainerConfig, PriorTrainerConfig, FewShotTrainerConfig, cli.Synth, cli.Export, cli.Evaluate, cli.Prior,
+    SdfModelConfig, H3dNetModelConfig, ShapeSpaceModelConfig, SurfaceDataManagerConfig, ShapeTrainerConfig,
+    CarefulTrainerConfig, HeadTrainerConfig, PriorTrainerConfig, FewShotTrainerConfig,
+    cli.Synth, cli.Export, cli.Evaluate, cli.Prior,
 ]  # fmt: skip
 PACKAGE = Path(baseh3d_ns.__file__).parent
 # Read by nerfstudio, not by us.

@@ -62,7 +62,7 @@ def test_every_method_is_in_the_readme():
     methods = [
         point.name for point in entry_points(group="nerfstudio.method_configs") if point.value.startswith("baseh3d_ns")
     ]
-    assert len(methods) == 5 and all(f"`{name}`" in README for name in methods)
+    assert len(methods) == 9 and all(f"`{name}`" in README for name in methods)
 
 
 def test_pictures_are_there():

@@ -18,6 +18,7 @@ from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.priors import registration
 from baseh3d_ns.priors.face_detection import CASCADES, _largest_face, find_faces, match_patches
+from baseh3d_ns.priors.face_lines import _small_photo
 from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.runs import open_run
 from baseh3d_ns.synthetic.dataset import synthesize
@@ -109,7 +110,7 @@ def test_faces_pull_the_prior_into_place(tiny_root: Path):
     field, nothing = EllipsoidField(Placement()), torch.zeros(0)
 
     def candidate() -> registration.Candidate:
-        found = registration.Candidate(field, registration.GridTracer(32), Placement(), None, None, nothing)
+        found = registration.Candidate(field, registration.GridTracer(32), Placement(), None, nothing)
         found.refresh()
         return found
 
@@ -154,7 +155,7 @@ def test_a_face_is_found_where_it_has_moved_to(tmp_path):
     dataset = HeadDataset(parser.get_dataparser_outputs("train"))
     moves, patch_moves = [], []
     for view in range(len(dataset)):
-        photo, rays = registration._small_photo(dataset, view)
+        photo, rays = _small_photo(dataset, view)
         assert photo.shape[:2] == rays.origins.shape[:2]
         pair = find_faces(photo, np.roll(photo, (7, -12), axis=(0, 1)))
         straight, mirrored = (

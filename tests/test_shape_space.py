@@ -19,10 +19,12 @@ from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
 from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.meshing import extract_mesh
 from baseh3d_ns.models.shape_space import main_directions
 from baseh3d_ns.priors.registration import register_prior
-from baseh3d_ns.priors.sources import load_prior
-from baseh3d_ns.shapes.surface_samples import HEAD_FRAME
+from baseh3d_ns.priors.sources import BUILTIN, BUILTIN_FILE, load_prior
+from baseh3d_ns.priors.transfer import field_of_prior
+from baseh3d_ns.shapes.surface_samples import HEAD_FRAME, LANDMARKS_MM
 
 TINY = HeadFieldConfig(
     sdf=SdfNetworkConfig(layers=3, width=48, skip_layer=0, octaves=2, features=8, latent=4),
@@ -235,3 +237,35 @@ def test_no_meshes_is_said_before_anything_is_written(tmp_path):
 def test_checkpoint_of_a_space_is_safe_to_load(space_run):
     state = torch.load(next((space_run / "nerfstudio_models").iterdir()), weights_only=True)
     assert state["step"] == 5
+
+
+# ---- the shape space that comes with the plugin ----------------------------------------------------------------------
+
+
+def test_the_builtin_space_is_small_synthetic_and_says_so():
+    assert BUILTIN_FILE.stat().st_size < 12e6
+    prior = load_prior(BUILTIN)
+    assert prior.frame == HEAD_FRAME and len(prior.latents) >= 500
+    assert prior.provenance["data"].startswith("anny") and prior.provenance["heads"] == len(prior.latents)
+    assert str(len(prior.latents)) in call("baseh3d", "prior", "builtin")
+
+
+def test_the_builtin_mean_head_is_a_head():
+    """One closed surface of a head's size, nearly symmetric, with a nose where the landmarks say."""
+    field = field_of_prior(load_prior(BUILTIN), BUILTIN)
+    mesh = extract_mesh(field.sdf, HEAD_FRAME, spacing_mm=4.0, device="cpu", progress=False, keep_all=True)
+    pieces = mesh.split(only_watertight=False)
+    assert max(len(piece.faces) for piece in pieces) > 0.99 * len(mesh.faces)
+    width, height, depth = mesh.extents
+    assert 180 < width < 330 and 280 < height < 420 and 180 < depth < 320
+    nose, side = np.array(LANDMARKS_MM["nose_tip"]), np.array([[85.0, 0.0, 0.0], [-85.0, 0.0, 0.0]])
+    tip = mesh.vertices[np.abs(mesh.vertices[:, 0]) < 15.0]
+    tip = tip[(tip[:, 1] > -80.0) & (tip[:, 1] < 10.0)]
+    assert np.abs(tip[tip[:, 2].argmax()] - nose).max() < 12.0
+    left, right = (float(field.sdf(HEAD_FRAME.to_unit(torch.tensor(at[None]).float()))) for at in side)
+    assert abs(left - right) * HEAD_FRAME.radius_mm < 3.0
+
+
+def test_baseh3d_fast_needs_no_prior_of_the_users(tiny_root, tmp_path):
+    text = train("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2)
+    assert "Start from builtin" in text and "latent folded in" in text

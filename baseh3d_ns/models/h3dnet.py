@@ -34,6 +34,7 @@ class H3dNetModel(IdrModel):
     """`field.latent` says whose head it is."""
 
     config: H3dNetModelConfig
+    stage_said: int = 0
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         groups = super().get_param_groups()
@@ -51,7 +52,6 @@ class H3dNetModel(IdrModel):
                 learns = "latent, appearance and colours learn" if stage == 1 else "the decoder learns as well"
                 CONSOLE.log(f"H3D-Net stage {stage} from step {step}: {learns}.")
 
-        self.stage_said = 0
         callbacks = super().get_training_callbacks(training_callback_attributes)
         return [*callbacks, TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], say_stage)]
 

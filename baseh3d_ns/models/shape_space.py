@@ -81,6 +81,7 @@ class ShapeSpaceModel(SdfModel):
     """`field` shows the head of `field.latent`, the mean head unless the viewer's sliders say otherwise."""
 
     config: ShapeSpaceModelConfig
+    frame_mm: Tensor
 
     def populate_modules(self) -> None:
         super().populate_modules()
@@ -141,6 +142,7 @@ class ShapeSpaceModel(SdfModel):
         self, outputs: dict[str, Any], batch: SurfaceBatch, metrics_dict: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         found: ShapePass = outputs["shape_pass"]
+        assert isinstance(batch, SurfaceBatch)
         every_gradient = torch.cat([found.gradients, found.gradients_around], dim=1)
         losses = {
             "surface": self.config.surface_weight * found.sdf.abs().mean(),
@@ -148,7 +150,7 @@ class ShapeSpaceModel(SdfModel):
             "eikonal": self.config.eikonal_weight * eikonal_loss(every_gradient.flatten(0, 1)),
             "latent": self.config.latent_weight * found.lengths.mean(),
         }
-        if found.colours is not None and self.config.colour_weight > 0:
+        if found.colours is not None and batch.colours is not None and self.config.colour_weight > 0:
             losses["colour"] = self.config.colour_weight * (found.colours - batch.colours).abs().mean()
         return losses
 
@@ -168,6 +170,7 @@ class ShapeSpaceModel(SdfModel):
         centre = self.codes.mean(dim=0)
         # Of heads and their mirror images.
         centre[self.config.symmetric_latents :] = 0.0
+        assert self.field.latent is not None
         self.field.latent.copy_(centre + values @ main_directions(self.codes, centre, len(self.sliders)))
         self.weights_moved = True
 

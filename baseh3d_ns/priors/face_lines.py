@@ -86,7 +86,8 @@ def _find_lines(
     if not found:
         return None
     device = field.placement.similarity.device
-    return FaceLines(*(torch.stack(part).to(device) for part in zip(*found, strict=True)), weight, tolerance, views)
+    origins, directions, points, normals = (torch.stack(part).to(device) for part in zip(*found, strict=True))
+    return FaceLines(origins, directions, points, normals, weight, tolerance, views)
 
 
 def _small_photo(dataset: HeadDataset, view: int) -> tuple[UInt8[np.ndarray, "h w 3"], RayBundle]:

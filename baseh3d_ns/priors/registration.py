@@ -7,7 +7,8 @@ is starts centimetres off. A similarity of seven degrees of freedom is fitted to
    their absolute difference from the masks, so that another haircut counts by its area and no more;
 2. the faces: where one detector finds the face in a photo and in the prior's render from the same camera, the rays
    through both should meet the prior in the same point, and so should those through patches of the two faces, found
-   by correlation, once they lie nearly upon each other (not of a shape space, which is a blur). Silhouettes alone take hair for head (26 mm on a curly one);
+   by correlation, once they lie nearly upon each other (not those of a shape space, whose face is a blur).
+   Silhouettes alone take hair for head (26 mm on a curly one);
 3. what is likely: two heads are about as large, in millimetres, and turned alike.
 
 The prior's SDF is cached on a grid, so that no step asks the network. Of a shape space the latent is fitted as well,
@@ -81,6 +82,20 @@ class Registration:
         return text
 
 
+@dataclass(frozen=True)
+class LikelyLatents:
+    """What the heads that a shape space was learned from say about others."""
+
+    centre: Float[Tensor, " l"]
+    """The mean head's."""
+    spread: Float[Tensor, "k l"]
+    """The main directions, each a standard deviation long."""
+
+    def at(self, codes: Float[Tensor, " k"]) -> Float[Tensor, " l"]:
+        """So many standard deviations along each direction."""
+        return self.centre + codes @ self.spread
+
+
 @dataclass
 class Candidate:
     """The prior as placed so far."""
@@ -89,10 +104,8 @@ class Candidate:
     grid: GridTracer
     """Its SDF."""
     placement: Placement
-    spread: Float[Tensor, "k l"] | None
-    """Of a shape space: the main directions of its latents, each a standard deviation long."""
-    centre: Float[Tensor, " l"] | None
-    """Of a shape space: the latent of its mean head."""
+    latents: LikelyLatents | None
+    """Of a shape space."""
     codes: Float[Tensor, " k"]
     """How far the head has gone along them."""
     in_standard_frame: bool = False
@@ -100,13 +113,13 @@ class Candidate:
 
     def latent(self) -> Float[Tensor, "1 l"] | None:
         """What the shape space is asked for."""
-        return None if self.spread is None else (self.centre + self.codes @ self.spread)[None]
+        return None if self.latents is None else self.latents.at(self.codes)[None]
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Cache the SDF of the present latent."""
-        if self.spread is not None:
-            self.field.latent.copy_(self.centre + self.codes @ self.spread)
+        if self.latents is not None and self.field.latent is not None:
+            self.field.latent.copy_(self.latents.at(self.codes))
         self.grid.refresh(self.field.sdf, self.codes.device)
 
 
@@ -130,12 +143,13 @@ def register_prior(
 
     frame: SceneFrame = dataset.metadata["frame"]
     device = pool.rays.directions.device
-    centre = None if latents is None else field.latent.detach().clone()
-    spread = None if latents is None else main_directions(latents.to(device), centre, DIRECTIONS)
-    codes = torch.zeros(0 if spread is None else len(spread), device=device)
-    found = Candidate(
-        field, GridTracer(GRID_CELLS), Placement().to(device), spread, centre, codes, prior_frame == HEAD_FRAME
-    )
+    likely, codes = None, torch.zeros(0, device=device)
+    if latents is not None and field.latent is not None:
+        centre = field.latent.detach().clone()
+        likely = LikelyLatents(centre, main_directions(latents.to(device), centre, DIRECTIONS))
+        codes = torch.zeros(len(likely.spread), device=device)
+    standing = prior_frame == HEAD_FRAME
+    found = Candidate(field, GridTracer(GRID_CELLS), Placement().to(device), likely, codes, standing)
     found.refresh()
     before = _silhouette_iou(found, pool)
     size = float(np.log(frame.radius_mm / prior_frame.radius_mm)) if prior_frame else 0.0
@@ -145,10 +159,10 @@ def register_prior(
         _descend(found, pool, None, size, STEPS[0], bar.update)
         faces = find_boxes(field, found.grid, found.placement, dataset)
         _descend(found, pool, faces, size, STEPS[1], bar.update)
-        if spread is None:
+        if likely is None:
             # The colours of a shape space are everybody's: patches of them correlate with nothing (4.0 mm, not 2.3).
             faces = find_patches(field, found.grid, found.placement, dataset) or faces
-        _descend(found, pool, faces, size, STEPS[2], bar.update, with_latent=spread is not None)
+        _descend(found, pool, faces, size, STEPS[2], bar.update, with_latent=likely is not None)
     found.refresh()
     after = _silhouette_iou(found, pool)
     field.placement.follow(found.placement)

@@ -90,11 +90,11 @@ class SurfaceDataManager(DataManager):
         self.random = torch.Generator(device).manual_seed(torch.initial_seed() % 2**31 + local_rank)
         super().__init__()
 
-    def next_train(self, step: int) -> tuple[SurfaceBatch, SurfaceBatch]:
+    def next_train(self, step: int) -> tuple[Any, Any]:
         self.train_count += 1
         return self._draw()
 
-    def next_eval(self, step: int) -> tuple[SurfaceBatch, SurfaceBatch]:
+    def next_eval(self, step: int) -> tuple[Any, Any]:
         """Other points of the same heads."""
         self.eval_count += 1
         return self._draw()
@@ -115,7 +115,7 @@ class SurfaceDataManager(DataManager):
 
     def next_eval_image(self, step: int) -> tuple[Cameras, dict[str, Tensor]]:
         """The camera in front of the head."""
-        return self.train_dataset.cameras[0:1].to(self.device), {}
+        return look_from(0.0).to(self.device), {}
 
     def get_train_rays_per_batch(self) -> int:
         return self.config.heads_per_step * self.config.points_per_head

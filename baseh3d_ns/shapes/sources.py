@@ -163,7 +163,7 @@ def _vertex_colours(mesh: trimesh.Trimesh) -> np.ndarray | None:
 
     # Of textures, trimesh makes vertex colours; a mesh that has neither must not count as grey.
     visual = mesh.visual
-    if not visual.defined:
+    if visual is None or not visual.defined:
         return None
     colours = visual.to_color() if isinstance(visual, trimesh.visual.TextureVisuals) else visual
-    return np.asarray(colours.vertex_colors)[:, :3] / 255.0
+    return None if colours is None else np.asarray(colours.vertex_colors)[:, :3] / 255.0

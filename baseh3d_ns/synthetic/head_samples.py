@@ -78,5 +78,6 @@ def _write_head(place: Path, seed: int, count: int, index: int) -> None:
     samples = sample_head(seed, index, count)
     unfinished = place / f".{index:05d}.{os.getpid()}.npz"
     normals = (127.0 * samples.normals).round().astype(np.int8)
+    assert samples.colours is not None
     np.savez(unfinished, points=samples.points, normals=normals, colours=samples.colours)
     os.replace(unfinished, place / f"{index:05d}.npz")
