@@ -91,6 +91,9 @@ class ShapeSpaceModel(SdfModel):
             ViewerSlider(f"Direction {number + 1}", 0.0, -3.0, 3.0, 0.1, cb_hook=lambda _: self.show_sliders())
             for number in range(min(SLIDERS, latent, heads))
         ]
+        # The viewer looks for its elements among attributes, not in lists.
+        for number, slider in enumerate(self.sliders):
+            setattr(self, f"direction_{number + 1}", slider)
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         networks = [*self.field.sdf_network.parameters(), *self.field.colour_network.parameters()]
