@@ -142,6 +142,7 @@ class HeadTrainerConfig(CarefulTrainerConfig):
             raise InputError("one device holds all rays of a head: leave --machine.num-devices at 1")
         if self.epochs < 1:
             raise InputError("--epochs must be at least 1")
+        self.pipeline.model.check_networks()
         manager = self.pipeline.datamanager
         manager.data = manager.dataparser.data = Path(manager.data or manager.dataparser.data).resolve()
         views = len(manager.dataparser.setup().get_dataparser_outputs("train").image_filenames)
@@ -253,7 +254,7 @@ class HeadTrainer(Trainer):
             if self._start_step >= self.config.max_num_iterations:
                 raise InputError(
                     f"the training in {self.config.resume_from()} has already reached its last step "
-                    f"{self.config.max_num_iterations - 1}: raise --epochs to go on"
+                    f"{self.config.max_num_iterations - 1}: raise --epochs or --max-num-iterations to go on"
                 )
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_step))
 

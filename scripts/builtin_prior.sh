@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 source scripts/venv.sh
 out="${1:-outputs/builtin}"
 start=$SECONDS
+rm -f "$out"/space/h3dnet-fast-prior/builtin/prior-*.safetensors
 ns-train h3dnet-fast-prior --vis tensorboard --output-dir "$out" --experiment-name space --timestamp builtin \
   --steps-per-eval-image 100000 --pipeline.datamanager.cache-dir "$out/heads"
 cp "$out"/space/h3dnet-fast-prior/builtin/prior-*.safetensors baseh3d_ns/priors/builtin.safetensors

@@ -68,6 +68,8 @@ class Compare:
         unknown = set(self.starts) - set(STARTS)
         if unknown or not self.starts:
             raise SystemExit(f"Error: no start {sorted(unknown)}: choose of {', '.join(STARTS)}")
+        if "one head" in self.starts and {self.prior_scene, *self.targets} == {self.prior_scene}:
+            raise SystemExit("Error: `one head` needs another subject: pass another --prior-scene or more --targets")
         for scene in self.targets:
             fits = [(start, self.epochs) for start in self.starts]
             if self.quarter:

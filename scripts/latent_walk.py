@@ -51,7 +51,7 @@ class LatentWalk:
             for along in np.linspace(-self.spread, self.spread, self.columns):
                 with torch.no_grad():
                     field.latent.copy_(mean_head + float(along) * direction)
-                    grid.refresh(field.sdf, torch.device("cpu"))
+                    grid.refresh(field.sdf, mean_head.device)
                     row.append(render(field, grid, Placement(), rays)[0])
             rows.append(np.concatenate(row, axis=1))
         Image.fromarray(np.concatenate(rows, axis=0)).save(self.out)

@@ -76,7 +76,7 @@ class SdfNetwork(nn.Module):
     """Softplus MLP with weight norm and one skip; starts as the SDF of a sphere (Atzmon & Lipman, SAL, CVPR 2020).
 
     A latent enters the first layer and the skip's, in columns of their own (DeepSDF, Park et al., CVPR 2019): at a
-    fixed latent they are a bias, so what is left is IDR's own network (`priors/shape_space.py` makes use of it).
+    fixed latent they are a bias, so what is left is IDR's own network (`priors/transfer.py` makes use of it).
     """
 
     def __init__(self, config: SdfNetworkConfig) -> None:

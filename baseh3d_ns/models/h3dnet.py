@@ -15,6 +15,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.models.idr import IdrModel, IdrModelConfig
 
 
@@ -25,6 +26,12 @@ class H3dNetModelConfig(IdrModelConfig):
     _target: type = field(default_factory=lambda: H3dNetModel)
     decoder_frozen: float = 0.05
     """Stage 1: fraction of the training with the decoder frozen; latent, appearance and colours learn throughout."""
+
+    def check_networks(self) -> None:
+        if not (self.sdf_field.appearance_layers and self.sdf_field.sdf.latent):
+            raise InputError(
+                "h3dnet needs both: --pipeline.model.sdf-field.appearance-layers and .sdf.latent must be at least 1"
+            )
 
     def sdf_learns_from(self) -> float:
         return max(self.decoder_frozen, self.colour_first)

@@ -19,6 +19,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from torch import Tensor
 from torch.nn import Parameter
 
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.models.prior_anchor import RAYS, PriorAnchor
 from baseh3d_ns.models.sdf_model import BACKGROUND, SdfModel, SdfModelConfig
 from baseh3d_ns.models.view_corrections import ViewCorrections
@@ -49,6 +50,13 @@ class IdrModelConfig(SdfModelConfig):
     """Weight of the corrections, squared and in units of what is typical of them."""
     anchor_weight: float = 0.0
     """Weight of the difference of SDF and gradient from the placed prior's where no training ray has passed; 0: off."""
+
+    def check_networks(self) -> None:
+        """Raise `InputError` for networks that this model would not train."""
+        if self.sdf_field.appearance_layers or self.sdf_field.sdf.latent:
+            raise InputError(
+                "--pipeline.model.sdf-field: only h3dnet has an appearance network and a latent, leave them at 0"
+            )
 
     def sdf_learns_from(self) -> float:
         """Fraction of the training after which the SDF network learns."""

@@ -87,6 +87,8 @@ class ShapeSpaceModel(SdfModel):
         super().populate_modules()
         latent, heads = self.config.sdf_field.sdf.latent, len(self.kwargs["metadata"]["heads"])
         self.codes = nn.Parameter(torch.randn(heads, latent) / latent**0.5)
+        # In the state dict, so that a checkpoint says what its mean head is.
+        self.register_buffer("shared_latents", torch.tensor(self.config.symmetric_latents))
         self.sliders = [
             ViewerSlider(f"Direction {number + 1}", 0.0, -3.0, 3.0, 0.1, cb_hook=lambda _: self.show_sliders())
             for number in range(min(SLIDERS, latent, heads))
@@ -170,12 +172,18 @@ class ShapeSpaceModel(SdfModel):
     def show_sliders(self) -> None:
         """Show the head that the sliders say, in standard deviations from the mean head."""
         values = self.codes.new_tensor([slider.value for slider in self.sliders])
-        centre = self.codes.mean(dim=0)
-        # Of heads and their mirror images.
-        centre[self.config.symmetric_latents :] = 0.0
+        centre = mean_latent(self.codes, self.config.symmetric_latents)
         assert self.field.latent is not None
         self.field.latent.copy_(centre + values @ main_directions(self.codes, centre, len(self.sliders)))
         self.weights_moved = True
+
+
+@torch.no_grad()
+def mean_latent(codes: Float[Tensor, "heads latent"], shared: int) -> Float[Tensor, " latent"]:
+    """Of heads and their mirror images: what changes sign is 0."""
+    mean = codes.mean(dim=0)
+    mean[shared:] = 0.0
+    return mean
 
 
 @torch.no_grad()

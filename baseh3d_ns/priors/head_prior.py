@@ -132,6 +132,8 @@ def check_prior_fits(prior: HeadPrior, head_field: HeadField, source: Path) -> N
 
 def check_carries_on(prior: HeadPrior, field_config: HeadFieldConfig, source: Path) -> None:
     """Raise `InputError` unless the prior knows its optimiser's state, for those networks, and its epochs."""
+    if field_config.sdf.latent:
+        raise InputError("--carry-optimizer: a shape space keeps no optimiser to carry on with, leave it out")
     check_prior_fits(prior, field_config.setup(), source)
     if not prior.moments or not prior.provenance.get("epochs"):
         raise InputError(

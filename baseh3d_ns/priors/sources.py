@@ -16,7 +16,8 @@ from torch import Tensor
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.priors.head_prior import FORMAT, LATENTS, MOMENTS, PLACEMENT, HeadPrior, to_prior_name
+from baseh3d_ns.models.shape_space import mean_latent
+from baseh3d_ns.priors.head_prior import FORMAT, LATENT, LATENTS, MOMENTS, PLACEMENT, HeadPrior, to_prior_name
 
 BUILTIN = Path("builtin")
 """The shape space that comes with the plugin, in place of a path."""
@@ -109,6 +110,8 @@ def _from_checkpoint(path: Path) -> HeadPrior:
     pipeline = state.get("pipeline") if isinstance(state, dict) else None
     if not isinstance(pipeline, dict) or not isinstance(state.get("step"), int):
         raise InputError(f"{path} is not a nerfstudio checkpoint: {MAKE_ONE}")
+    # As saved by a training on several GPUs.
+    pipeline = {name.replace("_model.module.", "_model.", 1): tensor for name, tensor in pipeline.items()}
     weights = {
         to_prior_name(name[len(_CHECKPOINT_FIELD) :]): tensor
         for name, tensor in pipeline.items()
@@ -118,11 +121,15 @@ def _from_checkpoint(path: Path) -> HeadPrior:
     if not weights or not _all_tensors(weights) or not isinstance(frame, Tensor) or frame.shape != (4,):
         raise InputError(f"{path} is a checkpoint of another method, without SDF and colour networks: {MAKE_ONE}")
     x, y, z, radius = frame.tolist()
+    codes, shared = pipeline.get("_model.codes"), pipeline.get("_model.shared_latents")
+    if isinstance(codes, Tensor):
+        weights[LATENT] = mean_latent(codes, int(shared) if isinstance(shared, Tensor) else 0)
     moments, adam_steps = _checkpoint_moments(state, [name for name in weights if name != PLACEMENT])
     return HeadPrior(
         weights=weights,
         provenance={"source": path.name, "steps": state["step"] + 1},
         frame=SceneFrame(centre_mm=(x, y, z), radius_mm=radius),
+        latents=codes,
         moments=moments,
         adam_steps=adam_steps,
     )

@@ -80,14 +80,14 @@ class SurfaceDataManager(DataManager):
         # A finished run is only looked at, and needs no more heads than have a camera.
         samples = source.load(len(source.names) if test_mode == "val" else len(AZIMUTHS_DEG))
         self.names = source.names
-        self.train_dataset = self.eval_dataset = HeadsToLookAt(samples, self.names)  # type: ignore[assignment]
+        self.train_dataset = self.eval_dataset = HeadsToLookAt(samples[: len(AZIMUTHS_DEG)], self.names)  # type: ignore[assignment]
         if test_mode == "val":
             self.points = torch.from_numpy(np.stack([head.points for head in samples])).to(device)
             self.normals = torch.from_numpy(np.stack([head.normals for head in samples])).to(device)
             known = [head.colours for head in samples if head.colours is not None]
             self.colours = torch.from_numpy(np.stack(known)).to(device) if len(known) == len(samples) else None
-        # One stream for each rank, so that several GPUs see different heads.
-        self.random = torch.Generator(device).manual_seed(torch.initial_seed() % 2**31 + local_rank)
+        # Of nerfstudio's seed, another one for every rank: several GPUs see different heads.
+        self.random = torch.Generator(device).manual_seed(torch.initial_seed() % 2**31)
         super().__init__()
 
     def next_train(self, step: int) -> tuple[Any, Any]:

@@ -73,8 +73,11 @@ def _synthetic(config: SurfaceDataManagerConfig) -> Source:
     def load(count: int) -> list[HeadSamples]:
         from baseh3d_ns.synthetic.head_samples import load_samples, sample_heads
 
-        cache = config.cache_dir or Path.home() / ".cache" / "baseh3d_ns"
-        return [load_samples(file) for file in sample_heads(cache, min(count, heads), seed, config.samples_per_head)]
+        assert config.cache_dir is not None
+        return [
+            load_samples(file)
+            for file in sample_heads(config.cache_dir, min(count, heads), seed, config.samples_per_head)
+        ]
 
     return Source([f"anny-{seed}-{index:05d}" for index in range(heads)], load)
 
@@ -92,8 +95,11 @@ def _h3ds(root: Path, count: int) -> Source:
     def load_scene(scene: str) -> tuple[trimesh.Trimesh, dict[str, np.ndarray] | None]:
         import trimesh
 
-        scan = h3ds.load_mesh(scene)
-        places = {name: scan.vertices[vertex] for name, vertex in h3ds.load_landmarks(scene).items()}
+        try:
+            scan = h3ds.load_mesh(scene)
+            places = {name: scan.vertices[vertex] for name, vertex in h3ds.load_landmarks(scene).items()}
+        except (OSError, ValueError, IndexError) as error:
+            raise InputError(f"it or its landmarks.txt is damaged ({error}): unzip the scene again") from error
         return trimesh.Trimesh(scan.vertices, scan.faces, process=False), places
 
     return Source(scenes, lambda n: _sampled(scenes[:n], load_scene, count, lambda s: root / s / "full_head.obj"))
@@ -136,7 +142,8 @@ def _read_mesh(file: Path) -> trimesh.Trimesh:
     import trimesh
 
     try:
-        loaded = trimesh.load(file, process=False)
+        # In the file's order: landmarks count its vertices.
+        loaded = trimesh.load(file, process=False, maintain_order=True)
         mesh = loaded.to_geometry() if isinstance(loaded, trimesh.Scene) else loaded
     except Exception as error:  # its readers raise whatever the damaged bytes lead them to
         raise InputError(f"it cannot be read as a mesh ({type(error).__name__}): export it again") from error
@@ -161,9 +168,14 @@ def _landmarks(file: Path, mesh: trimesh.Trimesh) -> dict[str, np.ndarray]:
 def _vertex_colours(mesh: trimesh.Trimesh) -> np.ndarray | None:
     import trimesh
 
-    # Of textures, trimesh makes vertex colours; a mesh that has neither must not count as grey.
     visual = mesh.visual
     if visual is None or not visual.defined:
         return None
-    colours = visual.to_color() if isinstance(visual, trimesh.visual.TextureVisuals) else visual
-    return None if colours is None else np.asarray(colours.vertex_colors)[:, :3] / 255.0
+    if isinstance(visual, trimesh.visual.TextureVisuals):
+        material = visual.material
+        if getattr(material, "image", None) is None and getattr(material, "baseColorTexture", None) is None:
+            return None
+        visual = visual.to_color()
+    colours = np.asarray(visual.vertex_colors)
+    # What is not a colour a vertex must not count as grey.
+    return colours[:, :3] / 255.0 if colours.ndim == 2 and len(colours) == len(mesh.vertices) else None

@@ -107,7 +107,8 @@ def check_mesh(mesh_mm: trimesh.Trimesh) -> None:
     if not len(mesh_mm.faces):
         raise InputError("it has no faces: export the surface, not a point cloud")
     if not np.isfinite(mesh_mm.vertices).all():
-        raise InputError(f"{int((~np.isfinite(mesh_mm.vertices)).any(axis=1).sum())} of its vertices are not finite")
+        odd = int((~np.isfinite(mesh_mm.vertices)).any(axis=1).sum())
+        raise InputError(f"{odd} of its vertices are not finite: repair it or take it out of the folder")
     largest = float(mesh_mm.extents.max())
     if not SIZE_RANGE_MM[0] < largest < SIZE_RANGE_MM[1]:
         raise InputError(

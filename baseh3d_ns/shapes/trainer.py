@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from nerfstudio.utils import comms
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns import __version__
 from baseh3d_ns.errors import InputError, exit_on_input_error
-from baseh3d_ns.models.shape_space import ShapeSpaceModelConfig
-from baseh3d_ns.priors.head_prior import HeadPrior, prior_names, save_prior
+from baseh3d_ns.models.shape_space import ShapeSpaceModelConfig, mean_latent
+from baseh3d_ns.priors.head_prior import LATENT, HeadPrior, prior_names, save_prior
+from baseh3d_ns.priors.sources import read_checkpoint
 from baseh3d_ns.shapes.datamanager import SurfaceDataManagerConfig
 from baseh3d_ns.shapes.sources import Source
 from baseh3d_ns.shapes.surface_samples import HEAD_FRAME
@@ -54,16 +57,25 @@ class ShapeTrainerConfig(CarefulTrainerConfig):
         latent, shared = self.pipeline.model.sdf_field.sdf.latent, self.pipeline.model.symmetric_latents
         if latent < 1:
             raise InputError("a shape space needs latents: --pipeline.model.sdf-field.sdf.latent must be at least 1")
+        if self.pipeline.model.sdf_field.appearance_layers:
+            raise InputError("a shape space has no appearance network: leave --...sdf-field.appearance-layers at 0")
         if not 0 <= shared <= latent:
             raise InputError(f"--pipeline.model.symmetric-latents must lie between 0 and the latent's {latent} numbers")
-        Source.of(manager)
+        manager.cache_dir = (manager.cache_dir or Path.home() / ".cache" / "baseh3d_ns").resolve()
+        heads = len(Source.of(manager).names)
+        checkpoint = self.resume_from()
+        codes = read_checkpoint(checkpoint)["pipeline"].get("_model.codes") if checkpoint else None
+        if codes is not None and codes.shape != (heads, latent):
+            raise InputError(
+                f"{checkpoint} has learned {codes.shape[0]} heads with latents of {codes.shape[1]} numbers, here are "
+                f"{heads} with {latent}: go on with the same heads, or start afresh without --load-dir"
+            )
 
     def snapshot(self, trainer: HeadTrainer, step: int) -> None:
-        if step + 1 != self.max_num_iterations or trainer.local_rank != 0:
+        if step + 1 != self.max_num_iterations or not comms.is_main_process():
             return
         path = trainer.base_dir / f"prior-{step + 1:06d}.safetensors"
         manager, model = self.pipeline.datamanager, trainer.pipeline.model
-        model.show_sliders()
         provenance: dict[str, Any] = {
             "data": str(manager.data) if manager.data else f"anny, seed {manager.synthetic_seed}",
             "heads": len(model.codes),
@@ -77,5 +89,7 @@ class ShapeTrainerConfig(CarefulTrainerConfig):
             "date": datetime.now().isoformat(timespec="seconds"),
         }
         weights = {name: parameter.detach() for name, parameter in prior_names(model.field)}
+        # Whatever the viewer's sliders show.
+        weights[LATENT] = mean_latent(model.codes, model.config.symmetric_latents)
         save_prior(path, HeadPrior(weights, provenance, HEAD_FRAME, latents=model.codes.detach()))
         CONSOLE.log(f"Wrote the shape space of {len(model.codes)} heads after {step + 1} steps: {path}")
