@@ -243,6 +243,54 @@ def test_checkpoint_of_a_space_is_safe_to_load(space_run):
     assert state["step"] == 5
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["idr", "--pipeline.model.sdf-field.appearance-layers", 2], "only h3dnet"),
+        (["idr", "--pipeline.model.sdf-field.sdf.latent", 4], "only h3dnet"),
+        (["h3dnet-fast", "--pipeline.model.sdf-field.sdf.latent", 0], "h3dnet needs both"),
+    ],
+)
+def test_networks_that_nobody_would_train_are_refused(tiny_root, tmp_path, options, why):
+    method, *rest = options
+    text = train(method, tiny_root, tmp_path / "o", *rest, fails=True)
+    assert why in text and "Traceback" not in text
+
+
+def test_a_checkpoint_of_a_space_is_a_prior_with_its_mean_head(space_run):
+    """Whatever the sliders showed when it was saved, and from several GPUs, too."""
+    whole, kept = (
+        load_prior(space_run),
+        torch.load(next((space_run / "nerfstudio_models").iterdir()), weights_only=True),
+    )
+    renamed = {name.replace("_model.", "_model.module.", 1): tensor for name, tensor in kept["pipeline"].items()}
+    for number, pipeline in enumerate((kept["pipeline"], renamed)):
+        path = space_run / f"copy-{number}.ckpt"
+        torch.save({**kept, "pipeline": pipeline}, path)
+        prior = load_prior(path)
+        assert torch.equal(prior.latents, whole.latents) and torch.equal(
+            prior.weights["latent"], whole.weights["latent"]
+        )
+        assert (prior.weights["latent"][48:] == 0.0).all() and (prior.weights["latent"][:48] != 0.0).any()
+        path.unlink()
+
+
+def test_going_on_with_other_heads_is_refused(space_run, eggs, tmp_path):
+    (tmp_path / "fewer").mkdir()
+    for name in ("0.ply", "1.ply"):
+        (tmp_path / "fewer" / name).write_bytes((eggs / name).read_bytes())
+    options = [
+        "--output-dir",
+        tmp_path / "o",
+        "--data",
+        tmp_path / "fewer",
+        "--load-dir",
+        space_run / "nerfstudio_models",
+    ]
+    text = call("ns-train", "h3dnet-fast-prior", *options, fails=True)
+    assert "has learned 6 heads" in text and "Traceback" not in text and not list(tmp_path.rglob("config.yml"))
+
+
 # ---- the shape space that comes with the plugin ----------------------------------------------------------------------
 
 

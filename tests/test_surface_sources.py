@@ -122,6 +122,20 @@ def test_a_bad_mesh_is_named_with_the_remedy(tmp_path, kind, why):
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_no_colour_does_not_count_as_grey(tmp_path):
+    """Texture coordinates without a picture; and vertices keep the file's order, which landmarks count in."""
+    (tmp_path / "a.mtl").write_text("newmtl plain\nKd 0.5 0.4 0.3\n")
+    mesh = egg()
+    lines = ["mtllib a.mtl", "usemtl plain", *(f"v {x:.4f} {y:.4f} {z:.4f}" for x, y, z in mesh.vertices)]
+    lines += ["vt 0.1 0.2", "vt 0.7 0.9"]
+    lines += [f"f {a + 1}/{1 + i % 2} {b + 1}/1 {c + 1}/2" for i, (a, b, c) in enumerate(mesh.faces)]
+    (tmp_path / "a.obj").write_text("\n".join(lines) + "\n")
+    read = sources._read_mesh(tmp_path / "a.obj")
+    np.testing.assert_allclose(read.vertices, mesh.vertices, atol=1e-3)
+    (samples,) = load(tmp_path)[1]
+    assert samples.colours is None
+
+
 def test_no_folder_and_no_meshes(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         load(tmp_path / "nowhere")

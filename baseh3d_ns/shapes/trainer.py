@@ -62,7 +62,10 @@ class ShapeTrainerConfig(CarefulTrainerConfig):
         if not 0 <= shared <= latent:
             raise InputError(f"--pipeline.model.symmetric-latents must lie between 0 and the latent's {latent} numbers")
         manager.cache_dir = (manager.cache_dir or Path.home() / ".cache" / "baseh3d_ns").resolve()
-        heads = len(Source.of(manager).names)
+        source = Source.of(manager)
+        heads = len(source.names)
+        if self.machine.num_devices > 1 and manager.data is None:
+            source.load(heads)  # made once, before there are several processes
         checkpoint = self.resume_from()
         codes = read_checkpoint(checkpoint)["pipeline"].get("_model.codes") if checkpoint else None
         if codes is not None and codes.shape != (heads, latent):
