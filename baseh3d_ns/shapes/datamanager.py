@@ -19,7 +19,7 @@ from baseh3d_ns.models.shape_space import SurfaceBatch
 from baseh3d_ns.shapes.sources import Source
 from baseh3d_ns.shapes.surface_samples import HEAD_FRAME, HeadSamples
 
-PICTURE, FOCAL, DISTANCE = 192, 480.0, 3.2
+PICTURE, FOCAL, DISTANCE = 192, 300.0, 3.2
 """Pixels, focal length in pixels and distance in units of the unit ball of the cameras that the viewer shows."""
 AZIMUTHS_DEG = (0.0, 50.0, -50.0, 90.0, -90.0)
 
