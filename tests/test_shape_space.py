@@ -164,6 +164,8 @@ def space_run(eggs, tmp_path_factory) -> Path:
     call(
         "ns-train", "h3dnet-fast-prior", *SMALL[2:], "--output-dir", out, "--experiment-name", "t", "--timestamp", "t",
         "--data", eggs, "--max-num-iterations", 6, "--pipeline.datamanager.samples-per-head", 200,
+        # So little that there is still a surface for rays to meet.
+        "--optimizers.fields.optimizer.lr", 1e-5,
     )  # fmt: skip
     return out / "t" / "h3dnet-fast-prior" / "t"
 
