@@ -46,13 +46,11 @@ def _full_size() -> HeadPipelineConfig:
     return HeadPipelineConfig(datamanager=HeadDataManagerConfig(), model=IdrModelConfig())
 
 
-def _small_networks(**changes: int) -> HeadFieldConfig:
-    """4 x 128 and 2 x 128: `latent` and `appearance_layers` for a shape space."""
-    latent, appearance = changes.get("latent", 0), changes.get("appearance_layers", 0)
+def _small_networks(latent: int = 0) -> HeadFieldConfig:
+    """4 x 128 and 2 x 128."""
     return HeadFieldConfig(
         sdf=SdfNetworkConfig(layers=4, width=128, skip_layer=2, features=64, latent=latent),
         colour=ColourNetworkConfig(layers=2, width=128),
-        appearance_layers=appearance,
     )
 
 

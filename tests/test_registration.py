@@ -128,6 +128,18 @@ def test_faces_pull_the_prior_into_place(tiny_root: Path):
     assert abs(heights[0]) < 0.05 and heights[1] < heights[0] - 0.04
 
 
+def test_below_the_chin_silhouettes_count_only_of_priors_in_no_standard_frame():
+    """Where a bust ends had pulled whole heads narrow."""
+    heights = registration.NECK + torch.tensor([-0.1, 0.1])
+    origins = torch.stack([torch.zeros(2), heights, torch.full((2,), 2.0)], dim=1)
+    ahead = torch.tensor([[0.0, 0.0, -1.0]]).expand(2, 3)
+    for standing, counted in ((True, [False, True]), (False, [True, True])):
+        field, nothing = EllipsoidField(Placement()), torch.zeros(0)
+        found = registration.Candidate(field, registration.GridTracer(32), Placement(), None, nothing, standing)
+        found.refresh()
+        assert registration._least_sdf(found, origins, ahead)[1].tolist() == counted
+
+
 def test_a_poor_agreement_is_said():
     assert "poor" in registration.Registration(0.4, 0.5, 0).summary(3)
     assert "poor" not in registration.Registration(0.4, 0.8, 2).summary(3)

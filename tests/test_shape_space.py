@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,18 @@ def test_what_changes_sign_mirrors_the_head(pipeline):
     mirrored = code * torch.tensor([1.0, -1.0, -1.0, -1.0])
     assert sdf_mm(model, surface, mirrored).abs().mean() < 2.5
     assert sdf_mm(model, surface, code).abs().mean() > 8.0
+
+
+def test_a_weight_of_0_leaves_its_loss_out(pipeline):
+    batch, _ = pipeline.datamanager.next_train(0)
+    batch = replace(batch, colours=torch.rand_like(batch.points))
+    model, names = pipeline.model, {"surface", "normal", "eikonal", "latent", "colour"}
+    assert set(model.get_loss_dict(model.get_outputs(batch), batch)) == names
+    for name in names:
+        before = getattr(model.config, f"{name}_weight")
+        setattr(model.config, f"{name}_weight", 0.0)
+        assert set(model.get_loss_dict(model.get_outputs(batch), batch)) == names - {name}
+        setattr(model.config, f"{name}_weight", before)
 
 
 def test_no_latent_is_a_symmetric_mean_head(pipeline):

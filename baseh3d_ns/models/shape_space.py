@@ -131,7 +131,7 @@ class ShapeSpaceModel(SdfModel):
         sdf, features, gradients = self.field.with_gradient(points.reshape(-1, 3), create_graph=True, latents=latents)
         sdf, gradients = sdf.view(heads, -1), gradients.view(heads, -1, 3)
         colours = None
-        if batch.colours is not None:
+        if batch.colours is not None and self.config.colour_weight > 0:
             features = features.view(heads, points.shape[1], -1)[:, :count]
             # Seen from anywhere in front: these colours are of a diffuse light.
             views = normalize(batch.normals + 0.8 * normalize(torch.randn_like(batch.normals), dim=-1), dim=-1)
@@ -148,14 +148,17 @@ class ShapeSpaceModel(SdfModel):
     ) -> dict[str, Tensor]:
         found: ShapePass = outputs["shape_pass"]
         assert isinstance(batch, SurfaceBatch)
-        every_gradient = torch.cat([found.gradients, found.gradients_around], dim=1)
-        losses = {
-            "surface": self.config.surface_weight * found.sdf.abs().mean(),
-            "normal": self.config.normal_weight * (found.gradients - batch.normals).norm(dim=-1).mean(),
-            "eikonal": self.config.eikonal_weight * eikonal_loss(every_gradient.flatten(0, 1)),
-            "latent": self.config.latent_weight * found.lengths.mean(),
-        }
-        if found.colours is not None and batch.colours is not None and self.config.colour_weight > 0:
+        losses = {}
+        if self.config.surface_weight > 0:
+            losses["surface"] = self.config.surface_weight * found.sdf.abs().mean()
+        if self.config.normal_weight > 0:
+            losses["normal"] = self.config.normal_weight * (found.gradients - batch.normals).norm(dim=-1).mean()
+        if self.config.eikonal_weight > 0:
+            every_gradient = torch.cat([found.gradients, found.gradients_around], dim=1)
+            losses["eikonal"] = self.config.eikonal_weight * eikonal_loss(every_gradient.flatten(0, 1))
+        if self.config.latent_weight > 0:
+            losses["latent"] = self.config.latent_weight * found.lengths.mean()
+        if found.colours is not None and batch.colours is not None:
             losses["colour"] = self.config.colour_weight * (found.colours - batch.colours).abs().mean()
         return losses
 
