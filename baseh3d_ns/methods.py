@@ -151,7 +151,7 @@ h3dnet_fast_prior = MethodSpecification(
         **_common(
             "h3dnet-fast-prior", _shape_space(SMALL_H3DNET, "grid", surface_weight=5.0), fields=5e-3, latents=2e-3
         ),
-        max_num_iterations=14000,
+        max_num_iterations=24000,
         lr_halvings=(),
         lr_final=0.02,
         lr_warmup=0.01,

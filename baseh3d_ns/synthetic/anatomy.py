@@ -33,7 +33,7 @@ CANONICAL_ORIGIN_MM = np.array([0.0, 820.0, 50.0])
 EYE_CENTRE_MM = np.array([30.6, 1.2, 75.2])
 """Canonical centre of the left eyeball (mirror x for the right)."""
 BUST_DEPTH_MM = 188.0
-"""The bust ends this far below the eyes."""
+"""The bust of a subject ends this far below the eyes."""
 SHOULDER_MM, SHOULDER_ROUND_MM = 98.0, 20.0
 """Shoulders are drawn in beyond this distance from the middle, to at most the second length farther out."""
 
@@ -77,12 +77,13 @@ def load_body_model() -> BodyModel:
     return BodyModel(model, faces[near_head & ~hidden], attributes)
 
 
-def bare_head(body: BodyModel, identity: Identity) -> Surface:
-    """Head, neck and clothed shoulders of one identity without hair, cut off level at the bottom; H3DS axes, mm."""
+def bare_head(body: BodyModel, identity: Identity, depth_mm: float) -> Surface:
+    """Head, neck and clothed shoulders of one identity without hair, cut off level that far below the eyes; H3DS axes,
+    mm."""
     vertices = body.vertices_mm(identity.phenotypes, identity.local_changes)
     whole = Surface(vertices, body.kept_faces, body.attributes)
     coarse = loop_smooth(whole.keep_faces(np.ones(len(body.kept_faces), dtype=bool)))
-    floor_mm = coarse.vertices_mm[coarse.attributes[:, EYEBALL] > 0.5, 1].mean() - BUST_DEPTH_MM
+    floor_mm = coarse.vertices_mm[coarse.attributes[:, EYEBALL] > 0.5, 1].mean() - depth_mm
     bust = cut_level(coarse.moved(_drawn_in(coarse.vertices_mm)), floor_mm)
     # A little higher: clothing has moved the rim of the first cut off its level.
     return cut_level(_dressed(refine(bust, _longest_edge_mm), identity), floor_mm + 4.0)

@@ -49,9 +49,9 @@ def make_head(seed: int, index: int) -> Head:
     return Head(identity, whole, open_cosine, scan, landmarks, _regions(scan, landmarks["nose_tip"], identity))
 
 
-def whole_head(body: anatomy.BodyModel, identity: Identity) -> Surface:
+def whole_head(body: anatomy.BodyModel, identity: Identity, depth_mm: float = anatomy.BUST_DEPTH_MM) -> Surface:
     """Skin, clothes and hair of one identity, also what is hidden, where the body model stands."""
-    skin = anatomy.bare_head(body, identity)
+    skin = anatomy.bare_head(body, identity, depth_mm)
     hair = grow_hair(skin, identity)
     floor_mm = float(skin.vertices_mm[:, 1].min())
     return skin if hair is None else anatomy.cut_level(join([skin, hair]), floor_mm)

@@ -19,23 +19,28 @@ from baseh3d_ns.shapes.surface_samples import HeadSamples, sample_mesh, standard
 from baseh3d_ns.synthetic import anatomy
 from baseh3d_ns.synthetic.anatomy import CANONICAL, EYEBALL, HAIR, MOUTH_CAVITY
 from baseh3d_ns.synthetic.head import whole_head
-from baseh3d_ns.synthetic.identity import draw_identity
+from baseh3d_ns.synthetic.identity import draw_identity, identity_rng
 from baseh3d_ns.synthetic.light import light_up
 from baseh3d_ns.synthetic.material import material_at
+from baseh3d_ns.synthetic.posture import Posture, take_posture
 from baseh3d_ns.synthetic.render import EXPOSURE, to_srgb
 from baseh3d_ns.synthetic.visible import openness, seen_by_a_scanner, sphere_directions
 
-VERSION = "1"
+VERSION = "2"
 """Raise it when the same arguments would give other points."""
+POSTURE_STREAM = 5
+"""Of the random numbers of a subject; its photographs take others (`synthetic.dataset`)."""
 DIRECTIONS = 48
 """From which a vertex is looked at and lit: a third of what photographs take, in a third of the time."""
 
 
 def sample_head(seed: int, index: int, count: int) -> HeadSamples:
-    """`count` points on what a scanner would see of subject `index` of `seed`, with colours as in soft light."""
+    """`count` points on subject `index` of `seed`, in a posture of its own: what a scanner would see, and the bottom of
+    the bust; with colours as in soft light."""
     body = anatomy.load_body_model()
     identity = draw_identity(seed, index, body.local_change_labels)
-    head = whole_head(body, identity)
+    posture = Posture.draw(identity_rng(seed, index, POSTURE_STREAM))
+    head, bottom = take_posture(whole_head(body, identity, posture.depth_mm), posture)
     directions = sphere_directions(DIRECTIONS)
     open_cosine = openness(head, directions)
     light = light_up(open_cosine, directions, np.eye(3)).irradiance
@@ -47,7 +52,7 @@ def sample_head(seed: int, index: int, count: int) -> HeadSamples:
     visible = seen_by_a_scanner(open_cosine, directions) & (head.attributes[:, MOUTH_CAVITY] < 0.5)
     mesh = head.as_trimesh()
     mesh.apply_transform(standard_pose(landmarks))
-    mesh.update_faces(visible[head.faces].all(axis=1))
+    mesh.faces = np.concatenate([head.faces[visible[head.faces].all(axis=1)], bottom])
     return sample_mesh(mesh, count, index, shade)
 
 
