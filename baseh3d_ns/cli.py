@@ -1,14 +1,17 @@
-"""`baseh3d synth | evaluate | export | prior`: what nerfstudio's own tools do not do."""
+"""`baseh3d synth | evaluate | export | prior | bench | report`: what nerfstudio's own tools do not do."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from baseh3d_ns.errors import exit_on_input_error
+
+if TYPE_CHECKING:
+    from baseh3d_ns.benchmark.executors import Executor
 
 SPACING_MM = 0.6
 """Mesh edges of 0.58 mm on average: the official metric measures to mesh vertices, so a coarse mesh reads too high."""
@@ -81,28 +84,19 @@ class Evaluate:
     """Distance between the vertices that are scored, in millimetres; above 0.6 the official numbers read too high."""
 
     def main(self) -> None:
-        from baseh3d_ns.evaluation.report import check_scene, evaluate_mesh, write_evaluation
-        from baseh3d_ns.evaluation.run_provenance import run_provenance, three_photos
-        from baseh3d_ns.runs import mesh_of_run, open_run, scene_of_run
+        from baseh3d_ns.evaluation.score_run import score_run
 
-        run = open_run(self.load_config)
-        parser = scene_of_run(run, self.data)
-        h3ds, scene = parser.root.h3ds, parser.scene
-        check_scene(h3ds, scene.scene_id)
-        # Halving the edges of a mesh twice as coarse moves its surface by microns and takes a quarter of the time.
-        mesh = mesh_of_run(run, 2.0 * self.spacing_mm)
-        provenance = run_provenance(run, parser)
-        evaluation = evaluate_mesh(h3ds, scene.scene_id, mesh, halvings=1, provenance=provenance)
-        folder = self.output_dir or run.checkpoint.parents[1] / "evaluation"
-        folder = write_evaluation(folder, evaluation, mesh, three_photos(scene))
-        print(f"scene {scene.scene_id}, {len(parser.train_views)} views, {run.config.method_name}, step {run.step}")
+        scored = score_run(self.load_config, self.data, self.output_dir, self.spacing_mm)
+        run, evaluation = scored.run, scored.evaluation
+        views = len(evaluation.provenance["views"])
+        print(f"scene {evaluation.provenance['scene']}, {views} views, {run.config.method_name}, step {run.step}")
         official, rigid = evaluation.official, evaluation.rigid
         scales = f"{official.face_icp_scale:.3f}, {official.head_icp_scale:.3f}"
         print(f"h3ds package : face {official.face_mm:.2f} mm, head {official.head_mm:.2f} mm (its scale: {scales})")
         print(f"rigid, 2-way : face {rigid.face.mean_mm:.2f} mm, head {rigid.head.mean_mm:.2f} mm")
         for warning in evaluation.warnings:
             print(f"note: {warning}")
-        print(f"written to {folder}")
+        print(f"written to {scored.folder}")
 
 
 @dataclass
@@ -129,11 +123,89 @@ class Prior:
             print(f"  {name:<11}: {value}")
 
 
+@dataclass
+class Bench:
+    """Run a benchmark: every method on every scene, each its own process; what is done is not done again."""
+
+    definition: tyro.conf.Positional[Path]
+    """What to compare: a .toml file, see configs."""
+    data: Path | None = None
+    """Root in the H3DS layout, instead of the definition's."""
+    out: Path | None = None
+    """Results folder; by default outputs/bench/NAME."""
+    dry_run: bool = False
+    """Only list the cells, the priors they need and how long they may take."""
+    executor: Literal["local", "ray", "slurm"] = "local"
+    """Where cells run: processes of this machine, a Ray cluster, or Slurm (through submitit)."""
+    jobs: int = 0
+    """local: cells at a time; 0: one for each GPU, or one on the CPU."""
+    cpus: int = 2
+    """ray, slurm: CPU cores of a cell."""
+    gpus: float = 0.0
+    """ray, slurm: GPUs of a cell."""
+    ray_address: str | None = None
+    """ray: address of the cluster; by default one that is found, or started here."""
+    slurm_partition: str = ""
+    """slurm: partition to ask for."""
+    slurm_hours: float = 24.0
+    """slurm: time limit of a cell, in hours."""
+
+    def main(self) -> None:
+        from baseh3d_ns.benchmark.cells import plan
+        from baseh3d_ns.benchmark.definition import read_definition
+        from baseh3d_ns.benchmark.report import write_report
+        from baseh3d_ns.benchmark.sweep import only_one, open_sweep, overview
+
+        definition = read_definition(self.definition)
+        cells = plan(definition, self.data)
+        out = self.out or Path("outputs/bench") / definition.name
+        if self.dry_run:
+            print(overview(definition, cells, out, self.jobs))
+            return
+        sweep = open_sweep(self.definition, definition, cells, out, self.data or definition.data.path)
+        with only_one(out):
+            sweep.run_all(self.make_executor(out))
+            page = write_report(out, definition, sweep.results())
+        print((out / "tables.md").read_text(encoding="utf-8"))
+        print(f"written to {page}")
+        if sweep.failed:
+            raise SystemExit(f"{len(sweep.failed)} cells have no result; the same command tries them again")
+
+    def make_executor(self, out: Path) -> Executor:
+        """Where the cells will run; an `InputError` when that is not there."""
+        from baseh3d_ns.benchmark.executors import LocalExecutor, RayExecutor, SlurmExecutor
+
+        if self.executor == "ray":
+            return RayExecutor(self.ray_address, self.cpus, self.gpus)
+        if self.executor == "slurm":
+            limits = {"partition": self.slurm_partition, "hours": self.slurm_hours}
+            return SlurmExecutor(out / "slurm", cpus=self.cpus, gpus=self.gpus, **limits)
+        return LocalExecutor(self.jobs)
+
+
+@dataclass
+class Report:
+    """Write the report of a benchmark again: report.html, tables.md and results.csv in its folder."""
+
+    run: tyro.conf.Positional[Path]
+    """Results folder of `baseh3d bench`."""
+
+    def main(self) -> None:
+        from baseh3d_ns.benchmark.report import write_report
+        from baseh3d_ns.benchmark.sweep import reopen_sweep
+
+        sweep = reopen_sweep(self.run)
+        sweep.write_results()
+        print(f"written to {write_report(sweep.run, sweep.definition, sweep.results())}")
+
+
 Commands = (
     Annotated[Synth, tyro.conf.subcommand(name="synth")]
     | Annotated[Export, tyro.conf.subcommand(name="export")]
     | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
     | Annotated[Prior, tyro.conf.subcommand(name="prior")]
+    | Annotated[Bench, tyro.conf.subcommand(name="bench")]
+    | Annotated[Report, tyro.conf.subcommand(name="report")]
 )
 
 

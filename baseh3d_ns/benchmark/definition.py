@@ -208,10 +208,11 @@ def _check(definition: Definition, path: Path) -> None:
         where = f"{path}, row '{row.name}'"
         _check_prior(row.prior, priors, where)
         if row.published and row.published not in PUBLISHED:
-            raise InputError(f"{where}: nothing published as '{row.published}'; nearest: {nearest(row.published, PUBLISHED)}")
-    for run in (*definition.rows, *definition.priors):
-        check_method(run.method, {**definition.options, **run.options} if isinstance(run, Row) else run.options,
-                     f"{path}, '{run.name}'")
+            near = nearest(row.published, PUBLISHED)
+            raise InputError(f"{where}: nothing published as '{row.published}'; nearest: {near}")
+        check_method(row.method, {**definition.options, **row.options}, where)
+    for prior in definition.priors:
+        check_method(prior.method, prior.options, f"{path}, [priors.{prior.name}]")
 
 
 def _check_prior(name: str | None, priors: dict[str, PriorRun], where: str) -> None:
@@ -237,8 +238,8 @@ def check_method(name: str, options: Options, where: str) -> None:
     for path in options:
         owner: Any = all_methods[name]
         for part in path.replace("-", "_").split("."):
-            known = owner if isinstance(owner, dict) else {item.name for item in dataclasses.fields(owner)} \
-                if dataclasses.is_dataclass(owner) else {}
+            known = owner if isinstance(owner, dict) else getattr(owner, "__dataclass_fields__", {})
             if part not in known:
-                raise InputError(f"{where}: {name} has no option '{path}'" + (f"; nearest to '{part}': {nearest(part, known)}" if known else ""))
+                near = f"; nearest to '{part}': {nearest(part, known)}" if known else ""
+                raise InputError(f"{where}: {name} has no option '{path}'{near}")
             owner = owner[part] if isinstance(owner, dict) else getattr(owner, part)

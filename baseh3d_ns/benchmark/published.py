@@ -65,9 +65,7 @@ PUBLISHED: dict[str, Published] = {
         "59",
         _by_views((1, *FIVE), ((1.56, 13.66), (1.18, 9.70), (1.21, 6.09), (1.18, 5.28), (1.08, 4.96), (1.03, 4.71))),
     ),
-    "InstantAvatar": Published(
-        "its own evaluation", "", "23", {"1": Score(1.50, 12.43), "3": Score(1.39, 9.71)}
-    ),
+    "InstantAvatar": Published("its own evaluation", "", "23", {"1": Score(1.50, 12.43), "3": Score(1.39, 9.71)}),
     "prior scan 10, 500": _sweep(1.46, 9.92),
     "prior scan 10, 1000": _sweep(1.87, 7.98),
     "prior scan 10, 2000": _sweep(2.09, 7.49),
@@ -81,7 +79,7 @@ PUBLISHED: dict[str, Published] = {
 """By the name that a row of a definition gives."""
 BASEH3D_SCANS: dict[str, Score] = {
     "scan3": Score(1.26, 7.78), "scan6": Score(1.03, 6.22), "scan7": Score(1.04, 12.24), "scan9": Score(1.88, 13.61),
-    "scan10": Score(1.42, 9.06), "scan12": Score(1.75, 11.50), "scan15": Score(1.91, 7.77), "scan16": Score(1.42, 18.67),
-    "scan20": Score(1.58, 9.22), "scan22": Score(1.53, 10.39),
+    "scan10": Score(1.42, 9.06), "scan12": Score(1.75, 11.50), "scan15": Score(1.91, 7.77),
+    "scan16": Score(1.42, 18.67), "scan20": Score(1.58, 9.22), "scan22": Score(1.53, 10.39),
 }  # fmt: skip
 """BaseH3D-Net, 3 views, prior of scan 2 after 500 epochs: every scan of its table."""

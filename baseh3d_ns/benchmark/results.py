@@ -12,7 +12,7 @@ from typing import Any
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_atomically
 
-RESULT = "result.json"
+RESULT, FAILURE = "result.json", "failure.json"
 FLOOR = "metric's own floor"
 """Row of the ground truth itself, meshed again by our mesher and scored."""
 
@@ -42,6 +42,8 @@ class Result:
     seed: int
     status: str
     """done, failed or skipped"""
+    kind: str = "fit"
+    """Or data, prior, floor."""
     reason: str = ""
     """Why it failed or was skipped, one sentence."""
     epochs: int = 0
@@ -65,17 +67,17 @@ class Result:
         return self.status == "done"
 
     def save(self, folder: Path) -> None:
-        """Write `result.json`, all of it or nothing.
+        """Write `result.json`, or `failure.json`, which the next try replaces; all of it or nothing.
 
         Raises:
             InputError: the disk is full or not writable.
         """
-        write_atomically(folder / RESULT, json.dumps(asdict(self), indent=1))
+        write_atomically(folder / (RESULT if self.done else FAILURE), json.dumps(asdict(self), indent=1))
 
 
-def load_result(folder: Path) -> Result | None:
-    """The result in a cell's folder, or None where it has none yet."""
-    file = folder / RESULT
+def load_result(folder: Path, name: str = RESULT) -> Result | None:
+    """The result (or the failure) in a cell's folder, or None where it has none."""
+    file = folder / name
     if not file.is_file():
         return None
     try:
@@ -112,4 +114,6 @@ def read_csv(file: Path) -> list[Result]:
         return text
 
     with file.open(encoding="utf-8", newline="") as lines:
-        return [Result(**{column: value(column, text) for column, text in row.items()}) for row in csv.DictReader(lines)]
+        return [
+            Result(**{column: value(column, text) for column, text in row.items()}) for row in csv.DictReader(lines)
+        ]

@@ -1,0 +1,99 @@
+"""Which published number belongs beside one of ours, and why the two may differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from baseh3d_ns.benchmark.definition import Definition, Row
+from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED, Published, Score
+from baseh3d_ns.benchmark.results import FLOOR, Result
+
+SCENES = {
+    "h3d-net": "the ten h3d-net scenes",
+    "23": "the 23 scenes of config_v1",
+    "59": "the 59 scenes of config_v2",
+}
+"""In words, by `Published.scenes`; a single scan stands for itself."""
+CONFIGS = ("config_v1", "config_v2")
+
+
+@cache
+def h3ds_scenes(config: str) -> dict[str, tuple[str, ...]]:
+    """Tags of every scene id of a packaged h3ds configuration; of config_v1 also scanN, as the papers count."""
+    import toml
+
+    from baseh3d_ns.data.h3ds_package import ConfigsHelper
+
+    scenes = toml.load(ConfigsHelper.get_config_file(config))["scenes"]
+    return {
+        scene_id: (*scenes[scene_id]["tags"], *([f"scan{number}"] if config == "config_v1" else []))
+        for number, scene_id in enumerate(sorted(scenes))
+    }
+
+
+def published_scenes(published: Published) -> frozenset[str]:
+    """Ids of the scenes that a publication was measured on."""
+    scenes = h3ds_scenes("config_v2" if published.scenes == "59" else "config_v1")
+    if published.scenes.isdigit():
+        return frozenset(scenes)
+    return frozenset(scene_id for scene_id, tags in scenes.items() if published.scenes in tags)
+
+
+def score_of_scan(row: Row, views: str, scene_id: str) -> Score | None:
+    """What was published for one scan and the row's method; None where nothing was."""
+    tags = h3ds_scenes("config_v1").get(scene_id, ())
+    if row.published == "BaseH3D-Net" and views == "3":
+        return next((BASEH3D_SCANS[tag] for tag in tags if tag in BASEH3D_SCANS), None)
+    published = PUBLISHED.get(row.published)
+    alone = published is not None and re.fullmatch(r"scan\d+", published.scenes) and published.scenes in tags
+    return published.by_views.get(views) if published and alone else None
+
+
+def planned_scenes(definition: Definition, results: Sequence[Result]) -> list[str]:
+    """Names of the scenes of a benchmark, as far as definition and results tell, in their order.
+
+    The scenes of a tag are known from the results.
+    """
+    synthetic = definition.data.synthetic
+    named = [name for name in definition.scenes if re.fullmatch(r"scan\d+", name)]
+    if synthetic and definition.scenes == ("all",):
+        named = [f"scan{number}" for number in range(synthetic.subjects)]
+    measured = [result.scene for result in results if result.kind in ("fit", "floor") or result.row == FLOOR]
+    return list(dict.fromkeys([*named, *measured]))
+
+
+def reasons(published: Published, definition: Definition, done: Sequence[Result], planned: int) -> str:
+    """Why our number may differ from a published one, in words.
+
+    Args:
+        published: what it is compared with.
+        definition: says whether the scenes are synthetic.
+        done: the finished results that ours is the mean of; at least one.
+        planned: scenes there would be if all had finished.
+    """
+    found = []
+    ours = {result.scene_id for result in done}
+    if ours != published_scenes(published):
+        found.append(
+            f"published on {SCENES.get(published.scenes, published.scenes)}, ours on {_ours_in_words(definition, done)}"
+        )
+    if len(ours) < planned:
+        found.append(f"fewer scenes finished: {len(ours)} of {planned}")
+    configs = {Path(result.provenance.get("config", "")).stem for result in done} & set(CONFIGS)
+    if not published.config:
+        found.append("other evaluation: its own")
+    elif configs - {published.config}:
+        found.append(f"other evaluation: published with {published.config}, ours with {', '.join(sorted(configs))}")
+    return "; ".join(found) or "not known: same scenes, same evaluation"
+
+
+def _ours_in_words(definition: Definition, done: Sequence[Result]) -> str:
+    names = list(dict.fromkeys(result.scene for result in done))
+    if definition.data.synthetic:
+        return f"{len(names)} synthetic one{'s' if len(names) > 1 else ''}"
+    if not any(result.scene_id in h3ds_scenes("config_v2") for result in done):
+        return f"{len(names)} that {'are' if len(names) > 1 else 'is'} not of H3DS"
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} of H3DS"

@@ -1,0 +1,40 @@
+"""What rows of one table do not share, though a comparison would want it: said under the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from baseh3d_ns.benchmark.definition import Definition, Row
+from baseh3d_ns.benchmark.training import method_config
+
+SHARED = {
+    "rays a step": "pipeline.datamanager.train_num_rays_per_batch",
+    "layers of the SDF": "pipeline.model.sdf_field.sdf.layers",
+    "width of the SDF": "pipeline.model.sdf_field.sdf.width",
+}
+
+
+def differences(definition: Definition) -> list[str]:
+    """One sentence for each thing that rows have differently; views, photos and mesh density are the same for all."""
+    epochs = {row.name: row.epochs or definition.epochs for row in definition.rows}
+    values = {"epochs": epochs} | {
+        name: {row.name: _value(definition, row, path) for row in definition.rows} for name, path in SHARED.items()
+    }
+    sentences = []
+    for name, of_rows in values.items():
+        known = {row: value for row, value in of_rows.items() if value is not None}
+        if len(set(known.values())) > 1:
+            said = ", ".join(f"{row} {value}" for row, value in known.items())
+            sentences.append(f"Not the same for all rows: {name} ({said}).")
+    return sentences
+
+
+def _value(definition: Definition, row: Row, path: str) -> Any:
+    """What an option is in a row; None where its method has no such option."""
+    options = {name.replace("-", "_"): value for name, value in {**definition.options, **row.options}.items()}
+    if path in options:
+        return options[path]
+    owner: Any = method_config(row.method)
+    for part in path.split("."):
+        owner = getattr(owner, part, None)
+    return owner

@@ -1,0 +1,114 @@
+"""The heads on a benchmark's page: the picture of every scan and row, and a mesh small enough for a browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+from fast_simplification import simplify
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+from scipy.spatial import cKDTree
+
+from baseh3d_ns.benchmark.definition import Definition
+from baseh3d_ns.benchmark.results import Result
+from baseh3d_ns.benchmark.tables import METRICS
+
+EVALUATION, PICTURE = "evaluation", "evaluation.png"
+MESHES = {"error": "error_heatmap.ply", "colour": "head.ply"}
+"""Two colourings of the same mesh, by the name of their button."""
+MAX_WIDTH_PX = 1600
+MAX_FACES = 21000
+"""Of a mesh on the page: three times that is below 2**16, so the indices of its corners always fit."""
+
+
+def page_heads(definition: Definition, results: Sequence[tuple[Path, Result]]) -> list[dict[str, Any]]:
+    """What the page shows of every scene, view configuration and row; of several seeds the first that is done.
+
+    Returns:
+        Dictionaries with scene, row, views and note (scores, or why there is none); with `picture` and `mesh` where
+        the cell's folder has them.
+    """
+    rows = {row.name for row in definition.rows}
+    chosen: dict[tuple[str, str, str], tuple[Path, Result]] = {}
+    for folder, result in results:
+        key = (result.scene, result.row, result.views)
+        if result.row in rows and (key not in chosen or result.done > chosen[key][1].done):
+            chosen[key] = (folder, result)
+    return [_head(folder, result) for folder, result in chosen.values()]
+
+
+def _head(folder: Path, result: Result) -> dict[str, Any]:
+    head: dict[str, Any] = {"scene": result.scene, "row": result.row, "views": result.views}
+    if not result.done:
+        return {**head, "note": f"{result.status}: {result.reason or 'no reason given'}"}
+    scores = ((name, getattr(result, metric)) for metric, name in METRICS.items())
+    note = ", ".join(f"{name.removesuffix(' mm')} {value:.2f}" for name, value in scores if value is not None) + " mm"
+    content = head_content(folder / EVALUATION)
+    return {**head, **content, "note": note if content else f"{note}; no pictures in its folder"}
+
+
+def head_content(evaluation: Path) -> dict[str, Any]:
+    """`picture` (a data URL) and `mesh` (see `packed`) of an evaluation's folder, as far as it has them."""
+    content: dict[str, Any] = {}
+    if (evaluation / PICTURE).is_file():
+        content["picture"] = picture_url(evaluation / PICTURE)
+    there = {name: evaluation / file for name, file in MESHES.items() if (evaluation / file).is_file()}
+    if there:
+        # Unprocessed, or vertices would be merged and the two files no longer agree.
+        meshes = {name: trimesh.load_mesh(file, process=False) for name, file in there.items()}
+        content["mesh"] = packed(meshes)
+    return content
+
+
+def picture_url(file: Path) -> str:
+    """A picture as a JPEG data URL, at most `MAX_WIDTH_PX` wide."""
+    picture = Image.open(file).convert("RGB")
+    picture.thumbnail((MAX_WIDTH_PX, 10 * MAX_WIDTH_PX))
+    jpeg = io.BytesIO()
+    picture.save(jpeg, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()
+
+
+def packed(meshes: dict[str, trimesh.Trimesh]) -> dict[str, Any]:
+    """Colourings of one mesh, made small, for the page's script.
+
+    Args:
+        meshes: in mm, with the same vertices and faces; one at least.
+
+    Returns:
+        `low` (3 numbers, mm) and `step_mm`: a vertex is low + step * its numbers; `vertices`, `faces` (16 bits) and
+        `colours` (8 bits, by name of the colouring) in base64, three numbers each.
+    """
+    first = next(iter(meshes.values()))
+    same = {name: mesh for name, mesh in meshes.items() if len(mesh.vertices) == len(first.vertices)}
+    colours = np.concatenate([mesh.visual.vertex_colors[:, :3] for mesh in same.values()], axis=1)
+    vertices, faces, colours = decimated(np.asarray(first.vertices), np.asarray(first.faces), np.asarray(colours))
+    low = vertices.min(axis=0)
+    step_mm = max(float((vertices - low).max()) / 65535, 1e-9)
+    return {
+        "low": low.tolist(),
+        "step_mm": step_mm,
+        "vertices": _base64((vertices - low) / step_mm / 1.01, "<u2"),
+        "faces": _base64(faces, "<u2"),
+        "colours": {name: _base64(colours[:, 3 * k : 3 * k + 3], "u1") for k, name in enumerate(same)},
+    }
+
+
+def decimated(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], colours: UInt8[np.ndarray, "v c"]
+) -> tuple[Float[np.ndarray, "w 3"], Int[np.ndarray, "g 3"], UInt8[np.ndarray, "w c"]]:
+    """A mesh (mm) of at most `MAX_FACES` faces with nearly the same surface, coloured like the nearest vertex there."""
+    if len(faces) <= MAX_FACES:
+        return vertices, faces, colours
+    fewer, corners = simplify(vertices.astype(np.float32), faces.astype(np.int32), target_count=MAX_FACES)
+    return fewer, corners, colours[cKDTree(vertices).query(fewer)[1]]
+
+
+def _base64(values: np.ndarray, kind: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(np.round(values), dtype=kind).tobytes()).decode()

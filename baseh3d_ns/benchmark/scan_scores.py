@@ -1,0 +1,46 @@
+"""Scores of what is no run of ours: a peer's SDF, and the scan itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from baseh3d_ns.benchmark.floor import sdf_of_scan
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParser, H3dsDataParserConfig
+from baseh3d_ns.evaluation.report import Evaluation, check_scene, evaluate_mesh, write_evaluation
+from baseh3d_ns.evaluation.run_provenance import three_photos
+from baseh3d_ns.meshing import extract_mesh
+from baseh3d_ns.rendering.chunks import Sdf
+
+
+def score_sdf(sdf: Sdf, data: Path, scene: str, spacing_mm: float, output: Path) -> Evaluation:
+    """Mesh an SDF in the unit frame of a scene, score it, and write its evaluation.
+
+    Raises:
+        InputError: no surface, or a scene that lacks its scan.
+    """
+    parser = _scene(data, scene)
+    h3ds, scene_id = parser.root.h3ds, parser.scene.scene_id
+    check_scene(h3ds, scene_id)
+    mesh = extract_mesh(sdf, parser.scene.frame, spacing_mm=2.0 * spacing_mm)
+    evaluation = evaluate_mesh(h3ds, scene_id, mesh, halvings=1)
+    write_evaluation(output, evaluation, mesh, three_photos(parser.scene))
+    return evaluation
+
+
+def score_scan(data: Path, scene: str, spacing_mm: float) -> Evaluation:
+    """The scan of a scene as if it were a perfect reconstruction."""
+    parser = _scene(data, scene)
+    h3ds, scene_id, frame = parser.root.h3ds, parser.scene.scene_id, parser.scene.frame
+    check_scene(h3ds, scene_id)
+    scan = h3ds.load_mesh(scene_id)
+    sdf = sdf_of_scan(trimesh.Trimesh(np.array(scan.vertices), np.array(scan.faces), process=False), frame)
+    # The scan is open and in pieces, and so is its mesh.
+    mesh = extract_mesh(sdf, frame, spacing_mm=2.0 * spacing_mm, keep_all=True, slope_bounds=(2.0,))
+    return evaluate_mesh(h3ds, scene_id, mesh, halvings=1)
+
+
+def _scene(data: Path, scene: str) -> H3dsDataParser:
+    return H3dsDataParserConfig(data=data, scene=scene, views=("all",)).setup()
