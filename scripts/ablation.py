@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 import tyro
-from in_process import FAST, METHODS, configure, run, score, start
+from in_process import FAST, METHODS, configure, run, start
 
+from baseh3d_ns.benchmark.quick_score import quick_score
 from baseh3d_ns.priors.head_prior import save_prior
 from baseh3d_ns.priors.sources import BUILTIN, load_prior
 
@@ -105,7 +106,7 @@ class Ablation:
             config.pipeline.datamanager.dataparser, config.pipeline.model.colour_first = parser, 0.0
         trainer, seconds = start(config)
         _, _, trained = run(trainer, 0, config.max_num_iterations)
-        return *score(trainer), seconds + trained
+        return *quick_score(trainer), seconds + trained
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

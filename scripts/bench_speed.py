@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 import tyro
-from in_process import configure, device_name, run, score, start
+from in_process import configure, device_name, run, start
 
+from baseh3d_ns.benchmark.quick_score import quick_score
 from baseh3d_ns.priors.sources import BUILTIN
 
 
@@ -91,7 +92,7 @@ class BenchSpeed:
             goal = config.max_num_iterations if last else min(config.max_num_iterations, int(rate * moment))
             step, counted, seconds = run(trainer, step, goal - step)
             spent, evaluations = spent + seconds, evaluations + counted
-            row.curve.append((row.start_s + spent, *score(trainer)))
+            row.curve.append((row.start_s + spent, *quick_score(trainer)))
             print(f"{name}: step {step}, {row.curve[-1][0]:.0f} s, face {row.curve[-1][1]:.2f} mm", flush=True)
         rays = step * config.pipeline.datamanager.train_num_rays_per_batch
         row.steps_per_s, row.rays_per_s, row.evaluations_per_ray = step / spent, rays / spent, evaluations / rays

@@ -1,4 +1,4 @@
-"""Fits in this process, for the scripts beside this file: configured, stepped, scored; no viewer, no checkpoints."""
+"""Fits in this process, for the scripts beside this file: configured and stepped; no viewer, no checkpoints."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import torch
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
 
 from baseh3d_ns import methods
-from baseh3d_ns.evaluation.rigid import rigid_scores
-from baseh3d_ns.meshing import NoSurfaceError, extract_mesh
 
 FAST: Any = methods.baseh3d_fast.config
 SMALL_LR = 1e-3
@@ -79,18 +77,6 @@ def run(trainer: Any, step: int, steps: int) -> tuple[int, int, float]:
     seconds = time.monotonic() - begin
     hook.remove()
     return step + steps, counted, seconds
-
-
-def score(trainer: Any) -> tuple[float, float]:
-    """Face and head in mm: rigid, ground truth to surface (independent of the mesh's density)."""
-    model, manager = trainer.pipeline.model, trainer.pipeline.datamanager
-    frame, scene = trainer.dataset.metadata["frame"], manager.dataparser.scene.scene_id
-    try:
-        mesh = extract_mesh(model.field.sdf, frame, spacing_mm=1.5, device=model.device, progress=False)
-    except NoSurfaceError:
-        return float("inf"), float("inf")
-    scores = rigid_scores(manager.dataparser.root.h3ds, scene, mesh)
-    return scores.face.gt_to_pred.mean_mm, scores.head.gt_to_pred.mean_mm
 
 
 def device_name() -> str:

@@ -2,7 +2,7 @@
 # Usage: source scripts/venv.sh [extra]
 extra="${1:-}"
 installed() { # is this plugin (and, for dev, its test tools) installed in that Python?
-  (cd / && "$1" -c "import baseh3d_ns.methods; ${extra:+import pytest, ruff, mypy}" >/dev/null 2>&1)
+  (cd / && "$1" -c "import baseh3d_ns.methods; ${extra:+import pytest, ruff, mypy, selenium, ray, submitit}" >/dev/null 2>&1)
 }
 if [ -z "${VIRTUAL_ENV:-}" ] || ! installed python; then
   if ! installed "$PWD/.venv/bin/python"; then
@@ -26,4 +26,12 @@ if { ! ldconfig -p | grep -q libusb-1.0 || ! command -v ffmpeg; } >/dev/null 2>&
   fi
   ldconfig -p 2>/dev/null | grep -q libusb-1.0 && command -v ffmpeg >/dev/null \
     || echo "Note: ns-export and ns-render need Debian's $packages: sudo apt-get install $packages" >&2
+fi
+# A browser, for the test that opens the benchmark's page; without it that test is skipped.
+if [ "$extra" = dev ] && ! command -v chromedriver >/dev/null; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing chromium chromium-driver ..."
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; } >/dev/null 2>&1 || true
+  fi
+  command -v chromedriver >/dev/null || echo "Note: the tests of the page need Debian's chromium chromium-driver" >&2
 fi

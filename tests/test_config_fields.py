@@ -24,7 +24,7 @@ CONFIGS = [
     HeadDataManagerConfig, H3dsDataParserConfig, SdfNetworkConfig, ColourNetworkConfig, HeadFieldConfig, IdrModelConfig,
     SdfModelConfig, H3dNetModelConfig, ShapeSpaceModelConfig, SurfaceDataManagerConfig, ShapeTrainerConfig,
     CarefulTrainerConfig, HeadTrainerConfig, PriorTrainerConfig, FewShotTrainerConfig,
-    cli.Synth, cli.Export, cli.Evaluate, cli.Prior,
+    cli.Synth, cli.Export, cli.Evaluate, cli.Prior, cli.Bench, cli.Report,
 ]  # fmt: skip
 PACKAGE = Path(baseh3d_ns.__file__).parent
 # Read by nerfstudio, not by us.

@@ -52,6 +52,11 @@ def score_of_scan(row: Row, views: str, scene_id: str) -> Score | None:
     return published.by_views.get(views) if published and alone else None
 
 
+def scene_ids(results: Sequence[Result]) -> dict[str, str]:
+    """Scene ids by the names of the scenes, as far as one is finished; a failure may not know the id."""
+    return {result.scene: result.scene_id for result in results if result.done}
+
+
 def planned_scenes(definition: Definition, results: Sequence[Result]) -> list[str]:
     """Names of the scenes of a benchmark, as far as definition and results tell, in their order.
 

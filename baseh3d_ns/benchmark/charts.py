@@ -8,9 +8,9 @@ from plotly import graph_objects as go
 from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 
-from baseh3d_ns.benchmark.beside_published import planned_scenes, score_of_scan
+from baseh3d_ns.benchmark.beside_published import planned_scenes, scene_ids, score_of_scan
 from baseh3d_ns.benchmark.definition import Definition
-from baseh3d_ns.benchmark.results import FLOOR, Result
+from baseh3d_ns.benchmark.results import FLOOR, Point, Result
 from baseh3d_ns.benchmark.statistics import by_scene, mean_curve, summary
 from baseh3d_ns.benchmark.tables import views_in_words
 
@@ -22,7 +22,7 @@ HEIGHT_PX = 380
 def scan_bars(definition: Definition, results: Sequence[Result], views: str) -> go.Figure:
     """Face and head error of every scan: a bar for each row, hatched where published, a line for the floor."""
     scenes = planned_scenes(definition, results)
-    ids = {result.scene: result.scene_id for result in results if result.scene_id}
+    ids = scene_ids(results)
     figure = _panels()
     shown: set[str] = set()
     for column, (metric, _) in enumerate(PANELS, 1):
@@ -58,12 +58,12 @@ def error_against_time(definition: Definition, results: Sequence[Result]) -> go.
     figure.update_xaxes(type="log")
     for column, (metric, _) in enumerate(PANELS, 1):
         for row in definition.rows:
-            style = {"legendgroup": row.name, "marker": {"color": _colour(definition, row.name)}}
+            colour = _colour(definition, row.name)
             fits = [one for one in results if one.row == row.name and one.done and one.train_s]
             single = go.Scatter(
                 x=[one.train_s for one in fits], y=[getattr(one, metric) for one in fits], mode="markers", opacity=0.5,
                 text=[f"{one.scene}, {views_in_words(one.views)}" for one in fits], showlegend=False, name=row.name,
-                **style,
+                legendgroup=row.name, marker={"color": colour},
             )  # fmt: skip
             figure.add_trace(single, row=1, col=column)
             means = {
@@ -77,7 +77,7 @@ def error_against_time(definition: Definition, results: Sequence[Result]) -> go.
                 error_y={"type": "data", "array": [error.std for *_, error in known]},
                 text=[views_in_words(views) for views, *_ in known], textposition="top right", name=row.name,
                 mode="lines+markers+text" if len(definition.views) > 1 else "markers", showlegend=column == 1,
-                **{**style, "marker": {"color": _colour(definition, row.name), "size": 11}},
+                legendgroup=row.name, marker={"color": colour, "size": 11},
             )  # fmt: skip
             figure.add_trace(mean, row=1, col=column)
     return figure
@@ -89,9 +89,10 @@ def convergence(definition: Definition, results: Sequence[Result], views: str) -
     for row in definition.rows:
         curves = [one.curve for one in results if (one.row, one.views) == (row.name, views) and one.done and one.curve]
         colour = _colour(definition, row.name)
+        lines: list[tuple[Sequence[Point], bool]] = [(curve, False) for curve in curves] if len(curves) > 1 else []
+        lines += [(mean_curve(curves), True)] if curves else []
         for column, (metric, _) in enumerate(PANELS, 1):
-            for points in (*curves, mean_curve(curves)) if curves else ():
-                mean = points not in curves or len(curves) == 1
+            for points, mean in lines:
                 trace = go.Scatter(
                     x=[point.seconds for point in points], y=[getattr(point, metric) for point in points],
                     text=[f"step {point.step}" for point in points], mode="lines+markers" if mean else "lines",

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -18,6 +18,7 @@ AT_ONCE = 256
 """Cells handed to a cluster at once; it decides itself how many run."""
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Runs commands; `run` is called from as many threads as there are `jobs`."""
 

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import trimesh
@@ -14,6 +14,7 @@ from fast_simplification import simplify
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from scipy.spatial import cKDTree
+from trimesh.visual import ColorVisuals
 
 from baseh3d_ns.benchmark.definition import Definition
 from baseh3d_ns.benchmark.results import Result
@@ -87,14 +88,16 @@ def packed(meshes: dict[str, trimesh.Trimesh]) -> dict[str, Any]:
     """
     first = next(iter(meshes.values()))
     same = {name: mesh for name, mesh in meshes.items() if len(mesh.vertices) == len(first.vertices)}
-    colours = np.concatenate([mesh.visual.vertex_colors[:, :3] for mesh in same.values()], axis=1)
+    # A .ply has colours or none at all, never a texture.
+    visuals = [cast(ColorVisuals, mesh.visual) for mesh in same.values()]
+    colours = np.concatenate([visual.vertex_colors[:, :3] for visual in visuals], axis=1)
     vertices, faces, colours = decimated(np.asarray(first.vertices), np.asarray(first.faces), np.asarray(colours))
     low = vertices.min(axis=0)
     step_mm = max(float((vertices - low).max()) / 65535, 1e-9)
     return {
         "low": low.tolist(),
         "step_mm": step_mm,
-        "vertices": _base64((vertices - low) / step_mm / 1.01, "<u2"),
+        "vertices": _base64((vertices - low) / step_mm, "<u2"),
         "faces": _base64(faces, "<u2"),
         "colours": {name: _base64(colours[:, 3 * k : 3 * k + 3], "u1") for k, name in enumerate(same)},
     }

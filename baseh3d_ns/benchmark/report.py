@@ -18,7 +18,14 @@ from baseh3d_ns.benchmark.charts import convergence, error_against_time, scan_ba
 from baseh3d_ns.benchmark.definition import Definition
 from baseh3d_ns.benchmark.heads import page_heads
 from baseh3d_ns.benchmark.results import Result
-from baseh3d_ns.benchmark.tables import main_tables, markdown_tables, scan_table, unfinished_table, views_in_words
+from baseh3d_ns.benchmark.tables import (
+    counted,
+    main_tables,
+    markdown_tables,
+    scan_table,
+    unfinished_table,
+    views_in_words,
+)
 from baseh3d_ns.files import write_atomically
 
 PAGE, TABLES, TEMPLATE = "report.html", "tables.md", "report.html.j2"
@@ -79,9 +86,9 @@ def one_sentence(definition: Definition, results: Sequence[Result]) -> str:
     dates = sorted(str(result.provenance["date"])[:10] for result in results if result.provenance.get("date"))
     when = f", measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    views = " and ".join(map(views_in_words, definition.views))
+    views = ", ".join(map(views_in_words, definition.views))
     return (
-        f"{len(definition.rows)} methods on {scenes} scenes with {views}: "
+        f"{counted(len(definition.rows), 'method')} on {counted(scenes, 'scene')} with {views}: "
         f"{done} of {planned} fits done{when}; page written {now}."
     )
 

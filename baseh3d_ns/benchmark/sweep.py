@@ -38,7 +38,9 @@ class Sweep:
     data: Path | None
     """Root of the data, where the definition does not make them."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Why, by cell id."""
+    """Why, by cell id; skipped ones are not among them."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Why this machine cannot run a cell, by cell id."""
 
     def __post_init__(self) -> None:
         self.clock = Clock(self.definition, {cell.id: self._done(cell) for cell in self.cells})
@@ -54,9 +56,9 @@ class Sweep:
             total = bars.add_task("all cells", total=len(self.cells), left="")
             while graph.is_active():
                 for cell in map(by_id.__getitem__, graph.get_ready()):
-                    blocked = next((needed for needed in cell.needs if needed.id in self.failed), None)
+                    blocked = next((one for one in cell.needs if one.id in {*self.failed, *self.skipped}), None)
                     if blocked is not None:
-                        self.failed[cell.id] = f"{blocked.label} failed"
+                        self.failed[cell.id] = f"it needs {blocked.label}, which has no result"
                         self._say(bars, cell)
                     if cell.id in done or blocked is not None:
                         graph.done(cell.id)
@@ -79,7 +81,7 @@ class Sweep:
             if cell.kind not in ("fit", "floor"):
                 continue
             result = cell.result(self.run) or cell.no_result("not run yet")
-            if not result.done and cell.id in self.failed:
+            if cell.id in self.failed:
                 result = replace(result, reason=self.failed[cell.id])
             found.append((cell.folder(self.run), result))
         return found
@@ -93,7 +95,7 @@ class Sweep:
 
     def open_cells(self) -> list[Cell]:
         """What has neither a result nor a failure of this run."""
-        return [cell for cell in self.cells if not self._done(cell) and cell.id not in self.failed]
+        return [cell for cell in self.cells if not self._done(cell) and cell.id not in {*self.failed, *self.skipped}]
 
     def _execute(self, executor: Executor, cell: Cell, bars: Progress) -> int:
         """In a thread of its own: one cell from its folder to its exit status."""
@@ -118,16 +120,23 @@ class Sweep:
         result = self._done(cell)
         if result is not None:
             self.clock.note(cell, result)
-            bars.console.print(f"{cell.label}: {_scores(result)}")
+            bars.console.print(f"{cell.label}: {_scores(result)}", soft_wrap=True)
         else:
-            said = cell.result(self.run)
-            reason = said.reason if said else f"its process ended with {status}"
-            self.failed[cell.id] = f"{reason}; log: {cell.folder(self.run) / 'log.txt'}"
+            self._note_failure(cell, status)
             self._say(bars, cell)
         self.write_results()
 
+    def _note_failure(self, cell: Cell, status: int) -> None:
+        said = cell.result(self.run)
+        if said and said.status == "skipped":
+            self.skipped[cell.id] = said.reason
+            return
+        reason = said.reason if said else f"its process ended with {status}"
+        self.failed[cell.id] = f"{reason}; log: {cell.folder(self.run) / 'log.txt'}"
+
     def _say(self, bars: Progress, cell: Cell) -> None:
-        bars.console.print(f"[red]{cell.label}: no result: {self.failed[cell.id]}[/red]")
+        reason = self.failed.get(cell.id) or f"skipped: {self.skipped[cell.id]}"
+        bars.console.print(f"[yellow]{cell.label}: no result: {reason}[/yellow]", soft_wrap=True)
 
 
 def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell], run: Path, data: Path | None) -> Sweep:

@@ -1,0 +1,183 @@
+"""Definitions of benchmarks: what is wrong is said before anything runs, and a cell is what decides its result."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import toml
+
+from baseh3d_ns.benchmark.cells import Cell, plan
+from baseh3d_ns.benchmark.definition import read_definition
+from baseh3d_ns.benchmark.fairness import differences
+from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
+from baseh3d_ns.benchmark.sweep import open_sweep, overview
+from baseh3d_ns.data.h3ds_package import ConfigsHelper
+from baseh3d_ns.errors import InputError
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SMALL = CONFIGS / "synthetic_small.toml"
+
+
+def h3ds_shaped(root: Path, version: int) -> Path:
+    """The folders of H3DS with the real scene ids, and nothing in them."""
+    table = toml.load(ConfigsHelper.get_config_file(f"config_v{version}"))
+    for scene in table["scenes"]:
+        (root / scene).mkdir(parents=True)
+    (root / "version.txt").write_text(str(table["version"]) + "\n")
+    return root
+
+
+def changed(tmp_path: Path, old: str, new: str) -> Path:
+    text = SMALL.read_text()
+    assert old in text
+    (tmp_path / "changed.toml").write_text(text.replace(old, new))
+    return tmp_path / "changed.toml"
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.toml")), ids=lambda file: file.stem)
+def test_every_definition_passes_a_dry_run(file, tmp_path):
+    definition = read_definition(file)
+    assert definition.name == file.stem
+    data = None
+    if definition.data.synthetic is None:
+        data = h3ds_shaped(tmp_path / "h3ds", 2 if definition.name == "h3ds_v2" else 1)
+    cells = plan(definition, data)
+    text = overview(definition, cells, tmp_path / "out", 1)
+    fits = [cell for cell in cells if cell.kind == "fit"]
+    scenes = {cell.scene for cell in fits}
+    assert len(fits) == len(scenes) * len(definition.rows) * len(definition.views) * len(definition.seeds)
+    assert all(cell.label in text for cell in cells) and "left on two CPU cores" in text
+    assert not (tmp_path / "out").exists()
+    expected = {"h3ds_table2_methods": set(BASEH3D_SCANS), "h3ds_table1_prior_sweep": {"scan3"}}
+    assert scenes == expected.get(definition.name, scenes)
+    if definition.name == "h3ds_v2":
+        assert len(scenes) == 59
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("epochs = 8", "epoch = 8", "unknown key 'epoch'; nearest: epochs"),
+        ("epochs = 8", 'epochs = "8"', "epochs must be int, not '8'"),
+        ("curve = [0.5]", "curve = 0.5", "curve must be a list[float], not 0.5"),
+        ("curve = [0.5]", "curve = [1.5]", "between 0 and 1"),
+        ('scenes = ["scan1"]', "scenes = []", "scenes is empty"),
+        ('title = "', 'titel = "', "unknown key 'titel'; nearest: title"),
+        ('method = "neus-facto"', 'method = "neus-facta"', "no method 'neus-facta'; nearest: neus-facto"),
+        ("num-rays-per-batch", "num-ray-per-batch", "nearest to 'train_num_ray_per_batch': train_num_rays_per_batch"),
+        ('name = "builtin"', 'name = "one head"', "two rows are called 'one head'"),
+        ("one_head@6", "one_haed@6", "no prior 'one_haed@6'; nearest: one_head"),
+        ("one_head@6", "one_head@7", "kept after [6, 12] epochs, not after 7"),
+        ("synthetic = {", 'path = "x"\nsynthetic = {', "give either path or synthetic"),
+        ('name = "builtin"', 'name = "b"\npublished = "IDL"', "nothing published as 'IDL'; nearest: IDR"),
+        ("[data]", "[data", "is not TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, old, new, said):
+    with pytest.raises(InputError) as error:
+        read_definition(changed(tmp_path, old, new))
+    assert said in str(error.value) and "changed.toml" in str(error.value)
+
+
+def test_a_definition_that_is_not_there_names_the_nearest():
+    with pytest.raises(InputError, match="nearest: synthetic_small.toml"):
+        read_definition(CONFIGS / "synthetic_smal.toml")
+
+
+def test_a_scene_that_the_data_lack(tmp_path, tiny_root):
+    with pytest.raises(InputError, match="lack 'scan7'; nearest: scan"):
+        plan(read_definition(changed(tmp_path, '["scan1"]', '["scan7"]')), None)
+    with pytest.raises(InputError, match="no scene 'nobody'"):
+        plan(on_root(tmp_path, tiny_root, '["nobody"]'), None)
+
+
+def test_scenes_that_were_not_unzipped(tmp_path):
+    root = h3ds_shaped(tmp_path / "h3ds", 1)
+    (root / "1b2a8613401e42a8").rmdir()
+    with pytest.raises(InputError, match=r"lacks 1 of the scenes \(scan3\)"):
+        plan(read_definition(CONFIGS / "h3ds_table2_methods.toml"), root)
+
+
+def on_root(tmp_path: Path, root: Path, scenes: str):
+    file = changed(tmp_path, "synthetic = {subjects = 2, views = 8, size = 64, seed = 7}", f'path = "{root}"')
+    text = file.read_text().replace('["scan1"]', scenes)
+    file.write_text(text)
+    return read_definition(file)
+
+
+def test_tags_stand_for_their_scenes_and_no_scene_comes_twice(tmp_path, tiny_root):
+    cells = plan(on_root(tmp_path, tiny_root, '["tiny", "scan1", "00000000000000aa"]'), None)
+    assert [cell.scene for cell in cells if cell.row == "builtin"] == ["scan0", "scan1"]
+
+
+def test_two_rows_that_are_the_same_fit(tmp_path):
+    with pytest.raises(InputError, match="are the same fit"):
+        plan(read_definition(changed(tmp_path, "one_head@6", "builtin")), None)
+
+
+def test_identity_is_what_decides_and_nothing_else(tmp_path):
+    definition = read_definition(SMALL)
+    ids = {cell.row: cell.id for cell in plan(definition, None)}
+    renamed = replace(definition, title="other", rows=tuple(replace(row, published="") for row in definition.rows))
+    assert {cell.row: cell.id for cell in plan(renamed, None)} == ids
+    longer = {cell.row: cell.id for cell in plan(replace(definition, epochs=9), None)}
+    assert longer["builtin"] != ids["builtin"] and longer["data"] == ids["data"]
+    # Another pre-training is another fit, but only of the rows that start from it.
+    other = replace(definition, priors=(replace(definition.priors[0], epochs=13),))
+    moved = {cell.row: cell.id for cell in plan(other, None)}
+    assert moved["one head"] != ids["one head"] and moved["builtin"] == ids["builtin"]
+    # Other data, other everything.
+    assert definition.data.synthetic is not None
+    data = replace(definition.data, synthetic=replace(definition.data.synthetic, seed=8))
+    assert not set(ids.values()) & {cell.id for cell in plan(replace(definition, data=data), None)}
+
+
+def test_a_pre_training_that_no_row_needs_does_not_run():
+    definition = read_definition(SMALL)
+    without = replace(definition, rows=definition.rows[1:])
+    assert not [cell for cell in plan(without, None) if cell.kind == "prior"]
+
+
+def test_a_folder_of_another_configuration_is_not_taken_over(tmp_path):
+    cell = Cell("fit", "row", {"method": "idr", "seed": 0})
+    folder = cell.prepare(tmp_path)
+    assert cell.prepare(tmp_path) == folder
+    # A row that was renamed finds its folder again.
+    assert replace(cell, row="renamed").folder(tmp_path) == folder
+    content = json.loads((folder / "cell.json").read_text())
+    content["decides"]["seed"] = 1
+    (folder / "cell.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="of another configuration"):
+        cell.prepare(tmp_path)
+
+
+def test_a_results_folder_of_another_definition(tmp_path):
+    definition = read_definition(SMALL)
+    open_sweep(SMALL, definition, plan(definition, None), tmp_path / "run", None)
+    other = CONFIGS / "synthetic_views.toml"
+    with pytest.raises(InputError, match="holds results of 'synthetic_small', not of 'synthetic_views'"):
+        open_sweep(other, read_definition(other), [], tmp_path / "run", None)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match="something else than a benchmark"):
+        open_sweep(SMALL, definition, [], tmp_path / "home", None)
+
+
+def test_what_rows_do_not_share_is_said(tmp_path):
+    assert differences(read_definition(CONFIGS / "synthetic_table2.toml")) == []
+    sentences = differences(read_definition(CONFIGS / "h3ds_table2_methods.toml"))
+    assert any("epochs" in sentence and "baseh3d-fast 320" in sentence for sentence in sentences)
+    assert any("width of the SDF" in sentence for sentence in sentences)
+    assert not any("rays a step" in sentence for sentence in sentences)
+
+
+def test_published_rows_of_the_definitions_are_those_of_their_papers():
+    rows = read_definition(CONFIGS / "h3ds_table1_prior_sweep.toml").rows
+    assert len(rows) == 9 and {row.published for row in rows} < set(PUBLISHED)
+    scores = list(BASEH3D_SCANS.values())
+    mean = PUBLISHED["BaseH3D-Net"].by_views["3"]
+    assert sum(score.face_mm for score in scores) / 10 == pytest.approx(mean.face_mm, abs=0.005)
+    assert sum(score.head_mm for score in scores) / 10 == pytest.approx(mean.head_mm, abs=0.005)

@@ -1,0 +1,207 @@
+"""Benchmarks end to end: killed and finished, failing and going on, on every executor."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from processes import BIN, QUIET, call
+
+from baseh3d_ns.benchmark.cells import Cell, plan
+from baseh3d_ns.benchmark.definition import DataSource, Definition, Row, read_definition
+from baseh3d_ns.benchmark.executors import LocalExecutor, RayExecutor, SlurmExecutor
+from baseh3d_ns.benchmark.results import FLOOR, load_result, read_csv
+from baseh3d_ns.benchmark.sweep import Sweep, only_one
+from baseh3d_ns.errors import InputError
+
+SMALL = Path(__file__).parents[1] / "configs" / "synthetic_small.toml"
+
+
+def finished(run: Path) -> dict[Path, tuple[int, bytes]]:
+    """Every result there is: when it was written, and what it says."""
+    return {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in run.rglob("result.json")}
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, tuple[int, bytes]]]:
+    """The small benchmark, killed while its first fit was trained, and what it had by then."""
+    run = tmp_path_factory.mktemp("bench") / "run"
+    bench = subprocess.Popen(
+        [BIN / "baseh3d", "bench", SMALL, "--out", run], env=QUIET, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300
+    while not list(run.glob("cells/one-head-*/train")):
+        assert bench.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    bench.send_signal(signal.SIGKILL)
+    bench.wait()
+    before = finished(run)
+    # No process of it stays: one would work beside its successor's.
+    while work := [line for line in processes() if str(run) in line]:
+        assert time.monotonic() < deadline, work
+        time.sleep(0.2)
+    return run, before
+
+
+def processes() -> list[str]:
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_a_killed_benchmark_is_finished_by_the_same_command(killed):
+    run, before = killed
+    assert len(before) == 2 and not list(run.glob("cells/one-head-*/result.json"))
+    text = call("baseh3d", "bench", SMALL, "--out", run)
+    after = finished(run)
+    assert before.items() <= after.items() and len(after) == 5
+    assert "neus-facto" in text and "tiny-cuda-nn" in text and "report.html" in text
+    results = {result.row: result for result in read_csv(run / "results.csv")}
+    assert set(results) == {"one head", "builtin", "neus-facto", FLOOR}
+    assert results["neus-facto"].status == "skipped"
+    for row in ("one head", "builtin"):
+        result = results[row]
+        assert result.done and 0.3 < result.face_mm < 30 and result.steps == 24 and result.train_s > 1
+    # What is done is not done again.
+    call("baseh3d", "bench", SMALL, "--out", run)
+    assert finished(run) == after
+
+
+def test_a_result_says_where_it_comes_from(killed):
+    run, _ = killed
+    (folder,) = run.glob("cells/builtin-*")
+    result = load_result(folder)
+    assert result is not None and result.id == folder.name[-12:]
+    assert [point.step for point in result.curve] == [12] and 0 < result.curve[0].seconds < result.train_s
+    known = result.provenance
+    assert known["seed"] == 0 and known["views"] and known["packages"]["h3ds"] and known["scored_regions"]
+    assert result.peak_memory_gb > 0.1 and "CPU" in result.device or "NVIDIA" in result.device
+    assert (folder / "evaluation" / "evaluation.png").is_file() and (folder / "log.txt").stat().st_size > 100
+
+
+def test_the_floor_is_what_the_metric_cannot_see_below(killed):
+    run, _ = killed
+    (folder,) = run.glob("cells/metric-s-own-floor-*")
+    floor = load_result(folder)
+    # Vertices 2 mm apart: a perfect surface is about 0.8 mm from the nearest.
+    assert floor is not None and 0.5 < floor.face_mm < 1.1
+
+
+def test_the_report_is_written_again(killed):
+    run, _ = killed
+    page = run / "report.html"
+    page.unlink()
+    assert "report.html" in call("baseh3d", "report", run)
+    assert page.stat().st_size > 1e6
+
+
+def test_a_report_of_nothing(tmp_path):
+    assert "holds no benchmark" in call("baseh3d", "report", tmp_path, fails=True)
+
+
+@pytest.fixture
+def on_tiny(own_root) -> Definition:
+    row = Row("fast", "baseh3d-fast", "builtin", options={"register": False})
+    return Definition(
+        "tiny", "tiny", ("scan0", "scan1"), DataSource(own_root), (row,), epochs=2, spacing_mm=2.0,
+        options={"pipeline.datamanager.train-num-rays-per-batch": 64},
+    )  # fmt: skip
+
+
+def sweep_of(definition: Definition, run: Path, *kinds: str) -> Sweep:
+    root = definition.data.path
+    cells = [cell for cell in plan(definition, root) if cell.kind in kinds]
+    (run / "cells").mkdir(parents=True)
+    return Sweep(definition, cells, run, root)
+
+
+def test_a_cell_that_fails_is_reported_and_the_others_go_on(on_tiny, own_root, tmp_path):
+    sweep = sweep_of(on_tiny, tmp_path / "run", "fit")
+    for photo in (own_root / "00000000000000aa" / "image").iterdir():
+        photo.unlink()
+    sweep.run_all(LocalExecutor())
+    results = {result.scene: result for _, result in sweep.results()}
+    assert results["scan1"].done and not results["scan0"].done
+    assert "img_0000.jpg" in results["scan0"].reason and "log.txt" in results["scan0"].reason
+    assert len(sweep.failed) == 1 and [result.status for result in read_csv(tmp_path / "run" / "results.csv")]
+
+
+def test_what_needs_a_failed_cell_is_not_run(on_tiny, tmp_path):
+    broken = Cell("prior", "prior x", {"method": "no-such-method", "options": {}})
+    fit = replace(plan(on_tiny, None)[0], needs=(broken,))
+    (tmp_path / "cells").mkdir()
+    sweep = Sweep(on_tiny, [broken, fit], tmp_path, on_tiny.data.path)
+    sweep.run_all(LocalExecutor())
+    assert set(sweep.failed) == {broken.id, fit.id} and "it needs prior x" in sweep.failed[fit.id]
+    assert not fit.folder(tmp_path).exists()
+
+
+@pytest.mark.parametrize("executor", ["ray", "slurm"])
+def test_the_same_cells_on_a_cluster(executor, on_tiny, tmp_path):
+    """A Ray of this machine, and submitit's processes of this machine in the place of Slurm's nodes."""
+    made = RayExecutor(cpus=1) if executor == "ray" else SlurmExecutor(tmp_path / "slurm", cluster="local", cpus=1)
+    sweep = sweep_of(on_tiny, tmp_path / "run", "floor")
+    try:
+        sweep.run_all(made)
+        assert made.run([sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "log.txt") == 3
+    finally:
+        if executor == "ray":
+            import ray
+
+            ray.shutdown()
+    results = [result for _, result in sweep.results()]
+    assert len(results) == 2 and all(result.done for result in results), sweep.failed
+
+
+def test_a_ray_cluster_that_is_not_there():
+    with pytest.raises(InputError, match="no Ray cluster at 127.0.0.1:1"):
+        RayExecutor("127.0.0.1:1")
+
+
+def test_slurm_where_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match="no srun on this machine"):
+        SlurmExecutor(tmp_path)
+
+
+def test_a_full_disk_leaves_earlier_results_alone(tmp_path, monkeypatch):
+    result = Cell("fit", "row", {"method": "idr"}).no_result("")
+    result = replace(result, status="done", face_mm=1.0)
+    result.save(tmp_path)
+
+    def full(self, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(InputError, match="No space left"):
+        replace(result, face_mm=2.0).save(tmp_path)
+    kept = load_result(tmp_path)
+    assert kept is not None and kept.face_mm == 1.0 and [file.name for file in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_damaged_result_is_named(tmp_path):
+    (tmp_path / "result.json").write_text('{"id": "half')
+    with pytest.raises(InputError, match=r"result.json is damaged .*: move it away"):
+        load_result(tmp_path)
+
+
+def test_two_benchmarks_never_share_a_folder(tmp_path):
+    with only_one(tmp_path), pytest.raises(InputError, match="another process works in"), only_one(tmp_path):
+        pass
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+    text = call("baseh3d", "bench", SMALL, "--out", tmp_path / "run", "--dry-run")
+    assert "6 cells" in text and "needs data, prior one_head" in text and not (tmp_path / "run").exists()
+
+
+def test_seeds_and_views_are_cells_of_their_own():
+    definition = replace(read_definition(SMALL), seeds=(0, 1), views=("1", "3"))
+    fits = [cell for cell in plan(definition, None) if cell.kind == "fit"]
+    assert len(fits) == 3 * 4 and len({cell.label for cell in fits}) == len({cell.id for cell in fits}) == 12
