@@ -178,8 +178,8 @@ class Bench:
         if self.executor == "ray":
             return RayExecutor(self.ray_address, self.cpus, self.gpus)
         if self.executor == "slurm":
-            limits = {"partition": self.slurm_partition, "hours": self.slurm_hours}
-            return SlurmExecutor(out / "slurm", cpus=self.cpus, gpus=self.gpus, **limits)
+            limits = (self.slurm_partition, self.slurm_hours, self.cpus, self.gpus)
+            return SlurmExecutor(out / "slurm", "slurm", *limits)
         return LocalExecutor(self.jobs)
 
 

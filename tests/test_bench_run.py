@@ -38,7 +38,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, t
         [BIN / "baseh3d", "bench", SMALL, "--out", run], env=QUIET, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 300
-    while not list(run.glob("cells/one-head-*/train")):
+    while not list(run.glob("cells/builtin-*/train")):
         assert bench.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     bench.send_signal(signal.SIGKILL)
@@ -57,7 +57,7 @@ def processes() -> list[str]:
 
 def test_a_killed_benchmark_is_finished_by_the_same_command(killed):
     run, before = killed
-    assert len(before) == 2 and not list(run.glob("cells/one-head-*/result.json"))
+    assert len(before) == 2 and not list(run.glob("cells/builtin-*/result.json"))
     text = call("baseh3d", "bench", SMALL, "--out", run)
     after = finished(run)
     assert before.items() <= after.items() and len(after) == 5
@@ -133,7 +133,9 @@ def test_a_cell_that_fails_is_reported_and_the_others_go_on(on_tiny, own_root, t
 
 
 def test_what_needs_a_failed_cell_is_not_run(on_tiny, tmp_path):
-    broken = Cell("prior", "prior x", {"method": "no-such-method", "options": {}})
+    broken = Cell(
+        "prior", "prior x", {"method": "idr", "epochs": 1, "snapshots": [], "scene": {}, "options": {"no-such": 1}}
+    )
     fit = replace(plan(on_tiny, None)[0], needs=(broken,))
     (tmp_path / "cells").mkdir()
     sweep = Sweep(on_tiny, [broken, fit], tmp_path, on_tiny.data.path)

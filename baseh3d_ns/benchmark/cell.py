@@ -60,8 +60,10 @@ class RunCell:
             return replace(blank, status="skipped", reason=str(reason))
         except (Exception, SystemExit) as error:
             traceback.print_exc()
-            said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-            return replace(blank, reason=(said.strip().splitlines() or ["?"])[0] + " (see log.txt)")
+            # Our trainer ends with exit status 1 for bad input, after it has said what is wrong.
+            cause = error.__context__ if isinstance(error, SystemExit) and error.__context__ else error
+            said = str(cause) if isinstance(cause, InputError) else f"{type(cause).__name__}: {cause}"
+            return replace(blank, reason=said.strip().splitlines()[0])
 
 
 def make_data(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
@@ -135,7 +137,9 @@ def make_floor(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
     assert run.data is not None
     begin = time.monotonic()
     evaluation = score_scan(run.data, decides["scene"]["scene"], decides["spacing_mm"])
-    return _scored(blank, evaluation, time.monotonic() - begin)
+    scored = _scored(blank, evaluation, time.monotonic() - begin)
+    # Beyond the rim of an open scan its mesh goes on: no lower bound of what counts both ways.
+    return replace(scored, face_rigid_mm=None, head_rigid_mm=None)
 
 
 KINDS: dict[str, Callable[[RunCell, dict[str, Any], Result], Result]] = {

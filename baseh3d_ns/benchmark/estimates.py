@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from baseh3d_ns.benchmark.cells import Cell
 from baseh3d_ns.benchmark.definition import Definition
 from baseh3d_ns.benchmark.results import Result
+from baseh3d_ns.benchmark.training import method_config
 
 START_S = 15.0
 """Imports, reading the data, placing a prior."""
@@ -43,7 +44,9 @@ class Clock:
         if cell.kind == "floor":
             return START_S + SCORE_S
         views = decides.get("views", "")
-        steps = decides["epochs"] * (int(views) if views.isdigit() else VIEWS_OF_ALL)
+        config = method_config(decides["method"])
+        epochs = decides["epochs"] or getattr(config, "epochs", 0)
+        steps = epochs * (int(views) if views.isdigit() else VIEWS_OF_ALL) or config.max_num_iterations
         step_s = SMALL_STEP_S if "fast" in decides["method"] or decides["options"] else FULL_STEP_S
         return START_S + steps * step_s + (SCORE_S if cell.kind == "fit" else 0.0)
 

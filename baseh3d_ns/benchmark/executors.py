@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,8 +74,10 @@ class RayExecutor:
             import ray
         except ImportError as error:
             raise InputError("--executor ray needs Ray: pip install 'baseh3d_ns[ray]'") from error
+        if self.address and self.address != "auto":
+            _check_listens(self.address)
         try:
-            ray.init(address=self.address, ignore_reinit_error=True, log_to_driver=False, logging_level="error")
+            ray.init(address=self.address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"no Ray cluster at {self.address} ({error}): start it, or leave out --ray-address"
@@ -144,6 +148,15 @@ def run_logged(command: list[str], log: Path, surroundings: dict[str, str] | Non
         environment["OMP_NUM_THREADS"] = str(threads)
     with log.open("ab") as output:
         return subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False).returncode
+
+
+def _check_listens(address: str) -> None:
+    """Ray itself would try for minutes, and then end the process."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10.0).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Ray cluster at {address} ({error}): start it, or leave out --ray-address") from error
 
 
 def _append(log: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from baseh3d_ns.benchmark.beside_published import planned_scenes, reasons, scene_ids, score_of_scan
 from baseh3d_ns.benchmark.definition import Definition, Row
+from baseh3d_ns.benchmark.fairness import differences
 from baseh3d_ns.benchmark.published import PUBLISHED, Score
 from baseh3d_ns.benchmark.results import FLOOR, Result
 from baseh3d_ns.benchmark.statistics import Difference, Summary, by_scene, paired_difference, summary
@@ -41,6 +42,11 @@ def markdown_tables(definition: Definition, results: Sequence[Result]) -> str:
     unfinished = unfinished_table(definition, results)
     tables += [unfinished] if unfinished.rows else []
     return "\n\n".join(to_markdown(table) for table in tables) + "\n"
+
+
+def summary_markdown(definition: Definition, results: Sequence[Result]) -> str:
+    """The tables over all scenes as Markdown."""
+    return "\n\n".join(to_markdown(table) for table in main_tables(definition, results)) + "\n"
 
 
 def main_tables(definition: Definition, results: Sequence[Result]) -> list[Table]:
@@ -81,7 +87,7 @@ def error_table(definition: Definition, results: Sequence[Result], views: str) -
         caption=f"{SPREAD}. Lower is better; rigid: without the scale of the h3ds package, both ways.",
         header=("method", "scenes", *METRICS.values(), "epochs", "seconds", "peak GB"),
         rows=tuple(rows),
-        note=floor_note(results),
+        note=" ".join([floor_note(results), *differences(definition)]),
     )
 
 
