@@ -1,4 +1,4 @@
-"""Put the tables of a finished benchmark into the README, and its numbers beside the definition for the staleness test."""
+"""Put the tables of a benchmark into the README, and its numbers beside the definition for the staleness test."""
 
 from __future__ import annotations
 
