@@ -38,6 +38,8 @@ def _common(method_name: str, pipeline: Any, max_norm: float | None = None, **lr
         "steps_per_save": 250,
         "steps_per_eval_batch": 500,
         "steps_per_eval_image": 1000,
+        # `ns-eval` does that; a shape space has no photos, and nerfstudio's default would end its training at 25000.
+        "steps_per_eval_all_images": 10**9,
     }
 
 

@@ -74,6 +74,10 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
         ("synthetic = {", 'path = "x"\nsynthetic = {', "give either path or synthetic"),
         ('name = "builtin"', 'name = "b"\npublished = "IDL"', "nothing published as 'IDL'; nearest: IDR"),
         ("[data]", "[data", "is not TOML"),
+        ('scene = "scan0"', "", "name the scene it is of"),
+        ("snapshots = [6]", "snapshots = [6, 13]", "between 1 and its 12 epochs"),
+        ('method = "baseh3d-fast-prior"', 'method = "h3dnet-fast-prior"', "leave out scene, epochs and snapshots"),
+        ('method = "baseh3d-fast-prior"', 'method = "idr"', "idr writes no prior"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, old, new, said):
@@ -99,6 +103,31 @@ def test_scenes_that_were_not_unzipped(tmp_path):
     (root / "1b2a8613401e42a8").rmdir()
     with pytest.raises(InputError, match=r"lacks 1 of the scenes \(scan3\)"):
         plan(read_definition(CONFIGS / "h3ds_table2_methods.toml"), root)
+
+
+def test_the_scene_of_a_pre_training_that_was_not_unzipped(tmp_path):
+    root = h3ds_shaped(tmp_path / "h3ds", 1)
+    (root / "168f8ca5c2dce5bc").rmdir()
+    with pytest.raises(InputError, match="lacks scan2, which the prior 'scan2' is of"):
+        plan(read_definition(CONFIGS / "h3ds_table2_methods.toml"), root)
+
+
+def test_a_shape_space_is_another_when_more_scans_were_unzipped(tmp_path):
+    root = h3ds_shaped(tmp_path / "h3ds", 1)
+    definition = read_definition(CONFIGS / "h3ds_table2_methods.toml")
+    before = {cell.label: cell.id for cell in plan(definition, root)}
+    (root / "0cd3f3c0bc34a287").rmdir()
+    after = {cell.label: cell.id for cell in plan(definition, root)}
+    changed_cells = {label for label in before if before[label] != after[label]}
+    assert changed_cells == {label for label in before if label.startswith(("h3dnet", "prior heads"))}
+
+
+def test_a_row_without_a_prior_starts_from_its_methods_own():
+    """Another built-in space is another result, also where the row does not name it."""
+    definition = read_definition(SMALL)
+    silent = replace(definition, rows=(replace(definition.rows[1], prior=None),))
+    (cell,) = [cell for cell in plan(silent, None) if cell.kind == "fit"]
+    assert cell.id in {cell.id for cell in plan(definition, None)}
 
 
 def on_root(tmp_path: Path, root: Path, scenes: str):

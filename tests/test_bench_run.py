@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from processes import BIN, QUIET, call
 
+from baseh3d_ns.benchmark import executors
 from baseh3d_ns.benchmark.cells import Cell, plan
 from baseh3d_ns.benchmark.definition import DataSource, Definition, Row, read_definition
 from baseh3d_ns.benchmark.executors import LocalExecutor, RayExecutor, SlurmExecutor
@@ -123,6 +124,8 @@ def sweep_of(definition: Definition, run: Path, *kinds: str) -> Sweep:
 
 def test_a_cell_that_fails_is_reported_and_the_others_go_on(on_tiny, own_root, tmp_path):
     sweep = sweep_of(on_tiny, tmp_path / "run", "fit")
+    # What an earlier try said is no answer any more.
+    (sweep.cells[0].prepare(sweep.run) / "failure.json").write_text("old")
     for photo in (own_root / "00000000000000aa" / "image").iterdir():
         photo.unlink()
     sweep.run_all(LocalExecutor())
@@ -159,6 +162,24 @@ def test_the_same_cells_on_a_cluster(executor, on_tiny, tmp_path):
             ray.shutdown()
     results = [result for _, result in sweep.results()]
     assert len(results) == 2 and all(result.done for result in results), sweep.failed
+
+
+def test_gpus_that_were_taken_away_stay_away(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    executor, seen = LocalExecutor(gpus=2), []
+    monkeypatch.setattr(executors, "run_logged", lambda command, log, env: seen.append(env["CUDA_VISIBLE_DEVICES"]))
+    executor.run(["a"], tmp_path / "log.txt")
+    executor.run(["b"], tmp_path / "log.txt")
+    assert executor.jobs == 2 and seen == ["2", "5"]
+
+
+def test_a_cell_that_cannot_even_start_does_not_end_the_others(on_tiny, tmp_path):
+    sweep = sweep_of(on_tiny, tmp_path / "run", "floor")
+    first = sweep.cells[0].prepare(sweep.run)
+    (first / "cell.json").write_text('{"kind": "floor", "decides": {}}')
+    sweep.run_all(LocalExecutor())
+    assert list(sweep.failed) == [sweep.cells[0].id] and "of another configuration" in sweep.failed[sweep.cells[0].id]
+    assert sweep.results()[1][1].done
 
 
 def test_a_ray_cluster_that_is_not_there():

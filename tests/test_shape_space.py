@@ -337,3 +337,12 @@ def test_the_builtin_mean_head_is_a_head():
 def test_baseh3d_fast_needs_no_prior_of_the_users(tiny_root, tmp_path):
     text = train("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2)
     assert "Start from builtin" in text and "latent folded in" in text
+
+
+@pytest.mark.parametrize("name", ["h3dnet-prior", "h3dnet-fast-prior"])
+def test_no_look_at_photos_that_a_shape_space_does_not_have(name):
+    """nerfstudio looks at all eval images every 25000 steps by default: that ended the training of h3dnet-prior."""
+    from nerfstudio.configs.method_configs import all_methods
+
+    config = all_methods[name]
+    assert config.steps_per_eval_all_images > config.max_num_iterations

@@ -18,7 +18,7 @@ from typing import Any
 import tyro
 
 from baseh3d_ns.benchmark.cells import CELL, DATA, Cell
-from baseh3d_ns.benchmark.results import Result, load_result
+from baseh3d_ns.benchmark.results import FAILURE, Result, load_result
 from baseh3d_ns.errors import InputError
 
 
@@ -42,6 +42,7 @@ class RunCell:
         with _alone(self.folder):
             if load_result(self.folder):
                 return 0
+            (self.folder / FAILURE).unlink(missing_ok=True)
             result = self.attempt(json.loads((self.folder / CELL).read_text(encoding="utf-8")))
             result.save(self.folder)
             print(f"{result.status} {result.reason}", flush=True)
@@ -91,7 +92,7 @@ def make_prior(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
     if decides["snapshots"]:
         options["snapshot-epochs"] = decides["snapshots"]
     if "scene" in decides["scene"]:
-        parser = {"scene": decides["scene"]["scene"], "views": decides["views"]}
+        parser = {key: decides[key] for key in ("views", "downscale")} | {"scene": decides["scene"]["scene"]}
     trained = training.train(training.arguments(decides["method"], run.folder, blank.seed, options, parser))
     return replace(_measured(blank, trained), status="done")
 
@@ -122,7 +123,8 @@ def make_fit(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
     if peer:
         from baseh3d_ns.benchmark.scan_scores import score_sdf
 
-        evaluation = score_sdf(peers.sdf_of_peer(trained.trainer), run.data, parser["scene"], spacing_mm, output)
+        sdf, device = peers.sdf_of_peer(trained.trainer), trained.trainer.pipeline.model.device
+        evaluation = score_sdf(sdf, device, run.data, parser["scene"], spacing_mm, output)
     else:
         from baseh3d_ns.evaluation.score_run import score_run
 

@@ -19,12 +19,13 @@ from typing import Any
 from baseh3d_ns import __version__
 from baseh3d_ns.benchmark.definition import Definition, PriorRun, Row
 from baseh3d_ns.benchmark.results import FAILURE, FLOOR, Result, load_result
+from baseh3d_ns.benchmark.training import method_config
 from baseh3d_ns.data.h3ds_root import H3dsRoot, open_h3ds
 from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.files import write_atomically
 from baseh3d_ns.priors.sources import BUILTIN, find_prior_file
 
-CELL = "cell.json"
+CELL, CELLS = "cell.json", "cells"
 DATA = "heads"
 """Folder of the synthetic subjects in the cell that makes them."""
 
@@ -60,9 +61,9 @@ class Cell:
 
     def folder(self, run: Path) -> Path:
         """Its folder; a row that was renamed keeps the folder it had."""
-        there = sorted((run / "cells").glob(f"*-{self.id}"))
+        there = sorted((run / CELLS).glob(f"*-{self.id}"))
         readable = re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")
-        return there[0] if there else run / "cells" / f"{readable}-{self.id}"
+        return there[0] if there else run / CELLS / f"{readable}-{self.id}"
 
     def prepare(self, run: Path) -> Path:
         """Make its folder with cell.json, or check the one that is there.
@@ -121,8 +122,9 @@ def plan(definition: Definition, data: Path | None) -> list[Cell]:
         for scene_id in scenes.values():
             for views in definition.views:
                 root.resolve_views(scene_id, (views,))
+        _check_prior_scenes(root, definition)
         source = _Source(needs=(), scenes=scenes, fingerprint={"version": root.version}, root=root)
-    priors = {prior.name: _prior_cell(prior, source) for prior in definition.priors}
+    priors = {prior.name: _prior_cell(prior, source, definition.data.downscale) for prior in definition.priors}
     used = [priors[name] for name in priors if any((row.prior or "").split("@")[0] == name for row in definition.rows)]
     cells = [*source.needs, *used]
     for name in scenes:
@@ -187,24 +189,43 @@ def _scenes(root: H3dsRoot, definition: Definition) -> dict[str, str]:
     return found
 
 
-def _prior_cell(prior: PriorRun, source: _Source) -> Cell:
-    # A shape space is learned from the whole root, or from heads of its own.
-    scene = source.identity(prior.scene) if prior.scene else dict(source.fingerprint)
-    decides = {**asdict(prior), "scene": scene, "version": __version__}
+def _check_prior_scenes(root: H3dsRoot, definition: Definition) -> None:
+    """Raise `InputError` unless the root has what its pre-trainings are of."""
+    for prior in definition.priors:
+        if prior.scene:
+            scene_id = root.resolve_scene(prior.scene)
+            root.resolve_views(scene_id, (prior.views,))
+            if not (root.path / scene_id).is_dir():
+                raise InputError(
+                    f"{root.path} lacks {prior.scene}, which the prior '{prior.name}' is of: unzip it there"
+                )
+
+
+def _prior_cell(prior: PriorRun, source: _Source, downscale: float) -> Cell:
+    decides = {**asdict(prior), "version": __version__}
     del decides["name"]
-    return Cell("prior", f"prior {prior.name}", decides, source.needs)
+    needs = source.needs
+    if prior.scene:
+        decides |= {"scene": source.identity(prior.scene), "downscale": downscale}
+    else:
+        # A shape space is learned from all scans there are, or from heads of its own.
+        there = [one for one in source.root.scene_ids() if (source.root.path / one).is_dir()] if source.root else []
+        decides["scene"] = {**source.fingerprint, "scans": there}
+        needs = ()
+    return Cell("prior", f"prior {prior.name}", decides, needs)
 
 
 def _fit_cell(
     definition: Definition, row: Row, scene: str, views: str, seed: int, source: _Source, priors: dict[str, Cell]
 ) -> Cell:
     needs, prior_identity = source.needs, ""
-    base = (row.prior or "").partition("@")[0]
+    prior = row.prior or str(getattr(method_config(row.method), "load_prior", None) or "")
+    base = prior.partition("@")[0]
     if base in priors:
         needs = (*needs, priors[base])
-        prior_identity = (row.prior or "").partition("@")[2]
-    elif row.prior:
-        prior_identity = hashlib.sha256(find_prior_file(Path(row.prior)).read_bytes()).hexdigest()[:12]
+        prior_identity = prior.partition("@")[2]
+    elif prior:
+        prior_identity = hashlib.sha256(find_prior_file(Path(prior)).read_bytes()).hexdigest()[:12]
     decides = {
         "method": row.method,
         "options": {**definition.options, **row.options},
@@ -218,7 +239,7 @@ def _fit_cell(
         "prior": prior_identity,
         "version": __version__,
     }
-    return Cell("fit", row.name, decides, needs, scene, row.prior or "")
+    return Cell("fit", row.name, decides, needs, scene, prior)
 
 
 def _check_distinct(cells: list[Cell]) -> None:
@@ -238,4 +259,7 @@ def prior_file(cell: Cell, run: Path) -> Path | None:
         return Path(cell.prior).resolve()
     epochs = cell.prior.partition("@")[2]
     written = sorted(made[0].folder(run).rglob("prior-*.safetensors"))
-    return next((file for file in written if epochs and int(file.stem[6:]) == int(epochs)), written[-1])
+    fitting = [file for file in written if not epochs or int(file.stem[6:]) == int(epochs)]
+    if not fitting:
+        raise InputError(f"{made[0].folder(run)} holds no prior after {epochs or 'any'} epochs: move that folder away")
+    return fitting[-1]

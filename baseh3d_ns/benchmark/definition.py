@@ -72,7 +72,7 @@ class PriorRun:
     scene: str | None = None
     views: str = "all"
     epochs: int = 0
-    """0: as long as the method says."""
+    """Of a pre-training of one scene; a shape space takes the steps its method says."""
     snapshots: tuple[int, ...] = ()
     """Epochs after which a prior is kept, besides the last."""
     options: Options = field(default_factory=dict)
@@ -213,6 +213,28 @@ def _check(definition: Definition, path: Path) -> None:
         check_method(row.method, {**definition.options, **row.options}, where)
     for prior in definition.priors:
         check_method(prior.method, prior.options, f"{path}, [priors.{prior.name}]")
+        _check_pretraining(prior, f"{path}, [priors.{prior.name}]")
+
+
+def _check_pretraining(prior: PriorRun, where: str) -> None:
+    """A prior of one head has a scene and epochs; a shape space has neither."""
+    from nerfstudio.configs.method_configs import all_methods
+
+    from baseh3d_ns.shapes.trainer import ShapeTrainerConfig
+    from baseh3d_ns.trainer import PriorTrainerConfig
+
+    config = all_methods[prior.method]
+    if isinstance(config, ShapeTrainerConfig):
+        if prior.scene or prior.epochs or prior.snapshots:
+            raise InputError(f"{where}: {prior.method} learns many heads: leave out scene, epochs and snapshots")
+    elif not isinstance(config, PriorTrainerConfig):
+        raise InputError(
+            f"{where}: {prior.method} writes no prior: take baseh3d-prior, h3dnet-prior or their fast ones"
+        )
+    elif not prior.scene or prior.epochs < 1:
+        raise InputError(f"{where}: name the scene it is of, and its epochs")
+    elif any(not 0 < epochs <= prior.epochs for epochs in prior.snapshots):
+        raise InputError(f"{where}: snapshots lie between 1 and its {prior.epochs} epochs")
 
 
 def _check_prior(name: str | None, priors: dict[str, PriorRun], where: str) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from baseh3d_ns.benchmark.cells import Cell
-from baseh3d_ns.benchmark.definition import Definition
+from baseh3d_ns.benchmark.fairness import option
 from baseh3d_ns.benchmark.results import Result
 from baseh3d_ns.benchmark.training import method_config
 
@@ -15,6 +13,7 @@ SCORE_S = 60.0
 """Meshing and scoring at 0.6 mm."""
 FULL_STEP_S, SMALL_STEP_S = 5.0, 0.08
 """A step of 8 x 512 networks, and one of the small ones, on two CPU cores. No GPU was ever measured."""
+SMALL_WIDTH = 128
 SUBJECT_S = 12.0
 """A synthetic subject with its photos."""
 VIEWS_OF_ALL = 24
@@ -24,10 +23,8 @@ VIEWS_OF_ALL = 24
 class Clock:
     """Estimates of single cells and of all that are left."""
 
-    def __init__(self, definition: Definition, results: Mapping[str, Result | None]) -> None:
-        self.definition = definition
+    def __init__(self) -> None:
         self.known: dict[tuple[str, str], list[float]] = {}
-        self.results = {key: result for key, result in results.items() if result}
 
     def note(self, cell: Cell, result: Result) -> None:
         """Remember how long a cell took."""
@@ -47,7 +44,8 @@ class Clock:
         config = method_config(decides["method"])
         epochs = decides["epochs"] or getattr(config, "epochs", 0)
         steps = epochs * (int(views) if views.isdigit() else VIEWS_OF_ALL) or config.max_num_iterations
-        step_s = SMALL_STEP_S if "fast" in decides["method"] or decides["options"] else FULL_STEP_S
+        width = option(decides["method"], decides["options"], "pipeline.model.sdf_field.sdf.width")
+        step_s = SMALL_STEP_S if (width or 0) <= SMALL_WIDTH else FULL_STEP_S
         return START_S + steps * step_s + (SCORE_S if cell.kind == "fit" else 0.0)
 
     def of(self, cell: Cell) -> str:

@@ -51,7 +51,8 @@ class LocalExecutor:
         # Threads that spin while they wait take the cores of the cells beside them.
         surroundings = {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive", **os.environ}
         if self.gpus:
-            surroundings["CUDA_VISIBLE_DEVICES"] = str(slot % self.gpus)
+            allowed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(self.gpus)))
+            surroundings["CUDA_VISIBLE_DEVICES"] = allowed.split(",")[slot % self.gpus]
         try:
             return run_logged([*command, "--parent", str(os.getpid())], log, surroundings)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from baseh3d_ns.benchmark.definition import Definition, Row
+from baseh3d_ns.benchmark.definition import Definition, Options
 from baseh3d_ns.benchmark.training import method_config
 
 SHARED = {
@@ -18,7 +18,8 @@ def differences(definition: Definition) -> list[str]:
     """One sentence for each thing that rows have differently; views, photos and mesh density are the same for all."""
     epochs = {row.name: row.epochs or definition.epochs for row in definition.rows}
     values = {"epochs": epochs} | {
-        name: {row.name: _value(definition, row, path) for row in definition.rows} for name, path in SHARED.items()
+        name: {row.name: option(row.method, {**definition.options, **row.options}, path) for row in definition.rows}
+        for name, path in SHARED.items()
     }
     sentences = []
     for name, of_rows in values.items():
@@ -29,12 +30,12 @@ def differences(definition: Definition) -> list[str]:
     return sentences
 
 
-def _value(definition: Definition, row: Row, path: str) -> Any:
-    """What an option is in a row; None where its method has no such option."""
-    options = {name.replace("-", "_"): value for name, value in {**definition.options, **row.options}.items()}
-    if path in options:
-        return options[path]
-    owner: Any = method_config(row.method)
+def option(method: str, options: Options, path: str) -> Any:
+    """What an option is, given or by default; None where the method has no such option."""
+    given = {name.replace("-", "_"): value for name, value in options.items()}
+    if path in given:
+        return given[path]
+    owner: Any = method_config(method)
     for part in path.split("."):
         owner = getattr(owner, part, None)
     return owner

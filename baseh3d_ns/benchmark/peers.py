@@ -39,6 +39,7 @@ def check_runs_here(config: Any) -> None:
 
 def sdf_of_peer(trainer: Any) -> Sdf:
     """The SDF of a trained model in the unit frame, by the contract of nerfstudio's own exporter."""
+    trainer.pipeline.eval()
     field = trainer.pipeline.model.field
 
     def sdf(points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:

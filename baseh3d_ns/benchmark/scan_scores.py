@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 import trimesh
 
 from baseh3d_ns.benchmark.floor import sdf_of_scan
@@ -15,8 +16,9 @@ from baseh3d_ns.meshing import extract_mesh
 from baseh3d_ns.rendering.chunks import Sdf
 
 
-def score_sdf(sdf: Sdf, data: Path, scene: str, spacing_mm: float, output: Path) -> Evaluation:
-    """Mesh an SDF in the unit frame of a scene, score it, and write its evaluation.
+def score_sdf(sdf: Sdf, device: torch.device, data: Path, scene: str, spacing_mm: float, output: Path) -> Evaluation:
+    """Mesh an SDF in the unit frame of a scene (on the device that it wants its points on), score it, and write its
+    evaluation.
 
     Raises:
         InputError: no surface, or a scene that lacks its scan.
@@ -24,7 +26,7 @@ def score_sdf(sdf: Sdf, data: Path, scene: str, spacing_mm: float, output: Path)
     parser = _scene(data, scene)
     h3ds, scene_id = parser.root.h3ds, parser.scene.scene_id
     check_scene(h3ds, scene_id)
-    mesh = extract_mesh(sdf, parser.scene.frame, spacing_mm=2.0 * spacing_mm)
+    mesh = extract_mesh(sdf, parser.scene.frame, spacing_mm=2.0 * spacing_mm, device=device)
     evaluation = evaluate_mesh(h3ds, scene_id, mesh, halvings=1)
     write_evaluation(output, evaluation, mesh, three_photos(parser.scene))
     return evaluation

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from baseh3d_ns.benchmark.cells import DATA, Cell, plan, prior_file
+from baseh3d_ns.benchmark.cells import CELLS, DATA, Cell, plan, prior_file
 from baseh3d_ns.benchmark.definition import Definition, read_definition
 from baseh3d_ns.benchmark.estimates import Clock, duration
 from baseh3d_ns.benchmark.executors import Executor
@@ -23,7 +23,7 @@ from baseh3d_ns.benchmark.results import Result, load_result, write_csv
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_atomically
 
-DEFINITION, RESULTS, DATA_PATH = "definition.toml", "results.csv", "data.txt"
+DEFINITION, RESULTS, DATA_PATH, LOCK = "definition.toml", "results.csv", "data.txt", ".lock"
 POLL_S = 1.0
 
 
@@ -43,7 +43,12 @@ class Sweep:
     """Why this machine cannot run a cell, by cell id."""
 
     def __post_init__(self) -> None:
-        self.clock = Clock(self.definition, {cell.id: self._done(cell) for cell in self.cells})
+        self.done: dict[str, Result] = {}
+        self.clock = Clock()
+        for cell in self.cells:
+            result = self._done(cell)
+            if result is not None:
+                self.clock.note(cell, result)
 
     def run_all(self, executor: Executor) -> None:
         """Run what has no result yet; results.csv grows with every cell."""
@@ -51,16 +56,17 @@ class Sweep:
         graph = TopologicalSorter({cell.id: [needed.id for needed in cell.needs] for cell in self.cells})
         graph.prepare()
         running: dict[Future[int], Cell] = {}
-        done = {cell.id for cell in self.cells if self._done(cell)}
-        with _bars() as bars, ThreadPoolExecutor(executor.jobs) as threads:
+        with _bars() as bars, _threads(executor.jobs) as threads:
             total = bars.add_task("all cells", total=len(self.cells), left="")
             while graph.is_active():
                 for cell in map(by_id.__getitem__, graph.get_ready()):
-                    blocked = next((one for one in cell.needs if one.id in {*self.failed, *self.skipped}), None)
+                    blocked = next(
+                        (one for one in cell.needs if one.id in self.failed.keys() | self.skipped.keys()), None
+                    )
                     if blocked is not None:
                         self.failed[cell.id] = f"it needs {blocked.label}, which has no result"
                         self._say(bars, cell)
-                    if cell.id in done or blocked is not None:
+                    if cell.id in self.done or blocked is not None:
                         graph.done(cell.id)
                         bars.advance(total)
                         continue
@@ -91,11 +97,15 @@ class Sweep:
         write_csv(self.run / RESULTS, [result for _, result in self.results()])
 
     def _done(self, cell: Cell) -> Result | None:
-        return load_result(cell.folder(self.run))
+        """Its result, read once."""
+        if cell.id not in self.done and (found := load_result(cell.folder(self.run))):
+            self.done[cell.id] = found
+        return self.done.get(cell.id)
 
     def open_cells(self) -> list[Cell]:
         """What has neither a result nor a failure of this run."""
-        return [cell for cell in self.cells if not self._done(cell) and cell.id not in {*self.failed, *self.skipped}]
+        without = self.done.keys() | self.failed.keys() | self.skipped.keys()
+        return [cell for cell in self.cells if cell.id not in without]
 
     def _execute(self, executor: Executor, cell: Cell, bars: Progress) -> int:
         """In a thread of its own: one cell from its folder to its exit status."""
@@ -116,7 +126,12 @@ class Sweep:
 
     def _take(self, cell: Cell, future: Future[int], bars: Progress) -> None:
         """Note how a cell ended."""
-        status = future.result()
+        try:
+            status = future.result()
+        except Exception as error:  # whatever one cell runs into, the others go on
+            self.failed[cell.id] = f"{type(error).__name__}: {error}"
+            self._say(bars, cell)
+            return
         result = self._done(cell)
         if result is not None:
             self.clock.note(cell, result)
@@ -150,15 +165,16 @@ def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell],
         other = read_definition(kept)
         if other.name != definition.name:
             raise InputError(f"{run} holds results of '{other.name}', not of '{definition.name}': choose another --out")
-    elif run.exists() and any(run.iterdir()):
+    elif run.exists() and any(item.name not in (CELLS, LOCK) for item in run.iterdir()):
         raise InputError(f"{run} holds something else than a benchmark: choose another --out")
     try:
-        (run / "cells").mkdir(parents=True, exist_ok=True)
+        (run / CELLS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {run} ({error.strerror}): choose another --out") from error
-    write_atomically(kept, definition_file.read_text(encoding="utf-8"))
-    if definition.data.synthetic is None and data is not None:
-        write_atomically(run / DATA_PATH, str(data.resolve()))
+    with only_one(run):
+        write_atomically(kept, definition_file.read_text(encoding="utf-8"))
+        if definition.data.synthetic is None and data is not None:
+            write_atomically(run / DATA_PATH, str(data.resolve()))
     return Sweep(definition, cells, run.resolve(), data.resolve() if data else None)
 
 
@@ -182,7 +198,7 @@ def overview(definition: Definition, cells: list[Cell], run: Path, jobs: int) ->
     lines = [f"{definition.title}: {len(cells)} cells in {run}"]
     for cell in cells:
         needs = ", ".join(needed.row for needed in cell.needs) or (f"prior {cell.prior}" if cell.prior else "")
-        state = "done" if load_result(cell.folder(run)) else duration(sweep.clock.seconds(cell))
+        state = "done" if cell.id in sweep.done else duration(sweep.clock.seconds(cell))
         lines.append(f"  {cell.kind:<5} {cell.label:<60} {state:>8}" + (f"   needs {needs}" if needs else ""))
     lines += differences(definition)
     left = sweep.clock.left(sweep.open_cells(), jobs or 1)
@@ -196,12 +212,22 @@ def only_one(run: Path) -> Iterator[None]:
     Raises:
         InputError: another benchmark works in it.
     """
-    with (run / ".lock").open("w") as lock:
+    with (run / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InputError(f"another process works in {run}: wait for it, or choose another --out") from error
         yield
+
+
+@contextlib.contextmanager
+def _threads(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that start nothing more once the benchmark is interrupted."""
+    threads = ThreadPoolExecutor(jobs)
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _bars() -> Progress:

@@ -63,6 +63,7 @@ def arguments(method: str, folder: Path, seed: int, options: Options, parser: Op
     fixed = {
         "vis": "tensorboard", "output-dir": folder, "experiment-name": FOLDER, "timestamp": TIMESTAMP,
         "machine.seed": seed, "steps-per-eval-image": 10**9, "steps-per-eval-batch": 10**9,
+        "steps-per-eval-all-images": 10**9,
     }  # fmt: skip
     first = [word for name, value in {**fixed, **options}.items() for word in words(name, value)]
     if not parser:
