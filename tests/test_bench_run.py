@@ -167,7 +167,9 @@ def test_the_same_cells_on_a_cluster(executor, on_tiny, tmp_path):
 def test_gpus_that_were_taken_away_stay_away(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     executor, seen = LocalExecutor(gpus=2), []
-    monkeypatch.setattr(executors, "run_logged", lambda command, log, env: seen.append(env["CUDA_VISIBLE_DEVICES"]))
+    monkeypatch.setattr(
+        executors, "run_logged", lambda command, log, env: seen.append(env["CUDA_VISIBLE_DEVICES"]) or 0
+    )
     executor.run(["a"], tmp_path / "log.txt")
     executor.run(["b"], tmp_path / "log.txt")
     assert executor.jobs == 2 and seen == ["2", "5"]
