@@ -93,7 +93,7 @@ def extract_mesh(
     device: torch.device | str = "cpu",
     keep_all: bool = False,
     progress: bool = True,
-    slope_bounds: Sequence[float] = SLOPE_BOUNDS,
+    slope_bounds: Sequence[float] | None = None,
 ) -> trimesh.Trimesh:
     """The zero level set of `sdf` inside the unit ball as a closed mesh in world millimetres, normals outward.
 
@@ -107,7 +107,8 @@ def extract_mesh(
         device: where `sdf` wants its points.
         keep_all: keep every component (and cavity); else only the one that encloses most volume.
         progress: show a bar when it takes longer than 5 s.
-        slope_bounds: tried one after the other while the surface has holes; a single one for a field that is open.
+        slope_bounds: tried one after the other while the surface has holes (by default `SLOPE_BOUNDS`); a single one for
+            a field that is open.
 
     Raises:
         NoSurfaceError: no zero crossing inside the ball, or values that are not finite.
@@ -123,7 +124,7 @@ def extract_mesh(
         )
     field = _FieldInBall(sdf, torch.device(device))
     spacing = spacing_mm / frame.radius_mm
-    for bound in slope_bounds:
+    for bound in slope_bounds or SLOPE_BOUNDS:
         cells, slope = _cells_near_surface(field, spacing, bound)
         # A field that is negative everywhere would otherwise come out as the ball itself.
         if not len(cells) or field.highest <= 0.0:
