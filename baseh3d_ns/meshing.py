@@ -107,8 +107,7 @@ def extract_mesh(
         device: where `sdf` wants its points.
         keep_all: keep every component (and cavity); else only the one that encloses most volume.
         progress: show a bar when it takes longer than 5 s.
-        slope_bounds: tried in turn while the surface has holes (by default `SLOPE_BOUNDS`); a single one for
-            a field that is open.
+        slope_bounds: tried in turn while there are holes (default: `SLOPE_BOUNDS`); a single one for an open field.
 
     Raises:
         NoSurfaceError: no zero crossing inside the ball, or values that are not finite.

@@ -158,7 +158,7 @@ h3dnet_fast_prior = MethodSpecification(
         lr_final=0.02,
         lr_warmup=0.01,
     ),
-    description="H3D-Net's shape space with small networks: an hour on two CPU cores; the built-in prior is one.",
+    description="H3D-Net's shape space with small networks: about an hour on two CPU cores; the built-in prior is one.",
 )
 h3dnet_fast = MethodSpecification(
     config=FewShotTrainerConfig(

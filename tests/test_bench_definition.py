@@ -74,6 +74,7 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
         ("synthetic = {", 'path = "x"\nsynthetic = {', "give either path or synthetic"),
         ('name = "builtin"', 'name = "b"\npublished = "IDL"', "nothing published as 'IDL'; nearest: IDR"),
         ("[data]", "[data", "is not TOML"),
+        ("[data]", "[data]\ndownscale = 0.5", "downscale must be at least 1"),
         ('scene = "scan0"', "", "name the scene it is of"),
         ("snapshots = [6]", "snapshots = [6, 13]", "between 1 and its 12 epochs"),
         ('method = "baseh3d-fast-prior"', 'method = "h3dnet-fast-prior"', "leave out scene, epochs and snapshots"),

@@ -82,7 +82,7 @@ def test_a_result_says_where_it_comes_from(killed):
     assert [point.step for point in result.curve] == [12] and 0 < result.curve[0].seconds < result.train_s
     known = result.provenance
     assert known["seed"] == 0 and known["views"] and known["packages"]["h3ds"] and known["scored_regions"]
-    assert result.peak_memory_gb > 0.1 and "CPU" in result.device or "NVIDIA" in result.device
+    assert result.peak_memory_gb > 0.1 and ("CPU" in result.device or "NVIDIA" in result.device)
     assert (folder / "evaluation" / "evaluation.png").is_file() and (folder / "log.txt").stat().st_size > 100
 
 
@@ -124,8 +124,6 @@ def sweep_of(definition: Definition, run: Path, *kinds: str) -> Sweep:
 
 def test_a_cell_that_fails_is_reported_and_the_others_go_on(on_tiny, own_root, tmp_path):
     sweep = sweep_of(on_tiny, tmp_path / "run", "fit")
-    # What an earlier try said is no answer any more.
-    (sweep.cells[0].prepare(sweep.run) / "failure.json").write_text("old")
     for photo in (own_root / "00000000000000aa" / "image").iterdir():
         photo.unlink()
     sweep.run_all(LocalExecutor())
@@ -133,6 +131,23 @@ def test_a_cell_that_fails_is_reported_and_the_others_go_on(on_tiny, own_root, t
     assert results["scan1"].done and not results["scan0"].done
     assert "img_0000.jpg" in results["scan0"].reason and "log.txt" in results["scan0"].reason
     assert len(sweep.failed) == 1 and [result.status for result in read_csv(tmp_path / "run" / "results.csv")]
+
+
+class Dies:
+    """An executor whose processes are killed before they say anything."""
+
+    jobs = 1
+
+    def run(self, command: list[str], log: Path) -> int:
+        return -9
+
+
+def test_a_process_that_dies_without_a_word_is_not_taken_for_its_last_failure(on_tiny, tmp_path):
+    sweep = sweep_of(on_tiny, tmp_path / "run", "fit")
+    cell = sweep.cells[0]
+    replace(cell.no_result("no tiny-cuda-nn"), status="skipped").save(cell.prepare(sweep.run))
+    sweep.run_all(Dies())
+    assert "its process ended with -9" in sweep.failed[cell.id] and not sweep.skipped
 
 
 def test_what_needs_a_failed_cell_is_not_run(on_tiny, tmp_path):

@@ -18,7 +18,7 @@ from typing import Any
 import tyro
 
 from baseh3d_ns.benchmark.cells import CELL, DATA, Cell
-from baseh3d_ns.benchmark.results import FAILURE, Result, load_result
+from baseh3d_ns.benchmark.results import Result, load_result
 from baseh3d_ns.errors import InputError
 
 
@@ -42,7 +42,6 @@ class RunCell:
         with _alone(self.folder):
             if load_result(self.folder):
                 return 0
-            (self.folder / FAILURE).unlink(missing_ok=True)
             result = self.attempt(json.loads((self.folder / CELL).read_text(encoding="utf-8")))
             result.save(self.folder)
             print(f"{result.status} {result.reason}", flush=True)

@@ -3,7 +3,7 @@
 - data: makes the synthetic subjects
 - prior: a pre-training, shared by all fits that start from it
 - fit: trains one head and scores it
-- floor: the scan itself, meshed by our mesher and scored: no method can score below that
+- floor: the scan itself, meshed by our mesher and scored: what a perfect surface would get
 """
 
 from __future__ import annotations

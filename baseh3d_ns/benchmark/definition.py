@@ -190,15 +190,7 @@ def _check(definition: Definition, path: Path) -> None:
     """What no single table shows."""
     from baseh3d_ns.benchmark.published import PUBLISHED
 
-    if (definition.data.path is None) == (definition.data.synthetic is None):
-        raise InputError(f"{path}, [data]: give either path or synthetic")
-    for name in ("scenes", "views", "seeds"):
-        if not getattr(definition, name):
-            raise InputError(f"{path}: {name} is empty: name at least one")
-    if definition.epochs < 1 or not definition.spacing_mm > 0:
-        raise InputError(f"{path}: epochs must be at least 1 and spacing_mm above 0")
-    if any(not 0.0 < fraction < 1.0 for fraction in definition.curve):
-        raise InputError(f"{path}: curve lists fractions of a fit, between 0 and 1")
+    _check_values(definition, path)
     names = [row.name for row in definition.rows]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -214,6 +206,20 @@ def _check(definition: Definition, path: Path) -> None:
     for prior in definition.priors:
         check_method(prior.method, prior.options, f"{path}, [priors.{prior.name}]")
         _check_pretraining(prior, f"{path}, [priors.{prior.name}]")
+
+
+def _check_values(definition: Definition, path: Path) -> None:
+    if (definition.data.path is None) == (definition.data.synthetic is None):
+        raise InputError(f"{path}, [data]: give either path or synthetic")
+    for name in ("scenes", "views", "seeds"):
+        if not getattr(definition, name):
+            raise InputError(f"{path}: {name} is empty: name at least one")
+    if definition.epochs < 1 or not definition.spacing_mm > 0:
+        raise InputError(f"{path}: epochs must be at least 1 and spacing_mm above 0")
+    if not definition.data.downscale >= 1.0:
+        raise InputError(f"{path}, [data]: downscale must be at least 1")
+    if any(not 0.0 < fraction < 1.0 for fraction in definition.curve):
+        raise InputError(f"{path}: curve lists fractions of a fit, between 0 and 1")
 
 
 def _check_pretraining(prior: PriorRun, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import shutil
@@ -71,10 +72,7 @@ class RayExecutor:
     jobs: int = AT_ONCE
 
     def __post_init__(self) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise InputError("--executor ray needs Ray: pip install 'baseh3d_ns[ray]'") from error
+        ray = _extra("ray", "ray")
         if self.address and self.address != "auto":
             _check_listens(self.address)
         try:
@@ -116,10 +114,7 @@ class SlurmExecutor:
     jobs: int = AT_ONCE
 
     def __post_init__(self) -> None:
-        try:
-            import submitit
-        except ImportError as error:
-            raise InputError("--executor slurm needs submitit: pip install 'baseh3d_ns[slurm]'") from error
+        submitit = _extra("submitit", "slurm")
         if self.cluster == "slurm" and shutil.which("srun") is None:
             raise InputError("--executor slurm: there is no srun on this machine; log in to the cluster")
         self.executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster)
@@ -149,6 +144,14 @@ def run_logged(command: list[str], log: Path, surroundings: dict[str, str] | Non
         environment["OMP_NUM_THREADS"] = str(threads)
     with log.open("ab") as output:
         return subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False).returncode
+
+
+def _extra(module: str, name: str) -> Any:
+    """A library that only one executor needs."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"--executor {name} needs {module}: pip install 'baseh3d_ns[{name}]'") from error
 
 
 def _check_listens(address: str) -> None:

@@ -19,7 +19,7 @@ from baseh3d_ns.benchmark.definition import Definition, read_definition
 from baseh3d_ns.benchmark.estimates import Clock, duration
 from baseh3d_ns.benchmark.executors import Executor
 from baseh3d_ns.benchmark.fairness import differences
-from baseh3d_ns.benchmark.results import Result, load_result, write_csv
+from baseh3d_ns.benchmark.results import FAILURE, Result, load_result, write_csv
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_atomically
 
@@ -110,6 +110,8 @@ class Sweep:
     def _execute(self, executor: Executor, cell: Cell, bars: Progress) -> int:
         """In a thread of its own: one cell from its folder to its exit status."""
         folder = cell.prepare(self.run)
+        # What an earlier try said is no answer if this one dies without a word.
+        (folder / FAILURE).unlink(missing_ok=True)
         command = [sys.executable, "-m", "baseh3d_ns.benchmark.cell", str(folder)]
         made = [needed for needed in cell.needs if needed.kind == "data"]
         data = made[0].folder(self.run) / DATA if made else self.data

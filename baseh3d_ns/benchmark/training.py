@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +50,9 @@ class Trained:
         """Of the GPU where there is one, else of the process."""
         if self.trainer.pipeline.model.device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 1e9
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+        # Bytes on macOS, kilobytes elsewhere.
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def words(option: str, value: Any) -> list[str]:
