@@ -73,6 +73,7 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
         ("one_head@6", "one_head@7", "kept after [6, 12] epochs, not after 7"),
         ("synthetic = {", 'path = "x"\nsynthetic = {', "give either path or synthetic"),
         ('name = "builtin"', 'name = "b"\npublished = "IDL"', "nothing published as 'IDL'; nearest: IDR"),
+        ("subjects = ", "subjects = -", "subjects must be at least 1"),
         ("[data]", "[data", "is not TOML"),
         ("[data]", "[data]\ndownscale = 0.5", "downscale must be at least 1"),
         ('scene = "scan0"', "", "name the scene it is of"),
@@ -90,6 +91,13 @@ def test_what_is_wrong_is_named(tmp_path, old, new, said):
 def test_a_definition_that_is_not_there_names_the_nearest():
     with pytest.raises(InputError, match="nearest: synthetic_small.toml"):
         read_definition(CONFIGS / "synthetic_smal.toml")
+
+
+@pytest.mark.parametrize("views", ["5", "3,99", "32"])
+def test_views_that_synthetic_data_will_not_have(tmp_path, views):
+    file = changed(tmp_path, 'views = ["3"]', f'views = ["{views}"]')
+    with pytest.raises(InputError, match="scan0 of synthetic_small"):
+        plan(read_definition(file), None)
 
 
 def test_a_scene_that_the_data_lack(tmp_path, tiny_root):

@@ -13,6 +13,7 @@ import trimesh
 from bench_run import DEFINITION, PROVENANCE, SCENES, all_results, head, result, write_evaluation, write_run
 from PIL import Image
 
+from baseh3d_ns.benchmark import heads
 from baseh3d_ns.benchmark.charts import convergence, error_against_time, scan_bars
 from baseh3d_ns.benchmark.definition import DataSource, Row
 from baseh3d_ns.benchmark.heads import MAX_FACES, head_content, packed, page_heads
@@ -209,10 +210,10 @@ def test_a_failed_cell_says_why(tmp_path):
     failed = result("ours", "scan0", None, status="failed", reason="out of <memory>")
     assert page_heads(DEFINITION, [(tmp_path, failed)])[0]["note"] == "failed: out of <memory>"
     retried = replace(result("ours", "scan0", 1.0), seed=1)
-    heads = page_heads(DEFINITION, [(tmp_path, failed), (tmp_path, retried), (tmp_path, result(FLOOR, "scan0", 0.2))])
-    assert len(heads) == 1 and "face 1.00" in heads[0]["note"], "the first seed that is done"
-    heads = page_heads(DEFINITION, [(tmp_path, retried), (tmp_path, replace(failed, seed=2))])
-    assert "face 1.00" in heads[0]["note"], "also when a later one failed"
+    shown = page_heads(DEFINITION, [(tmp_path, failed), (tmp_path, retried), (tmp_path, result(FLOOR, "scan0", 0.2))])
+    assert len(shown) == 1 and "face 1.00" in shown[0]["note"], "the first seed that is done"
+    shown = page_heads(DEFINITION, [(tmp_path, retried), (tmp_path, replace(failed, seed=2))])
+    assert "face 1.00" in shown[0]["note"], "also when a later one failed"
     assert "out of &lt;memory&gt;" in page(tmp_path, DEFINITION, [(tmp_path, failed)])
 
 
@@ -246,6 +247,16 @@ def test_pictures_are_small_jpegs(tmp_path):
     content = head_content(tmp_path / "evaluation")
     assert "picture" not in content and list(content["mesh"]["colours"]) == ["colour"]
     assert head_content(tmp_path / "nothing") == {}
+
+
+def test_many_heads_share_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(heads, "FULL_SIZE", 1)
+    monkeypatch.setattr(heads, "MAX_FACES", 2000)
+    shown = [one for one in page_heads(DEFINITION, write_run(tmp_path)) if "mesh" in one]
+    assert len(shown) == 3, "of the four that are done"
+    for one in shown:
+        assert len(unpacked(one["mesh"])[1]) == 500
+        assert Image.open(io.BytesIO(base64.b64decode(one["picture"].split(",")[1]))).width == 800
 
 
 def test_charts_hold_the_numbers():

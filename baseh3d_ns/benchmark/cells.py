@@ -20,10 +20,11 @@ from baseh3d_ns import __version__
 from baseh3d_ns.benchmark.definition import Definition, PriorRun, Row
 from baseh3d_ns.benchmark.results import FAILURE, FLOOR, Result, load_result
 from baseh3d_ns.benchmark.training import method_config
-from baseh3d_ns.data.h3ds_root import H3dsRoot, open_h3ds
+from baseh3d_ns.data.h3ds_root import H3dsRoot, choose_views, open_h3ds
 from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.files import write_atomically
 from baseh3d_ns.priors.sources import BUILTIN, find_prior_file
+from baseh3d_ns.synthetic.camera_path import VIEW_COUNTS
 
 CELL, CELLS = "cell.json", "cells"
 DATA = "heads"
@@ -160,11 +161,16 @@ class _Source:
 
 def _synthetic_scenes(definition: Definition) -> dict[str, str]:
     assert definition.data.synthetic is not None
-    there = [f"scan{number}" for number in range(definition.data.synthetic.subjects)]
+    made = definition.data.synthetic
+    there = [f"scan{number}" for number in range(made.subjects)]
     wanted = there if definition.scenes == ("all",) else list(definition.scenes)
     for name in (*wanted, *(prior.scene for prior in definition.priors if prior.scene)):
         if name not in there:
             raise InputError(f"the synthetic data of {definition.name} lack '{name}'; nearest: {nearest(name, there)}")
+    # Which views a choice names is known once there are cameras; what there is to choose from, before.
+    choices: dict[str, list[int]] = {str(n): [] for n in VIEW_COUNTS if n <= made.views}
+    for views in (*definition.views, *(prior.views for prior in definition.priors if prior.scene)):
+        choose_views((views,), made.views, choices, f"{there[0]} of {definition.name}")
     return {name: name for name in wanted}
 
 

@@ -211,6 +211,8 @@ def _check(definition: Definition, path: Path) -> None:
 def _check_values(definition: Definition, path: Path) -> None:
     if (definition.data.path is None) == (definition.data.synthetic is None):
         raise InputError(f"{path}, [data]: give either path or synthetic")
+    if definition.data.synthetic is not None and definition.data.synthetic.subjects < 1:
+        raise InputError(f"{path}, [data] synthetic: subjects must be at least 1")
     for name in ("scenes", "views", "seeds"):
         if not getattr(definition, name):
             raise InputError(f"{path}: {name} is empty: name at least one")

@@ -26,6 +26,9 @@ MESHES = {"error": "error_heatmap.ply", "colour": "head.ply"}
 MAX_WIDTH_PX = 1600
 MAX_FACES = 21000
 """Of a mesh on the page: three times that is below 2**16, so the indices of its corners always fit."""
+FULL_SIZE = 40
+"""That many heads are shown as large as this; more share what those take, about 25 MB, down to `SMALLEST`."""
+SMALLEST = 0.1
 
 
 def page_heads(definition: Definition, results: Sequence[tuple[Path, Result]]) -> list[dict[str, Any]]:
@@ -41,46 +44,52 @@ def page_heads(definition: Definition, results: Sequence[tuple[Path, Result]]) -
         key = (result.scene, result.row, result.views)
         if result.row in rows and (key not in chosen or result.done > chosen[key][1].done):
             chosen[key] = (folder, result)
-    return [_head(folder, result) for folder, result in chosen.values()]
+    share = max(min(1.0, FULL_SIZE / max(sum(result.done for _, result in chosen.values()), 1)), SMALLEST)
+    return [_head(folder, result, share) for folder, result in chosen.values()]
 
 
-def _head(folder: Path, result: Result) -> dict[str, Any]:
+def _head(folder: Path, result: Result, share: float) -> dict[str, Any]:
     head: dict[str, Any] = {"scene": result.scene, "row": result.row, "views": result.views}
     if not result.done:
         return {**head, "note": f"{result.status}: {result.reason or 'no reason given'}"}
     scores = ((name, getattr(result, metric)) for metric, name in METRICS.items())
     note = ", ".join(f"{name.removesuffix(' mm')} {value:.2f}" for name, value in scores if value is not None) + " mm"
-    content = head_content(folder / EVALUATION)
+    content = head_content(folder / EVALUATION, share)
     return {**head, **content, "note": note if content else f"{note}; no pictures in its folder"}
 
 
-def head_content(evaluation: Path) -> dict[str, Any]:
-    """`picture` (a data URL) and `mesh` (see `packed`) of an evaluation's folder, as far as it has them."""
+def head_content(evaluation: Path, share: float = 1.0) -> dict[str, Any]:
+    """`picture` (a data URL) and `mesh` (see `packed`) of an evaluation's folder, as far as it has them.
+
+    Args:
+        share: of the most pixels and faces that a head is shown with.
+    """
     content: dict[str, Any] = {}
     if (evaluation / PICTURE).is_file():
-        content["picture"] = picture_url(evaluation / PICTURE)
+        content["picture"] = picture_url(evaluation / PICTURE, round(MAX_WIDTH_PX * share**0.5))
     there = {name: evaluation / file for name, file in MESHES.items() if (evaluation / file).is_file()}
     if there:
         # Unprocessed, or vertices would be merged and the two files no longer agree.
         meshes = {name: trimesh.load_mesh(file, process=False) for name, file in there.items()}
-        content["mesh"] = packed(meshes)
+        content["mesh"] = packed(meshes, round(MAX_FACES * share))
     return content
 
 
-def picture_url(file: Path) -> str:
-    """A picture as a JPEG data URL, at most `MAX_WIDTH_PX` wide."""
+def picture_url(file: Path, max_width_px: int = MAX_WIDTH_PX) -> str:
+    """A picture as a JPEG data URL, made no wider than that."""
     picture = Image.open(file).convert("RGB")
-    picture.thumbnail((MAX_WIDTH_PX, 10 * MAX_WIDTH_PX))
+    picture.thumbnail((max_width_px, 10 * max_width_px))
     jpeg = io.BytesIO()
     picture.save(jpeg, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()
 
 
-def packed(meshes: dict[str, trimesh.Trimesh]) -> dict[str, Any]:
+def packed(meshes: dict[str, trimesh.Trimesh], max_faces: int = MAX_FACES) -> dict[str, Any]:
     """Colourings of one mesh, made small, for the page's script.
 
     Args:
         meshes: in mm, with the same vertices and faces; one at least.
+        max_faces: of the small one.
 
     Returns:
         `low` (3 numbers, mm) and `step_mm`: a vertex is low + step * its numbers; `vertices`, `faces` (16 bits) and
@@ -91,7 +100,9 @@ def packed(meshes: dict[str, trimesh.Trimesh]) -> dict[str, Any]:
     # A .ply has colours or none at all, never a texture.
     visuals = [cast(ColorVisuals, mesh.visual) for mesh in same.values()]
     colours = np.concatenate([visual.vertex_colors[:, :3] for visual in visuals], axis=1)
-    vertices, faces, colours = decimated(np.asarray(first.vertices), np.asarray(first.faces), np.asarray(colours))
+    vertices, faces, colours = decimated(
+        np.asarray(first.vertices), np.asarray(first.faces), np.asarray(colours), max_faces
+    )
     low = vertices.min(axis=0)
     step_mm = max(float((vertices - low).max()) / 65535, 1e-9)
     return {
@@ -104,12 +115,12 @@ def packed(meshes: dict[str, trimesh.Trimesh]) -> dict[str, Any]:
 
 
 def decimated(
-    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], colours: UInt8[np.ndarray, "v c"]
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], colours: UInt8[np.ndarray, "v c"], max_faces: int
 ) -> tuple[Float[np.ndarray, "w 3"], Int[np.ndarray, "g 3"], UInt8[np.ndarray, "w c"]]:
-    """A mesh (mm) of at most `MAX_FACES` faces with nearly the same surface, coloured like the nearest vertex there."""
-    if len(faces) <= MAX_FACES:
+    """A mesh (mm) of at most that many faces with nearly the same surface, coloured like the nearest vertex there."""
+    if len(faces) <= max_faces:
         return vertices, faces, colours
-    fewer, corners = simplify(vertices.astype(np.float32), faces.astype(np.int32), target_count=MAX_FACES)
+    fewer, corners = simplify(vertices.astype(np.float32), faces.astype(np.int32), target_count=max_faces)
     return fewer, corners, colours[cKDTree(vertices).query(fewer)[1]]
 
 

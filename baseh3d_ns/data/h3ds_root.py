@@ -6,6 +6,7 @@ Everything is read through the `h3ds` package: its `config_v1.toml` and `config_
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -88,27 +89,34 @@ class H3dsRoot:
         Raises:
             InputError: not a configuration of the scene, not a number, out of range, or repeated.
         """
-        count = self.h3ds.helper.scene_views(scene_id)
-        configs = self.h3ds.default_views_configs(scene_id)
-        words = [word for part in views for word in re.split(r"[,\s\[\]()]+", part) if word]
-        if words == ["all"]:
-            return list(range(count))
-        if len(views) == 1 and views[0] in configs:
-            return list(self.h3ds._get_views_config(scene_id, views[0]))
-        if len(words) == 1 and "," not in views[0]:
-            raise InputError(
-                f"--views {words[0]} is not a view configuration of scene {scene_id}: take {', '.join(configs)}, "
-                f"'all', or indices from 0 to {count - 1} (a single one as '{words[0]},')"
-            )
-        if not words or not all(re.fullmatch(r"\d+", word) for word in words):
-            raise InputError(f"--views {' '.join(views)}: indices are whole numbers from 0 to {count - 1}, like 0,4,9")
-        indices = [int(word) for word in words]
-        outside = [index for index in indices if index >= count]
-        if outside:
-            raise InputError(f"scene {scene_id} has no view {outside[0]}: its views are 0 to {count - 1}")
-        if len(set(indices)) < len(indices):
-            raise InputError(f"--views {' '.join(views)} names a view twice")
-        return indices
+        choices = {
+            name: list(self.h3ds._get_views_config(scene_id, name))
+            for name in self.h3ds.default_views_configs(scene_id)
+        }
+        return choose_views(views, self.h3ds.helper.scene_views(scene_id), choices, scene_id)
+
+
+def choose_views(views: tuple[str, ...], count: int, choices: Mapping[str, list[int]], scene: str) -> list[int]:
+    """What `H3dsRoot.resolve_views` returns and raises, for a scene of `count` views and those default choices."""
+    words = [word for part in views for word in re.split(r"[,\s\[\]()]+", part) if word]
+    if words == ["all"]:
+        return list(range(count))
+    if len(views) == 1 and views[0] in choices:
+        return choices[views[0]]
+    if len(words) == 1 and "," not in views[0]:
+        raise InputError(
+            f"--views {words[0]} is not a view configuration of scene {scene}: take {', '.join(choices)}, "
+            f"'all', or indices from 0 to {count - 1} (a single one as '{words[0]},')"
+        )
+    if not words or not all(re.fullmatch(r"\d+", word) for word in words):
+        raise InputError(f"--views {' '.join(views)}: indices are whole numbers from 0 to {count - 1}, like 0,4,9")
+    indices = [int(word) for word in words]
+    outside = [index for index in indices if index >= count]
+    if outside:
+        raise InputError(f"scene {scene} has no view {outside[0]}: its views are 0 to {count - 1}")
+    if len(set(indices)) < len(indices):
+        raise InputError(f"--views {' '.join(views)} names a view twice")
+    return indices
 
 
 def open_h3ds(root: Path) -> H3dsRoot:

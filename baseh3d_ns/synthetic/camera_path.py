@@ -21,6 +21,9 @@ VIEW_TARGETS_DEG = {
     4: (47.0, -47.0, -140.0, 130.0),
     8: (88.0, 47.0, 0.0, -47.0, -88.0, -140.0, 180.0, 130.0),
 }
+MANY_VIEWS = (16, 32)
+"""Choices that hold the 8 and others spread over the rest."""
+VIEW_COUNTS = (*VIEW_TARGETS_DEG, *MANY_VIEWS)
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,13 @@ def camera_path(subject_mm: Float[np.ndarray, "n 3"], views: int, size: int, rng
 
 
 def views_configs(cameras: list[Camera], subject_centre_mm: Float[np.ndarray, " 3"]) -> dict[str, list[int]]:
-    """The default choices of 1, 3, 4, 8, 16 and 32 views, as far as there are that many."""
+    """The default choices of `VIEW_COUNTS` views, as far as there are that many."""
     positions = np.stack([camera.centre_mm for camera in cameras]) - subject_centre_mm
     azimuths = np.degrees(np.arctan2(positions[:, 0], positions[:, 2]))
     configs = {
         str(n): _nearest_distinct(azimuths, targets) for n, targets in VIEW_TARGETS_DEG.items() if n <= len(cameras)
     }
-    for count in (16, 32):
+    for count in MANY_VIEWS:
         if count <= len(cameras):
             others = [view for view in range(len(cameras)) if view not in configs["8"]]
             extra = np.linspace(0, len(others) - 1, count - 8).round().astype(int)
