@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -211,6 +212,8 @@ Commands = (
 
 def entrypoint() -> None:
     """Console script `baseh3d`."""
+    # nerfstudio uses names that torch is giving up: nothing that a user could act on.
+    warnings.filterwarnings("ignore", category=FutureWarning)
     command = tyro.cli(Commands, prog="baseh3d", description=__doc__)  # type: ignore[arg-type]
     with exit_on_input_error():
         command.main()
