@@ -150,6 +150,20 @@ def test_a_process_that_dies_without_a_word_is_not_taken_for_its_last_failure(on
     assert "its process ended with -9" in sweep.failed[cell.id] and not sweep.skipped
 
 
+class Breaks(Dies):
+    """An executor that fails itself, as one may whose cluster goes away."""
+
+    def run(self, command: list[str], log: Path) -> int:
+        raise RuntimeError("the cluster went away")
+
+
+def test_an_executor_that_fails_does_not_end_the_benchmark(on_tiny, tmp_path):
+    sweep = sweep_of(on_tiny, tmp_path / "run", "fit")
+    sweep.run_all(Breaks())
+    assert set(sweep.failed) == {cell.id for cell in sweep.cells}
+    assert all(reason == "RuntimeError: the cluster went away" for reason in sweep.failed.values())
+
+
 def test_what_needs_a_failed_cell_is_not_run(on_tiny, tmp_path):
     broken = Cell(
         "prior", "prior x", {"method": "idr", "epochs": 1, "snapshots": [], "scene": {}, "options": {"no-such": 1}}
