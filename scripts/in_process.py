@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,10 @@ def start(config: Any) -> tuple[Any, float]:
     return trainer, time.monotonic() - begin
 
 
-def run(trainer: Any, step: int, steps: int) -> tuple[int, int, float]:
-    """Train; the next step, the points the SDF network was asked for, the seconds."""
+def run(
+    trainer: Any, step: int, steps: int, keep_loss: Callable[[float], Any] = lambda _: None
+) -> tuple[int, int, float]:
+    """Train, handing every step's loss on; the next step, the points the SDF network was asked for, the seconds."""
     network, counted = trainer.pipeline.model.field.sdf_network, 0
 
     def count(module, arguments):
@@ -71,7 +74,7 @@ def run(trainer: Any, step: int, steps: int) -> tuple[int, int, float]:
     for number in range(step, step + steps):
         for callback in trainer.callbacks:
             callback.run_callback_at_location(number, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
-        trainer.train_iteration(number)
+        keep_loss(float(trainer.train_iteration(number)[0]))
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     seconds = time.monotonic() - begin

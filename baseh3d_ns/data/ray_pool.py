@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -53,12 +54,21 @@ class RayPool:
         on_head: bool = False,
         skip_edge_px: float = 0.0,
     ) -> None:
-        self.rays = pool_rays(dataset, device)
+        self.dataset, self.device = dataset, device
         self.num_rays_per_batch = num_rays_per_batch
         self.one_view = one_view
         self.strata = _strata(dataset, device, skip_edge_px) if on_head else None
-        self.ends = torch.tensor(self.rays.starts[1:], device=self.rays.directions.device)
         self.order: list[int] = []
+
+    @cached_property
+    def rays(self) -> PooledRays:
+        """Made when the first is drawn: those of the eval views may never be."""
+        return pool_rays(self.dataset, self.device)
+
+    @cached_property
+    def ends(self) -> Int[Tensor, " views"]:
+        """Index after the last pixel of each view."""
+        return torch.tensor(self.rays.starts[1:], device=self.rays.directions.device)
 
     def draw(self) -> tuple[RayBundle, dict[str, Tensor]]:
         """A batch of rays, with `image` [n, 3] in [0, 1], `fg_mask` [n, 1] and `weight` [n].

@@ -49,6 +49,10 @@ class H3dNetModel(IdrModel):
         groups["fields"] += self.field.appearance_network.parameters()
         return groups | {"latent": [self.field.latent]}
 
+    def shape_parameters(self) -> list[Parameter]:
+        assert self.field.latent is not None
+        return [*super().shape_parameters(), self.field.latent]
+
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:

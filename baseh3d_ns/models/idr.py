@@ -18,6 +18,7 @@ from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from torch import Tensor
 from torch.nn import Parameter
+from torch.nn.utils import parametrize
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.models.prior_anchor import RAYS, PriorAnchor
@@ -137,13 +138,15 @@ class IdrModel(SdfModel):
         views: Int[Tensor, " rays"],
     ) -> TrainingPass:
         """IDR's section 3, for a batch of rays of which `inside` says which lie in the mask."""
-        points_at = self.tracer.training_points(self.field.sdf, origins, directions, inside)
+        with parametrize.cached():  # weight norm once, not at every of the tracer's calls
+            points_at = self.tracer.training_points(self.field.sdf, origins, directions, inside)
         t, on_surface = points_at.t, points_at.hit
         traced = origins + t[:, None] * directions
         in_box = torch.rand(len(traced) // 2, 3, device=traced.device) * 2.0 - 1.0
         held = self.anchor.draw(len(traced) // 4) if self.anchor else None
         points = torch.cat([traced.detach(), in_box, *([held.points] if held else [])])
-        sdf, _, gradients = self.field.with_gradient(points, create_graph=True)
+        learns = self._shape_learns(origins)
+        sdf, _, gradients = self.field.with_gradient(points, create_graph=learns)
         rest = len(traced) + len(in_box)
         anchor = held.difference(sdf[rest:], gradients[rest:]) if held else None
         sdf, gradients_traced = sdf[: len(traced)], gradients[: len(traced)]
@@ -154,11 +157,20 @@ class IdrModel(SdfModel):
         points = differentiable_surface_point(
             origins[on_surface], directions[on_surface], t[on_surface], sdf[on_surface], gradients_traced[on_surface]
         )
-        _, features, normals = self.field.with_gradient(points, create_graph=True)
+        _, features, normals = self.field.with_gradient(points, create_graph=learns)
         colour = self.field.colour(points, normals, -directions[on_surface], features)
         if self.views:
             colour = self.views.colours(colour, views[on_surface])
         return TrainingPass(on_surface=on_surface, sdf=sdf, gradients=gradients, colour=colour, anchor=anchor)
+
+    def _shape_learns(self, origins: Float[Tensor, "rays 3"]) -> bool:
+        """Whether this step changes the SDF, or through it the views; while only colours learn, none of its gradients
+        has to be differentiated."""
+        return origins.requires_grad or any(parameter.requires_grad for parameter in self.shape_parameters())
+
+    def shape_parameters(self) -> list[Parameter]:
+        """What the SDF depends on."""
+        return list(self.field.sdf_network.parameters())
 
     # ---- losses, metrics, pictures -----------------------------------------------------------------------------------
 

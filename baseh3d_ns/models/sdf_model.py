@@ -18,6 +18,9 @@ from baseh3d_ns.rendering.sphere_tracing import SphereTracer, Tracer
 BACKGROUND = 1.0
 """White, as in IDR's own pictures."""
 
+WHOLE_GRID_EVERY = 8
+"""Refreshes in training; those between only look near the surface."""
+
 
 @dataclass
 class SdfModelConfig(ModelConfig):
@@ -59,10 +62,11 @@ class SdfModel(Model):
         self.tracer: Tracer = GridTracer(self.config.grid_cells) if self.config.tracer == "grid" else SphereTracer()
         self.step = 0
         self.grid_step: int | None = None
+        self.refreshes = 0
         self.weights_moved = True
 
     def update_to_step(self, step: int) -> None:
-        self.step, self.grid_step, self.weights_moved = step, None, True
+        self.step, self.grid_step, self.refreshes, self.weights_moved = step, None, 0, True
 
     def rendering_pass(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
@@ -95,6 +99,10 @@ class SdfModel(Model):
             return
         aged = self.grid_step is None or self.step - self.grid_step >= self.config.grid_refresh_steps
         if aged if self.training else self.weights_moved:
-            self.tracer.refresh(self.field.sdf, self.device)
+            if self.training and self.refreshes % WHOLE_GRID_EVERY:
+                self.tracer.refresh_near_surface(self.field.sdf)
+            else:
+                self.tracer.refresh(self.field.sdf, self.device)
+            self.refreshes = self.refreshes + 1 if self.training else 1
             self.grid_step = self.step
         self.weights_moved = self.training

@@ -29,7 +29,7 @@ BOX_WEIGHT, BOX_TOLERANCE = 0.1, 0.04
 linearly."""
 PATCH_WEIGHT, PATCH_TOLERANCE = 0.5, 0.02
 """The same of the faces' patches."""
-RENDER_SIZE = 256
+RENDER_SIZE = 160
 """Longer side of the pictures the faces are looked for in."""
 
 

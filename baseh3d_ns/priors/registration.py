@@ -37,7 +37,7 @@ from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import uniform_samples
 from baseh3d_ns.shapes.surface_samples import HEAD_FRAME
 
-GRID_CELLS = 64
+GRID_CELLS = 48
 RAYS, SAMPLES = 1024, 32
 STEPS = (80, 80, 80)
 """Of Adam: with silhouettes alone, with the faces' boxes, with the faces' patches or a shape space's latent."""

@@ -16,6 +16,10 @@ from baseh3d_ns.rendering.chunks import Sdf, in_chunks
 from baseh3d_ns.rendering.sphere_tracing import Hits, first_crossing, secant, uniform_samples
 
 
+BAND = 0.1
+"""Cached values below this are near the surface, in units of the unit ball (15 mm)."""
+
+
 @dataclass(frozen=True)
 class Effort:
     """How often the network is asked for one ray."""
@@ -52,13 +56,24 @@ class GridTracer:
     @torch.no_grad()
     def refresh(self, sdf: Sdf, device: torch.device) -> None:
         """Ask the network for every grid corner in the unit ball (and one cell around it)."""
-        axis = torch.linspace(-1.0, 1.0, self.cells + 1, device=device)
-        z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-        points = torch.stack([x, y, z], dim=-1)
+        points = self._corners(device)
         values = points.norm(dim=-1)
         near_ball = values < 1.0 + 2.0 * self.cell
         values[near_ball] = in_chunks(sdf, points[near_ball])
         self.values = values[None, None]
+
+    @torch.no_grad()
+    def refresh_near_surface(self, sdf: Sdf) -> None:
+        """Ask it again only where the surface was near: a fifth of the corners, and all that a few steps can move."""
+        assert self.values is not None, "refresh() comes first"
+        values = self.values[0, 0]
+        near = values.abs() < BAND
+        values[near] = in_chunks(sdf, self._corners(values.device)[near])
+
+    def _corners(self, device: torch.device) -> Float[Tensor, "g g g 3"]:
+        axis = torch.linspace(-1.0, 1.0, self.cells + 1, device=device)
+        z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+        return torch.stack([x, y, z], dim=-1)
 
     @torch.no_grad()
     def trace(self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> Hits:
