@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, folders that can be written to."""
 
 from __future__ import annotations
 
@@ -24,3 +24,18 @@ def write_atomically(file: Path, text: str) -> None:
         ) from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, if need be.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --output-dir") from error

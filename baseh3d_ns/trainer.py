@@ -5,34 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
-from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from baseh3d_ns import __version__
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.errors import InputError, exit_on_input_error
+from baseh3d_ns.files import check_writable
 from baseh3d_ns.models.idr import IdrModelConfig
-from baseh3d_ns.priors.head_prior import (
-    architecture,
-    carry_optimizer,
-    check_carries_on,
-    prior_of_field,
-    save_prior,
-    summary,
-)
-from baseh3d_ns.priors.registration import register_prior
+from baseh3d_ns.priors.head_prior import check_carries_on
 from baseh3d_ns.priors.sources import BUILTIN, MAKE_ONE, find_prior_file, load_prior, newest_checkpoint, read_checkpoint
-from baseh3d_ns.priors.transfer import check_transfers, field_of_prior, transfer
+from baseh3d_ns.priors.start import start_from_prior, write_prior
+from baseh3d_ns.priors.transfer import check_transfers
 
 
 @dataclass
@@ -66,6 +57,11 @@ class CarefulTrainerConfig(TrainerConfig):
     lr_warmup: float = 0.0
     """Fraction of the training over which the learning rate rises from nothing, from when the SDF begins to learn: the
     first steps of a fresh Adam are as large as any, and a prior is worth keeping."""
+    plateau: float = 0.0
+    """Finish early once the loss falls by less than this fraction from one --plateau-steps to the next, going through
+    the rest of the schedule faster; 0: train to the last step."""
+    plateau_steps: int = 75
+    """Steps whose mean loss is compared with that of as many before (with --plateau)."""
 
     def lr_factor(self, progress: float) -> float:
         """What the learning rate is multiplied by after that fraction of the training."""
@@ -81,13 +77,13 @@ class CarefulTrainerConfig(TrainerConfig):
     def save_config(self) -> None:
         """Check everything the user gave before a single file is written."""
         with exit_on_input_error():
-            if self.max_num_iterations < 1:
-                raise InputError("--max-num-iterations must be at least 1")
+            if self.max_num_iterations < 1 or self.plateau_steps < 1:
+                raise InputError("--max-num-iterations and --plateau-steps must be at least 1")
             self.check_start()
             # The run must open from any folder.
             self.output_dir = self.output_dir.resolve()
             self.check_data()
-            self._check_output_folder()
+            check_writable(self.get_base_dir())
         super().save_config()
 
     def check_start(self) -> None:
@@ -112,16 +108,6 @@ class CarefulTrainerConfig(TrainerConfig):
 
     def snapshot(self, trainer: HeadTrainer, step: int) -> None:
         """Called after every training step."""
-
-    def _check_output_folder(self) -> None:
-        folder = self.get_base_dir()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / ".writable"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --output-dir") from error
 
 
 @dataclass
@@ -159,32 +145,14 @@ class PriorTrainerConfig(HeadTrainerConfig):
     """Epochs after which a prior is written, besides the one at the end."""
 
     def snapshot(self, trainer: HeadTrainer, step: int) -> None:
-        dataset = trainer.dataset
-        views = len(dataset)
-        last = step + 1 == self.max_num_iterations
+        views = len(trainer.dataset)
+        last = step + 1 == trainer.total_steps
         epochs, rest = divmod(step + 1, views)
         if not last and (rest or epochs not in self.snapshot_epochs):
             return
         # A training that was capped ends within an epoch: it counts as begun, so that no snapshot is written over.
-        epochs += rest > 0
-        path = trainer.base_dir / f"prior-{epochs:06d}.safetensors"
-        metadata = dataset.metadata
-        provenance = {
-            "scene": metadata["scene_id"],
-            "data": str(self.pipeline.datamanager.data),
-            "views": metadata["view_indices"],
-            "epochs": epochs,
-            "steps": step + 1,
-            "seed": self.machine.seed,
-            "method": self.method_name,
-            "version": __version__,
-            "date": datetime.now().isoformat(timespec="seconds"),
-        }
-        model = trainer.pipeline.model
-        save_prior(
-            path, prior_of_field(model.field, metadata["frame"], provenance, trainer.optimizers.optimizers["fields"])
-        )
-        CONSOLE.log(f"Wrote the prior after {epochs} epochs: {path}")
+        path = write_prior(trainer, epochs + (rest > 0), step)
+        CONSOLE.log(f"Wrote the prior after {epochs + (rest > 0)} epochs: {path}")
 
 
 @dataclass
@@ -213,26 +181,7 @@ class FewShotTrainerConfig(HeadTrainerConfig):
             check_carries_on(prior, self.pipeline.model.sdf_field, self.load_prior)
 
     def prepare(self, trainer: HeadTrainer) -> None:
-        assert self.load_prior is not None
-        prior = load_prior(self.load_prior)
-        model = trainer.pipeline.model
-        start = field_of_prior(prior, self.load_prior).to(model.device)
-        trust = 1.0
-        if self.register:
-            pool: Any = trainer.pipeline.datamanager.train_pixel_sampler
-            placed = register_prior(start, prior.frame, trainer.dataset, pool, prior.latents)
-            CONSOLE.log(placed.summary(len(trainer.dataset)))
-            trust = placed.trust
-        how = transfer(start, model.field)
-        used = sorted(prior.weights)
-        shape = summary(architecture(prior.weights))
-        CONSOLE.log(f"Start from {self.load_prior}: {len(used)} tensors, {used[0]} to {used[-1]} ({shape}), {how}")
-        if model.anchor:
-            model.anchor.hold(model.field, trust)
-        if self.carry_optimizer:
-            carry_optimizer(prior, model.field, trainer.optimizers.optimizers["fields"])
-            model.start_progress.fill_(float(prior.provenance["epochs"]) / self.epochs)
-            CONSOLE.log(f"Carry on with its optimiser ({prior.adam_steps} steps) and schedule.")
+        start_from_prior(self, trainer)
 
 
 class HeadTrainer(Trainer):
@@ -251,16 +200,21 @@ class HeadTrainer(Trainer):
     def setup(self, test_mode="val") -> None:
         with exit_on_input_error():
             super().setup(test_mode)
-            if self._start_step >= self.config.max_num_iterations:
+            if self._start_step >= self.total_steps:
                 raise InputError(
                     f"the training in {self.config.resume_from()} has already reached its last step "
-                    f"{self.config.max_num_iterations - 1}: raise --epochs or --max-num-iterations to go on"
+                    f"{self.total_steps - 1}: raise --epochs or --max-num-iterations to go on, with --plateau 0"
                 )
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_step))
 
+    @property
+    def total_steps(self) -> int:
+        """Number of steps that the training has, as planned or as it turned out."""
+        return self.pipeline.model.early_end.last(self.config.max_num_iterations)
+
     def progress(self, step: int) -> float:
         """Fraction of the training done before `step`, from the prior's own progress where that was carried over."""
-        return self.start_progress + step / self.config.max_num_iterations
+        return self.start_progress + self.pipeline.model.early_end.progress(step, self.config.max_num_iterations)
 
     def setup_optimizers(self) -> Optimizers:
         """Learning rates fall as the config's `lr_factor` says; plain floats, so that checkpoints load safely."""
@@ -271,15 +225,28 @@ class HeadTrainer(Trainer):
             )
         return optimizers
 
+    def train_iteration(self, step: int) -> TRAIN_INTERATION_OUTPUT:
+        """One step, and a look at its loss."""
+        result = super().train_iteration(step)
+        config, end = self.config, self.pipeline.model.early_end
+        if config.plateau > 0.0 and end.see(
+            result[0], step, config.max_num_iterations, config.plateau, config.plateau_steps
+        ):
+            ends = f"the training ends with step {self.total_steps - 1}, not {config.max_num_iterations - 1}"
+            CONSOLE.log(f"The loss has stopped falling (step {step}): {ends}.")
+        return result
+
     def _after_step(self, step: int) -> None:
         self.config.snapshot(self, step)
         # nerfstudio 1.1.5 counts max_num_iterations from the step it resumed at; this ends where the first run would.
-        if step + 1 >= self.config.max_num_iterations:
+        if step + 1 >= self.total_steps:
             self.stop_training = True
 
     def _load_checkpoint(self) -> None:
         if self.config.resume_from() is not None:
             super()._load_checkpoint()
+            if self.config.plateau <= 0.0:
+                self.pipeline.model.early_end.forget()
         else:
             self.config.prepare(self)
         self.start_progress = float(self.pipeline.model.start_progress)
@@ -290,7 +257,7 @@ class HeadTrainer(Trainer):
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:
         """Write beside the checkpoints and rename, so that a kill leaves the last good one in its place."""
-        step = min(step, self.config.max_num_iterations - 1)
+        step = min(step, self.total_steps - 1)
         final_dir = self.checkpoint_dir
         self.checkpoint_dir = self.base_dir / ".unfinished"
         shutil.rmtree(self.checkpoint_dir, ignore_errors=True)

@@ -62,7 +62,11 @@ def start(config: Any) -> tuple[Any, float]:
 def run(
     trainer: Any, step: int, steps: int, keep_loss: Callable[[float], Any] = lambda _: None
 ) -> tuple[int, int, float]:
-    """Train, handing every step's loss on; the next step, the points the SDF network was asked for, the seconds."""
+    """Train so many steps, or to an earlier end, handing every step's loss on.
+
+    Returns:
+        The next step, the points the SDF network was asked for, the seconds.
+    """
     network, counted = trainer.pipeline.model.field.sdf_network, 0
 
     def count(module, arguments):
@@ -72,14 +76,17 @@ def run(
     hook = network.register_forward_pre_hook(count)
     begin = time.monotonic()
     for number in range(step, step + steps):
+        if number >= trainer.total_steps:
+            break
         for callback in trainer.callbacks:
             callback.run_callback_at_location(number, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
         keep_loss(float(trainer.train_iteration(number)[0]))
+        step = number + 1
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     seconds = time.monotonic() - begin
     hook.remove()
-    return step + steps, counted, seconds
+    return step, counted, seconds
 
 
 def device_name() -> str:

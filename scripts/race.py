@@ -71,14 +71,17 @@ def _fit(config: Any, scored_at: tuple[int, ...]) -> dict[str, Any]:
         step, _, spent = run(trainer, step, goal - step, losses.append)
         seconds += spent
         curve.append((step, seconds, *quick_score(trainer)))
-        print(f"{config.method_name}: step {step}, {seconds:.1f} s, face {curve[-1][2]:.2f}, head {curve[-1][3]:.2f} mm")
+        face, head = curve[-1][2:]
+        print(f"{config.method_name}: step {step}, {seconds:.1f} s, face {face:.2f}, head {head:.2f} mm", flush=True)
+        if step >= trainer.total_steps:
+            break
     return {"curve": curve, "loss": losses}
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
     """Markdown; the last row holds the means, and the ratios of the means."""
-    names = ["scene", "idr: face / head mm", "after s", "baseh3d-fast: face / head mm", "after s", "face, head of idr's"]
-    names += ["s until as good in the face", "of idr's time"]
+    names = ["scene", "idr: face / head mm", "after s", "baseh3d-fast: face / head mm", "after s"]
+    names += ["face, head of idr's", "s until as good in the face", "of idr's time"]
     lines, numbers = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)], []
     for row in rows:
         idr, fast = row["idr"]["curve"][-1][1:], row["fast"]["curve"][-1][1:]

@@ -36,7 +36,7 @@ class Trained:
     @property
     def steps(self) -> int:
         """Steps taken."""
-        return self.trainer.config.max_num_iterations
+        return self.trainer.total_steps
 
     @property
     def device(self) -> str:

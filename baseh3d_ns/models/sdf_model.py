@@ -11,6 +11,7 @@ from nerfstudio.models.base_model import Model, ModelConfig
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from baseh3d_ns.early_end import EarlyEnd
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import SphereTracer, Tracer
@@ -59,6 +60,7 @@ class SdfModel(Model):
         self.register_buffer("frame_mm", torch.tensor([*frame.centre_mm, frame.radius_mm]))
         # Where in the schedule a training began that carried over a prior's optimiser; kept for resuming.
         self.register_buffer("start_progress", torch.zeros(()))
+        self.early_end = EarlyEnd()
         self.tracer: Tracer = GridTracer(self.config.grid_cells) if self.config.tracer == "grid" else SphereTracer()
         self.step = 0
         self.grid_step: int | None = None

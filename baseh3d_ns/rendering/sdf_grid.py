@@ -15,7 +15,6 @@ from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
 from baseh3d_ns.rendering.chunks import Sdf, in_chunks
 from baseh3d_ns.rendering.sphere_tracing import Hits, first_crossing, secant, uniform_samples
 
-
 BAND = 0.1
 """Cached values below this are near the surface, in units of the unit ball (15 mm)."""
 

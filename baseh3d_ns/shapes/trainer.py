@@ -75,7 +75,7 @@ class ShapeTrainerConfig(CarefulTrainerConfig):
             )
 
     def snapshot(self, trainer: HeadTrainer, step: int) -> None:
-        if step + 1 != self.max_num_iterations or not comms.is_main_process():
+        if step + 1 != trainer.total_steps or not comms.is_main_process():
             return
         path = trainer.base_dir / f"prior-{step + 1:06d}.safetensors"
         manager, model = self.pipeline.datamanager, trainer.pipeline.model

@@ -1,0 +1,128 @@
+"""Copies of H3DS scenes that a prior meets in another place: cropped at the neck, in another unit ball, turned.
+
+The surface, the photos and the cameras stay what they are, so a fit should end where it ends without the change. Heads
+must stand as those of `baseh3d synth` do: millimetres, +y up.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from jaxtyping import Float
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from baseh3d_ns.data.h3ds_root import open_h3ds
+from baseh3d_ns.data.h3ds_scene import H3dsScene, View, load_scene, read_mask
+from baseh3d_ns.frames import SceneFrame
+
+NECK_MM = 95.0
+"""Heads are cropped this far below the base of the nose: three centimetres under the chin."""
+BALL_MARGIN = 1.05
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a copy departs from its scene."""
+
+    crop: bool = False
+    """Cut masks and scan at the neck; the unit ball shrinks to what is left."""
+    scale: float = 1.0
+    """Of the unit ball."""
+    shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Of the unit ball's centre."""
+    turn_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Rotation vector of head and cameras together, about the unit ball's centre."""
+
+
+CHANGES = {
+    "as it is": Change(),
+    "cropped at the neck": Change(crop=True),
+    "unit ball 30 % larger": Change(scale=1.3),
+    "unit ball 30 mm lower": Change(scale=1.2, shift_mm=(0.0, -30.0, 0.0)),
+    "turned by 15 degrees": Change(turn_deg=(8.0, 10.0, 8.0)),
+}
+
+
+def perturb(root: Path, scene_name: str, out: Path, change: Change) -> None:
+    """Write a root with one changed scene, unless it is there already."""
+    opened = open_h3ds(root)
+    scene = load_scene(opened, opened.resolve_scene(scene_name))
+    if (out / scene.scene_id).is_dir():
+        return
+    shutil.copytree(root / scene.scene_id, out / scene.scene_id)
+    for path in (out / scene.scene_id).rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    for name in ("config.toml", "version.txt"):
+        shutil.copyfile(root / name, out / name)
+    folder, truth = out / scene.scene_id, opened.h3ds.load_mesh(scene.scene_id)
+    landmarks = opened.h3ds.load_landmarks(scene.scene_id)
+    frame, vertices, kept = scene.frame, truth.vertices, np.ones(len(truth.vertices), bool)
+    if change.crop:
+        height_mm = vertices[landmarks["nose_base"]][1] - NECK_MM
+        kept = vertices[:, 1] > height_mm
+        _crop_masks(folder, scene, trimesh.Trimesh(vertices, truth.faces, process=False), height_mm)
+        middle = (vertices[kept].min(axis=0) + vertices[kept].max(axis=0)) / 2.0
+        frame = _ball(middle, BALL_MARGIN * float(np.linalg.norm(vertices[kept] - middle, axis=1).max()))
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_rotvec(change.turn_deg, degrees=True).as_matrix()
+    turn[:3, 3] = frame.centre_mm - turn[:3, :3] @ frame.centre_mm
+    ball = _ball(np.array(frame.centre_mm) + change.shift_mm, frame.radius_mm * change.scale)
+    _write_cameras(folder, scene, ball, turn)
+    _write_truth(folder, trimesh.transform_points(vertices, turn), truth.faces, kept, landmarks)
+
+
+def _ball(centre_mm: Float[np.ndarray, " 3"], radius_mm: float) -> SceneFrame:
+    x, y, z = (float(value) for value in centre_mm)
+    return SceneFrame(centre_mm=(x, y, z), radius_mm=radius_mm)
+
+
+def _crop_masks(folder: Path, scene: H3dsScene, truth: trimesh.Trimesh, height_mm: float) -> None:
+    """Clear the pixels that show what lies lower."""
+    for view in scene.views:
+        mask = read_mask(view.mask_path)
+        rows, columns = np.nonzero(mask)
+        origin, directions = _rays(view, rows, columns)
+        origins = np.broadcast_to(origin, directions.shape)
+        # Where a mask is larger than the scan: the point closest to the ball's centre.
+        towards = np.array(scene.frame.centre_mm) - origin
+        heights = (origins + (directions @ towards)[:, None] * directions)[:, 1]
+        points, hit, _ = truth.ray.intersects_location(origins, directions, multiple_hits=False)
+        heights[hit] = points[:, 1]
+        mask = mask.copy()
+        mask[rows, columns] = heights > height_mm
+        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "mask" / view.mask_path.name)
+
+
+def _rays(view: View, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Camera centre and unit directions of pixels, world millimetres."""
+    pixels = np.column_stack([columns, rows, np.ones(len(rows))])
+    directions = pixels @ np.linalg.inv(view.intrinsics).T @ view.rotation
+    return -view.rotation.T @ view.translation_mm, directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
+def _write_cameras(folder: Path, scene: H3dsScene, ball: SceneFrame, turn: Float[np.ndarray, "4 4"]) -> None:
+    with np.load(folder / "cameras.npz") as archive:
+        matrices = {
+            name: archive[name] @ np.linalg.inv(turn) for name in archive.files if name.startswith("world_mat_")
+        }
+    matrices |= {f"scale_mat_{view.index}": ball.unit_to_world for view in scene.views}
+    np.savez(folder / "cameras.npz", **matrices)
+
+
+def _write_truth(
+    folder: Path, vertices: np.ndarray, faces: np.ndarray, kept: np.ndarray, landmarks: dict[str, int]
+) -> None:
+    """The scan, its landmarks and regions, without the vertices that are not kept."""
+    number = np.cumsum(kept) - 1
+    with open(folder / "full_head.obj", "w") as obj:
+        np.savetxt(obj, vertices[kept], fmt="v %.3f %.3f %.3f")
+        np.savetxt(obj, number[faces[kept[faces].all(axis=1)]] + 1, fmt="f %d %d %d")
+    (folder / "landmarks.txt").write_text("".join(f"{name} {number[vertex]}\n" for name, vertex in landmarks.items()))
+    for path in (folder / "regions").glob("*.txt"):
+        region = np.loadtxt(path, dtype=int)
+        np.savetxt(path, number[region[kept[region]]], fmt="%d")

@@ -1,0 +1,85 @@
+"""Does a prior ever hurt? Fits of the same heads as they are, cropped at the neck, and in other unit balls.
+
+Each from the built-in shape space and from nothing, with the same networks and steps (`ablation.py`). Errors are rigid,
+ground truth to surface; of cropped heads, the head is what is left. Writes robustness.json and robustness.md.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import tyro
+from ablation import Ablation
+from perturb_heads import CHANGES, perturb
+
+STARTS = ("baseh3d-fast", "no prior")
+
+
+@dataclass
+class Robustness:
+    """Fit changed copies of scenes."""
+
+    data: Path
+    """Root in the H3DS layout."""
+    out: Path
+    """Folder for the copies, robustness.json and robustness.md; fits that robustness.json has are not run again."""
+    scenes: tuple[str, ...] = ("scan1",)
+    """Scenes to fit."""
+    changes: tuple[str, ...] = tuple(CHANGES)
+    """Which copies."""
+    downscale: int = 1
+    """Photos are made that many times smaller."""
+    views: str = "3"
+    """Training views."""
+    epochs: int = 100
+    """Epochs of each fit."""
+
+    def main(self) -> None:
+        unknown = set(self.changes) - set(CHANGES)
+        if unknown:
+            raise SystemExit(f"Error: no change {sorted(unknown)}: choose of {sorted(CHANGES)}")
+        self.out.mkdir(parents=True, exist_ok=True)
+        file = self.out / "robustness.json"
+        rows: list[dict[str, Any]] = json.loads(file.read_text()) if file.is_file() else []
+        for scene in self.scenes:
+            for change in self.changes:
+                copy = self.out / f"{change} {scene}".replace(" ", "-").replace("%", "percent")
+                perturb(self.data, scene, copy, CHANGES[change])
+                fits = Ablation((copy,), self.out, downscale=self.downscale, views=self.views, epochs=self.epochs)
+                for start in STARTS:
+                    key = {"scene": scene, "change": change, "start": start, "epochs": self.epochs}
+                    if any(key.items() <= row.items() for row in rows):
+                        continue
+                    face, head, seconds = fits.fit(copy, None, scene, start)
+                    rows.append({**key, "face": face, "head": head, "seconds": seconds})
+                    print(rows[-1], flush=True)
+                    file.write_text(json.dumps(rows, indent=1))
+        table = self.table([row for row in rows if row["scene"] in self.scenes and row["epochs"] == self.epochs])
+        (self.out / "robustness.md").write_text(table)
+        print(table)
+
+    def table(self, rows: list[dict[str, Any]]) -> str:
+        """Mean over the scenes."""
+        lines = [
+            "| head | from `builtin`: face / head mm | from nothing: face / head mm | face of the unchanged head's |"
+        ]
+        lines.append("|" + " --- |" * 4)
+        unchanged = None
+        for change in self.changes:
+            face, head, face_alone, head_alone = (
+                mean(row[part] for row in rows if row["change"] == change and row["start"] == start)
+                for start in STARTS
+                for part in ("face", "head")
+            )
+            unchanged = unchanged or face
+            cells = [change, f"{face:.2f} / {head:.2f}", f"{face_alone:.2f} / {head_alone:.2f}"]
+            lines.append("| " + " | ".join([*cells, f"{face / unchanged:.2f}"]) + " |")
+        return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    tyro.cli(Robustness, description=__doc__).main()
