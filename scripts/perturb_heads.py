@@ -45,6 +45,8 @@ CHANGES = {
     "unit ball 30 % larger": Change(scale=1.3),
     "unit ball 30 mm lower": Change(scale=1.2, shift_mm=(0.0, -30.0, 0.0)),
     "turned by 15 degrees": Change(turn_deg=(8.0, 10.0, 8.0)),
+    "lying, in a world of other axes": Change(turn_deg=(-90.0, 0.0, 0.0)),
+    "looking the other way": Change(turn_deg=(0.0, 180.0, 0.0)),
 }
 
 

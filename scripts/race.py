@@ -2,7 +2,7 @@
 
 Each pair of fits runs in this process, on the same views, with networks of the same size; idr has its own tracer, 2048
 rays a step and a falling learning rate. Errors are rigid, ground truth to surface; clocks stop while a fit is scored.
-Writes race.json (with the loss of every step) and race.md; scenes that race.json has already are not run again.
+Writes race.json (with the loss of every step) and race.md; fits that race.json has already are not run again.
 """
 
 from __future__ import annotations
@@ -44,13 +44,15 @@ class Race:
     def main(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
         file = self.out / "race.json"
-        rows = json.loads(file.read_text()) if file.is_file() else []
+        fits = json.loads(file.read_text()) if file.is_file() else {}
         for scene in self.scenes:
-            if scene not in [row["scene"] for row in rows]:
-                rows.append({"scene": scene, "device": device_name(), "fast": self.fast(scene), "idr": self.idr(scene)})
-                file.write_text(json.dumps(rows))
-            (self.out / "race.md").write_text(_table(rows))
-            print(_table(rows), flush=True)
+            for name, fit in (("baseh3d-fast", self.fast), ("idr", self.idr)):
+                if f"{name} {scene}" not in fits:
+                    fits[f"{name} {scene}"] = {"device": device_name(), **fit(scene)}
+                    file.write_text(json.dumps(fits))
+        table = _table({scene: (fits[f"idr {scene}"], fits[f"baseh3d-fast {scene}"]) for scene in self.scenes})
+        (self.out / "race.md").write_text(table)
+        print(table)
 
     def fast(self, scene: str) -> dict[str, Any]:
         """baseh3d-fast with its defaults."""
@@ -78,16 +80,16 @@ def _fit(config: Any, scored_at: tuple[int, ...]) -> dict[str, Any]:
     return {"curve": curve, "loss": losses}
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _table(pairs: dict[str, tuple[dict[str, Any], dict[str, Any]]]) -> str:
     """Markdown; the last row holds the means, and the ratios of the means."""
     names = ["scene", "idr: face / head mm", "after s", "baseh3d-fast: face / head mm", "after s"]
     names += ["face, head of idr's", "s until as good in the face", "of idr's time"]
     lines, numbers = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)], []
-    for row in rows:
-        idr, fast = row["idr"]["curve"][-1][1:], row["fast"]["curve"][-1][1:]
-        soon = next((seconds for _, seconds, face, _ in row["fast"]["curve"] if face <= idr[1]), float("nan"))
+    for scene, fits in pairs.items():
+        idr, fast = (fit["curve"][-1][1:] for fit in fits)
+        soon = next((seconds for _, seconds, face, _ in fits[1]["curve"] if face <= idr[1]), float("nan"))
         numbers.append((*idr, *fast, soon))
-        lines.append(_line(row["scene"], numbers[-1]))
+        lines.append(_line(scene, numbers[-1]))
     return "\n".join([*lines, _line("mean", [mean(column) for column in zip(*numbers, strict=True)])]) + "\n"
 
 

@@ -18,7 +18,8 @@ from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.priors import registration
 from baseh3d_ns.priors.face_detection import CASCADES, _largest_face, find_faces, match_patches
-from baseh3d_ns.priors.face_lines import _small_photo
+from baseh3d_ns.priors.face_lines import small_photo
+from baseh3d_ns.priors.orientation import turn_to_standing
 from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.runs import open_run
 from baseh3d_ns.synthetic.dataset import synthesize
@@ -100,6 +101,16 @@ def test_a_prior_30_percent_30_mm_and_15_degrees_off_finds_the_head(tiny_root: P
     assert after < 20.0 and after < 0.6 * before
 
 
+def candidate(in_standard_frame: bool = False) -> registration.Candidate:
+    """The egg where it is, as a prior."""
+    grid, no_code = registration.GridTracer(32), torch.zeros(0)
+    found = registration.Candidate(
+        EllipsoidField(Placement()), grid, Placement(), None, no_code, torch.zeros(4), in_standard_frame
+    )
+    found.refresh()
+    return found
+
+
 def test_faces_pull_the_prior_into_place(tiny_root: Path):
     """Three rays along the axes through a point 0.2 above the one the prior has in its place."""
     through = torch.tensor([0.0, 0.2, 0.4])
@@ -107,13 +118,6 @@ def test_faces_pull_the_prior_into_place(tiny_root: Path):
     lines = registration.FaceLines(through - 2.0 * torch.eye(3), torch.eye(3), at, torch.eye(3), 0.1, 0.04, 3)
     # Seen along y the point lies on the ray; along x and z it is 0.2 / 0.04 = 5 tolerances away.
     expected = 2.0 * (np.sqrt(1.0 + 5.0**2) - 1.0) / 3.0
-    field, nothing = EllipsoidField(Placement()), torch.zeros(0)
-
-    def candidate() -> registration.Candidate:
-        found = registration.Candidate(field, registration.GridTracer(32), Placement(), None, nothing)
-        found.refresh()
-        return found
-
     assert registration._face_distance(candidate(), lines).item() == pytest.approx(expected, rel=1e-4)
 
     dataset = HeadDataset(H3dsDataParserConfig(data=tiny_root, scene="scan0").setup().get_dataparser_outputs("train"))
@@ -122,7 +126,7 @@ def test_faces_pull_the_prior_into_place(tiny_root: Path):
     for faces in (None, lines):
         torch.manual_seed(0)
         found = candidate()
-        registration._descend(found, pool, faces, 0.0, 40, lambda: None)
+        registration._descend(found, pool, faces, 40, lambda: None)
         heights.append(float(found.placement.shift[1]))
     # x_prior = x_unit + shift: the prior's head rises when the shift falls.
     assert abs(heights[0]) < 0.05 and heights[1] < heights[0] - 0.04
@@ -134,9 +138,7 @@ def test_below_the_chin_silhouettes_count_only_of_priors_in_no_standard_frame():
     origins = torch.stack([torch.zeros(2), heights, torch.full((2,), 2.0)], dim=1)
     ahead = torch.tensor([[0.0, 0.0, -1.0]]).expand(2, 3)
     for standing, counted in ((True, [False, True]), (False, [True, True])):
-        field, nothing = EllipsoidField(Placement()), torch.zeros(0)
-        found = registration.Candidate(field, registration.GridTracer(32), Placement(), None, nothing, standing)
-        found.refresh()
+        found = candidate(in_standard_frame=standing)
         assert registration._least_sdf(found, origins, ahead)[1].tolist() == counted
 
 
@@ -161,13 +163,36 @@ def test_no_face_is_no_face():
     assert find_faces(plain, plain) is None and match_patches(plain, plain) == []
 
 
-def test_a_face_is_found_where_it_has_moved_to(tmp_path):
-    synthesize(tmp_path / "heads", subjects=1, views=5, size=192, seed=5)
-    parser = H3dsDataParserConfig(data=tmp_path / "heads", scene="scan0", views=("all",)).setup()
-    dataset = HeadDataset(parser.get_dataparser_outputs("train"))
-    moves, patch_moves = [], []
+@pytest.fixture(scope="module")
+def person(tmp_path_factory) -> HeadDataset:
+    """A synthetic head from five sides."""
+    root = tmp_path_factory.mktemp("person") / "heads"
+    synthesize(root, subjects=1, views=5, size=192, seed=5)
+    parser = H3dsDataParserConfig(data=root, scene="scan0", views=("all",)).setup()
+    return HeadDataset(parser.get_dataparser_outputs("train"))
+
+
+@pytest.mark.parametrize("turn_deg", [(0, 0, 0), (0, 15, 0), (-90, 0, 0), (0, 180, 0), (40, -100, 30)])
+def test_photos_say_how_a_head_stands_in_a_world_of_any_axes(person: HeadDataset, monkeypatch, turn_deg):
+    turn = Rotation.from_rotvec(turn_deg, degrees=True)
+    poses = torch.from_numpy(turn.as_matrix()).float() @ person.cameras.camera_to_worlds
+    monkeypatch.setattr(person.cameras, "camera_to_worlds", poses)
+    found = Rotation.from_rotvec(turn_to_standing(person).numpy())
+    if turn.magnitude() < 0.5:
+        assert found.magnitude() == 0.0  # near enough: the frame is right
+    else:
+        assert np.degrees((found * turn).magnitude()) < 20.0
+
+
+def test_without_a_face_the_frame_is_taken_to_be_right(tiny_root: Path):
+    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0").setup()
+    assert turn_to_standing(HeadDataset(parser.get_dataparser_outputs("train"))).abs().max() == 0.0
+
+
+def test_a_face_is_found_where_it_has_moved_to(person: HeadDataset):
+    dataset, moves, patch_moves = person, [], []
     for view in range(len(dataset)):
-        photo, rays = _small_photo(dataset, view)
+        photo, rays = small_photo(dataset, view)
         assert photo.shape[:2] == rays.origins.shape[:2]
         pair = find_faces(photo, np.roll(photo, (7, -12), axis=(0, 1)))
         straight, mirrored = (

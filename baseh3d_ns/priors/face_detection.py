@@ -53,6 +53,11 @@ def find_faces(photo: UInt8[np.ndarray, "h w 3"], render: UInt8[np.ndarray, "k l
     return None
 
 
+def sees_face_from_front(photo: UInt8[np.ndarray, "h w 3"]) -> bool:
+    """Whether the cascades of frontal faces find one."""
+    return any(_largest_face(photo, *cascade) for cascade in CASCADES if "frontal" in cascade[0])
+
+
 def match_patches(
     photo: UInt8[np.ndarray, "h w 3"], render: UInt8[np.ndarray, "h w 3"]
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:

@@ -78,7 +78,7 @@ def _find_lines(
     """What `match` finds in both a photo and the prior's render beside it, pixel by pixel, for all views."""
     found, views = [], 0
     for view in range(len(dataset)):
-        photo, rays = _small_photo(dataset, view)
+        photo, rays = small_photo(dataset, view)
         picture, points = render(field, grid, placement, rays)
         pairs = match(photo, picture)
         found += [(rays.origins[p], rays.directions[p], *points[r].view(2, 3)) for p, r in pairs]
@@ -90,7 +90,7 @@ def _find_lines(
     return FaceLines(origins, directions, points, normals, weight, tolerance, views)
 
 
-def _small_photo(dataset: HeadDataset, view: int) -> tuple[UInt8[np.ndarray, "h w 3"], RayBundle]:
+def small_photo(dataset: HeadDataset, view: int) -> tuple[UInt8[np.ndarray, "h w 3"], RayBundle]:
     """A photo on white at `RENDER_SIZE`, and the rays of its pixels."""
     from copy import deepcopy
 

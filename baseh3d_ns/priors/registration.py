@@ -9,7 +9,8 @@ is starts centimetres off. A similarity of seven degrees of freedom is fitted to
    through both should meet the prior in the same point, and so should those through patches of the two faces, found
    by correlation, once they lie nearly upon each other (not those of a shape space, whose face is a blur).
    Silhouettes alone take hair for head (26 mm on a curly one);
-3. what is likely: two heads are about as large, in millimetres, and turned alike.
+3. what is likely: two heads are about as large, in millimetres, and turned alike. (A prior that knows how heads stand
+   starts turned as the photos show the head, `orientation.py`.)
 
 The prior's SDF is cached on a grid, so that no step asks the network. Of a shape space the latent is fitted as well,
 once the faces lie upon each other: the grid says where on a ray the SDF is least, the network what it is there.
@@ -32,6 +33,7 @@ from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.models.shape_space import main_directions
 from baseh3d_ns.priors.face_lines import FaceLines, find_boxes, find_patches
+from baseh3d_ns.priors.orientation import turn_to_standing
 from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import uniform_samples
@@ -108,6 +110,8 @@ class Candidate:
     """Of a shape space."""
     codes: Float[Tensor, " k"]
     """How far the head has gone along them."""
+    expected: Float[Tensor, " 4"]
+    """Log scale and rotation vector that are likely, before anything is fitted."""
     in_standard_frame: bool = False
     """Whether the prior stands as shape spaces do."""
 
@@ -148,21 +152,26 @@ def register_prior(
         centre = field.latent.detach().clone()
         likely = LikelyLatents(centre, main_directions(latents.to(device), centre, DIRECTIONS))
         codes = torch.zeros(len(likely.spread), device=device)
+    expected = torch.zeros(4)
+    if prior_frame:
+        expected[0] = float(np.log(frame.radius_mm / prior_frame.radius_mm))
     standing = prior_frame == HEAD_FRAME
-    found = Candidate(field, GridTracer(GRID_CELLS), Placement().to(device), likely, codes, standing)
+    if standing:
+        expected[1:] = turn_to_standing(dataset)
+    expected = expected.to(device)
+    found = Candidate(field, GridTracer(GRID_CELLS), Placement().to(device), likely, codes, expected, standing)
     found.refresh()
     before = _silhouette_iou(found, pool)
-    size = float(np.log(frame.radius_mm / prior_frame.radius_mm)) if prior_frame else 0.0
-    found.placement.similarity[0] = size
+    found.placement.similarity[:4] = expected
 
     with tqdm(total=sum(STEPS), desc="Placing the prior", unit="step", delay=2.0, leave=False) as bar:
-        _descend(found, pool, None, size, STEPS[0], bar.update)
+        _descend(found, pool, None, STEPS[0], bar.update)
         faces = find_boxes(field, found.grid, found.placement, dataset)
-        _descend(found, pool, faces, size, STEPS[1], bar.update)
+        _descend(found, pool, faces, STEPS[1], bar.update)
         if likely is None:
             # The colours of a shape space are everybody's: patches of them correlate with nothing (4.0 mm, not 2.3).
             faces = find_patches(field, found.grid, found.placement, dataset) or faces
-        _descend(found, pool, faces, size, STEPS[2], bar.update, with_latent=likely is not None)
+        _descend(found, pool, faces, STEPS[2], bar.update, with_latent=likely is not None)
     found.refresh()
     after = _silhouette_iou(found, pool)
     field.placement.follow(found.placement)
@@ -170,7 +179,7 @@ def register_prior(
 
 
 def _descend(
-    found: Candidate, pool: RayPool, faces: FaceLines | None, size: float, steps: int, tick, with_latent: bool = False
+    found: Candidate, pool: RayPool, faces: FaceLines | None, steps: int, tick, with_latent: bool = False
 ) -> None:
     similarity = found.placement.similarity.requires_grad_(True)
     codes = found.codes.requires_grad_(with_latent)
@@ -186,7 +195,8 @@ def _descend(
         least, counts = _least_sdf(found, bundle.origins, bundle.directions)
         sharpness = SHARPNESS[0] ** (1.0 - done) * SHARPNESS[1] ** done
         loss = (torch.sigmoid(-sharpness * least) - batch["fg_mask"][:, 0])[counts].abs().mean()
-        loss = loss + SIZE_WEIGHT * (similarity[0] - size) ** 2 + TURN_WEIGHT * similarity[1:4].square().sum()
+        unlikely = (similarity[:4] - found.expected).square()
+        loss = loss + SIZE_WEIGHT * unlikely[0] + TURN_WEIGHT * unlikely[1:].sum()
         if with_latent:
             loss = loss + CODES_WEIGHT * codes.square().sum()
         if faces:
