@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
-from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
+from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
 
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.data.dataset import HeadDataset
@@ -225,7 +226,7 @@ class HeadTrainer(Trainer):
             )
         return optimizers
 
-    def train_iteration(self, step: int) -> TRAIN_INTERATION_OUTPUT:
+    def train_iteration(self, step: int) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """One step, and a look at its loss."""
         result = super().train_iteration(step)
         config, end = self.config, self.pipeline.model.early_end

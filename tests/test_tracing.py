@@ -105,6 +105,29 @@ def test_in_training_the_grid_asks_the_network_about_rays_in_the_mask_only():
     assert 0 < asked < 8 * 400
 
 
+def test_a_surface_that_has_moved_is_found_with_a_fifth_of_the_grid():
+    asked = 0
+
+    def grown(points):
+        nonlocal asked
+        asked += len(points)
+        return sphere(points) - 0.03
+
+    grid = tracer("grid", sphere)
+    grid.refresh_near_surface(grown)
+    assert 0 < asked < 0.3 * grid.values.numel()
+    origins, directions = rays_from_afar()
+    hits = grid.trace(grown, origins, directions)
+    middle = -(origins * directions).sum(-1)
+    squared = (RADIUS + 0.03) ** 2 - (origins + middle[:, None] * directions).square().sum(-1)
+    clear_hit, clear_miss = squared > 0.02, squared < -0.02
+    assert hits.hit[clear_hit].all() and not hits.hit[clear_miss].any()
+    assert (hits.t - (middle - squared.clamp(min=0).sqrt()))[clear_hit].abs().max() < 2e-4
+    # Where no surface was near, the grid still knows what it knew.
+    corner = grid.values[0, 0, grid.cells // 2, grid.cells // 2, grid.cells // 2]
+    assert corner == pytest.approx(-RADIUS)
+
+
 def test_on_a_trained_network_the_grid_finds_what_the_reference_finds():
     """The networks of baseh3d-fast after two hundred steps towards a lumpy ball."""
     torch.manual_seed(0)

@@ -14,6 +14,7 @@ from processes import BIN, QUIET, SMALL, call, checkpoint, train
 from tiny_root import SCENE
 
 from baseh3d_ns import methods
+from baseh3d_ns.early_end import EarlyEnd
 from baseh3d_ns.runs import open_run
 
 
@@ -30,9 +31,9 @@ def test_epochs_times_views_are_the_steps(prior_run, fit_run):
 
 def test_the_learning_rate_rises_once_the_sdf_learns_and_falls_to_the_end():
     config = methods.baseh3d_fast.config
-    factors = [config.lr_factor(progress) for progress in (0.05, 0.1, 0.15, 0.2, 1.0)]
+    factors = [config.lr_factor(progress) for progress in (0.05, 0.25, 0.3, 0.35, 1.0)]
     assert factors[0] == pytest.approx(0.05**0.05) and factors[1] == 0.0  # colours first, at full speed
-    assert factors[2] == pytest.approx(0.5 * 0.05**0.15) and factors[3] == pytest.approx(0.05**0.2)
+    assert factors[2] == pytest.approx(0.5 * 0.05**0.3) and factors[3] == pytest.approx(0.05**0.35)
     assert factors[4] == pytest.approx(0.05)
     assert [methods.idr.config.lr_factor(p) for p in (0.0, 0.49, 0.5, 0.75)] == [1.0, 1.0, 0.5, 0.25]
 
@@ -139,6 +140,8 @@ def test_a_kill_while_saving_leaves_the_last_good_checkpoint(fit_run, monkeypatc
     trainer.config = SimpleNamespace(max_num_iterations=100, save_only_latest_checkpoint=True)
     trainer.base_dir, trainer.checkpoint_dir, trainer.local_rank = tmp_path, models, 0
     trainer.pipeline = torch.nn.Linear(1, 1)
+    trainer.pipeline.model = torch.nn.Module()
+    trainer.pipeline.model.early_end = EarlyEnd()
     trainer.optimizers = SimpleNamespace(optimizers={}, schedulers={})
     trainer.grad_scaler = torch.amp.GradScaler("cpu", enabled=False)
     with pytest.raises(KeyboardInterrupt):
