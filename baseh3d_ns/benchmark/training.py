@@ -35,8 +35,8 @@ class Trained:
 
     @property
     def steps(self) -> int:
-        """Steps taken."""
-        return self.trainer.total_steps
+        """Steps taken; nerfstudio's own trainers know no early end."""
+        return getattr(self.trainer, "total_steps", self.trainer.config.max_num_iterations)
 
     @property
     def device(self) -> str:
