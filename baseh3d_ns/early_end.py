@@ -6,6 +6,8 @@ makes a surface smooth, so a training does not just stop: it goes through the re
 
 from __future__ import annotations
 
+from math import ceil
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -23,12 +25,17 @@ class EarlyEnd(nn.Module):
     """Step from which the rest of the schedule is hurried through; 0: none yet."""
     steps: Int[Tensor, ""]
     """Number of steps that the training then has."""
+    window_sum: Float[Tensor, ""]
+    """Of the losses of the present window."""
+    mean_before: Float[Tensor, ""]
+    """Mean loss of the window before; infinite while there is none."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("cools_from", torch.zeros((), dtype=torch.long))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
-        self.losses: list[Float[Tensor, ""]] = []
+        self.register_buffer("window_sum", torch.zeros(()))
+        self.register_buffer("mean_before", torch.full((), torch.inf))
 
     def forget(self) -> None:
         """The training goes on as it was planned."""
@@ -52,13 +59,15 @@ class EarlyEnd(nn.Module):
         It does once the mean loss of `window` steps is less than the fraction `plateau` below that of the `window`
         before.
         """
-        if self.steps or step < SETTLED * planned:
+        settled = step - ceil(SETTLED * planned)
+        if self.steps or settled < 0:
             return False
-        self.losses.append(loss.detach())
-        if len(self.losses) < 2 * window:
+        self.window_sum += loss.detach()
+        if (settled + 1) % window:
             return False
-        before, now = torch.stack(self.losses).view(2, window).mean(dim=1).tolist()
-        self.losses = self.losses[window:]
+        now, before = float(self.window_sum) / window, float(self.mean_before)
+        self.window_sum.zero_()
+        self.mean_before.fill_(now)
         done = step + 1
         cooled = done + round(COOLING * done)
         if now < (1.0 - plateau) * before or cooled >= planned:

@@ -120,6 +120,7 @@ baseh3d_fast = MethodSpecification(
         **_common("baseh3d-fast", _fast(colour_first=0.25), FAST_NORM, fields=FAST_LR, views=VIEWS_LR),
         **FAST_SCHEDULE,
         epochs=320,
+        plateau=0.05,
         load_prior=BUILTIN,
         register=True,
     ),

@@ -44,6 +44,18 @@ def test_near_the_planned_end_it_is_too_late_to_end_early():
     assert trained(losses)[1] == -1
 
 
+def test_a_training_that_is_resumed_ends_where_it_would_have():
+    first, again = EarlyEnd(), EarlyEnd()
+    losses = [0.99**step for step in range(400)] + [0.99**400] * 600
+    _, turn = trained(losses)
+    for step, loss in enumerate(losses[: turn - 70]):
+        first.see(torch.tensor(loss), step, PLANNED, 0.02, WINDOW)
+    again.load_state_dict(first.state_dict())
+    rest = enumerate(losses[turn - 70 :], start=turn - 70)
+    turns = [step for step, loss in rest if again.see(torch.tensor(loss), step, PLANNED, 0.02, WINDOW)]
+    assert turns == [turn] and turn > 400
+
+
 def test_an_early_end_survives_in_the_checkpoint_and_can_be_taken_back():
     end, _ = trained([1.0] * PLANNED)
     again = EarlyEnd()
@@ -63,7 +75,7 @@ def test_a_run_ends_early_says_so_and_goes_on_only_when_told_to(tiny_root, prior
     again = ["--load-dir", folder / "nerfstudio_models"]
     refused = train("baseh3d-fast", tiny_root, tmp_path / "2", *options, *again, "--plateau", 0.9, fails=True)
     assert "already reached its last step 27" in refused and "--plateau 0" in refused
-    train("baseh3d-fast", tiny_root, tmp_path / "3", *options, *again)
+    train("baseh3d-fast", tiny_root, tmp_path / "3", *options, *again, "--plateau", 0)
     assert open_run(tmp_path / "3" / "t" / "baseh3d-fast" / "t").step == 59
 
 
