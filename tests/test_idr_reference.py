@@ -18,7 +18,9 @@ LOSSES = {
 """Of four steps, measured at commit f53e6f9, before anything was made faster."""
 
 
-def test_the_first_steps_of_idr_cost_what_they_did(tiny_root: Path, tmp_path: Path):
+@pytest.fixture
+def trainer(tiny_root: Path, tmp_path: Path):
+    """Of `idr` with small networks, before its first step."""
     torch.manual_seed(0)
     config = deepcopy(methods.idr.config)
     config.pipeline.model.sdf_field = SMALL
@@ -32,6 +34,10 @@ def test_the_first_steps_of_idr_cost_what_they_did(tiny_root: Path, tmp_path: Pa
     trainer = config.setup(local_rank=0, world_size=1)
     trainer.setup()
     trainer.pipeline.train()
+    return trainer
+
+
+def test_the_first_steps_of_idr_cost_what_they_did(trainer):
     losses: dict[str, list[float]] = {name: [] for name in LOSSES}
     for step in range(4):
         for callback in trainer.callbacks:
@@ -40,3 +46,26 @@ def test_the_first_steps_of_idr_cost_what_they_did(tiny_root: Path, tmp_path: Pa
         for name in LOSSES:
             losses[name].append(float(parts[name].detach()))
     assert losses == {name: pytest.approx(values, rel=1e-3) for name, values in LOSSES.items()}
+
+
+def test_while_only_colours_learn_they_learn_the_same_without_second_derivatives(trainer, monkeypatch):
+    model = trainer.pipeline.model
+    model.field.sdf_network.requires_grad_(False)
+    bundle, batch = trainer.pipeline.datamanager.next_train(0)
+
+    def gradients() -> tuple[torch.Tensor, bool]:
+        model.zero_grad()
+        torch.manual_seed(0)
+        outputs = model(bundle)
+        sum(model.get_loss_dict(outputs, batch).values()).backward()
+        learned = [parameter.grad.flatten() for parameter in model.field.colour_network.parameters()]
+        return torch.cat(learned), outputs["training_pass"].gradients.requires_grad
+
+    assert not model._shape_learns(bundle.origins)
+    cheap, differentiable = gradients()
+    assert not differentiable and cheap.abs().max() > 0
+    monkeypatch.setattr(type(model), "_shape_learns", lambda *_: True)
+    torch.testing.assert_close(cheap, gradients()[0])
+    monkeypatch.undo()
+    model.field.sdf_network.requires_grad_(True)
+    assert model._shape_learns(bundle.origins) and gradients()[1]
