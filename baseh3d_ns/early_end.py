@@ -6,72 +6,69 @@ makes a surface smooth, so a training does not just stop: it goes through the re
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, inf, isfinite
+from typing import Any
 
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 SETTLED = 0.3
-"""Fraction of the training before which losses are not compared: colours, learning rate and mask loss still change."""
+"""Fraction of the training before which losses are not compared, however early everything learns."""
 COOLING = 0.25
 """The rest of the schedule takes this fraction of the steps done by then."""
 
 
 class EarlyEnd(nn.Module):
-    """Where a training planned for a number of steps ends, and how far it has come. Kept in checkpoints."""
+    """Where a training planned for a number of steps ends, and how far it has come. Kept in checkpoints.
 
-    cools_from: Int[Tensor, ""]
-    """Step from which the rest of the schedule is hurried through; 0: none yet."""
-    steps: Int[Tensor, ""]
-    """Number of steps that the training then has."""
-    window_sum: Float[Tensor, ""]
-    """Of the losses of the present window."""
-    mean_before: Float[Tensor, ""]
-    """Mean loss of the window before; infinite while there is none."""
+    Plain numbers, so that asking costs a GPU nothing.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("cools_from", torch.zeros((), dtype=torch.long))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
-        self.register_buffer("window_sum", torch.zeros(()))
-        self.register_buffer("mean_before", torch.full((), torch.inf))
+        self.forget()
 
     def forget(self) -> None:
-        """The training goes on as it was planned."""
-        self.cools_from.zero_()
-        self.steps.zero_()
+        """The training goes on as it was planned, and nothing is known of its losses."""
+        self.planned, self.turn, self.steps = 0, 0, 0
+        self.losses, self.loss_sum, self.mean_before = 0, 0.0, inf
+
+    def get_extra_state(self) -> dict[str, Any]:
+        kept = {name: getattr(self, name) for name in ("planned", "turn", "steps", "losses", "mean_before")}
+        return {**kept, "loss_sum": float(self.loss_sum)}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def last(self, planned: int) -> int:
-        """Number of steps of a training that was planned for `planned`."""
-        return int(self.steps) or planned
+        """Number of steps of a training that is planned for `planned`."""
+        return self.steps if self.planned == planned else planned
 
     def progress(self, step: int, planned: int) -> float:
         """Fraction of the schedule that lies before `step`."""
-        turn, steps = int(self.cools_from), int(self.steps)
-        if not steps or step <= turn:
+        if self.planned != planned or step <= self.turn:
             return step / planned
-        return 1.0 - (1.0 - turn / planned) * (steps - step) / (steps - turn)
+        return 1.0 - (1.0 - self.turn / planned) * (self.steps - step) / (self.steps - self.turn)
 
-    def see(self, loss: Float[Tensor, ""], step: int, planned: int, plateau: float, window: int) -> bool:
+    def see(
+        self, loss: Float[Tensor, ""], step: int, planned: int, plateau: float, window: int, settled: float = SETTLED
+    ) -> bool:
         """Take note of the loss of `step`; whether the training now turns to its end.
 
         It does once the mean loss of `window` steps is less than the fraction `plateau` below that of the `window`
-        before.
+        before, and not before the fraction `settled` of the training.
         """
-        settled = step - ceil(SETTLED * planned)
-        if self.steps or settled < 0:
+        if self.planned == planned or step < ceil(settled * planned):
             return False
-        self.window_sum += loss.detach()
-        if (settled + 1) % window:
+        self.loss_sum, self.losses = self.loss_sum + loss.detach(), self.losses + 1
+        if self.losses < window:
             return False
-        now, before = float(self.window_sum) / window, float(self.mean_before)
-        self.window_sum.zero_()
-        self.mean_before.fill_(now)
+        before, now = self.mean_before, float(self.loss_sum) / self.losses
+        self.losses, self.loss_sum, self.mean_before = 0, 0.0, now
         done = step + 1
         cooled = done + round(COOLING * done)
-        if now < (1.0 - plateau) * before or cooled >= planned:
+        if not isfinite(before) or not isfinite(now) or now < (1.0 - plateau) * before or cooled >= planned:
             return False
-        self.cools_from.fill_(done)
-        self.steps.fill_(cooled)
+        self.planned, self.turn, self.steps = planned, done, cooled
         return True

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.h3ds_scene import read_image
+from baseh3d_ns.early_end import SETTLED
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import check_writable
 from baseh3d_ns.models.idr import IdrModelConfig
@@ -80,6 +82,8 @@ class CarefulTrainerConfig(TrainerConfig):
         with exit_on_input_error():
             if self.max_num_iterations < 1 or self.plateau_steps < 1:
                 raise InputError("--max-num-iterations and --plateau-steps must be at least 1")
+            if not 0.0 <= self.plateau < 1.0:
+                raise InputError(f"--plateau {self.plateau} is no fraction: 0.05 is 5 %, 0 trains to the last step")
             self.check_start()
             # The run must open from any folder.
             self.output_dir = self.output_dir.resolve()
@@ -132,8 +136,11 @@ class HeadTrainerConfig(CarefulTrainerConfig):
         self.pipeline.model.check_networks()
         manager = self.pipeline.datamanager
         manager.data = manager.dataparser.data = Path(manager.data or manager.dataparser.data).resolve()
-        views = len(manager.dataparser.setup().get_dataparser_outputs("train").image_filenames)
-        self.max_num_iterations = min(self.max_num_iterations, self.epochs * views)
+        parser = manager.dataparser.setup()
+        photos = {split: parser.get_dataparser_outputs(split).image_filenames for split in ("train", "val")}
+        for path in dict.fromkeys(photos["train"] + photos["val"]):
+            read_image(path)  # Eval photos are only opened in the middle of the training.
+        self.max_num_iterations = min(self.max_num_iterations, self.epochs * len(photos["train"]))
 
 
 @dataclass
@@ -230,8 +237,10 @@ class HeadTrainer(Trainer):
         """One step, and a look at its loss."""
         result = super().train_iteration(step)
         config, end = self.config, self.pipeline.model.early_end
+        # Not before the shape learns at its full rate.
+        settled = max(SETTLED, config.sdf_learns_from() + config.lr_warmup)
         if config.plateau > 0.0 and end.see(
-            result[0], step, config.max_num_iterations, config.plateau, config.plateau_steps
+            result[0], step, config.max_num_iterations, config.plateau, config.plateau_steps, settled
         ):
             ends = f"the training ends with step {self.total_steps - 1}, not {config.max_num_iterations - 1}"
             CONSOLE.log(f"The loss has stopped falling (step {step}): {ends}.")

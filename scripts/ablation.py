@@ -95,7 +95,7 @@ class Ablation:
         torch.manual_seed(0)
         start_from = {"the mean head, latent not fitted": self.out / MEAN_HEAD, "the prior of one head": prior}
         method = variant if variant in METHODS else "baseh3d-fast"
-        changes = {"epochs": self.epochs, PARSER + "downscale": self.downscale, **VARIANTS[variant]}
+        changes = {"epochs": self.epochs, "plateau": 0.0, PARSER + "downscale": self.downscale, **VARIANTS[variant]}
         if variant == "no prior":
             method = "idr"
             changes |= {"lr_halvings": FAST.lr_halvings, "lr_final": FAST.lr_final, "lr_warmup": FAST.lr_warmup}

@@ -77,7 +77,9 @@ class BenchSpeed:
 
     def config(self, name: str, **changes: Any) -> Any:
         """The method's config on our scene."""
-        return configure(name, self.data, self.scene, self.views, self.prior, not self.full_size, **changes)
+        return configure(
+            name, self.data, self.scene, self.views, self.prior, not self.full_size, plateau=0.0, **changes
+        )
 
     def fit(self, name: str) -> Row:
         """Train for the given time and score on the way."""

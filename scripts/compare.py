@@ -100,7 +100,8 @@ class Compare:
         run = self.out / "fits" / method / name
         done = run / "seconds.json"
         command = [BIN / "ns-train", method, "--vis", "tensorboard", "--steps-per-eval-image", "100000",
-                   "--epochs", epochs, "--output-dir", self.out, "--experiment-name", "fits", "--timestamp", name,
+                   "--epochs", epochs, "--plateau", "0", "--output-dir", self.out,
+                   "--experiment-name", "fits", "--timestamp", name,
                    "--data", self.data, *options,
                    "h3ds-data", "--scene", scene, "--views", views, "--downscale", self.downscale]  # fmt: skip
         command = [str(word) for word in command]

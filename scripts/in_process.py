@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
+from torch import Tensor
 
 from baseh3d_ns import methods
 
@@ -60,7 +62,7 @@ def start(config: Any) -> tuple[Any, float]:
 
 
 def run(
-    trainer: Any, step: int, steps: int, keep_loss: Callable[[float], Any] = lambda _: None
+    trainer: Any, step: int, steps: int, keep_loss: Callable[[Tensor], Any] = lambda _: None
 ) -> tuple[int, int, float]:
     """Train so many steps, or to an earlier end, handing every step's loss on.
 
@@ -80,13 +82,21 @@ def run(
             break
         for callback in trainer.callbacks:
             callback.run_callback_at_location(number, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
-        keep_loss(float(trainer.train_iteration(number)[0]))
+        keep_loss(trainer.train_iteration(number)[0].detach())
         step = number + 1
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     seconds = time.monotonic() - begin
     hook.remove()
     return step, counted, seconds
+
+
+def check_same_options(out: Path, options: dict[str, Any]) -> None:
+    """Results in `out` were made with these options, or this ends in a sentence."""
+    file, options = out / "options.json", {name: str(value) for name, value in options.items()}
+    if file.is_file() and json.loads(file.read_text()) != options:
+        raise SystemExit(f"Error: {out} holds results of other options ({file}): choose another --out")
+    file.write_text(json.dumps(options, indent=1))
 
 
 def device_name() -> str:

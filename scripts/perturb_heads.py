@@ -56,12 +56,15 @@ def perturb(root: Path, scene_name: str, out: Path, change: Change) -> None:
     scene = load_scene(opened, opened.resolve_scene(scene_name))
     if (out / scene.scene_id).is_dir():
         return
-    shutil.copytree(root / scene.scene_id, out / scene.scene_id)
-    for path in (out / scene.scene_id).rglob("*"):
+    folder = out / ".unfinished"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(root / scene.scene_id, folder)
+    for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     for name in ("config.toml", "version.txt"):
-        shutil.copyfile(root / name, out / name)
-    folder, truth = out / scene.scene_id, opened.h3ds.load_mesh(scene.scene_id)
+        if (root / name).is_file():
+            shutil.copyfile(root / name, out / name)
+    truth = opened.h3ds.load_mesh(scene.scene_id)
     landmarks = opened.h3ds.load_landmarks(scene.scene_id)
     frame, vertices, kept = scene.frame, truth.vertices, np.ones(len(truth.vertices), bool)
     if change.crop:
@@ -76,6 +79,7 @@ def perturb(root: Path, scene_name: str, out: Path, change: Change) -> None:
     ball = _ball(np.array(frame.centre_mm) + change.shift_mm, frame.radius_mm * change.scale)
     _write_cameras(folder, scene, ball, turn)
     _write_truth(folder, trimesh.transform_points(vertices, turn), truth.faces, kept, landmarks)
+    folder.rename(out / scene.scene_id)
 
 
 def _ball(centre_mm: Float[np.ndarray, " 3"], radius_mm: float) -> SceneFrame:

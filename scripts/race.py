@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 import tyro
-from in_process import configure, device_name, run, start
+from in_process import check_same_options, configure, device_name, run, start
 
 from baseh3d_ns.benchmark.quick_score import quick_score
 from baseh3d_ns.priors.sources import BUILTIN
@@ -43,6 +43,8 @@ class Race:
 
     def main(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
+        decides = {"data": self.data.resolve(), "views": self.views, "prior": self.prior, "idr_steps": self.idr_steps}
+        check_same_options(self.out, decides)
         file = self.out / "race.json"
         fits = json.loads(file.read_text()) if file.is_file() else {}
         for scene in self.scenes:
@@ -77,7 +79,7 @@ def _fit(config: Any, scored_at: tuple[int, ...]) -> dict[str, Any]:
         print(f"{config.method_name}: step {step}, {seconds:.1f} s, face {face:.2f}, head {head:.2f} mm", flush=True)
         if step >= trainer.total_steps:
             break
-    return {"curve": curve, "loss": losses}
+    return {"curve": curve, "loss": [float(loss) for loss in losses]}
 
 
 def _table(pairs: dict[str, tuple[dict[str, Any], dict[str, Any]]]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import tyro
 from ablation import Ablation
+from in_process import check_same_options
 from perturb_heads import CHANGES, perturb
 
 STARTS = ("baseh3d-fast", "no prior")
@@ -43,6 +44,8 @@ class Robustness:
         if unknown:
             raise SystemExit(f"Error: no change {sorted(unknown)}: choose of {sorted(CHANGES)}")
         self.out.mkdir(parents=True, exist_ok=True)
+        decides = {"data": self.data.resolve(), "downscale": self.downscale, "views": self.views}
+        check_same_options(self.out, decides)
         file = self.out / "robustness.json"
         rows: list[dict[str, Any]] = json.loads(file.read_text()) if file.is_file() else []
         for scene in self.scenes:
@@ -68,15 +71,15 @@ class Robustness:
             "| head | from `builtin`: face / head mm | from nothing: face / head mm | face of the unchanged head's |"
         ]
         lines.append("|" + " --- |" * 4)
-        unchanged = None
+        unchanged = float("nan")
         for change in self.changes:
             face, head, face_alone, head_alone = (
                 mean(row[part] for row in rows if row["change"] == change and row["start"] == start)
                 for start in STARTS
                 for part in ("face", "head")
             )
-            unchanged = unchanged or face
             cells = [change, f"{face:.2f} / {head:.2f}", f"{face_alone:.2f} / {head_alone:.2f}"]
+            unchanged = face if change == "as it is" else unchanged
             lines.append("| " + " | ".join([*cells, f"{face / unchanged:.2f}"]) + " |")
         return "\n".join(lines) + "\n"
 

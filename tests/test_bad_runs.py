@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from processes import call, checkpoint, train
+from tiny_root import SCENE
 
 
 def refused(method: str, root: Path, out: Path, *options: object, views: str = "3") -> str:
@@ -38,6 +39,13 @@ def test_no_data(tmp_path):
 
 def test_views_out_of_range(tiny_root, tmp_path):
     assert "has no view 7" in refused("idr", tiny_root, tmp_path / "o", views="0,7")
+
+
+@pytest.mark.parametrize("views", ["2,3", "0,1"], ids=["to train on", "to evaluate"])
+def test_a_photo_that_is_cut_off(own_root, tmp_path, views):
+    photo = sorted((own_root / SCENE / "image").iterdir())[2]
+    photo.write_bytes(photo.read_bytes()[: photo.stat().st_size // 2])
+    assert f"{photo.name} is not a readable image" in refused("idr", own_root, tmp_path / "o", views=views)
 
 
 def test_output_folder_not_writable(tiny_root, tmp_path):

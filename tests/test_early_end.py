@@ -56,6 +56,25 @@ def test_a_training_that_is_resumed_ends_where_it_would_have():
     assert turns == [turn] and turn > 400
 
 
+def test_losses_before_a_half_seen_window_count_for_nothing():
+    """Resumed with --plateau in the middle of a window, or with other steps than the first run's."""
+    end = EarlyEnd()
+    turns = [step for step in range(437, PLANNED) if end.see(torch.tensor(1.0), step, PLANNED, 0.02, WINDOW)]
+    assert turns == [437 + 2 * WINDOW - 1]
+    assert end.last(PLANNED) < PLANNED and end.last(2 * PLANNED) == 2 * PLANNED
+    assert end.progress(600, 2 * PLANNED) == 0.3
+
+
+def test_a_loss_that_is_no_number_ends_nothing():
+    assert trained([float("nan")] * PLANNED)[1] == -1
+
+
+def test_colours_that_have_settled_end_nothing_before_the_shape_has_learned():
+    end = EarlyEnd()
+    turns = [step for step in range(PLANNED) if end.see(torch.tensor(1.0), step, PLANNED, 0.02, WINDOW, settled=0.6)]
+    assert turns == [600 + 2 * WINDOW - 1]
+
+
 def test_an_early_end_survives_in_the_checkpoint_and_can_be_taken_back():
     end, _ = trained([1.0] * PLANNED)
     again = EarlyEnd()
@@ -70,11 +89,11 @@ def test_a_run_ends_early_says_so_and_goes_on_only_when_told_to(tiny_root, prior
     options = ["--load-prior", prior_run.folder, "--register", False, "--epochs", 20, "--plateau-steps", 2]
     said = train("baseh3d-fast", tiny_root, tmp_path, *options, "--plateau", 0.9)
     folder = tmp_path / "t" / "baseh3d-fast" / "t"
-    assert "has stopped falling (step 21)" in said and "ends with step 27, not 59" in said
-    assert open_run(folder).step == 27
+    assert "has stopped falling (step 24)" in said and "ends with step 30, not 59" in said
+    assert open_run(folder).step == 30
     again = ["--load-dir", folder / "nerfstudio_models"]
     refused = train("baseh3d-fast", tiny_root, tmp_path / "2", *options, *again, "--plateau", 0.9, fails=True)
-    assert "already reached its last step 27" in refused and "--plateau 0" in refused
+    assert "already reached its last step 30" in refused and "--plateau 0" in refused
     train("baseh3d-fast", tiny_root, tmp_path / "3", *options, *again, "--plateau", 0)
     assert open_run(tmp_path / "3" / "t" / "baseh3d-fast" / "t").step == 59
 
@@ -82,3 +101,5 @@ def test_a_run_ends_early_says_so_and_goes_on_only_when_told_to(tiny_root, prior
 def test_a_window_of_no_steps_is_refused(tiny_root, tmp_path):
     said = train("baseh3d-fast", tiny_root, tmp_path, "--plateau-steps", 0, fails=True)
     assert "--plateau-steps must be at least 1" in said and "Traceback" not in said
+    said = train("baseh3d-fast", tiny_root, tmp_path, "--plateau", 5, fails=True)
+    assert "--plateau 5.0 is no fraction" in said and "Traceback" not in said

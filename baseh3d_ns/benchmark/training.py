@@ -68,6 +68,8 @@ def arguments(method: str, folder: Path, seed: int, options: Options, parser: Op
         "machine.seed": seed, "steps-per-eval-image": 10**9, "steps-per-eval-batch": 10**9,
         "steps-per-eval-all-images": 10**9,
     }  # fmt: skip
+    if hasattr(method_config(method), "plateau"):
+        fixed["plateau"] = 0.0  # rows are compared after equal numbers of epochs
     first = [word for name, value in {**fixed, **options}.items() for word in words(name, value)]
     if not parser:
         return [method, *first]

@@ -37,7 +37,8 @@ class SdfModelConfig(ModelConfig):
     grid_cells: int = 64
     """Cells of the cached SDF grid along an axis of the unit ball's box (tracer `grid`)."""
     grid_refresh_steps: int = 25
-    """Training steps between two refreshes of the cached SDF grid (tracer `grid`)."""
+    """Training steps between two refreshes of the cached SDF grid near its surface; the rest of it every eighth time
+    (tracer `grid`)."""
     eikonal_weight: float = 0.1
     """Weight of (|grad SDF| - 1)^2."""
     eval_num_rays_per_chunk: int = 8192

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import grid_sample, max_pool3d
 
 from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
 from baseh3d_ns.rendering.chunks import Sdf, in_chunks
@@ -63,10 +64,10 @@ class GridTracer:
 
     @torch.no_grad()
     def refresh_near_surface(self, sdf: Sdf) -> None:
-        """Ask it again only where the surface was near: a fifth of the corners, and all that a few steps can move."""
+        """Ask it again only where the surface was near or a cell from there, so that the band goes where it goes."""
         assert self.values is not None, "refresh() comes first"
         values = self.values[0, 0]
-        near = values.abs() < BAND
+        near = max_pool3d((values.abs() < BAND).float()[None], kernel_size=3, stride=1, padding=1)[0] > 0.0
         values[near] = in_chunks(sdf, self._corners(values.device)[near])
 
     def _corners(self, device: torch.device) -> Float[Tensor, "g g g 3"]:
@@ -125,7 +126,7 @@ class GridTracer:
         near, far, in_ball = intersect_unit_ball(origins, directions)
         t = uniform_samples(near, far, self.samples, jitter)
         points = points_along(origins, directions, t)[None, None]
-        values = torch.nn.functional.grid_sample(self.values, points, align_corners=True, padding_mode="border")
+        values = grid_sample(self.values, points, align_corners=True, padding_mode="border")
         return t, values[0, 0, 0], in_ball
 
     def _refine(
