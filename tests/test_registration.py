@@ -19,7 +19,7 @@ from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.priors import registration
 from baseh3d_ns.priors.face_detection import CASCADES, _largest_face, find_faces, match_patches
 from baseh3d_ns.priors.face_lines import small_photo
-from baseh3d_ns.priors.orientation import turn_to_standing
+from baseh3d_ns.priors.orientation import _up_where_photos_are_level, turn_to_standing
 from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.runs import open_run
 from baseh3d_ns.synthetic.dataset import synthesize
@@ -105,7 +105,7 @@ def candidate(in_standard_frame: bool = False) -> registration.Candidate:
     """The egg where it is, as a prior."""
     grid, no_code = registration.GridTracer(32), torch.zeros(0)
     found = registration.Candidate(
-        EllipsoidField(Placement()), grid, Placement(), None, no_code, torch.zeros(4), in_standard_frame
+        EllipsoidField(Placement()), grid, Placement(), None, no_code, Placement(), in_standard_frame
     )
     found.refresh()
     return found
@@ -182,6 +182,37 @@ def test_photos_say_how_a_head_stands_in_a_world_of_any_axes(person: HeadDataset
         assert found.magnitude() == 0.0  # near enough: the frame is right
     else:
         assert np.degrees((found * turn).magnitude()) < 20.0
+
+
+@pytest.mark.parametrize("turn_deg", [(8, 0, 0), (0, 0, -12), (8, 10, 8)])
+def test_photos_from_several_sides_say_what_is_up(person: HeadDataset, monkeypatch, turn_deg):
+    """To a few degrees, also where a face says nothing about a turn that small."""
+    turn = Rotation.from_rotvec(turn_deg, degrees=True)
+    monkeypatch.setattr(
+        person.cameras,
+        "camera_to_worlds",
+        torch.from_numpy(turn.as_matrix()).float() @ person.cameras.camera_to_worlds,
+    )
+    found = Rotation.from_rotvec(turn_to_standing(person).numpy())
+    up = (found * turn).apply([0.0, 1.0, 0.0])
+    assert found.magnitude() > 0.1 and np.degrees(np.arccos(up[1])) < 3.0
+    # One side says it less well, so that the frame is believed.
+    assert _up_where_photos_are_level(person.cameras.camera_to_worlds[:1]) is None
+
+
+def test_leaning_is_less_likely_than_looking_aside():
+    def cost(turn_deg, standing=True, expected=(0.0, 0.0, 0.0)):
+        found = candidate(standing)
+        found.expected = placement(1.0, list(np.radians(expected)), [0.0] * 3)
+        turn = Rotation.from_rotvec(turn_deg, degrees=True) * Rotation.from_rotvec(expected, degrees=True)
+        found.placement = placement(1.0, list(turn.as_rotvec()), [0.0] * 3)
+        return found.unlikely().item()
+
+    assert cost((10, 0, 0)) == pytest.approx(np.sin(np.radians(10)) ** 2, rel=1e-3)
+    assert cost((0, 0, 10)) == pytest.approx(10 * cost((0, 10, 0)), rel=1e-3)
+    assert cost((0, 10, 0), standing=False) == pytest.approx(cost((10, 0, 0)), rel=1e-3)
+    # From where the photos said that it stands, in a world of any axes.
+    assert cost((10, 0, 0), expected=(0, 178, 0)) == pytest.approx(cost((10, 0, 0)), rel=1e-3)
 
 
 def test_without_a_face_the_frame_is_taken_to_be_right(tiny_root: Path):

@@ -19,19 +19,23 @@ from baseh3d_ns.priors.face_lines import small_photo
 
 TRUSTED_DEG = 40.0
 """A detector takes a face for frontal when it is turned by thirty degrees as well: within that, the frame is right."""
+LEVEL_DEG = 4.0
+"""What is level in photos from several sides is so to a degree or two, three at most (heads of three generators)."""
 
 
 def turn_to_standing(dataset: HeadDataset) -> Float[Tensor, " 3"]:
     """Rotation vector from the unit frame's axes to a standing head's (+y up, +z where the face looks).
 
-    Zero where the head stands that way already, or where no face is seen from the front.
+    Zero where the head stands that way already, or where no face is seen from the front. Within `TRUSTED_DEG` only what
+    photos from several sides say about up is taken.
     """
     views = range(len(dataset))
     frontal = [view for view in views if sees_face_from_front(small_photo(dataset, view)[0])]
     poses = dataset.cameras.camera_to_worlds
     if not frontal:
         return torch.zeros(3)
-    up = normalize(poses[:, :, 1].sum(dim=0), dim=0)
+    level = _up_where_photos_are_level(poses)
+    up = normalize(poses[:, :, 1].sum(dim=0), dim=0) if level is None else level
     towards_cameras = normalize(poses[frontal, :, 3], dim=-1).sum(dim=0)
     ahead = normalize(towards_cameras - (towards_cameras @ up) * up, dim=0)
     axes = torch.stack([torch.linalg.cross(up, ahead), up, ahead])
@@ -39,5 +43,19 @@ def turn_to_standing(dataset: HeadDataset) -> Float[Tensor, " 3"]:
         return torch.zeros(3)
     turn = Rotation.from_matrix(axes.double().numpy())
     if np.degrees(turn.magnitude()) < TRUSTED_DEG:
-        return torch.zeros(3)
+        turn, _ = Rotation.align_vectors([[0.0, 1.0, 0.0]], [up.tolist()])
+        if level is None or np.degrees(turn.magnitude()) < LEVEL_DEG:
+            return torch.zeros(3)
     return torch.tensor(turn.as_rotvec()).float()
+
+
+def _up_where_photos_are_level(poses: Float[Tensor, "views 3 4"]) -> Float[Tensor, " 3"] | None:
+    """Across the right-hand axes of all cameras: they stay level when cameras look down or up. None for a single side.
+
+    Args:
+        poses: camera to unit frame, OpenGL axes.
+    """
+    _, spread, axes = torch.linalg.svd(poses[:, :, 0])
+    if len(spread) < 2 or spread[1] < 0.3 * spread[0]:
+        return None
+    return axes[2] * torch.sign(axes[2] @ poses[:, :, 1].sum(dim=0))

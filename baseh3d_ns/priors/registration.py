@@ -46,8 +46,11 @@ STEPS = (80, 80, 80)
 LEARNING_RATE = 0.02
 SHARPNESS = (20.0, 100.0)
 """Of the soft silhouettes at the first and last step: first a wide basin, then the contour."""
-SIZE_WEIGHT, TURN_WEIGHT = 20.0, 1.0
-"""Of squared log scale and squared angle."""
+SIZE_WEIGHT = 20.0
+"""Of squared log scale."""
+TURN_WEIGHTS, STANDING_WEIGHTS = (1.0, 1.0, 1.0), (1.0, 0.1, 1.0)
+"""Of the squared sine of a turn, by its axis in the prior's frame. Of a shape space y is up: photos say well how a head
+looks left and right, but curls seen from three sides are soon explained by leaning it."""
 DIRECTIONS = 24
 """Of a shape space's latents, those that vary most."""
 CODES_WEIGHT, CODES_LEARNING_RATE = 1e-3, 0.1
@@ -110,10 +113,18 @@ class Candidate:
     """Of a shape space."""
     codes: Float[Tensor, " k"]
     """How far the head has gone along them."""
-    expected: Float[Tensor, " 4"]
-    """Log scale and rotation vector that are likely, before anything is fitted."""
+    expected: Placement
+    """Scale and turn that are likely, before anything is fitted."""
     in_standard_frame: bool = False
     """Whether the prior stands as shape spaces do."""
+
+    def unlikely(self) -> Float[Tensor, ""]:
+        """How far scale and turn are from what is likely."""
+        turn = self.placement.rotation @ self.expected.rotation.T
+        sines = torch.stack([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]) / 2.0
+        weights = sines.new_tensor(STANDING_WEIGHTS if self.in_standard_frame else TURN_WEIGHTS)
+        larger = self.placement.similarity[0] - self.expected.similarity[0]
+        return SIZE_WEIGHT * larger.square() + (weights * sines.square()).sum()
 
     def latent(self) -> Float[Tensor, "1 l"] | None:
         """What the shape space is asked for."""
@@ -152,17 +163,17 @@ def register_prior(
         centre = field.latent.detach().clone()
         likely = LikelyLatents(centre, main_directions(latents.to(device), centre, DIRECTIONS))
         codes = torch.zeros(len(likely.spread), device=device)
-    expected = torch.zeros(4)
+    expected = Placement()
     if prior_frame:
-        expected[0] = float(np.log(frame.radius_mm / prior_frame.radius_mm))
+        expected.similarity[0] = float(np.log(frame.radius_mm / prior_frame.radius_mm))
     standing = prior_frame == HEAD_FRAME
     if standing:
-        expected[1:] = turn_to_standing(dataset)
+        expected.similarity[1:4] = turn_to_standing(dataset)
     expected = expected.to(device)
     found = Candidate(field, GridTracer(GRID_CELLS), Placement().to(device), likely, codes, expected, standing)
     found.refresh()
     before = _silhouette_iou(found, pool)
-    found.placement.similarity[:4] = expected
+    found.placement.similarity.copy_(expected.similarity)
 
     with tqdm(total=sum(STEPS), desc="Placing the prior", unit="step", delay=2.0, leave=False) as bar:
         _descend(found, pool, None, STEPS[0], bar.update)
@@ -195,8 +206,7 @@ def _descend(
         least, counts = _least_sdf(found, bundle.origins, bundle.directions)
         sharpness = SHARPNESS[0] ** (1.0 - done) * SHARPNESS[1] ** done
         loss = (torch.sigmoid(-sharpness * least) - batch["fg_mask"][:, 0])[counts].abs().mean()
-        unlikely = (similarity[:4] - found.expected).square()
-        loss = loss + SIZE_WEIGHT * unlikely[0] + TURN_WEIGHT * unlikely[1:].sum()
+        loss = loss + found.unlikely()
         if with_latent:
             loss = loss + CODES_WEIGHT * codes.square().sum()
         if faces:
