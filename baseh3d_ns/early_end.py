@@ -31,7 +31,8 @@ class EarlyEnd(nn.Module):
     def forget(self) -> None:
         """The training goes on as it was planned, and nothing is known of its losses."""
         self.planned, self.turn, self.steps = 0, 0, 0
-        self.losses, self.loss_sum, self.mean_before = 0, 0.0, inf
+        self.losses, self.mean_before = 0, inf
+        self.loss_sum: Float[Tensor, ""] | float = 0.0
 
     def get_extra_state(self) -> dict[str, Any]:
         kept = {name: getattr(self, name) for name in ("planned", "turn", "steps", "losses", "mean_before")}
