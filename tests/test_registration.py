@@ -196,8 +196,12 @@ def test_photos_from_several_sides_say_what_is_up(person: HeadDataset, monkeypat
     found = Rotation.from_rotvec(turn_to_standing(person).numpy())
     up = (found * turn).apply([0.0, 1.0, 0.0])
     assert found.magnitude() > 0.1 and np.degrees(np.arccos(up[1])) < 3.0
+    assert found.as_rotvec()[1] == pytest.approx(0.0, abs=1e-6)  # up says nothing about where a face looks
     # One side says it less well, so that the frame is believed.
-    assert _up_where_photos_are_level(person.cameras.camera_to_worlds[:1]) is None
+    poses = person.cameras.camera_to_worlds.clone()
+    assert _up_where_photos_are_level(poses[:1]) is None
+    poses[0, :, :2] = torch.stack([poses[0, :, 1], -poses[0, :, 0]], dim=1)  # a phone on its side
+    assert _up_where_photos_are_level(poses) is None
 
 
 def test_leaning_is_less_likely_than_looking_aside():

@@ -20,7 +20,7 @@ from baseh3d_ns.priors.face_lines import small_photo
 TRUSTED_DEG = 40.0
 """A detector takes a face for frontal when it is turned by thirty degrees as well: within that, the frame is right."""
 LEVEL_DEG = 4.0
-"""What is level in photos from several sides is so to a degree or two, three at most (heads of three generators)."""
+"""What is level in photos from several sides is so to a degree or two, three at most (heads of two generators)."""
 
 
 def turn_to_standing(dataset: HeadDataset) -> Float[Tensor, " 3"]:
@@ -50,12 +50,13 @@ def turn_to_standing(dataset: HeadDataset) -> Float[Tensor, " 3"]:
 
 
 def _up_where_photos_are_level(poses: Float[Tensor, "views 3 4"]) -> Float[Tensor, " 3"] | None:
-    """Across the right-hand axes of all cameras: they stay level when cameras look down or up. None for a single side.
+    """Across the right-hand axes of all cameras: they stay level when cameras look down or up. None when they all look
+    from one side, or are not level (a phone on its side among others).
 
     Args:
         poses: camera to unit frame, OpenGL axes.
     """
     _, spread, axes = torch.linalg.svd(poses[:, :, 0])
-    if len(spread) < 2 or spread[1] < 0.3 * spread[0]:
+    if len(spread) < 2 or spread[1] < 0.3 * spread[0] or spread[2:].sum() > 0.3 * spread[0]:
         return None
     return axes[2] * torch.sign(axes[2] @ poses[:, :, 1].sum(dim=0))
