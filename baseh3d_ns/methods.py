@@ -117,7 +117,7 @@ baseh3d_fast_prior = MethodSpecification(
 )
 baseh3d_fast = MethodSpecification(
     config=FewShotTrainerConfig(
-        **_common("baseh3d-fast", _fast(colour_first=0.25), FAST_NORM, fields=FAST_LR, views=VIEWS_LR),
+        **_common("baseh3d-fast", _fast(colour_first=75), FAST_NORM, fields=FAST_LR, views=VIEWS_LR),
         **FAST_SCHEDULE,
         epochs=320,
         plateau=0.05,

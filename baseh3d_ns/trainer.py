@@ -125,7 +125,7 @@ class HeadTrainerConfig(CarefulTrainerConfig):
     """Length of the training: an epoch is one batch of rays for every training view (--max-num-iterations caps it)."""
 
     def sdf_learns_from(self) -> float:
-        return self.pipeline.model.sdf_learns_from()
+        return self.pipeline.model.sdf_learns_from(self.max_num_iterations)
 
     def check_data(self) -> None:
         """Read the scene, and fix the number of steps."""

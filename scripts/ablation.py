@@ -33,7 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cameras as given": {MODEL + "refine_cameras": False},
     "no exposure and white balance": {MODEL + "refine_colours": False},
     "rays anywhere in the photos": {MANAGER + "rays_on_head": False},
-    "colours not first": {MODEL + "colour_first": 0.0},
+    "colours not first": {MODEL + "colour_first": 0},
     "no warm-up": {"lr_warmup": 0.0},
     # Off by default.
     "held by the prior where nothing is seen": {MODEL + "anchor_weight": 0.1},
@@ -103,7 +103,7 @@ class Ablation:
         if variant == "no prior":
             parser = config.pipeline.datamanager.dataparser
             config.pipeline, config.optimizers = deepcopy(FAST.pipeline), deepcopy(FAST.optimizers)
-            config.pipeline.datamanager.dataparser, config.pipeline.model.colour_first = parser, 0.0
+            config.pipeline.datamanager.dataparser, config.pipeline.model.colour_first = parser, 0
         trainer, seconds = start(config)
         _, _, trained = run(trainer, 0, config.max_num_iterations)
         return *quick_score(trainer), seconds + trained

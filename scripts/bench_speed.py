@@ -19,7 +19,7 @@ from in_process import configure, device_name, run, start
 from baseh3d_ns.benchmark.quick_score import quick_score
 from baseh3d_ns.priors.sources import BUILTIN
 
-WHOLE_STEPS = {"pipeline__model__colour_first": 0.0, "pipeline__model__refine_from": 0.0}
+WHOLE_STEPS = {"pipeline__model__colour_first": 0, "pipeline__model__refine_from": 0.0}
 """Everything learns from the first step, as in the later and slower part of a fit."""
 
 

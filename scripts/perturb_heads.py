@@ -1,7 +1,7 @@
-"""Copies of H3DS scenes that a prior meets in another place: cropped at the neck, in another unit ball, turned.
+"""Copies of H3DS scenes that are harder: cropped at the neck, in another unit ball, turned, or badly captured.
 
-The surface, the photos and the cameras stay what they are, so a fit should end where it ends without the change. Heads
-must stand as those of `baseh3d synth` do: millimetres, +y up.
+All but the last leave surface, photos and cameras what they are, so a fit should end where it ends without the change.
+Heads must stand as those of `baseh3d synth` do: millimetres, +y up.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.data.h3ds_root import open_h3ds
-from baseh3d_ns.data.h3ds_scene import H3dsScene, View, load_scene, read_mask
+from baseh3d_ns.data.h3ds_scene import H3dsScene, View, load_scene, read_image, read_mask
 from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.synthetic import capture_noise
+from baseh3d_ns.synthetic.camera_path import Camera
+from baseh3d_ns.synthetic.render import Photo
 
 NECK_MM = 95.0
 """Heads are cropped this far below the base of the nose: three centimetres under the chin."""
@@ -37,6 +40,8 @@ class Change:
     """Of the unit ball's centre."""
     turn_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Rotation vector of head and cameras together, about the unit ball's centre."""
+    noise: bool = False
+    """Poses, focal length, exposure, white balance and masks as wrong as `baseh3d synth --noise` makes them."""
 
 
 CHANGES = {
@@ -47,6 +52,7 @@ CHANGES = {
     "turned by 15 degrees": Change(turn_deg=(8.0, 10.0, 8.0)),
     "lying, in a world of other axes": Change(turn_deg=(-90.0, 0.0, 0.0)),
     "looking the other way": Change(turn_deg=(0.0, 180.0, 0.0)),
+    "badly captured": Change(noise=True),
 }
 
 
@@ -77,7 +83,7 @@ def perturb(root: Path, scene_name: str, out: Path, change: Change) -> None:
     turn[:3, :3] = Rotation.from_rotvec(change.turn_deg, degrees=True).as_matrix()
     turn[:3, 3] = frame.centre_mm - turn[:3, :3] @ frame.centre_mm
     ball = _ball(np.array(frame.centre_mm) + change.shift_mm, frame.radius_mm * change.scale)
-    _write_cameras(folder, scene, ball, turn)
+    _write_cameras(folder, scene, ball, turn, _add_noise(folder, scene) if change.noise else {})
     _write_truth(folder, trimesh.transform_points(vertices, turn), truth.faces, kept, landmarks)
     folder.rename(out / scene.scene_id)
 
@@ -111,11 +117,32 @@ def _rays(view: View, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray
     return -view.rotation.T @ view.translation_mm, directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
-def _write_cameras(folder: Path, scene: H3dsScene, ball: SceneFrame, turn: Float[np.ndarray, "4 4"]) -> None:
+def _add_noise(folder: Path, scene: H3dsScene) -> dict[str, Float[np.ndarray, "4 4"]]:
+    """Change photos and masks; the cameras as a bad calibration would write them."""
+    rng = np.random.default_rng(int(scene.scene_id, 16))
+    focal_factor, cameras = capture_noise.draw_focal_factor(rng), {}
+    for view in scene.views:
+        noise = capture_noise.draw_view_noise(rng)
+        mask = np.where(read_mask(view.mask_path), 255, 0).astype(np.uint8)
+        photo = capture_noise.developed(Photo(read_image(view.image_path), mask), noise)
+        Image.fromarray(photo.rgb).save(folder / "image" / view.image_path.name, quality=95, subsampling=0)
+        Image.fromarray(photo.mask).save(folder / "mask" / view.mask_path.name)
+        camera = Camera(view.width, view.intrinsics, view.rotation, view.translation_mm)
+        cameras[f"world_mat_{view.index}"] = capture_noise.written_camera(camera, noise, focal_factor).world_mat
+    return cameras
+
+
+def _write_cameras(
+    folder: Path,
+    scene: H3dsScene,
+    ball: SceneFrame,
+    turn: Float[np.ndarray, "4 4"],
+    changed: dict[str, Float[np.ndarray, "4 4"]],
+) -> None:
+    """World to pixels as in the scene's own file or as `changed`, of a world that is turned."""
     with np.load(folder / "cameras.npz") as archive:
-        matrices = {
-            name: archive[name] @ np.linalg.inv(turn) for name in archive.files if name.startswith("world_mat_")
-        }
+        names = [name for name in archive.files if name.startswith("world_mat_")]
+        matrices = {name: changed.get(name, archive[name]) @ np.linalg.inv(turn) for name in names}
     matrices |= {f"scale_mat_{view.index}": ball.unit_to_world for view in scene.views}
     np.savez(folder / "cameras.npz", **matrices)
 

@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import subprocess
 import sys
+import tempfile
+import warnings
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 
+from nerfstudio.utils.rich_utils import CONSOLE
 from tiny_root import SCENE
 
 BIN = Path(sys.executable).parent
-QUIET = {**os.environ, "PYTHONWARNINGS": "ignore", "COLUMNS": "300", "MPLBACKEND": "Agg"}
+os.environ |= {"PYTHONWARNINGS": "ignore", "MPLBACKEND": "Agg"}
 SMALL = [
     "--pipeline.datamanager.train-num-rays-per-batch", "64", "--vis", "tensorboard",
     "--steps-per-eval-image", "100000", "--steps-per-eval-batch", "5",
 ]  # fmt: skip
+TIMEOUT_S = 600
+# Importing nerfstudio takes longer than what most tests do: one server has imported it and forks for every command.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["nerfstudio.scripts.train", "baseh3d_ns.cli", "baseh3d_ns.data.h3ds_package"])
 
 
 def call(tool: str, *arguments: object, fails: bool = False) -> str:
-    """Run a command; its output (stdout and stderr), after checking how it ended."""
-    done = subprocess.run(
-        [BIN / tool, *map(str, arguments)],
-        env=QUIET,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-    )
-    assert (done.returncode != 0) == fails, done.stdout[-3000:]
-    return done.stdout
+    """Run the entry point of a command in a process of its own; its output (stdout and stderr), after checking how it
+    ended."""
+    with tempfile.NamedTemporaryFile() as output:
+        process = FORKS.Process(target=_enter, args=(tool, list(map(str, arguments)), output.name, os.getcwd()))
+        process.start()
+        process.join(TIMEOUT_S)
+        in_time = process.exitcode is not None
+        process.kill()
+        process.join()
+        text = Path(output.name).read_text(errors="replace")
+        assert in_time and (process.exitcode != 0) == fails, text[-3000:]
+        return text
+
+
+def _enter(tool: str, arguments: list[str], output: str, folder: str) -> None:
+    os.chdir(folder)
+    with open(output, "w") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+    warnings.simplefilter("ignore")
+    os.environ["COLUMNS"], CONSOLE.width = "300", 300  # no sentence broken in two
+    sys.argv = [str(BIN / tool), *arguments]
+    (command,) = entry_points(group="console_scripts", name=tool)
+    sys.exit(command.load()())
 
 
 def train(method: str, root: Path, out: Path, *options: object, views: str = "3", fails: bool = False) -> str:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from processes import BIN, QUIET, call
+from processes import BIN, call
 
 from baseh3d_ns.benchmark import executors
 from baseh3d_ns.benchmark.cells import Cell, plan
@@ -36,7 +36,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, t
     """The small benchmark, killed while its first fit was trained, and what it had by then."""
     run = tmp_path_factory.mktemp("bench") / "run"
     bench = subprocess.Popen(
-        [BIN / "baseh3d", "bench", SMALL, "--out", run], env=QUIET, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [BIN / "baseh3d", "bench", SMALL, "--out", run], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 300
     while not list(run.glob("cells/builtin-*/train")):

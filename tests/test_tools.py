@@ -14,7 +14,7 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
-from processes import BIN, QUIET, call
+from processes import BIN, call
 from tiny_root import CENTRE_MM, SEMI_AXES_MM
 
 
@@ -84,7 +84,7 @@ def test_the_exporters_contract_for_marching_cubes(fit_run):
 def test_ns_viewer_serves(fit_run):
     port = 17007 + os.getpid() % 1000
     process = subprocess.Popen(
-        [BIN / "ns-viewer", "--load-config", fit_run.config, "--viewer.websocket-port", str(port)], env=QUIET,
+        [BIN / "ns-viewer", "--load-config", fit_run.config, "--viewer.websocket-port", str(port)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:

@@ -6,11 +6,12 @@ import re
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from processes import BIN, QUIET, SMALL, call, checkpoint, train
+from processes import BIN, SMALL, call, checkpoint, train
 from tiny_root import SCENE
 
 from baseh3d_ns import methods
@@ -30,11 +31,13 @@ def test_epochs_times_views_are_the_steps(prior_run, fit_run):
 
 
 def test_the_learning_rate_rises_once_the_sdf_learns_and_falls_to_the_end():
-    config = methods.baseh3d_fast.config
+    config = replace(methods.baseh3d_fast.config, max_num_iterations=300)
     factors = [config.lr_factor(progress) for progress in (0.05, 0.25, 0.3, 0.35, 1.0)]
     assert factors[0] == pytest.approx(0.05**0.05) and factors[1] == 0.0  # colours first, at full speed
     assert factors[2] == pytest.approx(0.5 * 0.05**0.3) and factors[3] == pytest.approx(0.05**0.35)
     assert factors[4] == pytest.approx(0.05)
+    # As many steps of colours in a longer training; a shorter one leaves three quarters to the shape.
+    assert [replace(config, max_num_iterations=steps).sdf_learns_from() for steps in (1000, 100)] == [0.075, 0.25]
     assert [methods.idr.config.lr_factor(p) for p in (0.0, 0.49, 0.5, 0.75)] == [1.0, 1.0, 0.5, 0.25]
 
 
@@ -97,7 +100,7 @@ def test_a_killed_run_resumes_to_the_same_last_step(tiny_root, tmp_path):
     tail = ["h3ds-data", "--scene", SCENE, "--views", "all"]
     models = tmp_path / "t" / "baseh3d-fast-prior" / "t" / "nerfstudio_models"
     process = subprocess.Popen(
-        [BIN / "ns-train", "baseh3d-fast-prior", *map(str, [*arguments, *tail])], env=QUIET, stdout=subprocess.DEVNULL,
+        [BIN / "ns-train", "baseh3d-fast-prior", *map(str, [*arguments, *tail])], stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

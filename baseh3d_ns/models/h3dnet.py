@@ -33,8 +33,8 @@ class H3dNetModelConfig(IdrModelConfig):
                 "h3dnet needs both: --pipeline.model.sdf-field.appearance-layers and .sdf.latent must be at least 1"
             )
 
-    def sdf_learns_from(self) -> float:
-        return max(self.decoder_frozen, self.colour_first)
+    def sdf_learns_from(self, steps: int) -> float:
+        return max(self.decoder_frozen, super().sdf_learns_from(steps))
 
 
 class H3dNetModel(IdrModel):
@@ -68,7 +68,7 @@ class H3dNetModel(IdrModel):
 
     def stage(self) -> int:
         """1 while the decoder is frozen, else 2."""
-        return 1 if self.progress < self.config.sdf_learns_from() else 2
+        return 1 if self.progress < self.sdf_learns_from else 2
 
     def get_metrics_dict(self, outputs: dict[str, Any], batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return {**super().get_metrics_dict(outputs, batch), "stage": torch.tensor(float(self.stage()))}

@@ -28,6 +28,8 @@ from baseh3d_ns.rendering.image_metrics import head_metrics, side_by_side
 from baseh3d_ns.rendering.losses import colour_loss, eikonal_loss, mask_loss, mask_sharpness
 from baseh3d_ns.rendering.surface_point import differentiable_surface_point
 
+COLOUR_FIRST_AT_MOST = 0.25
+"""Fraction of a short training in which only the colour network may learn."""
 ANCHOR_STEPS = 100
 """Training steps between two looks at what the photos see (with an anchor)."""
 
@@ -37,8 +39,9 @@ class IdrModelConfig(SdfModelConfig):
     """IDR: two networks, a tracer, three losses."""
 
     _target: type = field(default_factory=lambda: IdrModel)
-    colour_first: float = 0.0
-    """Fraction of the training in which only the colour network learns; a prior's colours are another person's."""
+    colour_first: int = 0
+    """First steps in which only the colour network learns, a quarter of the training at most; a prior's colours are
+    another person's."""
     mask_weight: float = 100.0
     """Weight of the silhouette's cross entropy."""
     refine_cameras: bool = False
@@ -59,9 +62,9 @@ class IdrModelConfig(SdfModelConfig):
                 "--pipeline.model.sdf-field: only h3dnet has an appearance network and a latent, leave them at 0"
             )
 
-    def sdf_learns_from(self) -> float:
-        """Fraction of the training after which the SDF network learns."""
-        return self.colour_first
+    def sdf_learns_from(self, steps: int) -> float:
+        """Fraction of a training of so many steps after which the SDF network learns."""
+        return min(self.colour_first / steps, COLOUR_FIRST_AT_MOST)
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class IdrModel(SdfModel):
         refines = self.config.refine_cameras or self.config.refine_colours
         self.views = ViewCorrections(self.kwargs["metadata"]["camera_axes"], self.camera_centres) if refines else None
         self.anchor = PriorAnchor() if self.config.anchor_weight > 0 else None
-        self.progress = 0.0
+        self.progress = self.sdf_learns_from = 0.0
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         fields = [*self.field.sdf_network.parameters(), *self.field.colour_network.parameters()]
@@ -100,10 +103,11 @@ class IdrModel(SdfModel):
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:
         trainer: Any = training_callback_attributes.trainer
+        self.sdf_learns_from = trainer.config.sdf_learns_from()
 
         def before_step(step: int) -> None:
             self.step, self.progress = step, trainer.progress(step)
-            self.field.sdf_network.requires_grad_(self.progress >= self.config.sdf_learns_from())
+            self.field.sdf_network.requires_grad_(self.progress >= self.sdf_learns_from)
             if self.views:
                 begun = self.progress >= self.config.refine_from
                 self.views.learn(
