@@ -20,6 +20,8 @@ from typing import Literal
 
 import tyro
 
+from baseh3d_ns.evaluation.score_run import score_run
+
 BIN = Path(sys.executable).parent
 # IDR with the networks, the rays a step and the falling learning rate of baseh3d-fast; its tracer and where its rays
 # lie (in one view a step, anywhere) stay its own, and the rate itself is what suits them.
@@ -118,8 +120,7 @@ class Compare:
     def score(self, run: Path) -> tuple[int, float, float, float, float]:
         """Steps, official face / head and rigid face / head in mm."""
         if not (run / "evaluation" / "evaluation.json").is_file():
-            spacing = ["--spacing-mm", str(self.spacing_mm)]
-            subprocess.run([BIN / "baseh3d", "evaluate", "--load-config", run / "config.yml", *spacing], check=True)
+            score_run(run / "config.yml", None, None, self.spacing_mm)
         result = json.loads((run / "evaluation" / "evaluation.json").read_text())
         official, rigid = result["official"], result["rigid"]
         means = rigid["face"]["mean_mm"], rigid["head"]["mean_mm"]

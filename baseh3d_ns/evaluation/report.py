@@ -152,9 +152,12 @@ def write_evaluation(
 
 def mesh_spacing_mm(mesh: trimesh.Trimesh, on_region: Bool[np.ndarray, " v"]) -> float:
     """Mean length of the edges whose two ends lie in the region (a mask over vertices); NaN where there is none."""
-    edges = mesh.edges_unique
-    inside = on_region[edges].all(axis=1)
-    return float(mesh.edges_unique_length[inside].mean()) if inside.any() else float("nan")
+    edges = mesh.edges[on_region[mesh.edges].all(axis=1)]
+    if not len(edges):
+        return float("nan")
+    # Each edge once, though two faces have it.
+    start, end = np.divmod(np.unique(edges.min(axis=1) * len(mesh.vertices) + edges.max(axis=1)), len(mesh.vertices))
+    return float(np.linalg.norm(mesh.vertices[start] - mesh.vertices[end], axis=1).mean())
 
 
 def check_scene(h3ds_root: H3DS, scene_id: str) -> None:
