@@ -17,7 +17,7 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.errors import InputError, exit_on_input_error
-from baseh3d_ns.evaluation.rigid import rigid_scores
+from baseh3d_ns.evaluation.rigid import gt_to_pred
 from baseh3d_ns.meshing import extract_mesh
 from baseh3d_ns.priors.head_prior import save_prior
 from baseh3d_ns.priors.registration import register_prior
@@ -62,8 +62,7 @@ class ScoreSpace:
         placed = register_prior(field, prior.frame, dataset, RayPool(dataset, "cpu", 1024, False), prior.latents)
         seconds = time.monotonic() - start
         mesh = extract_mesh(field.sdf, dataset.metadata["frame"], spacing_mm=2.0, device="cpu", progress=False)
-        scores = rigid_scores(parser.root.h3ds, parser.scene.scene_id, mesh)
-        row = placed.iou_after, scores.face.gt_to_pred.mean_mm, scores.head.gt_to_pred.mean_mm, seconds
+        row = placed.iou_after, *gt_to_pred(parser.root.h3ds, parser.scene.scene_id, mesh).means_mm, seconds
         print(f"| {scene} | {row[0]:.3f} | {row[1]:.2f} | {row[2]:.2f} | {row[3]:.0f} |", flush=True)
         return row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from baseh3d_ns.evaluation.rigid import rigid_scores
+from baseh3d_ns.evaluation.rigid import gt_to_pred
 from baseh3d_ns.meshing import NoSurfaceError, extract_mesh
 
 SPACING_MM = 1.5
@@ -19,5 +19,4 @@ def quick_score(trainer: Any) -> tuple[float, float]:
         mesh = extract_mesh(model.field.sdf, frame, spacing_mm=SPACING_MM, device=model.device, progress=False)
     except NoSurfaceError:
         return float("inf"), float("inf")
-    scores = rigid_scores(manager.dataparser.root.h3ds, scene, mesh)
-    return scores.face.gt_to_pred.mean_mm, scores.head.gt_to_pred.mean_mm
+    return gt_to_pred(manager.dataparser.root.h3ds, scene, mesh).means_mm

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import trimesh
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
-from baseh3d_ns.data.h3ds_package import H3DS, numpy_int
+from baseh3d_ns.data.h3ds_package import H3DS, Mesh, numpy_int
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.official import FACE_REGION
 from baseh3d_ns.evaluation.surface_distance import Surface
@@ -25,6 +25,8 @@ from baseh3d_ns.evaluation.surface_distance import Surface
 FACE_RADIUS_MM = 95.0
 """Radius of the H3DS region 'face_sphere' around the tip of the nose."""
 ICP_ITERATIONS = 100
+ICP_COARSE = 8
+"""Every so many points are aligned first: far from the surface, a search takes long."""
 ICP_STEP_MM = 1e-3
 """Alignment has converged when a step moves no point of the face further than this."""
 
@@ -90,20 +92,45 @@ class RigidScores:
     """Distance of every predicted vertex to the ground-truth surface: the heat map."""
 
 
+@dataclass(frozen=True)
+class OneWay:
+    """From the ground truth to the prediction: half of a score, in a quarter of the time."""
+
+    truth: Mesh
+    """The scan."""
+    face: Int[np.ndarray, " f"]
+    """Its vertices in `FACE_REGION`."""
+    world_to_pred: Float[np.ndarray, "4 4"]
+    """The alignment: ground-truth world mm -> predicted world mm."""
+    distances_mm: Float[np.ndarray, " n"]
+    """Of every vertex of the scan to the predicted surface."""
+
+    @property
+    def means_mm(self) -> tuple[float, float]:
+        """Face and head."""
+        return float(self.distances_mm[self.face].mean()), float(self.distances_mm.mean())
+
+
+def gt_to_pred(h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh) -> OneWay:
+    """Distances from a scene of H3DS to a mesh in world millimetres, after the alignment of `rigid_scores`."""
+    truth, surface = h3ds_root.load_mesh(scene_id), Surface(mesh)
+    with numpy_int():
+        aligned_on = h3ds_root.load_region(scene_id, "face")
+        face = h3ds_root.load_region(scene_id, FACE_REGION)
+    world_to_pred = align_rigidly(truth.vertices[aligned_on], surface)
+    distances_mm = surface.distances(trimesh.transform_points(truth.vertices, world_to_pred))
+    return OneWay(truth, np.asarray(face), world_to_pred, distances_mm)
+
+
 def rigid_scores(h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh) -> RigidScores:
     """Score a mesh in world millimetres against a scene of H3DS without giving its scale away.
 
     Raises:
         InputError: no predicted vertex is near the ground truth's face.
     """
-    truth = h3ds_root.load_mesh(scene_id)
+    found = gt_to_pred(h3ds_root, scene_id, mesh)
+    truth, world_to_pred = found.truth, found.world_to_pred
     nose_tip = truth.vertices[h3ds_root.load_landmarks(scene_id)["nose_tip"]]
-    with numpy_int():
-        face_region = h3ds_root.load_region(scene_id, "face")
-        scored_region = h3ds_root.load_region(scene_id, FACE_REGION)
-
-    predicted_surface = Surface(mesh)
-    world_to_pred = align_rigidly(truth.vertices[face_region], predicted_surface)
     pred_to_world = np.linalg.inv(world_to_pred)
     aligned = trimesh.transform_points(mesh.vertices, pred_to_world)
     near_face = np.linalg.norm(aligned - nose_tip, axis=1) <= FACE_RADIUS_MM
@@ -113,13 +140,12 @@ def rigid_scores(h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh) -> Rigid
             "scene's world frame and in millimetres."
         )
     truth_surface = Surface(trimesh.Trimesh(truth.vertices, truth.faces, process=False))
-    gt_to_pred_mm = predicted_surface.distances(trimesh.transform_points(truth.vertices, world_to_pred))
     pred_to_gt_mm = truth_surface.distances(aligned)
     turn = np.clip((np.trace(pred_to_world[:3, :3]) - 1.0) / 2.0, -1.0, 1.0)
     nose_before = trimesh.transform_points(nose_tip[None], world_to_pred)[0]
     return RigidScores(
-        face=TwoWayDistances.of(gt_to_pred_mm[scored_region], pred_to_gt_mm[near_face]),
-        head=TwoWayDistances.of(gt_to_pred_mm, pred_to_gt_mm),
+        face=TwoWayDistances.of(found.distances_mm[found.face], pred_to_gt_mm[near_face]),
+        head=TwoWayDistances.of(found.distances_mm, pred_to_gt_mm),
         rotation_deg=float(np.degrees(np.arccos(turn))),
         shift_mm=float(np.linalg.norm(nose_tip - nose_before)),
         pred_to_world=pred_to_world,
@@ -134,6 +160,15 @@ def align_rigidly(points: Float[np.ndarray, "n 3"], surface: Surface) -> Float[n
     is the surface point closest to p_i and n_i its normal. Directions that change nothing (a ball's rotation) stay.
     """
     normals = trimesh.util.unitize(trimesh.triangles.cross(surface.triangles))
+    total = np.eye(4)
+    for chosen in (points[::ICP_COARSE], points):
+        total = _descend(trimesh.transform_points(chosen, total), surface, normals) @ total
+    return total
+
+
+def _descend(
+    points: Float[np.ndarray, "n 3"], surface: Surface, normals: Float[np.ndarray, "f 3"]
+) -> Float[np.ndarray, "4 4"]:
     total, moved = np.eye(4), points
     for _ in range(ICP_ITERATIONS):
         closest, face = surface.closest(moved)
