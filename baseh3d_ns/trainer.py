@@ -125,7 +125,7 @@ class HeadTrainerConfig(CarefulTrainerConfig):
     """Length of the training: an epoch is one batch of rays for every training view (--max-num-iterations caps it)."""
 
     def sdf_learns_from(self) -> float:
-        return self.pipeline.model.sdf_learns_from(self.max_num_iterations)
+        return self.pipeline.model.sdf_learns_from()
 
     def check_data(self) -> None:
         """Read the scene, and fix the number of steps."""
@@ -174,6 +174,9 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     """Also continue with the prior's optimiser and schedule, as BaseH3D-Net's original did."""
     register: bool = False
     """Place the prior where masks and photos show the head before fitting: seconds; BaseH3D-Net's original did not."""
+    colours_first: int = 0
+    """Steps in which the colour network alone learns before the training, on the prior's surface: a prior's colours are
+    another person's."""
 
     def check_start(self) -> None:
         super().check_start()

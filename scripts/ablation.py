@@ -14,12 +14,14 @@ from typing import Any
 
 import torch
 import tyro
-from in_process import FAST, METHODS, configure, run, start
+from in_process import METHODS, configure, run, start
 
+from baseh3d_ns import methods
 from baseh3d_ns.benchmark.quick_score import quick_score
 from baseh3d_ns.priors.head_prior import save_prior
 from baseh3d_ns.priors.sources import BUILTIN, load_prior
 
+SCRATCH: Any = methods.baseh3d_fast_prior.config
 MODEL, MANAGER = "pipeline__model__", "pipeline__datamanager__"
 PARSER = MANAGER + "dataparser__"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -33,7 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cameras as given": {MODEL + "refine_cameras": False},
     "no exposure and white balance": {MODEL + "refine_colours": False},
     "rays anywhere in the photos": {MANAGER + "rays_on_head": False},
-    "colours not first": {MODEL + "colour_first": 0},
+    "colours not first": {"colours_first": 0},
     "no warm-up": {"lr_warmup": 0.0},
     # Off by default.
     "held by the prior where nothing is seen": {MODEL + "anchor_weight": 0.1},
@@ -98,12 +100,12 @@ class Ablation:
         changes = {"epochs": self.epochs, "plateau": 0.0, PARSER + "downscale": self.downscale, **VARIANTS[variant]}
         if variant == "no prior":
             method = "idr"
-            changes |= {"lr_halvings": FAST.lr_halvings, "lr_final": FAST.lr_final, "lr_warmup": FAST.lr_warmup}
+            changes |= {name: getattr(SCRATCH, name) for name in ("lr_halvings", "lr_final", "lr_warmup")}
         config = configure(method, root, scene, self.views, start_from.get(variant, BUILTIN), **changes)
         if variant == "no prior":
             parser = config.pipeline.datamanager.dataparser
-            config.pipeline, config.optimizers = deepcopy(FAST.pipeline), deepcopy(FAST.optimizers)
-            config.pipeline.datamanager.dataparser, config.pipeline.model.colour_first = parser, 0
+            config.pipeline, config.optimizers = deepcopy(SCRATCH.pipeline), deepcopy(SCRATCH.optimizers)
+            config.pipeline.datamanager.dataparser = parser
         trainer, seconds = start(config)
         _, _, trained = run(trainer, 0, config.max_num_iterations)
         return *quick_score(trainer), seconds + trained

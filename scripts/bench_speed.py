@@ -19,9 +19,6 @@ from in_process import configure, device_name, run, start
 from baseh3d_ns.benchmark.quick_score import quick_score
 from baseh3d_ns.priors.sources import BUILTIN
 
-WHOLE_STEPS = {"pipeline__model__colour_first": 0, "pipeline__model__refine_from": 0.0}
-"""Everything learns from the first step, as in the later and slower part of a fit."""
-
 
 @dataclass
 class Row:
@@ -84,7 +81,7 @@ class BenchSpeed:
     def fit(self, name: str) -> Row:
         """Train for the given time and score on the way."""
         row = Row(name)
-        trainer, row.start_s = start(self.config(name, **WHOLE_STEPS))
+        trainer, row.start_s = start(self.config(name))
         _, counted, seconds = run(trainer, 0, 10)
         rate = 10 / seconds
         # The schedule is made for the steps that fit into the time.
@@ -116,7 +113,7 @@ class BenchSpeed:
         found: dict[str, list[tuple[float, float]]] = {}
         for label, (path, values) in sweeps.items():
             for value in values:
-                trainer, _ = start(self.config("baseh3d-fast", register=False, **WHOLE_STEPS, **{path: value}))
+                trainer, _ = start(self.config("baseh3d-fast", register=False, colours_first=0, **{path: value}))
                 run(trainer, 0, 2)
                 _, _, seconds = run(trainer, 2, 20)
                 number = value[0] if isinstance(value, tuple) else value

@@ -20,7 +20,7 @@ from in_process import check_same_options, configure, device_name, run, start
 from baseh3d_ns.benchmark.quick_score import quick_score
 from baseh3d_ns.priors.sources import BUILTIN
 
-SCORED_AT = (0, 25, 50, 75, 100, 150, 200, 300, 400, 500, 600, 700, 800, 900)
+SCORED_AT = (0, 25, 50, 75, 100, 150, 200, 300, 400, 500)
 """Steps before which a fit of baseh3d-fast is scored, besides its end; idr only there."""
 
 

@@ -46,26 +46,3 @@ def test_the_first_steps_of_idr_cost_what_they_did(trainer):
         for name in LOSSES:
             losses[name].append(float(parts[name].detach()))
     assert losses == {name: pytest.approx(values, rel=1e-3) for name, values in LOSSES.items()}
-
-
-def test_while_only_colours_learn_they_learn_the_same_without_second_derivatives(trainer, monkeypatch):
-    model = trainer.pipeline.model
-    model.field.sdf_network.requires_grad_(False)
-    bundle, batch = trainer.pipeline.datamanager.next_train(0)
-
-    def gradients() -> tuple[torch.Tensor, bool]:
-        model.zero_grad()
-        torch.manual_seed(0)
-        outputs = model(bundle)
-        sum(model.get_loss_dict(outputs, batch).values()).backward()
-        learned = [parameter.grad.flatten() for parameter in model.field.colour_network.parameters()]
-        return torch.cat(learned), outputs["training_pass"].gradients.requires_grad
-
-    assert not model._shape_learns(bundle.origins)
-    cheap, differentiable = gradients()
-    assert not differentiable and cheap.abs().max() > 0
-    monkeypatch.setattr(type(model), "_shape_learns", lambda *_: True)
-    torch.testing.assert_close(cheap, gradients()[0])
-    monkeypatch.undo()
-    model.field.sdf_network.requires_grad_(True)
-    assert model._shape_learns(bundle.origins) and gradients()[1]

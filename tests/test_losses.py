@@ -9,9 +9,10 @@ from baseh3d_ns.rendering.losses import colour_loss, eikonal_loss, mask_loss, ma
 from baseh3d_ns.rendering.surface_point import differentiable_surface_point
 
 
-def test_alpha_starts_at_50_and_doubles_five_times():
-    seen = [mask_sharpness(progress) for progress in (0.0, 0.124, 0.125, 0.25, 0.375, 0.5, 0.625, 0.99)]
-    assert seen == [50, 50, 100, 200, 400, 800, 1600, 1600]
+def test_alpha_starts_at_50_and_doubles_five_times_and_ends_there_too_when_it_starts_sharper():
+    after = (0.0, 0.124, 0.125, 0.25, 0.375, 0.5, 0.625, 0.99)
+    assert [mask_sharpness(progress, 50.0) for progress in after] == [50, 50, 100, 200, 400, 800, 1600, 1600]
+    assert [mask_sharpness(progress, 200.0) for progress in after] == [200, 200, 400, 800, 1600, 1600, 1600, 1600]
 
 
 def test_colour_loss_is_idrs_in_its_own_range():

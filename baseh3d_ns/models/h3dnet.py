@@ -33,8 +33,8 @@ class H3dNetModelConfig(IdrModelConfig):
                 "h3dnet needs both: --pipeline.model.sdf-field.appearance-layers and .sdf.latent must be at least 1"
             )
 
-    def sdf_learns_from(self, steps: int) -> float:
-        return max(self.decoder_frozen, super().sdf_learns_from(steps))
+    def sdf_learns_from(self) -> float:
+        return self.decoder_frozen
 
 
 class H3dNetModel(IdrModel):
@@ -48,10 +48,6 @@ class H3dNetModel(IdrModel):
         assert self.field.appearance_network is not None and self.field.latent is not None
         groups["fields"] += self.field.appearance_network.parameters()
         return groups | {"latent": [self.field.latent]}
-
-    def shape_parameters(self) -> list[Parameter]:
-        assert self.field.latent is not None
-        return [*super().shape_parameters(), self.field.latent]
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
@@ -68,7 +64,7 @@ class H3dNetModel(IdrModel):
 
     def stage(self) -> int:
         """1 while the decoder is frozen, else 2."""
-        return 1 if self.progress < self.sdf_learns_from else 2
+        return 1 if self.progress < self.config.sdf_learns_from() else 2
 
     def get_metrics_dict(self, outputs: dict[str, Any], batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return {**super().get_metrics_dict(outputs, batch), "stage": torch.tensor(float(self.stage()))}

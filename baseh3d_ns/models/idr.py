@@ -28,8 +28,6 @@ from baseh3d_ns.rendering.image_metrics import head_metrics, side_by_side
 from baseh3d_ns.rendering.losses import colour_loss, eikonal_loss, mask_loss, mask_sharpness
 from baseh3d_ns.rendering.surface_point import differentiable_surface_point
 
-COLOUR_FIRST_AT_MOST = 0.25
-"""Fraction of a short training in which only the colour network may learn."""
 ANCHOR_STEPS = 100
 """Training steps between two looks at what the photos see (with an anchor)."""
 
@@ -39,11 +37,10 @@ class IdrModelConfig(SdfModelConfig):
     """IDR: two networks, a tracer, three losses."""
 
     _target: type = field(default_factory=lambda: IdrModel)
-    colour_first: int = 0
-    """First steps in which only the colour network learns, a quarter of the training at most; a prior's colours are
-    another person's."""
     mask_weight: float = 100.0
     """Weight of the silhouette's cross entropy."""
+    mask_alpha: float = 50.0
+    """Sharpness of the silhouette at the start; it doubles with every eighth of the training, to 1600 at most."""
     refine_cameras: bool = False
     """Also learn how far pose and focal length of every view are off; the head as a whole stays where it is."""
     refine_colours: bool = False
@@ -62,9 +59,9 @@ class IdrModelConfig(SdfModelConfig):
                 "--pipeline.model.sdf-field: only h3dnet has an appearance network and a latent, leave them at 0"
             )
 
-    def sdf_learns_from(self, steps: int) -> float:
-        """Fraction of a training of so many steps after which the SDF network learns."""
-        return min(self.colour_first / steps, COLOUR_FIRST_AT_MOST)
+    def sdf_learns_from(self) -> float:
+        """Fraction of the training after which the SDF network learns."""
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ class IdrModel(SdfModel):
         refines = self.config.refine_cameras or self.config.refine_colours
         self.views = ViewCorrections(self.kwargs["metadata"]["camera_axes"], self.camera_centres) if refines else None
         self.anchor = PriorAnchor() if self.config.anchor_weight > 0 else None
-        self.progress = self.sdf_learns_from = 0.0
+        self.progress = 0.0
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         fields = [*self.field.sdf_network.parameters(), *self.field.colour_network.parameters()]
@@ -103,11 +100,10 @@ class IdrModel(SdfModel):
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:
         trainer: Any = training_callback_attributes.trainer
-        self.sdf_learns_from = trainer.config.sdf_learns_from()
 
         def before_step(step: int) -> None:
             self.step, self.progress = step, trainer.progress(step)
-            self.field.sdf_network.requires_grad_(self.progress >= self.sdf_learns_from)
+            self.field.sdf_network.requires_grad_(self.progress >= self.config.sdf_learns_from())
             if self.views:
                 begun = self.progress >= self.config.refine_from
                 self.views.learn(
@@ -124,7 +120,7 @@ class IdrModel(SdfModel):
     def get_outputs(self, ray_bundle: RayBundle | Cameras) -> dict[str, Any]:
         assert isinstance(ray_bundle, RayBundle)
         origins, directions = ray_bundle.origins.reshape(-1, 3), ray_bundle.directions.reshape(-1, 3)
-        self._keep_grid_fresh()
+        self.keep_grid_fresh()
         if self.training:
             inside = ray_bundle.metadata["fg_mask"].reshape(-1) > 0.5
             assert ray_bundle.camera_indices is not None
@@ -149,8 +145,7 @@ class IdrModel(SdfModel):
         in_box = torch.rand(len(traced) // 2, 3, device=traced.device) * 2.0 - 1.0
         held = self.anchor.draw(len(traced) // 4) if self.anchor else None
         points = torch.cat([traced.detach(), in_box, *([held.points] if held else [])])
-        learns = self._shape_learns(origins)
-        sdf, _, gradients = self.field.with_gradient(points, create_graph=learns)
+        sdf, _, gradients = self.field.with_gradient(points, create_graph=True)
         rest = len(traced) + len(in_box)
         anchor = held.difference(sdf[rest:], gradients[rest:]) if held else None
         sdf, gradients_traced = sdf[: len(traced)], gradients[: len(traced)]
@@ -161,20 +156,11 @@ class IdrModel(SdfModel):
         points = differentiable_surface_point(
             origins[on_surface], directions[on_surface], t[on_surface], sdf[on_surface], gradients_traced[on_surface]
         )
-        _, features, normals = self.field.with_gradient(points, create_graph=learns)
+        _, features, normals = self.field.with_gradient(points, create_graph=True)
         colour = self.field.colour(points, normals, -directions[on_surface], features)
         if self.views:
             colour = self.views.colours(colour, views[on_surface])
         return TrainingPass(on_surface=on_surface, sdf=sdf, gradients=gradients, colour=colour, anchor=anchor)
-
-    def _shape_learns(self, origins: Float[Tensor, "rays 3"]) -> bool:
-        """Whether this step changes the SDF, or through it the views; while only colours learn, none of its gradients
-        has to be differentiated."""
-        return origins.requires_grad or any(parameter.requires_grad for parameter in self.shape_parameters())
-
-    def shape_parameters(self) -> list[Parameter]:
-        """What the SDF depends on."""
-        return list(self.field.sdf_network.parameters())
 
     # ---- losses, metrics, pictures -----------------------------------------------------------------------------------
 
@@ -191,7 +177,7 @@ class IdrModel(SdfModel):
             losses["eikonal"] = self.config.eikonal_weight * eikonal_loss(result.gradients)
         if self.config.mask_weight > 0:
             inside = batch["fg_mask"][:, 0] > 0.5
-            alpha = mask_sharpness(self.progress)
+            alpha = mask_sharpness(self.progress, self.config.mask_alpha)
             losses["mask"] = self.config.mask_weight * mask_loss(
                 result.sdf[~on], inside[~on], batch["weight"][~on], alpha, rays
             )

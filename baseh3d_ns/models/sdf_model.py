@@ -96,7 +96,7 @@ class SdfModel(Model):
         """RGB with the hit mask as alpha: what nerfstudio's point cloud exporter filters by."""
         return torch.cat([outputs[output_name], outputs["accumulation"]], dim=-1)
 
-    def _keep_grid_fresh(self) -> None:
+    def keep_grid_fresh(self) -> None:
         """Refresh the cached grid every few training steps, and for pictures whenever the weights have moved since."""
         if not isinstance(self.tracer, GridTracer):
             return

@@ -116,7 +116,7 @@ class ShapeSpaceModel(SdfModel):
         assert isinstance(ray_bundle, RayBundle)
         if self.weights_moved:
             self.show_sliders()
-        self._keep_grid_fresh()
+        self.keep_grid_fresh()
         return self.rendering_pass(ray_bundle.origins.reshape(-1, 3), ray_bundle.directions.reshape(-1, 3))
 
     def shape_pass(self, batch: SurfaceBatch) -> ShapePass:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns import __version__
+from baseh3d_ns.priors.colours import learn_colours
 from baseh3d_ns.priors.head_prior import architecture, carry_optimizer, prior_of_field, save_prior, summary
 from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.priors.sources import load_prior
@@ -25,8 +26,8 @@ def start_from_prior(config: FewShotTrainerConfig, trainer: HeadTrainer) -> None
     model = trainer.pipeline.model
     start = field_of_prior(prior, config.load_prior).to(model.device)
     trust = 1.0
+    pool: Any = trainer.pipeline.datamanager.train_pixel_sampler
     if config.register:
-        pool: Any = trainer.pipeline.datamanager.train_pixel_sampler
         placed = register_prior(start, prior.frame, trainer.dataset, pool, prior.latents)
         CONSOLE.log(placed.summary(len(trainer.dataset)))
         trust = placed.trust
@@ -36,6 +37,8 @@ def start_from_prior(config: FewShotTrainerConfig, trainer: HeadTrainer) -> None
     CONSOLE.log(f"Start from {config.load_prior}: {len(used)} tensors, {used[0]} to {used[-1]} ({shape}), {how}")
     if model.anchor:
         model.anchor.hold(model.field, trust)
+    if config.colours_first > 0:
+        learn_colours(model, pool, config.colours_first)
     if config.carry_optimizer:
         carry_optimizer(prior, model.field, trainer.optimizers.optimizers["fields"])
         model.start_progress.fill_(float(prior.provenance["epochs"]) / config.epochs)

@@ -6,14 +6,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-ALPHA_START = 50.0
+ALPHA_END = 1600.0
 ALPHA_DOUBLINGS = (0.125, 0.25, 0.375, 0.5, 0.625)
 """Fractions of the training at which the mask loss's sharpness doubles."""
 
 
-def mask_sharpness(progress: float) -> float:
-    """IDR's alpha after that fraction of the training: 50, doubled five times."""
-    return ALPHA_START * 2.0 ** sum(progress >= milestone for milestone in ALPHA_DOUBLINGS)
+def mask_sharpness(progress: float, start: float) -> float:
+    """IDR's alpha after that fraction of the training: 50 at the start, doubled five times."""
+    return min(start * 2.0 ** sum(progress >= milestone for milestone in ALPHA_DOUBLINGS), ALPHA_END)
 
 
 def colour_loss(
