@@ -11,20 +11,25 @@ Writes table.md and results.json. What is finished in the output folder is not d
 from __future__ import annotations
 
 import json
-import subprocess
+import multiprocessing
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 import tyro
 
+from baseh3d_ns import __version__
+from baseh3d_ns.errors import exit_on_input_error
 from baseh3d_ns.evaluation.score_run import score_run
 
-BIN = Path(sys.executable).parent
-# IDR with the networks, the rays a step and the falling learning rate of baseh3d-fast; its tracer and where its rays
-# lie (in one view a step, anywhere) stay its own, and the rate itself is what suits them.
+# Importing nerfstudio takes as long as a short fit: one server does it, and forks for every training. CUDA cannot fork.
+PROCESSES = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "forkserver")
+# IDR with the networks and the rays a step of baseh3d-fast, and a falling learning rate that suits them; its tracer and
+# where its rays lie (in one view a step, anywhere) stay its own.
 NETWORKS = "--pipeline.model.sdf-field"
 IDR_SMALL = [
     f"{NETWORKS}.sdf.layers", "4", f"{NETWORKS}.sdf.width", "128", f"{NETWORKS}.sdf.skip-layer", "2",
@@ -66,12 +71,13 @@ class Compare:
     """Also fit from the first start after `idr` in a quarter of the steps."""
 
     def main(self) -> None:
-        rows = []
+        rows: list[tuple] = []
         unknown = set(self.starts) - set(STARTS)
         if unknown or not self.starts:
             raise SystemExit(f"Error: no start {sorted(unknown)}: choose of {', '.join(STARTS)}")
         if "one head" in self.starts and {self.prior_scene, *self.targets} == {self.prior_scene}:
             raise SystemExit("Error: `one head` needs another subject: pass another --prior-scene or more --targets")
+        _in_process(int)  # the server's imports are no part of any fit's seconds
         for scene in self.targets:
             fits = [(start, self.epochs) for start in self.starts]
             if self.quarter:
@@ -98,10 +104,10 @@ class Compare:
         return "baseh3d-fast", ["--load-prior", str(prior)]
 
     def train(self, method: str, name: str, scene: str, views: str, epochs: int, *options: str) -> tuple[Path, float]:
-        """The run's folder and the seconds its process took."""
+        """The run's folder and the seconds its process took, without nerfstudio's imports."""
         run = self.out / "fits" / method / name
         done = run / "seconds.json"
-        command = [BIN / "ns-train", method, "--vis", "tensorboard", "--steps-per-eval-image", "100000",
+        command = ["ns-train", method, "--vis", "tensorboard", "--steps-per-eval-image", "100000",
                    "--epochs", epochs, "--plateau", "0", "--output-dir", self.out,
                    "--experiment-name", "fits", "--timestamp", name,
                    "--data", self.data, *options,
@@ -110,17 +116,19 @@ class Compare:
         if not done.is_file():
             print(" ".join(command), flush=True)
             start = time.monotonic()
-            subprocess.run(command, check=True)
-            done.write_text(json.dumps({"seconds": time.monotonic() - start, "command": command[1:]}))
+            _in_process(_enter, command)
+            decides = {"command": command[1:], "version": __version__}
+            done.write_text(json.dumps({"seconds": time.monotonic() - start, **decides}))
         recorded = json.loads(done.read_text())
-        if recorded["command"] != command[1:]:
-            raise SystemExit(f"Error: {run} was trained with other options; choose another --out")
+        if (recorded["command"], recorded.get("version")) != (command[1:], __version__):
+            raise SystemExit(f"Error: {run} was trained with other options or another version; choose another --out")
         return run, recorded["seconds"]
 
     def score(self, run: Path) -> tuple[int, float, float, float, float]:
         """Steps, official face / head and rigid face / head in mm."""
         if not (run / "evaluation" / "evaluation.json").is_file():
-            score_run(run / "config.yml", None, None, self.spacing_mm)
+            with exit_on_input_error():
+                score_run(run / "config.yml", None, None, self.spacing_mm)
         result = json.loads((run / "evaluation" / "evaluation.json").read_text())
         official, rigid = result["official"], result["rigid"]
         means = rigid["face"]["mean_mm"], rigid["head"]["mean_mm"]
@@ -145,5 +153,23 @@ class Compare:
         print("\n".join(lines), flush=True)
 
 
+def _in_process(target: Callable, *arguments: object) -> None:
+    process = PROCESSES.Process(target=target, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"Error: a training ended with status {process.exitcode}; its output is above")
+
+
+def _enter(command: list[str]) -> None:
+    """`ns-train`."""
+    from nerfstudio.scripts.train import entrypoint
+
+    sys.argv = command
+    entrypoint()
+
+
 if __name__ == "__main__":
+    if PROCESSES.get_start_method() == "forkserver":
+        PROCESSES.set_forkserver_preload(["nerfstudio.scripts.train"])
     tyro.cli(Compare, description=__doc__).main()

@@ -9,16 +9,16 @@ out="${1:-outputs/demo}"
 export PYTHONWARNINGS=ignore
 start=$SECONDS
 baseh3d synth "$out/heads" --subjects 2 --views 16 --size 256 --seed 5 --contact-sheet
-python scripts/compare.py --data "$out/heads" --out "$out" --prior-scene scan0 --targets scan1 --prior-epochs 36 --epochs 60 \
+python scripts/compare.py --data "$out/heads" --out "$out" --prior-scene scan0 --targets scan1 --prior-epochs 24 --epochs 50 \
   --starts idr "one head" builtin
-cp "$out/fits/baseh3d-fast/scan1-60-builtin/evaluation/head.ply" "$out/head.ply"
-cp "$out/fits/baseh3d-fast/scan1-60-builtin/evaluation/evaluation.png" "$out/demo.png"
+cp "$out/fits/baseh3d-fast/scan1-50-builtin/evaluation/head.ply" "$out/head.ply"
+cp "$out/fits/baseh3d-fast/scan1-50-builtin/evaluation/evaluation.png" "$out/demo.png"
 cat <<EOF
 
 Done in $((SECONDS - start)) s after the install.
   the mesh, world millimetres    $out/head.ply
   photo | render | normals | error, from three sides    $out/demo.png
-  the same for IDR without a prior    $out/fits/idr/scan1-60-idr/evaluation/evaluation.png
+  the same for IDR without a prior    $out/fits/idr/scan1-50-idr/evaluation/evaluation.png
   the numbers    $out/table.md
-  look around    ns-viewer --load-config $out/fits/baseh3d-fast/scan1-60-builtin/config.yml
+  look around    ns-viewer --load-config $out/fits/baseh3d-fast/scan1-50-builtin/config.yml
 EOF

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import torch
 from nerfstudio.utils.rich_utils import CONSOLE
 from tiny_root import SCENE
 
@@ -22,15 +23,17 @@ SMALL = [
 ]  # fmt: skip
 TIMEOUT_S = 600
 # Importing nerfstudio takes longer than what most tests do: one server has imported it and forks for every command.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["nerfstudio.scripts.train", "baseh3d_ns.cli", "baseh3d_ns.data.h3ds_package"])
+# CUDA cannot fork.
+PROCESSES = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "forkserver")
+if not torch.cuda.is_available():
+    PROCESSES.set_forkserver_preload(["nerfstudio.scripts.train", "baseh3d_ns.cli", "baseh3d_ns.data.h3ds_package"])
 
 
 def call(tool: str, *arguments: object, fails: bool = False) -> str:
     """Run the entry point of a command in a process of its own; its output (stdout and stderr), after checking how it
     ended."""
     with tempfile.NamedTemporaryFile() as output:
-        process = FORKS.Process(target=_enter, args=(tool, list(map(str, arguments)), output.name, os.getcwd()))
+        process = PROCESSES.Process(target=_enter, args=(tool, list(map(str, arguments)), output.name, os.getcwd()))
         process.start()
         process.join(TIMEOUT_S)
         in_time = process.exitcode is not None
