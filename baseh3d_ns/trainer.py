@@ -27,6 +27,7 @@ from baseh3d_ns.priors.head_prior import check_carries_on
 from baseh3d_ns.priors.sources import BUILTIN, MAKE_ONE, find_prior_file, load_prior, newest_checkpoint, read_checkpoint
 from baseh3d_ns.priors.start import start_from_prior, write_prior
 from baseh3d_ns.priors.transfer import check_transfers
+from baseh3d_ns.rendering.losses import ALPHA_END
 
 
 @dataclass
@@ -134,6 +135,9 @@ class HeadTrainerConfig(CarefulTrainerConfig):
         if self.epochs < 1:
             raise InputError("--epochs must be at least 1")
         self.pipeline.model.check_networks()
+        alpha = self.pipeline.model.mask_alpha
+        if not 0.0 < alpha <= ALPHA_END:
+            raise InputError(f"--pipeline.model.mask-alpha {alpha}: choose a sharpness above 0, {ALPHA_END:g} at most")
         manager = self.pipeline.datamanager
         manager.data = manager.dataparser.data = Path(manager.data or manager.dataparser.data).resolve()
         parser = manager.dataparser.setup()
@@ -186,6 +190,10 @@ class FewShotTrainerConfig(HeadTrainerConfig):
             raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {MAKE_ONE}")
         if self.load_prior != BUILTIN:
             self.load_prior = find_prior_file(self.load_prior).resolve()
+        if self.colours_first < 0:
+            raise InputError(f"--colours-first {self.colours_first}: pass a number of steps, or 0")
+        if self.colours_first and (self.carry_optimizer or self.pipeline.model.sdf_field.appearance_layers):
+            raise InputError("--colours-first goes neither with --carry-optimizer nor with h3dnet: leave it at 0")
         prior = load_prior(self.load_prior)
         check_transfers(prior, self.pipeline.model.sdf_field, self.load_prior)
         if self.carry_optimizer:

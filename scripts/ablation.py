@@ -1,5 +1,6 @@
 """What each ingredient of baseh3d-fast gives: the same fits with one changed at a time.
 
+Fits from nothing (`no prior`, `idr`) have the learning rate and schedule that suit them.
 Writes ablation.json and ablation.md. Errors are rigid, ground truth to surface, in mm (as in bench_speed.py). Other
 methods are among the variants: with as many steps and networks of the same size.
 """
@@ -37,6 +38,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "rays anywhere in the photos": {MANAGER + "rays_on_head": False},
     "colours not first": {"colours_first": 0},
     "no warm-up": {"lr_warmup": 0.0},
+    "steps and silhouettes as from nothing": {
+        MODEL + "mask_alpha": SCRATCH.pipeline.model.mask_alpha,
+        "optimizers__fields__optimizer__lr": SCRATCH.optimizers["fields"]["optimizer"].lr,
+        "lr_final": SCRATCH.lr_final,
+    },
+    "views refined from a tenth on": {MODEL + "refine_from": 0.1},
     # Off by default.
     "held by the prior where nothing is seen": {MODEL + "anchor_weight": 0.1},
     "without the pixels at the masks' edges": {MANAGER + "skip_edge_px": 1.0},

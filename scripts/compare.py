@@ -63,7 +63,7 @@ class Compare:
     """Photos are made that many times smaller."""
     prior_epochs: int = 48
     """Epochs of the pre-training (each is one step a view)."""
-    epochs: int = 320
+    epochs: int = 240
     """Epochs of each fit."""
     spacing_mm: float = 0.6
     """Mesh spacing to score at, in millimetres."""

@@ -13,12 +13,13 @@ python scripts/compare.py --data "$out/heads" --out "$out" --prior-scene scan0 -
   --starts idr "one head" builtin
 cp "$out/fits/baseh3d-fast/scan1-50-builtin/evaluation/head.ply" "$out/head.ply"
 cp "$out/fits/baseh3d-fast/scan1-50-builtin/evaluation/evaluation.png" "$out/demo.png"
+cp "$out/fits/idr/scan1-50-idr/evaluation/evaluation.png" "$out/demo_idr.png"
 cat <<EOF
 
 Done in $((SECONDS - start)) s after the install.
   the mesh, world millimetres    $out/head.ply
   photo | render | normals | error, from three sides    $out/demo.png
-  the same for IDR without a prior    $out/fits/idr/scan1-50-idr/evaluation/evaluation.png
+  the same for IDR without a prior    $out/demo_idr.png
   the numbers    $out/table.md
   look around    ns-viewer --load-config $out/fits/baseh3d-fast/scan1-50-builtin/config.yml
 EOF

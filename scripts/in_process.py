@@ -14,7 +14,7 @@ import torch
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
 from torch import Tensor
 
-from baseh3d_ns import methods
+from baseh3d_ns import __version__, methods
 
 FAST: Any = methods.baseh3d_fast.config
 SMALL_LR = 1e-3
@@ -46,7 +46,7 @@ def configure(
         *parents, last = path.split("__")
         owner = config
         for parent in parents:
-            owner = getattr(owner, parent)
+            owner = owner[parent] if isinstance(owner, dict) else getattr(owner, parent)
         setattr(owner, last, value)
     return config
 
@@ -93,9 +93,10 @@ def run(
 
 def check_same_options(out: Path, options: dict[str, Any]) -> None:
     """Results in `out` were made with these options, or this ends in a sentence."""
-    file, options = out / "options.json", {name: str(value) for name, value in options.items()}
+    options = {name: str(value) for name, value in options.items()} | {"version": __version__}
+    file = out / "options.json"
     if file.is_file() and json.loads(file.read_text()) != options:
-        raise SystemExit(f"Error: {out} holds results of other options ({file}): choose another --out")
+        raise SystemExit(f"Error: {out} holds results of other options or versions ({file}): choose another --out")
     file.write_text(json.dumps(options, indent=1))
 
 

@@ -7,6 +7,7 @@ Heads must stand as those of `baseh3d synth` do: millimetres, +y up.
 from __future__ import annotations
 
 import shutil
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def _rays(view: View, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray
 
 def _add_noise(folder: Path, scene: H3dsScene) -> dict[str, Float[np.ndarray, "4 4"]]:
     """Change photos and masks; the cameras as a bad calibration would write them."""
-    rng = np.random.default_rng(int(scene.scene_id, 16))
+    rng = np.random.default_rng(zlib.crc32(scene.scene_id.encode()))
     focal_factor, cameras = capture_noise.draw_focal_factor(rng), {}
     for view in scene.views:
         noise = capture_noise.draw_view_noise(rng)

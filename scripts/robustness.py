@@ -1,4 +1,4 @@
-"""Does a prior ever hurt? Fits of the same heads as they are, cropped at the neck, and in other unit balls.
+"""Does a prior ever hurt? Fits of the same heads as they are, cropped at the neck, in other unit balls, badly captured.
 
 Each from the built-in shape space and from nothing, with the same networks and steps (`ablation.py`). Errors are rigid,
 ground truth to surface; of cropped heads, the head is what is left. Writes robustness.json and robustness.md.

@@ -48,6 +48,19 @@ def test_a_photo_that_is_cut_off(own_root, tmp_path, views):
     assert f"{photo.name} is not a readable image" in refused("idr", own_root, tmp_path / "o", views=views)
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "said"),
+    [
+        ("baseh3d-fast", ["--pipeline.model.mask-alpha", 0], "mask-alpha 0"),
+        ("baseh3d-fast", ["--pipeline.model.mask-alpha", 2000], "1600 at most"),
+        ("baseh3d-fast", ["--colours-first", -1], "--colours-first -1"),
+        ("h3dnet-fast", ["--colours-first", 10], "nor with h3dnet"),
+    ],
+)
+def test_options_without_a_meaning(method, options, said, tiny_root, tmp_path):
+    assert said in refused(method, tiny_root, tmp_path / "o", *options)
+
+
 def test_output_folder_not_writable(tiny_root, tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert "--output-dir" in refused("idr", tiny_root, tmp_path / "file")

@@ -11,6 +11,7 @@ SHARED = {
     "rays a step": "pipeline.datamanager.train_num_rays_per_batch",
     "layers of the SDF": "pipeline.model.sdf_field.sdf.layers",
     "width of the SDF": "pipeline.model.sdf_field.sdf.width",
+    "steps of the colours alone, before": "colours_first",
 }
 
 

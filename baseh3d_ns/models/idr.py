@@ -40,7 +40,8 @@ class IdrModelConfig(SdfModelConfig):
     mask_weight: float = 100.0
     """Weight of the silhouette's cross entropy."""
     mask_alpha: float = 50.0
-    """Sharpness of the silhouette at the start; it doubles with every eighth of the training, to 1600 at most."""
+    """Sharpness of the silhouette at the start, at most 1600; it doubles five times, every eighth of the training, but
+    not beyond 1600."""
     refine_cameras: bool = False
     """Also learn how far pose and focal length of every view are off; the head as a whole stays where it is."""
     refine_colours: bool = False

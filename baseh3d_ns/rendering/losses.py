@@ -7,12 +7,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 ALPHA_END = 1600.0
+"""The sharpest."""
 ALPHA_DOUBLINGS = (0.125, 0.25, 0.375, 0.5, 0.625)
 """Fractions of the training at which the mask loss's sharpness doubles."""
 
 
 def mask_sharpness(progress: float, start: float) -> float:
-    """IDR's alpha after that fraction of the training: 50 at the start, doubled five times."""
+    """IDR's alpha after that fraction of the training: `start` (IDR: 50), doubled up to five times, to 1600 at most."""
     return min(start * 2.0 ** sum(progress >= milestone for milestone in ALPHA_DOUBLINGS), ALPHA_END)
 
 
