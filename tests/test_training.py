@@ -16,6 +16,7 @@ from tiny_root import SCENE
 
 from baseh3d_ns import methods
 from baseh3d_ns.early_end import EarlyEnd
+from baseh3d_ns.priors.colours import learn_colours
 from baseh3d_ns.priors.head_prior import prior_names
 from baseh3d_ns.priors.sources import load_prior
 from baseh3d_ns.runs import open_run
@@ -71,7 +72,7 @@ def test_ten_steps_of_the_full_size_methods(method, tiny_root, tmp_path):
         assert (tmp_path / "t" / "baseh3d" / "t" / "nerfstudio_models" / "step-000000009.ckpt").is_file()
 
 
-def test_colours_first_teaches_the_colours_and_leaves_the_priors_shape_alone(tiny_root, prior_run, tmp_path):
+def test_colours_first_teaches_the_colours_and_leaves_the_priors_shape_alone(tiny_root, prior_run, tmp_path, capsys):
     config = deepcopy(methods.baseh3d_fast.config)
     config.pipeline.datamanager.data, config.pipeline.datamanager.dataparser.scene = tiny_root, "scan0"
     config.pipeline.datamanager.dataparser.views = ("3",)
@@ -92,6 +93,11 @@ def test_colours_first_teaches_the_colours_and_leaves_the_priors_shape_alone(tin
         torch.manual_seed(1)
         losses[steps] = float(trainer.pipeline.get_train_loss_dict(0)[1]["colour"].detach())
     assert changed == {0: set(), 200: {"colour"}} and losses[200] < 0.8 * losses[0]
+    # A prior that lies elsewhere.
+    trainer.pipeline.model.update_to_step(0)
+    field.placement.similarity[4:] += 5.0
+    learn_colours(trainer.pipeline.model, trainer.pipeline.datamanager.train_pixel_sampler, 5)
+    assert "its colours stay" in capsys.readouterr().out
 
 
 def test_a_killed_run_resumes_to_the_same_last_step(tiny_root, tmp_path):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from baseh3d_ns.data.ray_pool import RayPool
@@ -46,7 +47,8 @@ def learn_colours(model: SdfModel, pool: RayPool, steps: int) -> None:
 
     seen = _look(model, pool)
     if not len(seen.points):
-        return  # The prior lies beside the head; registration has said how badly the masks agree.
+        CONSOLE.log("No ray in the masks meets the prior, so its colours stay: check the masks, or --register True.")
+        return
     optimizer = torch.optim.Adam(model.field.colour_network.parameters(), lr=LEARNING_RATE)
     for step in tqdm(range(steps), desc="Learning the colours", unit="step", delay=5.0, leave=False):
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * LAST ** (step / steps)
