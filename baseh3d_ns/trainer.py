@@ -181,6 +181,8 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     colours_first: int = 0
     """Steps in which the colour network alone learns before the training, on the prior's surface: a prior's colours are
     another person's."""
+    latent_first: int = 0
+    """Steps in which a shape space's latent, placement and colours are then fitted to the photos (with --register)."""
 
     def check_start(self) -> None:
         super().check_start()
@@ -190,10 +192,10 @@ class FewShotTrainerConfig(HeadTrainerConfig):
             raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {MAKE_ONE}")
         if self.load_prior != BUILTIN:
             self.load_prior = find_prior_file(self.load_prior).resolve()
-        if self.colours_first < 0:
-            raise InputError(f"--colours-first {self.colours_first}: pass a number of steps, or 0")
-        if self.colours_first and (self.carry_optimizer or self.pipeline.model.sdf_field.appearance_layers):
-            raise InputError("--colours-first goes neither with --carry-optimizer nor with h3dnet: leave it at 0")
+        if min(self.colours_first, self.latent_first) < 0:
+            raise InputError("--colours-first and --latent-first: pass a number of steps, or 0")
+        if self.carry_optimizer and max(self.colours_first, self.latent_first) > 0:
+            raise InputError("--carry-optimizer goes with neither --colours-first nor --latent-first: leave them at 0")
         prior = load_prior(self.load_prior)
         check_transfers(prior, self.pipeline.model.sdf_field, self.load_prior)
         if self.carry_optimizer:

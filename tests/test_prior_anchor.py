@@ -29,10 +29,14 @@ def front_rays(count: int = 1 << 14):
     return torch.cat([across, torch.full((count, 1), 3.0)], dim=1), torch.tensor([[0.0, 0.0, -1.0]]).expand(count, 3)
 
 
+INSIDE = front_rays()[0][:, :2].norm(dim=-1) < RADIUS
+"""The rays that lie in the mask."""
+
+
 @pytest.fixture
 def anchor() -> PriorAnchor:
     torch.manual_seed(0)
-    anchor = PriorAnchor()
+    anchor = PriorAnchor(one_view=False)
     anchor.hold(Ball(), trust=1.0)
     return anchor
 
@@ -45,7 +49,7 @@ def test_it_holds_points_near_the_prior_with_its_distance_and_slope(anchor):
 
 
 def test_what_lies_behind_the_head_is_unseen(anchor):
-    anchor.look(Ball(), *front_rays())
+    anchor.look(Ball(), *front_rays(), INSIDE)
     z, across = anchor.points[:, 2], anchor.points[:, :2].norm(dim=-1)
     unseen = torch.zeros(POINTS, dtype=torch.bool)
     unseen[anchor.unseen] = True
@@ -54,16 +58,27 @@ def test_what_lies_behind_the_head_is_unseen(anchor):
     assert not unseen[(z > 0.3) & (anchor.sdf > -0.01)].any() and not unseen[across > RADIUS + 0.06].any()
 
 
+def test_a_single_view_sees_what_lies_beside_the_head_and_no_depth():
+    anchor = PriorAnchor(one_view=True)
+    anchor.hold(Ball(), trust=1.0)
+    # Another head than the mask's does not change what the photo shows.
+    anchor.look(Ball(0.8), *front_rays(), INSIDE)
+    unseen = torch.zeros(POINTS, dtype=torch.bool)
+    unseen[anchor.unseen] = True
+    across = anchor.points[:, :2].norm(dim=-1)
+    assert unseen[across < RADIUS - 0.08].all() and not unseen[across > RADIUS + 0.08].any()
+
+
 def test_no_rays_no_sight_and_all_round_everything_is_seen(anchor):
     origins, directions = front_rays()
-    anchor.look(Ball(), origins[:0], directions[:0])
+    anchor.look(Ball(), origins[:0], directions[:0], INSIDE[:0])
     assert len(anchor.unseen) == POINTS
-    anchor.look(Ball(0.05), origins, directions)  # hardly a head: rays pass everywhere else
+    anchor.look(Ball(0.05), origins, directions, INSIDE)  # hardly a head: rays pass everywhere else
     assert len(anchor.unseen) < 0.05 * POINTS
 
 
 def test_holding_costs_nothing_where_the_prior_stays_and_pulls_it_back_where_not(anchor):
-    anchor.look(Ball(), *front_rays())
+    anchor.look(Ball(), *front_rays(), INSIDE)
     held = anchor.draw(500)
     assert len(held.points) == 500 and (held.sdf[held.points[:, 2] > 0.2] < 0.0).all()
     sdf, _, gradient = Ball().with_gradient(held.points, create_graph=False)
@@ -74,14 +89,14 @@ def test_holding_costs_nothing_where_the_prior_stays_and_pulls_it_back_where_not
 
 
 def test_a_prior_that_is_not_trusted_holds_nothing():
-    anchor = PriorAnchor()
+    anchor = PriorAnchor(one_view=False)
     anchor.hold(Ball(), trust=0.0)
-    anchor.look(Ball(), *front_rays())
+    anchor.look(Ball(), *front_rays(), INSIDE)
     held = anchor.draw(100)
     assert len(held.points) == 0 and float(held.difference(held.sdf, held.gradient)) == 0.0
 
 
 def test_a_prior_without_surface_holds_nothing():
-    anchor = PriorAnchor()
+    anchor = PriorAnchor(one_view=False)
     anchor.hold(Ball(3.0), trust=1.0)
     assert float(anchor.trust) == 0.0

@@ -24,9 +24,12 @@ from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, S
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.meshing import extract_mesh
 from baseh3d_ns.models.shape_space import main_directions, mean_latent
+from baseh3d_ns.priors.latent_fit import fit_latent, surface_now
 from baseh3d_ns.priors.registration import register_prior
+from baseh3d_ns.priors.seen_rays import look
 from baseh3d_ns.priors.sources import BUILTIN, BUILTIN_FILE, load_prior
 from baseh3d_ns.priors.transfer import field_of_prior
+from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.shapes.surface_samples import HEAD_FRAME, LANDMARKS_MM
 
 TINY = HeadFieldConfig(
@@ -168,6 +171,38 @@ def test_latent_and_placement_are_fitted_together(tiny_root: Path, width: float)
     result = register_prior(field, frame, dataset, pool, latents)
     assert result.iou_after > 0.95 and result.iou_after >= result.iou_before
     assert float(field.latent[0]) * np.sign(width) > 0.3
+
+
+@pytest.mark.parametrize("width", [-0.8, 0.8])
+def test_the_photos_change_the_latent_and_leave_the_decoder(tiny_root: Path, width: float):
+    torch.manual_seed(0)
+    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
+    pool = RayPool(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", 256, one_view=False)
+    field = TINY.setup()
+    field.sdf_network = EggSpace(width)
+    colours = field.colour_network.lin0.bias.detach().clone()
+    latents = torch.randn(60, 4) * torch.tensor([1.0, 0.05, 0.05, 0.05])
+    fit_latent(field, torch.zeros(4), latents, pool, 120)
+    assert float(field.latent.detach()[0]) == pytest.approx(width, abs=0.25)
+    # Coloured by its normals, an egg of 48 pixels may turn a little about y.
+    assert field.placement.similarity.abs().max() < 0.06 and not field.placement.similarity.requires_grad
+    assert not torch.equal(field.colour_network.lin0.bias, colours)
+
+
+def test_a_surface_that_moves_is_met_where_it_is_now(tiny_root: Path):
+    torch.manual_seed(0)
+    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
+    pool = RayPool(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", 256, one_view=False)
+    field, tracer = TINY.setup(), GridTracer(64)
+    field.sdf_network = EggSpace(0.0)
+    tracer.refresh(field.sdf, torch.device("cpu"))
+    rays = look(field, tracer, pool, 4)
+    rays = rays[rays.hit & (rays.facing > 0.4)]
+    assert len(rays) > 100 and field.sdf(rays.points).abs().max() < 2e-3
+    field.latent.data[0] = 0.2
+    before = field.sdf(rays.points)
+    after = field.sdf(surface_now(rays, before))
+    assert before.abs().mean() > 5e-3 and after.abs().mean() < 0.15 * before.abs().mean()
 
 
 @pytest.fixture(scope="session")

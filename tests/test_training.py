@@ -34,7 +34,8 @@ def test_epochs_times_views_are_the_steps(prior_run, fit_run):
 
 
 def test_the_learning_rate_rises_once_the_sdf_learns_and_falls_to_the_end():
-    config = methods.h3dnet_fast.config
+    config = deepcopy(methods.h3dnet_fast.config)
+    config.pipeline.model.decoder_frozen, config.lr_final, config.lr_warmup = 0.15, 0.05, 0.1
     factors = [config.lr_factor(progress) for progress in (0.05, 0.15, 0.2, 0.25, 1.0)]
     assert factors[0] == pytest.approx(0.05**0.05) and factors[1] == 0.0  # latent and colours first, at full speed
     assert factors[2] == pytest.approx(0.5 * 0.05**0.2) and factors[3] == pytest.approx(0.05**0.25)
@@ -94,9 +95,8 @@ def test_colours_first_teaches_the_colours_and_leaves_the_priors_shape_alone(tin
         losses[steps] = float(trainer.pipeline.get_train_loss_dict(0)[1]["colour"].detach())
     assert changed == {0: set(), 200: {"colour"}} and losses[200] < 0.8 * losses[0]
     # A prior that lies elsewhere.
-    trainer.pipeline.model.update_to_step(0)
     field.placement.similarity[4:] += 5.0
-    learn_colours(trainer.pipeline.model, trainer.pipeline.datamanager.train_pixel_sampler, 5)
+    learn_colours(field, trainer.pipeline.datamanager.train_pixel_sampler, 5)
     assert "its colours stay" in capsys.readouterr().out
 
 

@@ -12,6 +12,7 @@ SHARED = {
     "layers of the SDF": "pipeline.model.sdf_field.sdf.layers",
     "width of the SDF": "pipeline.model.sdf_field.sdf.width",
     "steps of the colours alone, before": "colours_first",
+    "steps of a shape space's latent, before": "latent_first",
 }
 
 

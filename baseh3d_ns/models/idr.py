@@ -52,6 +52,9 @@ class IdrModelConfig(SdfModelConfig):
     """Weight of the corrections, squared and in units of what is typical of them."""
     anchor_weight: float = 0.0
     """Weight of the difference of SDF and gradient from the placed prior's where no training ray has passed; 0: off."""
+    one_view_anchor_weight: float = 0.0
+    """The same weight for a training with a single view, which holds all that does not show beside the head: one photo
+    shows no depth."""
 
     def check_networks(self) -> None:
         """Raise `InputError` for networks that this model would not train."""
@@ -90,7 +93,9 @@ class IdrModel(SdfModel):
         super().populate_modules()
         refines = self.config.refine_cameras or self.config.refine_colours
         self.views = ViewCorrections(self.kwargs["metadata"]["camera_axes"], self.camera_centres) if refines else None
-        self.anchor = PriorAnchor() if self.config.anchor_weight > 0 else None
+        one_view = len(self.camera_centres) == 1
+        self.anchor_weight = self.config.one_view_anchor_weight if one_view else self.config.anchor_weight
+        self.anchor = PriorAnchor(one_view) if self.anchor_weight > 0 else None
         self.progress = 0.0
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
@@ -111,8 +116,8 @@ class IdrModel(SdfModel):
                     cameras=begun and self.config.refine_cameras, colours=begun and self.config.refine_colours
                 )
             if self.anchor and (step % ANCHOR_STEPS == 0 or not len(self.anchor.unseen)):
-                bundle, _ = trainer.pipeline.datamanager.train_pixel_sampler.draw_from_all_views(RAYS)
-                self.anchor.look(self.field, bundle.origins, bundle.directions)
+                bundle, batch = trainer.pipeline.datamanager.train_pixel_sampler.draw_from_all_views(RAYS)
+                self.anchor.look(self.field, bundle.origins, bundle.directions, batch["fg_mask"][:, 0] > 0.5)
 
         return [TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before_step)]
 
@@ -179,13 +184,15 @@ class IdrModel(SdfModel):
         if self.config.mask_weight > 0:
             inside = batch["fg_mask"][:, 0] > 0.5
             alpha = mask_sharpness(self.progress, self.config.mask_alpha)
+            # In the networks' frame, so that a prior's silhouettes are as sharp in a larger unit ball.
+            least = result.sdf[~on] * self.field.placement.scale
             losses["mask"] = self.config.mask_weight * mask_loss(
-                result.sdf[~on], inside[~on], batch["weight"][~on], alpha, rays
+                least, inside[~on], batch["weight"][~on], alpha, rays
             )
         if self.views:
             losses["views"] = self.config.refine_weight * self.views.penalty()
         if result.anchor is not None:
-            losses["anchor"] = self.config.anchor_weight * result.anchor
+            losses["anchor"] = self.anchor_weight * result.anchor
         return losses
 
     def get_image_metrics_and_images(

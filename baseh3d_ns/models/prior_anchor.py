@@ -1,7 +1,8 @@
 """What the photos never see stays the prior's: its SDF, held where no training ray has passed.
 
 Few-shot losses say nothing about the back of a head, so the networks drift there. The anchor is a fixed set of points
-near the placed prior's surface; those that the rays of the photos reach before they enter the head are left out.
+near the placed prior's surface; those that the rays of the photos reach before they enter the head are left out. A
+single photo shows no depth: then only those are left out that it shows to be beside the head.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from baseh3d_ns.fields.head_field import HeadField
@@ -54,8 +55,9 @@ class PriorAnchor(nn.Module):
     gradient: Tensor
     trust: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, one_view: bool) -> None:
         super().__init__()
+        self.one_view = one_view
         # In the state dict, so that a resumed training is held by the same prior.
         self.register_buffer("points", torch.zeros(POINTS, 3))
         self.register_buffer("sdf", torch.zeros(POINTS))
@@ -82,12 +84,22 @@ class PriorAnchor(nn.Module):
         self.trust.fill_(trust)
 
     @torch.no_grad()
-    def look(self, field: HeadField, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> None:
-        """Find the points that none of these rays reaches before it is `DEPTH` inside the head."""
+    def look(
+        self,
+        field: HeadField,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        inside: Bool[Tensor, " rays"],
+    ) -> None:
+        """Find the points that none of these rays reaches before it is `DEPTH` inside the head.
+
+        Args:
+            inside: which rays lie in the masks; of a single view, only the others see anything.
+        """
         self.grid.refresh(field.sdf, self.points.device)
         seen = torch.zeros(CELLS**3, dtype=torch.bool, device=self.points.device)
         t, values, _ = self.grid.samples_along(origins, directions, jitter=False)
-        passed = values.cummin(dim=1).values > -DEPTH
+        passed = ~inside[:, None].expand_as(t) if self.one_view else values.cummin(dim=1).values > -DEPTH
         seen[_cells(points_along(origins, directions, t)[passed])] = True
         self.unseen = torch.nonzero(~seen[_cells(self.points)])[:, 0]
 

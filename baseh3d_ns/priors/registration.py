@@ -31,8 +31,8 @@ from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.models.shape_space import main_directions
 from baseh3d_ns.priors.face_lines import FaceLines, find_boxes, find_patches
+from baseh3d_ns.priors.likely_latents import LikelyLatents
 from baseh3d_ns.priors.orientation import turn_to_standing
 from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
 from baseh3d_ns.rendering.sdf_grid import GridTracer
@@ -85,20 +85,6 @@ class Registration:
         if self.iou_after < POOR_IOU:
             text += " That is poor: check that the masks are white on the head, or take another prior."
         return text
-
-
-@dataclass(frozen=True)
-class LikelyLatents:
-    """What the heads that a shape space was learned from say about others."""
-
-    centre: Float[Tensor, " l"]
-    """The mean head's."""
-    spread: Float[Tensor, "k l"]
-    """The main directions, each a standard deviation long."""
-
-    def at(self, codes: Float[Tensor, " k"]) -> Float[Tensor, " l"]:
-        """So many standard deviations along each direction."""
-        return self.centre + codes @ self.spread
 
 
 @dataclass
@@ -160,8 +146,7 @@ def register_prior(
     device = pool.rays.directions.device
     likely, codes = None, torch.zeros(0, device=device)
     if latents is not None and field.latent is not None:
-        centre = field.latent.detach().clone()
-        likely = LikelyLatents(centre, main_directions(latents.to(device), centre, DIRECTIONS))
+        likely = LikelyLatents.of(latents, field.latent.detach().clone(), DIRECTIONS)
         codes = torch.zeros(len(likely.spread), device=device)
     expected = Placement()
     if prior_frame:

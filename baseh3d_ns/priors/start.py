@@ -10,7 +10,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns import __version__
 from baseh3d_ns.priors.colours import learn_colours
-from baseh3d_ns.priors.head_prior import architecture, carry_optimizer, prior_of_field, save_prior, summary
+from baseh3d_ns.priors.head_prior import LATENT, architecture, carry_optimizer, prior_of_field, save_prior, summary
+from baseh3d_ns.priors.latent_fit import fit_latent
 from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.priors.sources import load_prior
 from baseh3d_ns.priors.transfer import field_of_prior, transfer
@@ -31,14 +32,18 @@ def start_from_prior(config: FewShotTrainerConfig, trainer: HeadTrainer) -> None
         placed = register_prior(start, prior.frame, trainer.dataset, pool, prior.latents)
         CONSOLE.log(placed.summary(len(trainer.dataset)))
         trust = placed.trust
+    if config.colours_first > 0:
+        learn_colours(start, pool, config.colours_first)
+    if config.latent_first > 0 and config.register and prior.latents is not None:
+        fit_latent(start, prior.weights[LATENT], prior.latents, pool, config.latent_first)
     how = transfer(start, model.field)
     used = sorted(prior.weights)
     shape = summary(architecture(prior.weights))
     CONSOLE.log(f"Start from {config.load_prior}: {len(used)} tensors, {used[0]} to {used[-1]} ({shape}), {how}")
     if model.anchor:
         model.anchor.hold(model.field, trust)
-    if config.colours_first > 0:
-        learn_colours(model, pool, config.colours_first)
+    if config.colours_first > 0 and model.field.appearance_network and not start.appearance_network:
+        learn_colours(model.field, pool, config.colours_first)
     if config.carry_optimizer:
         carry_optimizer(prior, model.field, trainer.optimizers.optimizers["fields"])
         model.start_progress.fill_(float(prior.provenance["epochs"]) / config.epochs)
