@@ -36,6 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cameras as given": {MODEL + "refine_cameras": False},
     "no exposure and white balance": {MODEL + "refine_colours": False},
     "rays anywhere in the photos": {MANAGER + "rays_on_head": False},
+    "latent from silhouettes and faces alone": {"latent_first": 0},
     "colours not first": {"colours_first": 0},
     "no warm-up": {"lr_warmup": 0.0},
     "steps and silhouettes as from nothing": {
@@ -46,6 +47,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "views refined from a tenth on": {MODEL + "refine_from": 0.1},
     # Off by default.
     "held by the prior where nothing is seen": {MODEL + "anchor_weight": 0.1},
+    "a single view held by nothing": {MODEL + "one_view_anchor_weight": 0.0},
     "without the pixels at the masks' edges": {MANAGER + "skip_edge_px": 1.0},
 }
 MEAN_HEAD = "mean-head.safetensors"

@@ -17,7 +17,7 @@ from ablation import Ablation
 from in_process import check_same_options
 from perturb_heads import CHANGES, perturb
 
-STARTS = ("baseh3d-fast", "no prior")
+STARTS = {"baseh3d-fast": "from `builtin`", "no prior": "from nothing"}
 
 
 @dataclass
@@ -32,6 +32,8 @@ class Robustness:
     """Scenes to fit."""
     changes: tuple[str, ...] = tuple(CHANGES)
     """Which copies."""
+    starts: tuple[str, ...] = tuple(STARTS)
+    """Where fits start."""
     downscale: int = 1
     """Photos are made that many times smaller."""
     views: str = "3"
@@ -40,9 +42,9 @@ class Robustness:
     """Epochs of each fit."""
 
     def main(self) -> None:
-        unknown = set(self.changes) - set(CHANGES)
-        if unknown:
-            raise SystemExit(f"Error: no change {sorted(unknown)}: choose of {sorted(CHANGES)}")
+        for name, given, known in (("change", self.changes, CHANGES), ("start", self.starts, STARTS)):
+            if set(given) - set(known):
+                raise SystemExit(f"Error: no {name} {sorted(set(given) - set(known))}: choose of {sorted(known)}")
         self.out.mkdir(parents=True, exist_ok=True)
         decides = {"data": self.data.resolve(), "downscale": self.downscale, "views": self.views}
         check_same_options(self.out, decides)
@@ -53,7 +55,7 @@ class Robustness:
                 copy = self.out / f"{change} {scene}".replace(" ", "-").replace("%", "percent")
                 perturb(self.data, scene, copy, CHANGES[change])
                 fits = Ablation((copy,), self.out, downscale=self.downscale, views=self.views, epochs=self.epochs)
-                for start in STARTS:
+                for start in self.starts:
                     key = {"scene": scene, "change": change, "start": start, "epochs": self.epochs}
                     if any(key.items() <= row.items() for row in rows):
                         continue
@@ -67,20 +69,18 @@ class Robustness:
 
     def table(self, rows: list[dict[str, Any]]) -> str:
         """Mean over the scenes."""
-        lines = [
-            "| head | from `builtin`: face / head mm | from nothing: face / head mm | face of the unchanged head's |"
-        ]
-        lines.append("|" + " --- |" * 4)
+        names = ["head", *(f"{STARTS[start]}: face / head mm" for start in self.starts)]
+        lines = ["| " + " | ".join([*names, "face of the unchanged head's"]) + " |", "|" + " --- |" * (len(names) + 1)]
         unchanged = float("nan")
         for change in self.changes:
-            face, head, face_alone, head_alone = (
-                mean(row[part] for row in rows if row["change"] == change and row["start"] == start)
-                for start in STARTS
-                for part in ("face", "head")
-            )
-            cells = [change, f"{face:.2f} / {head:.2f}", f"{face_alone:.2f} / {head_alone:.2f}"]
-            unchanged = face if change == "as it is" else unchanged
-            lines.append("| " + " | ".join([*cells, f"{face / unchanged:.2f}"]) + " |")
+            means = [
+                [mean(row[part] for row in rows if row["change"] == change and row["start"] == start)
+                 for part in ("face", "head")]
+                for start in self.starts
+            ]  # fmt: skip
+            unchanged = means[0][0] if change == "as it is" else unchanged
+            cells = [change, *(f"{face:.2f} / {head:.2f}" for face, head in means), f"{means[0][0] / unchanged:.2f}"]
+            lines.append("| " + " | ".join(cells) + " |")
         return "\n".join(lines) + "\n"
 
 

@@ -186,9 +186,7 @@ class IdrModel(SdfModel):
             alpha = mask_sharpness(self.progress, self.config.mask_alpha)
             # In the networks' frame, so that a prior's silhouettes are as sharp in a larger unit ball.
             least = result.sdf[~on] * self.field.placement.scale
-            losses["mask"] = self.config.mask_weight * mask_loss(
-                least, inside[~on], batch["weight"][~on], alpha, rays
-            )
+            losses["mask"] = self.config.mask_weight * mask_loss(least, inside[~on], batch["weight"][~on], alpha, rays)
         if self.views:
             losses["views"] = self.config.refine_weight * self.views.penalty()
         if result.anchor is not None:

@@ -32,8 +32,9 @@ DIRECTIONS = 48
 """Of the latents, those that vary most."""
 CODES_RATE, PLACE_RATE, COLOURS_RATE, COLOURS_LAST = 0.1, 3e-3, 2e-3, 0.5
 """Learning rates of Adam: the first two fall to nothing, the colours' to that fraction of itself."""
-CODES_WEIGHT = 3e-5
-"""Of the squared standard deviations that a head has gone along the directions."""
+CODES_WEIGHT = 3e-4
+"""Of the squared standard deviations that a head has gone along the directions, for a single view; with more, what is
+likely counts as much less against them all."""
 SIZE_WEIGHT, TURN_WEIGHTS = 20.0, (1.0, 0.1, 1.0)
 """Of the squared change of log scale and of the rotation vector since the prior was placed."""
 MASK_WEIGHT, SHARPNESS = 100.0, (50.0, 200.0)
@@ -66,7 +67,7 @@ def fit_latent(
     groups = ([codes], [similarity], list(field.colour_network.parameters()))
     optimizer = torch.optim.Adam([{"params": group} for group in groups])
     weights = similarity.new_tensor([SIZE_WEIGHT, *TURN_WEIGHTS, 0.0, 0.0, 0.0])
-    tracer = GridTracer(GRID_CELLS)
+    tracer, views = GridTracer(GRID_CELLS), len(pool.rays.origins)
     for step in tqdm(range(steps), desc="Fitting the latent", unit="step", delay=2.0, leave=False):
         done = step / steps
         if step % ROUND == 0:
@@ -78,7 +79,7 @@ def fit_latent(
             group["lr"] = rate
         rays = seen[torch.randint(len(seen), (RAYS,), device=similarity.device)]
         loss = _photo_loss(field, likely.at(codes), rays, SHARPNESS[0] ** (1.0 - done) * SHARPNESS[1] ** done)
-        loss = loss + CODES_WEIGHT * codes.square().sum() + (weights * (similarity - placed).square()).sum()
+        loss = loss + CODES_WEIGHT / views * codes.square().sum() + (weights * (similarity - placed).square()).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
