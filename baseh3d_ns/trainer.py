@@ -179,8 +179,8 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     register: bool = False
     """Place the prior where masks and photos show the head before fitting: seconds; BaseH3D-Net's original did not."""
     colours_first: int = 0
-    """Steps in which the colour network alone learns before the training, on the prior's surface: a prior's colours are
-    another person's."""
+    """Steps in which colours alone are learned before the training, on the prior's surface: its own are another
+    person's."""
     latent_first: int = 0
     """Steps in which a shape space's latent, placement and colours are then fitted to the photos (with --register)."""
 
@@ -195,7 +195,7 @@ class FewShotTrainerConfig(HeadTrainerConfig):
         if min(self.colours_first, self.latent_first) < 0:
             raise InputError("--colours-first and --latent-first: pass a number of steps, or 0")
         if self.carry_optimizer and max(self.colours_first, self.latent_first) > 0:
-            raise InputError("--carry-optimizer goes with neither --colours-first nor --latent-first: leave them at 0")
+            raise InputError("--carry-optimizer goes with neither --colours-first nor --latent-first: set both to 0")
         prior = load_prior(self.load_prior)
         check_transfers(prior, self.pipeline.model.sdf_field, self.load_prior)
         if self.carry_optimizer:

@@ -1,7 +1,8 @@
 """What a shape space knows of heads it has not seen: each fitted by latent and placement alone, scored in mm.
 
-Silhouettes and faces of a few views are all that is looked at (`priors/registration.py`); no network is trained. Errors
-are rigid, ground truth to surface. Writes a table; `--note` also writes it into the provenance of the built-in space.
+As baseh3d-fast begins: silhouettes and faces (`priors/registration.py`), then colours and latent (`priors/colours.py`,
+`priors/latent_fit.py`); the decoder stays as it is. Errors are rigid, ground truth to surface. Writes a table; `--note`
+also writes it into the provenance of the built-in space.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import torch
 import tyro
+from in_process import FAST
 
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
@@ -19,7 +21,9 @@ from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.evaluation.rigid import gt_to_pred
 from baseh3d_ns.meshing import extract_mesh
-from baseh3d_ns.priors.head_prior import save_prior
+from baseh3d_ns.priors.colours import learn_colours
+from baseh3d_ns.priors.head_prior import LATENT, save_prior
+from baseh3d_ns.priors.latent_fit import fit_latent
 from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.priors.sources import BUILTIN, BUILTIN_FILE, find_prior_file, load_prior
 from baseh3d_ns.priors.transfer import field_of_prior
@@ -59,7 +63,10 @@ class ScoreSpace:
         parser = H3dsDataParserConfig(data=self.data, scene=scene, views=(self.views,)).setup()
         dataset = HeadDataset(parser.get_dataparser_outputs("train"))
         field, start = field_of_prior(prior, self.prior), time.monotonic()
-        placed = register_prior(field, prior.frame, dataset, RayPool(dataset, "cpu", 1024, False), prior.latents)
+        pool = RayPool(dataset, "cpu", 1024, one_view=False, on_head=True)
+        placed = register_prior(field, prior.frame, dataset, pool, prior.latents)
+        learn_colours(field, pool, FAST.colours_first)
+        fit_latent(field, prior.weights[LATENT], prior.latents, pool, FAST.latent_first)
         seconds = time.monotonic() - start
         mesh = extract_mesh(field.sdf, dataset.metadata["frame"], spacing_mm=2.0, device="cpu", progress=False)
         row = placed.iou_after, *gt_to_pred(parser.root.h3ds, parser.scene.scene_id, mesh).means_mm, seconds

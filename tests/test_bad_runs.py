@@ -55,7 +55,7 @@ def test_a_photo_that_is_cut_off(own_root, tmp_path, views):
         ("baseh3d-fast", ["--pipeline.model.mask-alpha", 2000], "1600 at most"),
         ("baseh3d-fast", ["--colours-first", -1], "pass a number of steps"),
         ("h3dnet-fast", ["--latent-first", -1], "pass a number of steps"),
-        ("baseh3d-fast", ["--carry-optimizer", True], "leave them at 0"),
+        ("baseh3d-fast", ["--carry-optimizer", True], "set both to 0"),
     ],
 )
 def test_options_without_a_meaning(method, options, said, tiny_root, tmp_path):

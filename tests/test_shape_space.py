@@ -25,6 +25,7 @@ from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.meshing import extract_mesh
 from baseh3d_ns.models.shape_space import main_directions, mean_latent
 from baseh3d_ns.priors.latent_fit import fit_latent, surface_now
+from baseh3d_ns.priors.likely_latents import LikelyLatents
 from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.priors.seen_rays import look
 from baseh3d_ns.priors.sources import BUILTIN, BUILTIN_FILE, load_prior
@@ -174,7 +175,7 @@ def test_latent_and_placement_are_fitted_together(tiny_root: Path, width: float)
 
 
 @pytest.mark.parametrize("width", [-0.8, 0.8])
-def test_the_photos_change_the_latent_and_leave_the_decoder(tiny_root: Path, width: float):
+def test_the_photos_change_the_latent(tiny_root: Path, width: float):
     torch.manual_seed(0)
     parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
     pool = RayPool(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", 256, one_view=False)
@@ -187,6 +188,14 @@ def test_the_photos_change_the_latent_and_leave_the_decoder(tiny_root: Path, wid
     # Coloured by its normals, an egg of 48 pixels may turn a little about y.
     assert field.placement.similarity.abs().max() < 0.06 and not field.placement.similarity.requires_grad
     assert not torch.equal(field.colour_network.lin0.bias, colours)
+
+
+def test_directions_in_which_no_head_differs_are_left_out():
+    same = torch.zeros(5, 4)
+    same[:, 0], same[:, 1] = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]), 3.0
+    likely = LikelyLatents.of(same, torch.tensor([0.0, 3.0, 0.0, 0.0]), 3)
+    assert likely.spread.shape == (1, 4) and torch.equal(likely.at(likely.codes(same)), same)
+    assert LikelyLatents.of(same[:1], same[0], 3).codes(same).shape == (5, 0)
 
 
 def test_a_surface_that_moves_is_met_where_it_is_now(tiny_root: Path):

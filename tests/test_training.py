@@ -43,13 +43,16 @@ def test_the_learning_rate_rises_once_the_sdf_learns_and_falls_to_the_end():
     assert [methods.idr.config.lr_factor(p) for p in (0.0, 0.49, 0.5, 0.75)] == [1.0, 1.0, 0.5, 0.25]
 
 
-def test_a_fit_held_by_the_prior_where_nothing_is_seen_goes_on_where_it_stopped(prior_run, tiny_root, tmp_path):
-    held = ["--load-prior", prior_run.folder, "--pipeline.model.anchor-weight", 0.1, "--epochs", 4]
-    train("baseh3d-fast", tiny_root, tmp_path, *held, "--max-num-iterations", 6)
+@pytest.mark.parametrize(("views", "weight"), [("3", ["--pipeline.model.anchor-weight", 0.1]), ("1,", [])])
+def test_a_fit_held_by_the_prior_where_nothing_is_seen_goes_on_where_it_stopped(
+    prior_run, tiny_root, tmp_path, views, weight
+):
+    held = ["--load-prior", prior_run.folder, *weight, "--epochs", 4 if views == "3" else 12]
+    train("baseh3d-fast", tiny_root, tmp_path, *held, "--max-num-iterations", 6, views=views)
     folder = tmp_path / "t" / "baseh3d-fast" / "t" / "nerfstudio_models"
     first = torch.load(next(folder.iterdir()), weights_only=True)["pipeline"]
     assert first["_model.anchor.trust"] > 0 and first["_model.views.pose"].abs().max() > 0
-    train("baseh3d-fast", tiny_root, tmp_path, *held, "--load-dir", folder)
+    train("baseh3d-fast", tiny_root, tmp_path, *held, "--load-dir", folder, views=views)
     last = torch.load(folder / "step-000000011.ckpt", weights_only=True)["pipeline"]
     for name in ("points", "sdf", "gradient"):
         assert torch.equal(first[f"_model.anchor.{name}"], last[f"_model.anchor.{name}"])

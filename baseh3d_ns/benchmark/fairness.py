@@ -12,8 +12,8 @@ SHARED = {
     "layers of the SDF": "pipeline.model.sdf_field.sdf.layers",
     "width of the SDF": "pipeline.model.sdf_field.sdf.width",
     "steps of the colours alone, before": "colours_first",
-    "steps of a shape space's latent, before": "latent_first",
 }
+LATENT = "steps of a shape space's latent, before"
 
 
 def differences(definition: Definition) -> list[str]:
@@ -22,6 +22,13 @@ def differences(definition: Definition) -> list[str]:
     values = {"epochs": epochs} | {
         name: {row.name: option(row.method, {**definition.options, **row.options}, path) for row in definition.rows}
         for name, path in SHARED.items()
+    }
+    one_head = {prior.name for prior in definition.priors if prior.scene}
+    values[LATENT] = {
+        row.name: 0
+        if row.prior and row.prior.split("@")[0] in one_head
+        else option(row.method, {**definition.options, **row.options}, "latent_first")
+        for row in definition.rows
     }
     sentences = []
     for name, of_rows in values.items():

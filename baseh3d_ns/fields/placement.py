@@ -42,6 +42,11 @@ class Placement(nn.Module):
         """Directions, and gradients of a distance: turned only."""
         return directions @ self.rotation.T
 
+    def turned_from(self, other: Placement) -> Float[Tensor, " 3"]:
+        """Axis of the turn from `other` to this one, in the networks' frame, times the sine of its angle."""
+        turn = self.rotation @ other.rotation.T
+        return torch.stack([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]) / 2.0
+
     @torch.no_grad()
     def follow(self, first: Placement) -> None:
         """Become `first`, then what this was: the networks move to the unit frame that `first` maps from."""

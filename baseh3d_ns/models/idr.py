@@ -53,8 +53,8 @@ class IdrModelConfig(SdfModelConfig):
     anchor_weight: float = 0.0
     """Weight of the difference of SDF and gradient from the placed prior's where no training ray has passed; 0: off."""
     one_view_anchor_weight: float = 0.0
-    """The same weight for a training with a single view, which holds all that does not show beside the head: one photo
-    shows no depth."""
+    """The same weight, or anchor_weight if that is larger, for a training with a single view: one photo shows no depth,
+    so all is held that it does not show to be beside the head."""
 
     def check_networks(self) -> None:
         """Raise `InputError` for networks that this model would not train."""
@@ -94,7 +94,7 @@ class IdrModel(SdfModel):
         refines = self.config.refine_cameras or self.config.refine_colours
         self.views = ViewCorrections(self.kwargs["metadata"]["camera_axes"], self.camera_centres) if refines else None
         one_view = len(self.camera_centres) == 1
-        self.anchor_weight = self.config.one_view_anchor_weight if one_view else self.config.anchor_weight
+        self.anchor_weight = max(self.config.anchor_weight, one_view * self.config.one_view_anchor_weight)
         self.anchor = PriorAnchor(one_view) if self.anchor_weight > 0 else None
         self.progress = 0.0
 

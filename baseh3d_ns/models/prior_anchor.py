@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.rendering.ball import points_along
+from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
 from baseh3d_ns.rendering.sdf_grid import GridTracer
+from baseh3d_ns.rendering.sphere_tracing import uniform_samples
 
 POINTS, DRAWS = 1 << 14, 12
 """Held points, and how often four times as many are drawn to find them."""
@@ -96,10 +97,15 @@ class PriorAnchor(nn.Module):
         Args:
             inside: which rays lie in the masks; of a single view, only the others see anything.
         """
-        self.grid.refresh(field.sdf, self.points.device)
         seen = torch.zeros(CELLS**3, dtype=torch.bool, device=self.points.device)
-        t, values, _ = self.grid.samples_along(origins, directions, jitter=False)
-        passed = ~inside[:, None].expand_as(t) if self.one_view else values.cummin(dim=1).values > -DEPTH
+        if self.one_view:
+            near, far, _ = intersect_unit_ball(origins, directions)
+            t = uniform_samples(near, far, self.grid.samples, jitter=False)
+            passed = ~inside[:, None].expand_as(t)
+        else:
+            self.grid.refresh(field.sdf, self.points.device)
+            t, values, _ = self.grid.samples_along(origins, directions, jitter=False)
+            passed = values.cummin(dim=1).values > -DEPTH
         seen[_cells(points_along(origins, directions, t)[passed])] = True
         self.unseen = torch.nonzero(~seen[_cells(self.points)])[:, 0]
 

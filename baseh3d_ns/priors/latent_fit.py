@@ -9,14 +9,18 @@ and no second derivative.
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from jaxtyping import Float
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
+from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.priors.likely_latents import LikelyLatents
-from baseh3d_ns.priors.registration import NECK
+from baseh3d_ns.priors.registration import NECK, SIZE_WEIGHT, STANDING_WEIGHTS
 from baseh3d_ns.priors.seen_rays import SeenRays, colour_difference, look
 from baseh3d_ns.rendering.losses import mask_loss
 from baseh3d_ns.rendering.sdf_grid import GridTracer
@@ -35,8 +39,6 @@ CODES_RATE, PLACE_RATE, COLOURS_RATE, COLOURS_LAST = 0.1, 3e-3, 2e-3, 0.5
 CODES_WEIGHT = 3e-4
 """Of the squared standard deviations that a head has gone along the directions, for a single view; with more, what is
 likely counts as much less against them all."""
-SIZE_WEIGHT, TURN_WEIGHTS = 20.0, (1.0, 0.1, 1.0)
-"""Of the squared change of log scale and of the rotation vector since the prior was placed."""
 MASK_WEIGHT, SHARPNESS = 100.0, (50.0, 200.0)
 """Of the soft silhouettes, at the first and last step."""
 GRAZING = 0.15
@@ -60,32 +62,44 @@ def fit_latent(
     from tqdm import tqdm
 
     assert field.latent is not None
-    similarity = field.placement.similarity
-    likely, placed = LikelyLatents.of(latents, centre.to(similarity), DIRECTIONS), similarity.detach().clone()
+    similarity, placed = field.placement.similarity, deepcopy(field.placement)
+    likely = LikelyLatents.of(latents, centre.to(similarity), DIRECTIONS)
     codes = likely.codes(field.latent.detach()).requires_grad_(True)
     similarity.requires_grad_(True)
+    field.sdf_network.requires_grad_(False)
     groups = ([codes], [similarity], list(field.colour_network.parameters()))
     optimizer = torch.optim.Adam([{"params": group} for group in groups])
-    weights = similarity.new_tensor([SIZE_WEIGHT, *TURN_WEIGHTS, 0.0, 0.0, 0.0])
     tracer, views = GridTracer(GRID_CELLS), len(pool.rays.origins)
     for step in tqdm(range(steps), desc="Fitting the latent", unit="step", delay=2.0, leave=False):
         done = step / steps
         if step % ROUND == 0:
             field.latent.data = likely.at(codes).detach()
             tracer.refresh(field.sdf, similarity.device)
-            seen = look(field, tracer, pool, BATCHES)
+            seen = look(field, tracer, pool, max(BATCHES, views) if pool.one_view else BATCHES)
         rates = (CODES_RATE * (1.0 - done), PLACE_RATE * (1.0 - done), COLOURS_RATE * COLOURS_LAST**done)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         rays = seen[torch.randint(len(seen), (RAYS,), device=similarity.device)]
         loss = _photo_loss(field, likely.at(codes), rays, SHARPNESS[0] ** (1.0 - done) * SHARPNESS[1] ** done)
-        loss = loss + CODES_WEIGHT / views * codes.square().sum() + (weights * (similarity - placed).square()).sum()
+        loss = loss + CODES_WEIGHT / views * codes.square().sum() + _moved(field.placement, placed)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     similarity.requires_grad_(False)
+    field.sdf_network.requires_grad_(True)
     optimizer.zero_grad()
     field.latent.data = likely.at(codes).detach()
+    CONSOLE.log(
+        f"Fitted the latent of a head {float(codes.detach().norm()):.1f} standard deviations from the mean head's (of "
+        f"those learned from: {float(likely.codes(latents.to(centre)).norm(dim=-1).median()):.1f})."
+    )
+
+
+def _moved(now: Placement, placed: Placement) -> Float[Tensor, ""]:
+    """How unlikely it is that the prior was placed so wrongly."""
+    sines = now.turned_from(placed)
+    larger = now.similarity[0] - placed.similarity[0]
+    return SIZE_WEIGHT * larger.square() + (sines.new_tensor(STANDING_WEIGHTS) * sines.square()).sum()
 
 
 def _photo_loss(field: HeadField, latent: Float[Tensor, " l"], rays: SeenRays, sharpness: float) -> Float[Tensor, ""]:

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from baseh3d_ns.models.shape_space import main_directions
 
+LEAST_SPREAD = 1e-4
+"""Of the widest direction's: along narrower ones the heads do not differ."""
+
 
 @dataclass(frozen=True)
 class LikelyLatents:
@@ -21,13 +24,15 @@ class LikelyLatents:
 
     @classmethod
     def of(cls, latents: Float[Tensor, "heads l"], centre: Float[Tensor, " l"], count: int) -> LikelyLatents:
-        """Of the heads with these latents, the first so many directions."""
-        return cls(centre, main_directions(latents.to(centre), centre, count))
+        """Of the heads with these latents, the first so many directions, or as many as there are."""
+        spread = main_directions(latents.to(centre), centre, count)
+        lengths = spread.norm(dim=1)
+        return cls(centre, spread[lengths > LEAST_SPREAD * lengths.max()])
 
     def at(self, codes: Float[Tensor, " k"]) -> Float[Tensor, " l"]:
         """The latent with these codes."""
         return self.centre + codes @ self.spread
 
-    def codes(self, latent: Float[Tensor, " l"]) -> Float[Tensor, " k"]:
-        """Those of the closest latent that has any."""
-        return self.spread @ (latent - self.centre) / self.spread.square().sum(dim=1)
+    def codes(self, latents: Float[Tensor, "*heads l"]) -> Float[Tensor, "*heads k"]:
+        """Those of the closest latents that have any."""
+        return (latents - self.centre) @ self.spread.T / self.spread.square().sum(dim=1)

@@ -106,8 +106,7 @@ class Candidate:
 
     def unlikely(self) -> Float[Tensor, ""]:
         """How far scale and turn are from what is likely."""
-        turn = self.placement.rotation @ self.expected.rotation.T
-        sines = torch.stack([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]) / 2.0
+        sines = self.placement.turned_from(self.expected)
         weights = sines.new_tensor(STANDING_WEIGHTS if self.in_standard_frame else TURN_WEIGHTS)
         larger = self.placement.similarity[0] - self.expected.similarity[0]
         return SIZE_WEIGHT * larger.square() + (weights * sines.square()).sum()

@@ -32,9 +32,12 @@ def start_from_prior(config: FewShotTrainerConfig, trainer: HeadTrainer) -> None
         placed = register_prior(start, prior.frame, trainer.dataset, pool, prior.latents)
         CONSOLE.log(placed.summary(len(trainer.dataset)))
         trust = placed.trust
-    if config.colours_first > 0:
+    fits_latent = config.latent_first > 0 and config.register and prior.latents is not None
+    learns_own = model.field.appearance_network is not None and not start.appearance_network
+    if config.colours_first > 0 and (fits_latent or not learns_own):
         learn_colours(start, pool, config.colours_first)
-    if config.latent_first > 0 and config.register and prior.latents is not None:
+    if fits_latent:
+        assert prior.latents is not None
         fit_latent(start, prior.weights[LATENT], prior.latents, pool, config.latent_first)
     how = transfer(start, model.field)
     used = sorted(prior.weights)
@@ -42,7 +45,7 @@ def start_from_prior(config: FewShotTrainerConfig, trainer: HeadTrainer) -> None
     CONSOLE.log(f"Start from {config.load_prior}: {len(used)} tensors, {used[0]} to {used[-1]} ({shape}), {how}")
     if model.anchor:
         model.anchor.hold(model.field, trust)
-    if config.colours_first > 0 and model.field.appearance_network and not start.appearance_network:
+    if config.colours_first > 0 and learns_own:
         learn_colours(model.field, pool, config.colours_first)
     if config.carry_optimizer:
         carry_optimizer(prior, model.field, trainer.optimizers.optimizers["fields"])
