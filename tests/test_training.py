@@ -51,7 +51,9 @@ def test_a_fit_held_by_the_prior_where_nothing_is_seen_goes_on_where_it_stopped(
     train("baseh3d-fast", tiny_root, tmp_path, *held, "--max-num-iterations", 6, views=views)
     folder = tmp_path / "t" / "baseh3d-fast" / "t" / "nerfstudio_models"
     first = torch.load(next(folder.iterdir()), weights_only=True)["pipeline"]
-    assert first["_model.anchor.trust"] > 0 and first["_model.views.pose"].abs().max() > 0
+    assert first["_model.anchor.trust"] > 0
+    # What all views share is left out: a single one is taken as it is.
+    assert (first["_model.views.pose"].abs().max() > 0) == (views == "3")
     train("baseh3d-fast", tiny_root, tmp_path, *held, "--load-dir", folder, views=views)
     last = torch.load(folder / "step-000000011.ckpt", weights_only=True)["pipeline"]
     for name in ("points", "sdf", "gradient"):

@@ -29,8 +29,8 @@ class LikelyLatents:
         lengths = spread.norm(dim=1)
         return cls(centre, spread[lengths > LEAST_SPREAD * lengths.max()])
 
-    def at(self, codes: Float[Tensor, " k"]) -> Float[Tensor, " l"]:
-        """The latent with these codes."""
+    def at(self, codes: Float[Tensor, "*heads k"]) -> Float[Tensor, "*heads l"]:
+        """The latents with these codes."""
         return self.centre + codes @ self.spread
 
     def codes(self, latents: Float[Tensor, "*heads l"]) -> Float[Tensor, "*heads k"]:
