@@ -37,8 +37,7 @@ DIRECTIONS = 48
 CODES_RATE, PLACE_RATE, COLOURS_RATE, COLOURS_LAST = 0.1, 3e-3, 2e-3, 0.5
 """Learning rates of Adam: the first two fall to nothing, the colours' to that fraction of itself."""
 CODES_WEIGHT = 3e-4
-"""Of the squared standard deviations that a head has gone along the directions, for a single view; with more, what is
-likely counts as much less against them all."""
+"""Of the squared standard deviations that a head has gone along the directions, divided by the number of views."""
 MASK_WEIGHT, SHARPNESS = 100.0, (50.0, 200.0)
 """Of the soft silhouettes, at the first and last step."""
 GRAZING = 0.15
@@ -90,8 +89,8 @@ def fit_latent(
     optimizer.zero_grad()
     field.latent.data = likely.at(codes).detach()
     CONSOLE.log(
-        f"Fitted the latent of a head {float(codes.detach().norm()):.1f} standard deviations from the mean head's (of "
-        f"those learned from: {float(likely.codes(latents.to(centre)).norm(dim=-1).median()):.1f})."
+        f"Fitted the latent: a head {float(codes.detach().norm()):.1f} standard deviations from the mean one (those "
+        f"learned from: {float(likely.codes(latents.to(codes)).norm(dim=-1).median()):.1f})."
     )
 
 
