@@ -30,7 +30,6 @@ from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.priors.seen_rays import look
 from baseh3d_ns.priors.sources import BUILTIN, BUILTIN_FILE, load_prior
 from baseh3d_ns.priors.transfer import field_of_prior
-from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.shapes.surface_samples import HEAD_FRAME, LANDMARKS_MM
 
 TINY = HeadFieldConfig(
@@ -202,10 +201,9 @@ def test_a_surface_that_moves_is_met_where_it_is_now(tiny_root: Path):
     torch.manual_seed(0)
     parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
     pool = RayPool(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", 256, one_view=False)
-    field, tracer = TINY.setup(), GridTracer(64)
+    field = TINY.setup()
     field.sdf_network = EggSpace(0.0)
-    tracer.refresh(field.sdf, torch.device("cpu"))
-    rays = look(field, tracer, pool, 4)
+    rays = look(field, pool, 4)
     rays = rays[rays.hit & (rays.facing > 0.4)]
     assert len(rays) > 100 and field.sdf(rays.points).abs().max() < 2e-3
     field.latent.data[0] = 0.2
@@ -280,7 +278,7 @@ def test_stage_one_leaves_the_decoder_alone(space_run, tiny_root, tmp_path):
 
 def test_a_shape_space_starts_baseh3d_fast_with_its_latent_folded_in(space_run, tiny_root, tmp_path):
     text = train("baseh3d-fast", tiny_root, tmp_path, "--load-prior", space_run, "--epochs", 2)
-    assert "latent folded in" in text
+    assert "latent folded in" in text and "Fitted the latent" in text
     state = torch.load(next((tmp_path / "t" / "baseh3d-fast" / "t" / "nerfstudio_models").iterdir()), weights_only=True)
     assert "_model.field.latent" not in state["pipeline"]
 

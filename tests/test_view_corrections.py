@@ -8,7 +8,7 @@ from test_priors import SMALL
 from torch.nn.functional import normalize
 
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.models.idr import IdrModelConfig
+from baseh3d_ns.models.idr import IdrModelConfig, TrainingPass
 from baseh3d_ns.models.view_corrections import TYPICAL_FOCAL, TYPICAL_SHIFT, TYPICAL_TURN, ViewCorrections
 from baseh3d_ns.rendering.sphere_tracing import Hits, SphereTracer
 
@@ -140,3 +140,17 @@ def test_the_gradient_is_that_of_the_colours_the_moved_rays_meet(parameter, inde
             getattr(model.views, parameter)[index] -= sign * step
     assert float(gradient[index]) == pytest.approx((values[0] - values[1]) / (2.0 * step), rel=1e-3)
     assert abs(float(gradient[index])) > 1e-6
+
+
+def test_silhouettes_are_as_sharp_in_a_larger_unit_ball():
+    """A head half as large in its unit ball, whose SDF is therefore half as large, has the same mask loss."""
+    metadata = {"camera_axes": AXES, "camera_centres": CENTRES, "frame": SceneFrame((0.0, 0.0, 0.0), 150.0)}
+    model = IdrModelConfig(sdf_field=SMALL).setup(scene_box=None, num_train_data=3, metadata=metadata)
+    nothing, no_hit = torch.zeros(0, 3), torch.zeros(2, dtype=torch.bool)
+    batch = {"image": torch.zeros(2, 3), "fg_mask": torch.tensor([[1.0], [0.0]]), "weight": torch.ones(2)}
+    losses = []
+    for scale in (1.0, 2.0):
+        model.field.placement.similarity.data[0] = math.log(scale)
+        found = TrainingPass(no_hit, torch.tensor([0.02, -0.01]) / scale, torch.zeros(1, 3), nothing, None)
+        losses.append(float(model.get_loss_dict({"training_pass": found}, batch)["mask"]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5) and losses[0] > 0.0

@@ -23,9 +23,7 @@ from baseh3d_ns.priors.likely_latents import LikelyLatents
 from baseh3d_ns.priors.registration import NECK, SIZE_WEIGHT, STANDING_WEIGHTS
 from baseh3d_ns.priors.seen_rays import SeenRays, colour_difference, look
 from baseh3d_ns.rendering.losses import mask_loss
-from baseh3d_ns.rendering.sdf_grid import GridTracer
 
-GRID_CELLS = 64
 ROUND = 40
 """Steps between two looks at what the rays meet."""
 BATCHES = 8
@@ -68,13 +66,12 @@ def fit_latent(
     field.sdf_network.requires_grad_(False)
     groups = ([codes], [similarity], list(field.colour_network.parameters()))
     optimizer = torch.optim.Adam([{"params": group} for group in groups])
-    tracer, views = GridTracer(GRID_CELLS), len(pool.rays.origins)
+    views = len(pool.rays.origins)
     for step in tqdm(range(steps), desc="Fitting the latent", unit="step", delay=2.0, leave=False):
         done = step / steps
         if step % ROUND == 0:
             field.latent.data = likely.at(codes).detach()
-            tracer.refresh(field.sdf, similarity.device)
-            seen = look(field, tracer, pool, max(BATCHES, views) if pool.one_view else BATCHES)
+            seen = look(field, pool, max(BATCHES, views) if pool.one_view else BATCHES)
         rates = (CODES_RATE * (1.0 - done), PLACE_RATE * (1.0 - done), COLOURS_RATE * COLOURS_LAST**done)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate

@@ -13,6 +13,9 @@ from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.rendering.losses import colour_loss
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 
+GRID_CELLS = 64
+"""Of the SDF grid that is traced on."""
+
 
 @dataclass(frozen=True)
 class SeenRays:
@@ -46,9 +49,10 @@ class SeenRays:
 
 
 @torch.no_grad()
-def look(field: HeadField, tracer: GridTracer, pool: RayPool, batches: int) -> SeenRays:
-    """Trace so many of the pool's batches; `tracer` must know the field as it is."""
-    parts = []
+def look(field: HeadField, pool: RayPool, batches: int) -> SeenRays:
+    """Trace so many of the pool's batches."""
+    tracer, parts = GridTracer(GRID_CELLS), []
+    tracer.refresh(field.sdf, field.placement.similarity.device)
     for _ in range(batches):
         bundle, batch = pool.draw()
         inside = batch["fg_mask"][:, 0] > 0.5
