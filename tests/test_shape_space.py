@@ -173,13 +173,19 @@ def test_latent_and_placement_are_fitted_together(tiny_root: Path, width: float)
     assert float(field.latent[0]) * np.sign(width) > 0.3
 
 
-@pytest.mark.parametrize("width", [-0.8, 0.8])
-def test_the_photos_change_the_latent(tiny_root: Path, width: float):
+def egg_and_photos(tiny_root: Path, width: float):
+    """A field that decodes eggs, and the rays of three photos of one."""
     torch.manual_seed(0)
     parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
     pool = RayPool(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", 256, one_view=False)
     field = TINY.setup()
     field.sdf_network = EggSpace(width)
+    return field, pool
+
+
+@pytest.mark.parametrize("width", [-0.8, 0.8])
+def test_the_photos_change_the_latent(tiny_root: Path, width: float):
+    field, pool = egg_and_photos(tiny_root, width)
     colours = field.colour_network.lin0.bias.detach().clone()
     latents = torch.randn(60, 4) * torch.tensor([1.0, 0.05, 0.05, 0.05])
     fit_latent(field, torch.zeros(4), latents, pool, 120)
@@ -191,11 +197,7 @@ def test_the_photos_change_the_latent(tiny_root: Path, width: float):
 
 def test_the_photos_say_how_the_head_is_turned(tiny_root: Path):
     """Placed ten degrees askew, an egg comes to stand as the masks show: it is not held where it was placed."""
-    torch.manual_seed(0)
-    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
-    pool = RayPool(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", 256, one_view=False)
-    field = TINY.setup()
-    field.sdf_network = EggSpace(0.0)
+    field, pool = egg_and_photos(tiny_root, 0.0)
     with torch.no_grad():
         field.placement.similarity[3] = 0.17
     fit_latent(field, torch.zeros(4), torch.randn(60, 4) * 0.05, pool, 120)
@@ -211,11 +213,7 @@ def test_directions_in_which_no_head_differs_are_left_out():
 
 
 def test_a_surface_that_moves_is_met_where_it_is_now(tiny_root: Path):
-    torch.manual_seed(0)
-    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
-    pool = RayPool(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", 256, one_view=False)
-    field = TINY.setup()
-    field.sdf_network = EggSpace(0.0)
+    field, pool = egg_and_photos(tiny_root, 0.0)
     rays = look(field, pool, 4)
     rays = rays[rays.hit & (rays.facing > 0.4)]
     assert len(rays) > 100 and field.sdf(rays.points).abs().max() < 2e-3

@@ -74,7 +74,7 @@ def fit_latent(
             group["lr"] = rate
         rays = seen[torch.randint(len(seen), (RAYS,), device=similarity.device)]
         loss = _photo_loss(field, likely.at(codes), rays, SHARPNESS[0] ** (1.0 - done) * SHARPNESS[1] ** done)
-        # How a head is turned say the photos; without their colours it was placed turned too little (2 degrees of 10).
+        # Only the size is held: of a turn by ten degrees, placing without the colours falls one to three short.
         loss = loss + CODES_WEIGHT / views * codes.square().sum() + SIZE_WEIGHT * (similarity[0] - log_scale).square()
         optimizer.zero_grad()
         loss.backward()
