@@ -225,8 +225,11 @@ def test_a_surface_that_moves_is_met_where_it_is_now(tiny_root: Path):
 
 @pytest.fixture(scope="session")
 def space_run(eggs, tmp_path_factory) -> Path:
+    return train_space(eggs, tmp_path_factory.mktemp("space"))
+
+
+def train_space(eggs: Path, out: Path) -> Path:
     """`ns-train h3dnet-fast-prior` on the folder of eggs, 6 steps."""
-    out = tmp_path_factory.mktemp("space")
     call(
         "ns-train", "h3dnet-fast-prior", *SMALL[2:], "--output-dir", out, "--experiment-name", "t", "--timestamp", "t",
         "--data", eggs, "--max-num-iterations", 6, "--pipeline.datamanager.samples-per-head", 200,
@@ -234,6 +237,13 @@ def space_run(eggs, tmp_path_factory) -> Path:
         "--optimizers.fields.optimizer.lr", 1e-5,
     )  # fmt: skip
     return out / "t" / "h3dnet-fast-prior" / "t"
+
+
+def test_the_same_seed_learns_the_same_space(space_run, eggs, tmp_path):
+    again = train_space(eggs, tmp_path)
+    ours, theirs = load_prior(space_run), load_prior(again)
+    assert torch.equal(ours.latents, theirs.latents)
+    assert all(torch.equal(weight, theirs.weights[name]) for name, weight in ours.weights.items())
 
 
 def test_a_shape_space_is_written_and_described(space_run):
