@@ -151,6 +151,6 @@ def test_silhouettes_are_as_sharp_in_a_larger_unit_ball():
     losses = []
     for scale in (1.0, 2.0):
         model.field.placement.similarity.data[0] = math.log(scale)
-        found = TrainingPass(no_hit, torch.tensor([0.02, -0.01]) / scale, torch.zeros(1, 3), nothing, None)
+        found = TrainingPass(no_hit, torch.tensor([0.02, -0.01]) / scale, torch.zeros(1, 3), nothing, None, None)
         losses.append(float(model.get_loss_dict({"training_pass": found}, batch)["mask"]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5) and losses[0] > 0.0

@@ -4,6 +4,7 @@ The path of a ray, top to bottom (`training_pass`):
 
     unit ball -> trace (no gradient) -> SDF, gradient at all traced points -> differentiable surface points
     -> normals and features there -> colour -> back to the rays
+                                  -> patches, as several photos show them (with `photo_weight`)
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch.nn import Parameter
 from torch.nn.utils import parametrize
 
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.models.photo_consistency import PATCHES, Photos
 from baseh3d_ns.models.prior_anchor import RAYS, PriorAnchor
 from baseh3d_ns.models.sdf_model import BACKGROUND, SdfModel, SdfModelConfig
 from baseh3d_ns.models.view_corrections import ViewCorrections
@@ -50,6 +52,8 @@ class IdrModelConfig(SdfModelConfig):
     """Fraction of the training after which views are refined."""
     refine_weight: float = 1e-3
     """Weight of the corrections, squared and in units of what is typical of them."""
+    photo_weight: float = 0.0
+    """Weight of 1 - NCC of the surface's patches in one photo and in the others that see them; 0: off."""
     anchor_weight: float = 0.0
     """Weight of the difference of SDF and gradient from the placed prior's where no training ray has passed; 0: off."""
     one_view_anchor_weight: float = 0.0
@@ -80,6 +84,8 @@ class TrainingPass:
     """SDF gradients at the traced points and at points uniform in the box."""
     colour: Float[Tensor, "hits 3"]
     """RGB in [0, 1] of the rays on the surface, in their order."""
+    disagreement: Float[Tensor, ""] | None
+    """How little the photos agree on the surface."""
     anchor: Float[Tensor, ""] | None
     """How far the field has left the prior where no ray has passed."""
 
@@ -96,6 +102,7 @@ class IdrModel(SdfModel):
         one_view = len(self.camera_centres) == 1
         self.anchor_weight = max(self.config.anchor_weight, one_view * self.config.one_view_anchor_weight)
         self.anchor = PriorAnchor(one_view) if self.anchor_weight > 0 else None
+        self.photos: Photos | None = None
         self.progress = 0.0
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
@@ -106,6 +113,8 @@ class IdrModel(SdfModel):
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:
         trainer: Any = training_callback_attributes.trainer
+        if self.config.photo_weight > 0 and len(self.camera_centres) > 1:
+            self.photos = Photos.of(trainer.dataset, self.device)
 
         def before_step(step: int) -> None:
             self.step, self.progress = step, trainer.progress(step)
@@ -164,9 +173,13 @@ class IdrModel(SdfModel):
         )
         _, features, normals = self.field.with_gradient(points, create_graph=True)
         colour = self.field.colour(points, normals, -directions[on_surface], features)
+        disagreement = None
+        if self.photos:
+            surface = points[:PATCHES], normals[:PATCHES], views[on_surface][:PATCHES]
+            disagreement = self.photos.disagreement(*surface, self.cheap_sdf, self.views)
         if self.views:
             colour = self.views.colours(colour, views[on_surface])
-        return TrainingPass(on_surface=on_surface, sdf=sdf, gradients=gradients, colour=colour, anchor=anchor)
+        return TrainingPass(on_surface, sdf, gradients, colour, disagreement, anchor)
 
     # ---- losses, metrics, pictures -----------------------------------------------------------------------------------
 
@@ -189,6 +202,8 @@ class IdrModel(SdfModel):
             losses["mask"] = self.config.mask_weight * mask_loss(least, inside[~on], batch["weight"][~on], alpha, rays)
         if self.views:
             losses["views"] = self.config.refine_weight * self.views.penalty()
+        if result.disagreement is not None:
+            losses["photos"] = self.config.photo_weight * result.disagreement
         if result.anchor is not None:
             losses["anchor"] = self.anchor_weight * result.anchor
         return losses

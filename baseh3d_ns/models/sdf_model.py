@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from baseh3d_ns.early_end import EarlyEnd
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
+from baseh3d_ns.rendering.chunks import Sdf
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import SphereTracer, Tracer
 
@@ -95,6 +96,11 @@ class SdfModel(Model):
     def get_rgba_image(self, outputs: dict[str, Any], output_name: str = "rgb") -> Tensor:
         """RGB with the hit mask as alpha: what nerfstudio's point cloud exporter filters by."""
         return torch.cat([outputs[output_name], outputs["accumulation"]], dim=-1)
+
+    @property
+    def cheap_sdf(self) -> Sdf:
+        """The cached one, if there is one."""
+        return self.tracer.cached if isinstance(self.tracer, GridTracer) else self.field.sdf
 
     def keep_grid_fresh(self) -> None:
         """Refresh the cached grid every few training steps, and for pictures whenever the weights have moved since."""

@@ -61,6 +61,15 @@ class ViewCorrections(nn.Module):
         turn, shift = motion[:, :, :3], motion[:, :, 3]
         return (turn @ origins[..., None])[..., 0] + shift, (turn @ zoomed[..., None])[..., 0]
 
+    def points(
+        self, points: Float[Tensor, "n k 3"], views: Int[Tensor, "n m"]
+    ) -> tuple[Float[Tensor, "n m k 3"], Float[Tensor, " views"]]:
+        """Where the given cameras see what the corrected ones see at `points`, and all views' factors on the focal
+        length: what `rays` does, the other way."""
+        motion = exp_map_SO3xR3(self._motions())[views]
+        turn, shift = motion[..., :3], motion[..., 3]
+        return (points[:, None] - shift[:, :, None]) @ turn, (_relative(self.focal) * TYPICAL_FOCAL).exp()
+
     def _motions(self) -> Float[Tensor, "views 6"]:
         """Shift and rotation vector of every view, without what all of them share."""
         shifts, turns = _relative(self.pose).split(3, dim=1)

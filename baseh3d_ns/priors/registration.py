@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.ray_pool import RayPool
@@ -226,9 +225,7 @@ def _least_sdf(
     near, far, _ = intersect_unit_ball(origins, directions)
     points = found.placement.points(points_along(origins, directions, uniform_samples(near, far, SAMPLES, jitter=True)))
     inside = points.clamp(-1.0, 1.0)
-    assert found.grid.values is not None
-    values = grid_sample(found.grid.values, inside[None, None], align_corners=True)[0, 0, 0]
-    values = values + (points - inside).norm(dim=-1)
+    values = found.grid.cached(inside) + (points - inside).norm(dim=-1)
     least = points[torch.arange(len(points), device=points.device), values.argmin(dim=1)]
     counts = torch.ones_like(least[:, 1], dtype=torch.bool) if not found.in_standard_frame else least[:, 1] > NECK
     if not found.codes.requires_grad:

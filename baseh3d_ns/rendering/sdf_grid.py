@@ -70,6 +70,13 @@ class GridTracer:
         near = max_pool3d((values.abs() < BAND).float()[None], kernel_size=3, stride=1, padding=1)[0] > 0.0
         values[near] = in_chunks(sdf, self._corners(values.device)[near])
 
+    def cached(self, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
+        """Interpolated SDF values, beside the box those at its side; differentiable in the points."""
+        assert self.values is not None, "refresh() comes first"
+        flat = points.reshape(1, 1, 1, -1, 3)
+        values = grid_sample(self.values, flat, align_corners=True, padding_mode="border")
+        return values.view(points.shape[:-1])
+
     def _corners(self, device: torch.device) -> Float[Tensor, "g g g 3"]:
         axis = torch.linspace(-1.0, 1.0, self.cells + 1, device=device)
         z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
@@ -122,12 +129,9 @@ class GridTracer:
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
     ) -> tuple[Float[Tensor, "rays s"], Float[Tensor, "rays s"], Bool[Tensor, " rays"]]:
         """Distances, interpolated SDF values, and which rays meet the ball."""
-        assert self.values is not None, "refresh() comes before the first ray"
         near, far, in_ball = intersect_unit_ball(origins, directions)
         t = uniform_samples(near, far, self.samples, jitter)
-        points = points_along(origins, directions, t)[None, None]
-        values = grid_sample(self.values, points, align_corners=True, padding_mode="border")
-        return t, values[0, 0, 0], in_ball
+        return t, self.cached(points_along(origins, directions, t)), in_ball
 
     def _refine(
         self,
