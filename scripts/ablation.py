@@ -38,6 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no exposure and white balance": {MODEL + "refine_colours": False},
     "rays anywhere in the photos": {MANAGER + "rays_on_head": False},
     "latent from silhouettes and faces alone": {"latent_first": 0},
+    "photos not held against each other": {MODEL + "photo_weight": 0.0},
     "colours not first": {"colours_first": 0},
     "no warm-up": {"lr_warmup": 0.0},
     "steps and silhouettes as from nothing": {

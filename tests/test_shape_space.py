@@ -30,7 +30,6 @@ from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.priors.seen_rays import look
 from baseh3d_ns.priors.sources import BUILTIN, BUILTIN_FILE, load_prior
 from baseh3d_ns.priors.transfer import field_of_prior
-from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.shapes.surface_samples import HEAD_FRAME, LANDMARKS_MM
 
 TINY = HeadFieldConfig(
@@ -215,7 +214,7 @@ def test_directions_in_which_no_head_differs_are_left_out():
 
 def test_a_surface_that_moves_is_met_where_it_is_now(tiny_root: Path):
     field, pool = egg_and_photos(tiny_root, 0.0)
-    rays = look(field, pool, 4, GridTracer(64))
+    rays = look(field, pool, 4)
     rays = rays[rays.hit & (rays.facing > 0.4)]
     assert len(rays) > 100 and field.sdf(rays.points).abs().max() < 2e-3
     field.latent.data[0] = 0.2

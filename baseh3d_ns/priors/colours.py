@@ -11,8 +11,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.priors.seen_rays import GRID_CELLS, colour_difference, look
-from baseh3d_ns.rendering.sdf_grid import GridTracer
+from baseh3d_ns.priors.seen_rays import colour_difference, look
 
 BATCHES = 32
 """Of rays as in a training step, whose surface points are learned from."""
@@ -26,7 +25,7 @@ def learn_colours(field: HeadField, pool: RayPool, steps: int) -> None:
     """Train the colours of `field` for so many steps, and the appearance network where it has one; nothing else."""
     from tqdm import tqdm
 
-    seen = look(field, pool, BATCHES, GridTracer(GRID_CELLS))
+    seen = look(field, pool, BATCHES)
     seen = seen[seen.hit]
     if not len(seen):
         CONSOLE.log("No ray in the masks meets the prior, so its colours stay: check the masks, or --register True.")

@@ -1,10 +1,10 @@
 """The head of a shape space that explains the photos: latent, placement and colours, before the networks may move.
 
 Placing (`registration.py`) knows silhouettes and faces only. Here IDR's colour and mask losses (Yariv et al. 2020,
-eq. 6 and 7), and patches that the photos must show alike (`photo_consistency.py`), say how latent and placement must
-change, while the network that decodes the latent stands still, as in the first stage of H3D-Net (Ramon et al. 2021,
-section 3.2). What the rays meet is found once a round; within it a surface point moves along its ray by one Newton
-step, and the mask loss asks where the SDF was least. So a step has no tracing and no second derivative.
+eq. 6 and 7) say how latent and placement must change, while the network that decodes the latent stands still, as in the
+first stage of H3D-Net (Ramon et al. 2021, section 3.2). What the rays meet is found once a round; within it a surface
+point moves along its ray by one Newton step, and the mask loss asks where the SDF was least. So a step has no tracing
+and no second derivative.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from torch import Tensor
 
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.models.photo_consistency import PATCHES, Photos
 from baseh3d_ns.priors.likely_latents import LikelyLatents
 from baseh3d_ns.priors.registration import NECK, SIZE_WEIGHT
-from baseh3d_ns.priors.seen_rays import GRID_CELLS, SeenRays, colour_difference, look
+from baseh3d_ns.priors.seen_rays import SeenRays, colour_difference, look
 from baseh3d_ns.rendering.losses import mask_loss
-from baseh3d_ns.rendering.sdf_grid import GridTracer
 
 ROUND = 40
 """Steps between two looks at what the rays meet."""
@@ -35,8 +33,6 @@ CODES_RATE, PLACE_RATE, COLOURS_RATE, COLOURS_LAST = 0.1, 3e-3, 2e-3, 0.5
 """Learning rates of Adam: the first two fall to nothing, the colours' to that fraction of itself."""
 CODES_WEIGHT = 3e-4
 """Of the squared standard deviations that a head has gone along the directions, divided by the number of views."""
-PHOTO_WEIGHT = 0.3
-"""Of how little the photos agree on the surface."""
 MASK_WEIGHT, SHARPNESS = 100.0, (50.0, 200.0)
 """Of the soft silhouettes, at the first and last step."""
 GRAZING = 0.15
@@ -67,21 +63,17 @@ def fit_latent(
     field.sdf_network.requires_grad_(False)
     groups = ([codes], [similarity], list(field.colour_network.parameters()))
     optimizer = torch.optim.Adam([{"params": group} for group in groups])
-    views, tracer = len(pool.rays.origins), GridTracer(GRID_CELLS)
-    photos = Photos.of(pool.dataset, similarity.device) if views > 1 else None
+    views = len(pool.rays.origins)
     for step in tqdm(range(steps), desc="Fitting the latent", unit="step", delay=2.0, leave=False):
         done = step / steps
         if step % ROUND == 0:
             field.latent.data = likely.at(codes).detach()
-            seen = look(field, pool, max(BATCHES, views) if pool.one_view else BATCHES, tracer)
+            seen = look(field, pool, max(BATCHES, views) if pool.one_view else BATCHES)
         rates = (CODES_RATE * (1.0 - done), PLACE_RATE * (1.0 - done), COLOURS_RATE * COLOURS_LAST**done)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         rays = seen[torch.randint(len(seen), (RAYS,), device=similarity.device)]
-        sharpness = SHARPNESS[0] ** (1.0 - done) * SHARPNESS[1] ** done
-        loss, surface = _photo_loss(field, likely.at(codes), rays, sharpness)
-        if photos:
-            loss = loss + PHOTO_WEIGHT * photos.disagreement(*surface, tracer.cached)
+        loss = _photo_loss(field, likely.at(codes), rays, SHARPNESS[0] ** (1.0 - done) * SHARPNESS[1] ** done)
         # Only the size is held: of a turn by ten degrees, placing without the colours falls one to three short.
         loss = loss + CODES_WEIGHT / views * codes.square().sum() + SIZE_WEIGHT * (similarity[0] - log_scale).square()
         optimizer.zero_grad()
@@ -97,21 +89,18 @@ def fit_latent(
     )
 
 
-def _photo_loss(
-    field: HeadField, latent: Float[Tensor, " l"], rays: SeenRays, sharpness: float
-) -> tuple[Float[Tensor, ""], tuple[Tensor, Tensor, Tensor]]:
-    """IDR's colour and mask losses as the latent and the placement change them; points, normals, views of patches."""
+def _photo_loss(field: HeadField, latent: Float[Tensor, " l"], rays: SeenRays, sharpness: float) -> Float[Tensor, ""]:
+    """IDR's colour and mask losses, as the latent and the placement change them."""
     placed = field.placement.points(rays.points)
     output = field.sdf_network(placed, latent[None])
     sdf, features = output[:, 0], output[:, 1:].detach()
     meets = rays.hit & (rays.facing > GRAZING)
-    met = rays[meets]
-    points = surface_now(met, sdf[meets] / field.placement.scale)
-    colour = colour_difference(field, met, points, features[meets], len(rays))
+    points = surface_now(rays[meets], sdf[meets] / field.placement.scale)
+    colour = colour_difference(field, rays[meets], points, features[meets], len(rays))
     # Where a bust ends says nothing about the head.
     misses = ~rays.hit & (placed[:, 1] > NECK)
     mask = mask_loss(sdf[misses], rays.inside[misses], rays.weight[misses], sharpness, len(rays))
-    return colour + MASK_WEIGHT * mask, (points[:PATCHES], met.gradients[:PATCHES], met.views[:PATCHES])
+    return colour + MASK_WEIGHT * mask
 
 
 def surface_now(rays: SeenRays, sdf: Float[Tensor, " n"]) -> Float[Tensor, "n 3"]:

@@ -35,8 +35,6 @@ class SeenRays:
     """What the photo shows, RGB in [0, 1]."""
     weight: Float[Tensor, " n"]
     """As in a training step."""
-    views: Int[Tensor, " n"]
-    """Whose rays they are."""
 
     @property
     def facing(self) -> Float[Tensor, " n"]:
@@ -51,9 +49,9 @@ class SeenRays:
 
 
 @torch.no_grad()
-def look(field: HeadField, pool: RayPool, batches: int, tracer: GridTracer) -> SeenRays:
-    """Trace so many of the pool's batches, on what `tracer` now caches of the field."""
-    parts = []
+def look(field: HeadField, pool: RayPool, batches: int) -> SeenRays:
+    """Trace so many of the pool's batches."""
+    tracer, parts = GridTracer(GRID_CELLS), []
     tracer.refresh(field.sdf, field.placement.similarity.device)
     for _ in range(batches):
         bundle, batch = pool.draw()
@@ -61,9 +59,8 @@ def look(field: HeadField, pool: RayPool, batches: int, tracer: GridTracer) -> S
         traced = tracer.training_points(field.sdf, bundle.origins, bundle.directions, inside)
         points = bundle.origins + traced.t[:, None] * bundle.directions
         _, features, gradients = field.with_gradient(points, create_graph=False)
-        assert bundle.camera_indices is not None
-        found = points, bundle.directions, gradients.detach(), features, traced.hit
-        parts.append((*found, inside, batch["image"], batch["weight"], bundle.camera_indices[:, 0]))
+        seen = (bundle.directions, gradients.detach(), features, traced.hit, inside, batch["image"], batch["weight"])
+        parts.append((points, *seen))
     return SeenRays(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
