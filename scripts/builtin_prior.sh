@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the shape space that comes with the plugin from nothing: 600 synthetic heads, mirrored. On 2 cores under an hour by
-# estimate: sampling took 16 min, a step 75 ms with both; the shipped one was trained on one core, beside others, in 71 min.
+# Makes the shape space that comes with the plugin from nothing: 600 synthetic heads, mirrored. On 2 cores, with nothing
+# beside it: 3583 s, of which sampling took 19 min (steps 75 to 110 ms). The shipped one was trained on one core, in 71 min.
 # Usage: bash scripts/builtin_prior.sh [FOLDER]      (default: outputs/builtin; heads already sampled are not made again)
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -173,10 +173,10 @@ def test_latent_and_placement_are_fitted_together(tiny_root: Path, width: float)
     assert float(field.latent[0]) * np.sign(width) > 0.3
 
 
-def egg_and_photos(tiny_root: Path, width: float):
+def egg_and_photos(tiny_root: Path, width: float, views: str = "3"):
     """A field that decodes eggs, and the rays of three photos of one."""
     torch.manual_seed(0)
-    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
+    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=(views,)).setup()
     pool = RayPool(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", 256, one_view=False)
     field = TINY.setup()
     field.sdf_network = EggSpace(width)
@@ -202,6 +202,15 @@ def test_the_photos_say_how_the_head_is_turned(tiny_root: Path):
         field.placement.similarity[3] = 0.17
     fit_latent(field, torch.zeros(4), torch.randn(60, 4) * 0.05, pool, 120)
     assert field.placement.similarity[3].abs() < 0.09
+
+
+def test_one_photo_does_not_change_the_size(tiny_root: Path):
+    """An egg that is a tenth too large moves away instead: a single photo says nothing of size and distance."""
+    field, pool = egg_and_photos(tiny_root, 0.0, "1")
+    with torch.no_grad():
+        field.placement.similarity[0] = -0.1
+    fit_latent(field, torch.zeros(4), torch.randn(60, 4) * 0.05, pool, 120)
+    assert field.placement.similarity[0] == pytest.approx(-0.1, abs=0.02)
 
 
 def test_directions_in_which_no_head_differs_are_left_out():
