@@ -9,11 +9,11 @@ out="${1:-outputs/demo}"
 export PYTHONWARNINGS=ignore
 start=$SECONDS
 baseh3d synth "$out/heads" --subjects 2 --views 16 --size 256 --seed 5 --contact-sheet
-python scripts/compare.py --data "$out/heads" --out "$out" --prior-scene scan0 --targets scan1 --prior-epochs 24 --epochs 50 \
+python scripts/compare.py --data "$out/heads" --out "$out" --prior-scene scan0 --targets scan1 --prior-epochs 24 --epochs 40 \
   --starts idr "one head" builtin
-cp "$out/fits/baseh3d-fast/scan1-50-builtin/evaluation/head.ply" "$out/head.ply"
-cp "$out/fits/baseh3d-fast/scan1-50-builtin/evaluation/evaluation.png" "$out/demo.png"
-cp "$out/fits/idr/scan1-50-idr/evaluation/evaluation.png" "$out/demo_idr.png"
+cp "$out/fits/baseh3d-fast/scan1-40-builtin/evaluation/head.ply" "$out/head.ply"
+cp "$out/fits/baseh3d-fast/scan1-40-builtin/evaluation/evaluation.png" "$out/demo.png"
+cp "$out/fits/idr/scan1-40-idr/evaluation/evaluation.png" "$out/demo_idr.png"
 cat <<EOF
 
 Done in $((SECONDS - start)) s after the install.
@@ -21,5 +21,5 @@ Done in $((SECONDS - start)) s after the install.
   photo | render | normals | error, from three sides    $out/demo.png
   the same for IDR without a prior    $out/demo_idr.png
   the numbers    $out/table.md
-  look around    ns-viewer --load-config $out/fits/baseh3d-fast/scan1-50-builtin/config.yml
+  look around    ns-viewer --load-config $out/fits/baseh3d-fast/scan1-40-builtin/config.yml
 EOF
