@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from nerfstudio.engine.callbacks import TrainingCallbackAttributes
+from test_priors import SMALL
 from test_view_corrections import set_to
-from tiny_root import SEMI_AXES_MM, UNIT_RADIUS_MM
+from tiny_root import SEMI_AXES_MM, UNIT_RADIUS_MM, write_root
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -20,10 +23,14 @@ from baseh3d_ns.models.view_corrections import ViewCorrections
 AXES = torch.tensor(SEMI_AXES_MM / UNIT_RADIUS_MM).float()
 
 
-@pytest.fixture(scope="module")
-def dataset(tiny_root: Path) -> HeadDataset:
-    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
+def photos_of(root: Path, views: str = "3") -> HeadDataset:
+    parser = H3dsDataParserConfig(data=root, scene="scan0", views=(views,)).setup()
     return HeadDataset(parser.get_dataparser_outputs("train"))
+
+
+@pytest.fixture
+def dataset(tiny_root: Path) -> HeadDataset:
+    return photos_of(tiny_root)
 
 
 def egg(points: Tensor) -> Tensor:
@@ -40,9 +47,10 @@ def surface(photos: Photos, views: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
     return points, normalize(points / AXES**2, dim=-1)
 
 
-@pytest.mark.parametrize("corrected", [False, True])
-def test_a_photo_shows_a_point_where_its_ray_passes(dataset: HeadDataset, corrected: bool):
+@pytest.mark.parametrize(("corrected", "skew"), [(False, 0.0), (True, 0.0), (False, 6.0)])
+def test_a_photo_shows_a_point_where_its_ray_passes(tmp_path: Path, corrected: bool, skew: float):
     """Pixels' own grey comes back from points anywhere on their rays, also on those of corrected cameras."""
+    dataset = photos_of(write_root(tmp_path, skew=skew))
     photos, pool = Photos.of(dataset, "cpu"), RayPool(dataset, "cpu", 200, one_view=False)
     bundle, batch = pool.draw()
     views = bundle.camera_indices[:, 0]
@@ -77,7 +85,8 @@ def with_texture(photos: Photos) -> Photos:
     pictures = []
     for view in range(3):
         flat = (torch.stack([u, v], dim=-1) - photos.middle[view]) / photos.focal[view]
-        rays = normalize(torch.cat([flat, torch.ones(size, size, 1)], dim=-1) @ photos.axes[view].T, dim=-1)
+        outwards = torch.linalg.inv(photos.inwards[view])
+        rays = normalize(torch.cat([flat, torch.ones(size, size, 1)], dim=-1) @ outwards, dim=-1)
         t = torch.full((size, size, 1), 2.0)
         for _ in range(40):
             t = t + egg(photos.centres[view] + t * rays)[..., None].clamp(-0.2, 0.2)
@@ -104,12 +113,28 @@ def test_photos_agree_on_the_surface_and_say_which_way_it_lies(dataset: HeadData
     assert slopes[0] < 0.0 < slopes[2]
 
 
-def test_a_point_that_one_photo_sees_has_nothing_to_agree_on(dataset: HeadDataset):
+def test_points_that_one_photo_sees_have_nothing_to_agree_on(dataset: HeadDataset):
     photos = with_texture(Photos.of(dataset, "cpu"))
-    away = -normalize(photos.centres.sum(dim=0), dim=-1)
-    assert photos.disagreement(0.5 * away.expand(5, 3), away.expand(5, 3), torch.zeros(5).long(), egg) == 0.0
+    views = torch.arange(3).repeat(20)
+    points, normals = surface(photos, views, 0.25 * torch.randn(60, 3))
+    wrong = points * 1.03, normals, views
+
+    def everywhere(points: Tensor) -> Tensor:
+        return torch.full(points.shape[:-1], -1.0)
+
+    assert photos.disagreement(*wrong, egg) > 0.01
+    assert photos.disagreement(*wrong, everywhere) == 0.0  # hidden
+    assert photos.disagreement(points * 1.03, -normals, views, egg) == 0.0  # turned away
     assert photos.disagreement(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0).long(), egg) == 0.0
 
 
-def test_idr_as_published_knows_nothing_of_it():
-    assert IdrModelConfig().photo_weight == 0.0
+@pytest.mark.parametrize(("views", "weight", "held"), [("3", 0.3, True), ("3", 0.0, False), ("1", 0.3, False)])
+def test_the_model_holds_photos_against_each_other(tiny_root: Path, views: str, weight: float, held: bool):
+    dataset = photos_of(tiny_root, views)
+    config = IdrModelConfig(sdf_field=SMALL, tracer="grid", photo_weight=weight)
+    model = config.setup(scene_box=None, num_train_data=len(dataset), metadata=dataset.metadata)
+    model.get_training_callbacks(TrainingCallbackAttributes(None, None, None, SimpleNamespace(dataset=dataset)))
+    bundle, batch = RayPool(dataset, "cpu", 2000, one_view=False).draw()
+    losses = model.get_loss_dict(model.get_outputs(bundle), batch)
+    assert ("photos" in losses) == held
+    assert not held or losses["photos"] > 0.0

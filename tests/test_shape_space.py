@@ -241,7 +241,8 @@ def train_space(eggs: Path, out: Path) -> Path:
     """`ns-train h3dnet-fast-prior` on the folder of eggs, 6 steps."""
     call(
         "ns-train", "h3dnet-fast-prior", *SMALL[2:], "--output-dir", out, "--experiment-name", "t", "--timestamp", "t",
-        "--data", eggs, "--max-num-iterations", 6, "--pipeline.datamanager.samples-per-head", 200,
+        "--data", eggs, "--max-num-iterations", 6, "--machine.device-type", "cpu",
+        "--pipeline.datamanager.samples-per-head", 200,
         # So little that there is still a surface for rays to meet.
         "--optimizers.fields.optimizer.lr", 1e-5,
     )  # fmt: skip

@@ -175,6 +175,7 @@ class IdrModel(SdfModel):
         colour = self.field.colour(points, normals, -directions[on_surface], features)
         disagreement = None
         if self.photos:
+            # The first rays of a batch are any of those well inside the masks.
             surface = points[:PATCHES], normals[:PATCHES], views[on_surface][:PATCHES]
             disagreement = self.photos.disagreement(*surface, self.cheap_sdf, self.views)
         if self.views:

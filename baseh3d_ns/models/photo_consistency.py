@@ -19,7 +19,7 @@ from torch.nn.functional import grid_sample, normalize, one_hot
 
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.models.view_corrections import ViewCorrections
-from baseh3d_ns.rendering.chunks import Sdf
+from baseh3d_ns.rendering.chunks import Sdf, in_chunks
 
 PITCH_MM, SIDE = 1.3, 7
 """Between two points of a patch, and its points across. Photos are made as coarse."""
@@ -42,8 +42,8 @@ class Photos:
 
     pictures: Float[Tensor, "1 2 views h w"]
     """Grey and mask, in [0, 1], all resized alike: places are fractions of width and height."""
-    axes: Float[Tensor, "views 3 3"]
-    """Columns: right, down and ahead of every camera, in the unit frame."""
+    inwards: Float[Tensor, "views 3 3"]
+    """An offset from the camera's centre, as a row, times this: right, down and ahead of the camera."""
     centres: Float[Tensor, "views 3"]
     focal: Float[Tensor, "views 2"]
     """Focal lengths in widths and heights of the photo."""
@@ -64,7 +64,8 @@ class Photos:
         pictures = [_grey_and_mask(dataset, view, (width, height)) for view in range(len(dataset))]
         return cls(
             pictures=torch.from_numpy(np.stack(pictures, axis=1))[None].to(device),
-            axes=c2w[:, :, :3] * c2w.new_tensor([1.0, -1.0, -1.0]),  # nerfstudio's cameras look along -z, +y up
+            # nerfstudio's cameras look along -z, +y up; a skew is among their axes, which then are not at right angles.
+            inwards=torch.linalg.inv(c2w[:, :, :3] * c2w.new_tensor([1.0, -1.0, -1.0])).transpose(1, 2),
             centres=c2w[:, :, 3],
             focal=focal / size,
             middle=torch.cat([cameras.cx, cameras.cy], dim=1) / size,
@@ -78,7 +79,7 @@ class Photos:
         place, longer = points[:, None], torch.ones_like(self.centres[:, 0])
         if corrections is not None:
             place, longer = corrections.points(points, views)
-        inner = (place - self.centres[views][:, :, None]) @ self.axes[views]
+        inner = (place - self.centres[views][:, :, None]) @ self.inwards[views]
         focal = (longer[:, None] * self.focal)[views][:, :, None]
         where = focal * inner[..., :2] / inner[..., 2:].clamp(min=1e-3) + self.middle[views][:, :, None]
         count = len(self.centres)
@@ -131,11 +132,11 @@ def hidden(sdf: Sdf, points: Float[Tensor, "n 3"], towards: Float[Tensor, "n vie
     """Whether the surface stands between points and the cameras that lie in those directions."""
     t = torch.linspace(CLEAR_FROM, CLEAR_TO, CLEAR_SAMPLES, device=points.device)
     way = points[:, None, None] + t[:, None] * towards[:, :, None]
-    return sdf(way.flatten(0, -2)).view(way.shape[:-1]).amin(dim=-1) < CLEAR_SDF
+    return in_chunks(sdf, way).amin(dim=-1) < CLEAR_SDF
 
 
 def _grey_and_mask(dataset: HeadDataset, view: int, size: tuple[int, int]) -> Float[np.ndarray, "2 h w"]:
     data = dataset.get_data(view, image_type="uint8")
     grey = Image.fromarray(data["image"].numpy()).convert("F")
     mask = Image.fromarray(255.0 * data["fg_mask"][..., 0].numpy())
-    return np.stack([np.asarray(part.resize(size, Image.Resampling.BOX)) / 255.0 for part in (grey, mask)])
+    return np.stack([np.asarray(part.resize(size, Image.Resampling.BILINEAR)) / 255.0 for part in (grey, mask)])
