@@ -82,7 +82,13 @@ FIT_SCHEDULE = FAST_SCHEDULE | {"lr_final": 0.1, "lr_warmup": 0.13}
 FIT_LATENT_LR = 5e-5
 """The latent has been fitted when the decoder begins to learn (five heads:
 1.31 / 2.38 mm; with 5e-4, in 0.1.3, 1.31 / 2.52)."""
-FIT: dict[str, Any] = {"mask_alpha": 200.0, "refine_from": 0.0, "photo_weight": 0.3, "one_view_anchor_weight": 1.0}
+FIT: dict[str, Any] = {
+    "mask_alpha": 200.0,
+    "refine_from": 0.0,
+    "photo_weight": 0.3,
+    "anchor_weight": 0.1,
+    "one_view_anchor_weight": 1.0,
+}
 """Photos held against each other with 1.0, and in the latent's fit as well, ended worse in the face."""
 
 H3DNET = HeadFieldConfig(sdf=SdfNetworkConfig(latent=256))

@@ -47,9 +47,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "lr_final": SCRATCH.lr_final,
     },
     "views refined from a tenth on": {MODEL + "refine_from": 0.1},
-    # Off by default.
-    "held by the prior where nothing is seen": {MODEL + "anchor_weight": 0.1},
+    "not held where nothing is seen": {MODEL + "anchor_weight": 0.0},
     "a single view held by nothing": {MODEL + "one_view_anchor_weight": 0.0},
+    # Off by default.
     "without the pixels at the masks' edges": {MANAGER + "skip_edge_px": 1.0},
 }
 MEAN_HEAD = "mean-head.safetensors"

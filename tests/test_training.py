@@ -43,11 +43,11 @@ def test_the_learning_rate_rises_once_the_sdf_learns_and_falls_to_the_end():
     assert [methods.idr.config.lr_factor(p) for p in (0.0, 0.49, 0.5, 0.75)] == [1.0, 1.0, 0.5, 0.25]
 
 
-@pytest.mark.parametrize(("views", "weight"), [("3", ["--pipeline.model.anchor-weight", 0.1]), ("1,", [])])
+@pytest.mark.parametrize("views", ["3", "1,"])
 def test_a_fit_held_by_the_prior_where_nothing_is_seen_goes_on_where_it_stopped(
-    prior_run, tiny_root, tmp_path, views, weight
+    prior_run, tiny_root, tmp_path, views
 ):
-    held = ["--load-prior", prior_run.folder, *weight, "--epochs", 4 if views == "3" else 12]
+    held = ["--load-prior", "builtin" if views == "3" else prior_run.folder, "--epochs", 4 if views == "3" else 12]
     train("baseh3d-fast", tiny_root, tmp_path, *held, "--max-num-iterations", 6, views=views)
     folder = tmp_path / "t" / "baseh3d-fast" / "t" / "nerfstudio_models"
     first = torch.load(next(folder.iterdir()), weights_only=True)["pipeline"]
@@ -59,6 +59,11 @@ def test_a_fit_held_by_the_prior_where_nothing_is_seen_goes_on_where_it_stopped(
     for name in ("points", "sdf", "gradient"):
         assert torch.equal(first[f"_model.anchor.{name}"], last[f"_model.anchor.{name}"])
     assert open_run(tmp_path / "t" / "baseh3d-fast" / "t").step == 11
+
+
+def test_with_several_views_the_prior_of_one_head_holds_nothing(fit_run):
+    state = torch.load(checkpoint(fit_run), weights_only=True)["pipeline"]
+    assert state["_model.anchor.trust"] == 0 and not state["_model.anchor.points"].isnan().any()
 
 
 def test_checkpoints_load_with_torchs_safe_default(fit_run):

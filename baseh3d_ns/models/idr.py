@@ -55,7 +55,8 @@ class IdrModelConfig(SdfModelConfig):
     photo_weight: float = 0.0
     """Weight of 1 - NCC of the surface's patches in one photo and in the others that see them; 0: off."""
     anchor_weight: float = 0.0
-    """Weight of the difference of SDF and gradient from the placed prior's where no training ray has passed; 0: off."""
+    """Weight of the difference of SDF and gradient from the placed shape space's where no training ray has passed; 0:
+    off. With several views, the prior of one head holds nothing: what they do not see is another person's."""
     one_view_anchor_weight: float = 0.0
     """The same weight, or anchor_weight if that is larger, for a training with a single view: one photo shows no depth,
     so all is held that it does not show to be beside the head."""
@@ -124,7 +125,7 @@ class IdrModel(SdfModel):
                 self.views.learn(
                     cameras=begun and self.config.refine_cameras, colours=begun and self.config.refine_colours
                 )
-            if self.anchor and (step % ANCHOR_STEPS == 0 or not len(self.anchor.unseen)):
+            if self.anchor and self.anchor.trust > 0 and (step % ANCHOR_STEPS == 0 or not len(self.anchor.unseen)):
                 bundle, batch = trainer.pipeline.datamanager.train_pixel_sampler.draw_from_all_views(RAYS)
                 self.anchor.look(self.field, bundle.origins, bundle.directions, batch["fg_mask"][:, 0] > 0.5)
 

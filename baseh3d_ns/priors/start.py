@@ -44,7 +44,9 @@ def start_from_prior(config: FewShotTrainerConfig, trainer: HeadTrainer) -> None
     shape = summary(architecture(prior.weights))
     CONSOLE.log(f"Start from {config.load_prior}: {len(used)} tensors, {used[0]} to {used[-1]} ({shape}), {how}")
     if model.anchor:
-        model.anchor.hold(model.field, trust)
+        # Of another person, what the photos do not see is no better than what grows there by itself.
+        holds = prior.latents is not None or model.anchor.one_view
+        model.anchor.hold(model.field, trust if holds else 0.0)
     if config.colours_first > 0 and learns_own:
         learn_colours(model.field, pool, config.colours_first)
     if config.carry_optimizer:
