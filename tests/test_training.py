@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import BIN, SMALL, call, checkpoint, train
+from processes import BIN, SMALL, Trained, call, checkpoint, train
 from tiny_root import SCENE
 
 from baseh3d_ns import methods
@@ -62,6 +62,12 @@ def test_a_fit_held_by_the_prior_where_nothing_is_seen_goes_on_where_it_stopped(
 def test_with_several_views_the_prior_of_one_head_holds_nothing(fit_run):
     state = torch.load(checkpoint(fit_run), weights_only=True)["pipeline"]
     assert state["_model.anchor.trust"] == 0 and not state["_model.anchor.points"].isnan().any()
+
+
+def test_a_shape_space_that_is_not_placed_holds_nothing(tiny_root, tmp_path):
+    text = train("baseh3d-fast", tiny_root, tmp_path, "--register", False, "--max-num-iterations", 1)
+    state = torch.load(checkpoint(Trained(tmp_path, tiny_root, tmp_path / "t/baseh3d-fast/t")), weights_only=True)
+    assert state["pipeline"]["_model.anchor.trust"] == 0 and "holds nothing" in text
 
 
 def test_checkpoints_load_with_torchs_safe_default(fit_run):

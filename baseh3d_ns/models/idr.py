@@ -56,7 +56,8 @@ class IdrModelConfig(SdfModelConfig):
     """Weight of 1 - NCC of the surface's patches in one photo and in the others that see them; 0: off."""
     anchor_weight: float = 0.0
     """Weight of the difference of SDF and gradient from the placed shape space's where no training ray has passed; 0:
-    off. With several views, the prior of one head holds nothing: what they do not see is another person's."""
+    off. With several views, a prior that is not placed (--register) holds nothing, and the prior of one head neither:
+    what they do not see is another person's."""
     one_view_anchor_weight: float = 0.0
     """The same weight, or anchor_weight if that is larger, for a training with a single view: one photo shows no depth,
     so all is held that it does not show to be beside the head."""

@@ -44,8 +44,10 @@ def start_from_prior(config: FewShotTrainerConfig, trainer: HeadTrainer) -> None
     shape = summary(architecture(prior.weights))
     CONSOLE.log(f"Start from {config.load_prior}: {len(used)} tensors, {used[0]} to {used[-1]} ({shape}), {how}")
     if model.anchor:
-        # Of another person, what the photos do not see is no better than what grows there by itself.
-        holds = prior.latents is not None or model.anchor.one_view
+        # Of another person, or not placed, what the photos do not see is no better than what grows there by itself.
+        holds = model.anchor.one_view or (config.register and prior.latents is not None)
+        if not holds:
+            CONSOLE.log("Where no photo sees, the prior holds nothing: only a shape space with --register True does.")
         model.anchor.hold(model.field, trust if holds else 0.0)
     if config.colours_first > 0 and learns_own:
         learn_colours(model.field, pool, config.colours_first)
