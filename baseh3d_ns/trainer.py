@@ -22,6 +22,7 @@ from baseh3d_ns.data.h3ds_scene import read_image
 from baseh3d_ns.early_end import SETTLED
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import check_writable
+from baseh3d_ns.first_look import FirstLook
 from baseh3d_ns.models.idr import IdrModelConfig
 from baseh3d_ns.priors.head_prior import check_carries_on
 from baseh3d_ns.priors.sources import BUILTIN, MAKE_ONE, find_prior_file, load_prior, newest_checkpoint, read_checkpoint
@@ -47,6 +48,7 @@ class HeadPipeline(VanillaPipeline):
     def __init__(self, config: HeadPipelineConfig, **kwargs) -> None:
         with exit_on_input_error():
             super().__init__(config, **kwargs)
+        self.first_look = FirstLook(self.datamanager.train_dataset.cameras)
 
 
 @dataclass

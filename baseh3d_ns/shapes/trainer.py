@@ -13,6 +13,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns import __version__
 from baseh3d_ns.errors import InputError, exit_on_input_error
+from baseh3d_ns.first_look import FirstLook
 from baseh3d_ns.models.shape_space import ShapeSpaceModelConfig, mean_latent
 from baseh3d_ns.priors.head_prior import LATENT, HeadPrior, prior_names, save_prior
 from baseh3d_ns.priors.sources import read_checkpoint
@@ -39,6 +40,7 @@ class ShapePipeline(VanillaPipeline):
     def __init__(self, config: ShapePipelineConfig, **kwargs) -> None:
         with exit_on_input_error():
             super().__init__(config, **kwargs)
+        self.first_look = FirstLook(self.datamanager.train_dataset.cameras)
 
 
 @dataclass
