@@ -13,9 +13,10 @@ NEARER = 0.9
 
 
 class FirstLook(ViewerControl):
-    """Shows every browser that connects the head from the first of some cameras; nerfstudio finds it in a pipeline."""
+    """Shows every browser that connects the head from a dataset's first camera; nerfstudio finds it in a pipeline."""
 
-    def __init__(self, cameras: Cameras) -> None:
+    def __init__(self, dataset: Any) -> None:
+        cameras: Cameras = dataset.cameras
         self.c2w = cameras.camera_to_worlds[0].double().cpu().numpy()
         self.fov = 2.0 * atan(float(cameras.height[0]) / (2.0 * float(cameras.fy[0])))
 

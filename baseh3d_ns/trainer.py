@@ -48,8 +48,7 @@ class HeadPipeline(VanillaPipeline):
     def __init__(self, config: HeadPipelineConfig, **kwargs) -> None:
         with exit_on_input_error():
             super().__init__(config, **kwargs)
-        assert self.datamanager.train_dataset
-        self.first_look = FirstLook(self.datamanager.train_dataset.cameras)
+        self.first_look = FirstLook(self.datamanager.train_dataset)
 
 
 @dataclass

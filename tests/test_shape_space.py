@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from nerfstudio.viewer.utils import parse_object
-from nerfstudio.viewer.viewer_elements import ViewerElement
+from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
 from processes import SMALL, call, train
 from test_surface_sources import egg
 from tiny_root import CENTRE_MM, SEMI_AXES_MM, UNIT_RADIUS_MM
@@ -112,6 +112,7 @@ def test_no_latent_is_a_symmetric_mean_head(pipeline):
 
 def test_the_sliders_show_other_heads(pipeline):
     found = parse_object(pipeline, ViewerElement, "Custom Elements")
+    assert parse_object(pipeline, ViewerControl, "Custom Elements")  # the first look
     assert {element.name for _, element in found} >= {f"Direction {number}" for number in (1, 2, 3, 4)}
     model = pipeline.model.eval()
     camera = pipeline.datamanager.train_dataset.cameras[0:1]

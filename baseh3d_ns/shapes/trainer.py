@@ -40,8 +40,7 @@ class ShapePipeline(VanillaPipeline):
     def __init__(self, config: ShapePipelineConfig, **kwargs) -> None:
         with exit_on_input_error():
             super().__init__(config, **kwargs)
-        assert self.datamanager.train_dataset
-        self.first_look = FirstLook(self.datamanager.train_dataset.cameras)
+        self.first_look = FirstLook(self.datamanager.train_dataset)
 
 
 @dataclass
