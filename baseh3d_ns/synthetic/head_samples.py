@@ -26,7 +26,7 @@ from baseh3d_ns.synthetic.posture import Posture, take_posture
 from baseh3d_ns.synthetic.render import EXPOSURE, to_srgb
 from baseh3d_ns.synthetic.visible import openness, seen_by_a_scanner, sphere_directions
 
-VERSION = "2"
+VERSION = "3"
 """Raise it when the same arguments would give other points."""
 POSTURE_STREAM = 5
 """Of the random numbers of a subject; its photographs take others (`synthetic.dataset`)."""

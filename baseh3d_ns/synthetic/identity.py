@@ -20,6 +20,10 @@ QUIET_CHANGES = (
     "compression",
 )
 """Local changes that soon look wrong: drawn with a third of the spread."""
+SKULL_CHANGES = ("head-scale-depth-incr", "head-back-scale-depth-incr")
+SKULL_MEAN_MALE, SKULL_MEAN_FEMALE = -0.45, -0.1
+"""The model's skulls are 218 mm (men) and 194 mm (women) long in the mean, people's 199 and 188 to 191 mm (ANSUR II,
+Gordon et al. 2014): so much of both changes brings them there."""
 CLOTH_COLOURS = ((32, 48, 92), (128, 32, 38), (60, 62, 66), (206, 204, 196), (48, 84, 64), (24, 24, 28), (150, 118, 74),
                  (86, 110, 148))  # fmt: skip
 IRIS_COLOURS = ((58, 36, 20), (82, 52, 26), (98, 84, 46), (74, 100, 70), (92, 122, 150))
@@ -66,6 +70,7 @@ STYLES = {
 class Identity:
     """One subject: shape parameters of the body model, and looks."""
 
+    is_male: bool
     phenotypes: dict[str, float]
     local_changes: dict[str, float]
     melanin: float
@@ -116,7 +121,8 @@ def draw_identity(seed: int, index: int, local_change_labels: Sequence[str]) -> 
     ancestry = rng.dirichlet([0.35, 0.35, 0.5])
     melanin = float(np.clip(ancestry @ [0.78, 0.36, 0.2] + rng.normal(0.0, 0.07), 0.03, 0.95))
     phenotypes = {
-        "gender": float(rng.uniform(0.85, 1.0) if is_male else rng.uniform(0.0, 0.15)),
+        # anny's 0 is male, MakeHuman's 1.
+        "gender": float(rng.uniform(0.0, 0.15) if is_male else rng.uniform(0.85, 1.0)),
         "age": age,
         "muscle": float(rng.uniform(0.35, 0.75) if is_male else rng.uniform(0.3, 0.55)),
         "weight": float(rng.beta(2.5, 2.5) * 0.7 + 0.15),
@@ -127,8 +133,9 @@ def draw_identity(seed: int, index: int, local_change_labels: Sequence[str]) -> 
         **dict(zip(("african", "asian", "caucasian"), map(float, ancestry), strict=True)),
     }
     return Identity(
+        is_male=is_male,
         phenotypes=phenotypes,
-        local_changes=_draw_local_changes(rng, local_change_labels),
+        local_changes=_draw_local_changes(rng, local_change_labels, is_male),
         melanin=melanin,
         hair=_draw_hair(rng, is_male, wrinkles, float(ancestry[0]), style_at),
         hair_rgb=_hair_colour(melanin, colour_at),
@@ -146,7 +153,7 @@ def draw_identity(seed: int, index: int, local_change_labels: Sequence[str]) -> 
     )
 
 
-def _draw_local_changes(rng: np.random.Generator, labels: Sequence[str]) -> dict[str, float]:
+def _draw_local_changes(rng: np.random.Generator, labels: Sequence[str], is_male: bool) -> dict[str, float]:
     """Both sides of the face share a value but for a small difference: faces are nearly symmetric."""
     changes: dict[str, float] = {}
     for label in labels:
@@ -154,7 +161,8 @@ def _draw_local_changes(rng: np.random.Generator, labels: Sequence[str]) -> dict
         if stem.split("-")[0] not in HEAD_PREFIXES:
             continue
         spread = 0.07 if any(quiet in stem for quiet in QUIET_CHANGES) else 0.2
-        shared = changes.get("l-" + stem, float(rng.normal(0.0, spread)))
+        mean = (SKULL_MEAN_MALE if is_male else SKULL_MEAN_FEMALE) if stem in SKULL_CHANGES else 0.0
+        shared = changes.get("l-" + stem, float(rng.normal(mean, spread)))
         changes[label] = float(np.clip(shared + rng.normal(0.0, 0.05), -0.6, 0.6))
     return changes
 

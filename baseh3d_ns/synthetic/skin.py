@@ -51,8 +51,7 @@ def lip_colour(
     canonical: Float[np.ndarray, "n 3"], identity: Identity, skin: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 3"]:
     """Lips: redder and darker than the skin round them, with fine upright lines."""
-    is_female = identity.phenotypes["gender"] < 0.5
-    tint = np.array([0.86, 0.50, 0.52]) if is_female else np.array([0.85, 0.60, 0.60])
+    tint = np.array([0.85, 0.60, 0.60]) if identity.is_male else np.array([0.86, 0.50, 0.52])
     tint = 1.0 - (1.0 - tint) * (1.0 - 0.45 * identity.melanin)
     furrows = noise(canonical * np.array([1 / 1.3, 1 / 6.0, 1 / 6.0]), identity.salt + 7)
     return skin * tint * (1.0 + 0.10 * furrows)[:, None]
