@@ -17,7 +17,7 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.models.idr import IdrModelConfig
-from baseh3d_ns.models.photo_consistency import Photos, hidden
+from baseh3d_ns.models.photo_consistency import FINE_FROM, PITCHES_MM, Photos, hidden
 from baseh3d_ns.models.view_corrections import ViewCorrections
 
 AXES = torch.tensor(SEMI_AXES_MM / UNIT_RADIUS_MM).float()
@@ -51,7 +51,7 @@ def surface(photos: Photos, views: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
 def test_a_photo_shows_a_point_where_its_ray_passes(tmp_path: Path, corrected: bool, skew: float):
     """Pixels' own grey comes back from points anywhere on their rays, also on those of corrected cameras."""
     dataset = photos_of(write_root(tmp_path, skew=skew))
-    photos, pool = Photos.of(dataset, "cpu"), RayPool(dataset, "cpu", 200, one_view=False)
+    photos, pool = Photos.of(dataset, "cpu", 1.3), RayPool(dataset, "cpu", 200, one_view=False)
     bundle, batch = pool.draw()
     views = bundle.camera_indices[:, 0]
     origins, directions, corrections = bundle.origins, bundle.directions, None
@@ -99,7 +99,7 @@ def with_texture(photos: Photos) -> Photos:
 
 def test_photos_agree_on_the_surface_and_say_which_way_it_lies(dataset: HeadDataset):
     torch.manual_seed(0)
-    photos = with_texture(Photos.of(dataset, "cpu"))
+    photos = with_texture(Photos.of(dataset, "cpu", 1.3))
     views = torch.randint(3, (300,))
     points, normals = surface(photos, views, 0.25 * torch.randn(300, 3))
     values, slopes = [], []
@@ -114,7 +114,7 @@ def test_photos_agree_on_the_surface_and_say_which_way_it_lies(dataset: HeadData
 
 
 def test_points_that_one_photo_sees_have_nothing_to_agree_on(dataset: HeadDataset):
-    photos = with_texture(Photos.of(dataset, "cpu"))
+    photos = with_texture(Photos.of(dataset, "cpu", 1.3))
     views = torch.arange(3).repeat(20)
     points, normals = surface(photos, views, 0.25 * torch.randn(60, 3))
     wrong = points * 1.03, normals, views
@@ -138,3 +138,19 @@ def test_the_model_holds_photos_against_each_other(tiny_root: Path, views: str, 
     losses = model.get_loss_dict(model.get_outputs(bundle), batch)
     assert ("photos" in losses) == held
     assert not held or losses["photos"] > 0.0
+
+
+def test_patches_are_smaller_in_the_second_half(dataset: HeadDataset, monkeypatch: pytest.MonkeyPatch):
+    config = IdrModelConfig(sdf_field=SMALL, tracer="grid", photo_weight=0.3)
+    model = config.setup(scene_box=None, num_train_data=len(dataset), metadata=dataset.metadata)
+    model.get_training_callbacks(TrainingCallbackAttributes(None, None, None, SimpleNamespace(dataset=dataset)))
+    used_mm = []
+
+    def disagreement(self: Photos, points: Tensor, *_) -> Tensor:
+        used_mm.append(self.pitch * UNIT_RADIUS_MM)
+        return points.sum()
+
+    monkeypatch.setattr(Photos, "disagreement", disagreement)
+    for model.progress in (0.0, FINE_FROM - 0.01, FINE_FROM, 1.0):
+        model.get_outputs(RayPool(dataset, "cpu", 200, one_view=False).draw()[0])
+    assert used_mm == pytest.approx([PITCHES_MM[0]] * 2 + [PITCHES_MM[1]] * 2)

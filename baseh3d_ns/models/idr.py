@@ -22,7 +22,7 @@ from torch.nn import Parameter
 from torch.nn.utils import parametrize
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.models.photo_consistency import PATCHES, Photos
+from baseh3d_ns.models.photo_consistency import FINE_FROM, PATCHES, PITCHES_MM, Photos
 from baseh3d_ns.models.prior_anchor import RAYS, PriorAnchor
 from baseh3d_ns.models.sdf_model import BACKGROUND, SdfModel, SdfModelConfig
 from baseh3d_ns.models.view_corrections import ViewCorrections
@@ -53,7 +53,8 @@ class IdrModelConfig(SdfModelConfig):
     refine_weight: float = 1e-3
     """Weight of the corrections, squared and in units of what is typical of them."""
     photo_weight: float = 0.0
-    """Weight of 1 - NCC of the surface's patches in one photo and in the others that see them; 0: off."""
+    """Weight of 1 - NCC of the surface's patches in one photo and in the others that see them; 0: off. What hides a
+    patch is looked up in the cached grid; the sphere tracer has none, so there it costs calls of the network."""
     anchor_weight: float = 0.0
     """Weight of the difference of SDF and gradient from the placed shape space's where no training ray has passed; 0:
     off. With several views, a prior that is not placed (--register) holds nothing, and the prior of one head neither:
@@ -104,7 +105,7 @@ class IdrModel(SdfModel):
         one_view = len(self.camera_centres) == 1
         self.anchor_weight = max(self.config.anchor_weight, one_view * self.config.one_view_anchor_weight)
         self.anchor = PriorAnchor(one_view) if self.anchor_weight > 0 else None
-        self.photos: Photos | None = None
+        self.coarse_and_fine: tuple[Photos, ...] = ()
         self.progress = 0.0
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
@@ -116,7 +117,7 @@ class IdrModel(SdfModel):
     ) -> list[TrainingCallback]:
         trainer: Any = training_callback_attributes.trainer
         if self.config.photo_weight > 0 and len(self.camera_centres) > 1:
-            self.photos = Photos.of(trainer.dataset, self.device)
+            self.coarse_and_fine = tuple(Photos.of(trainer.dataset, self.device, pitch) for pitch in PITCHES_MM)
 
         def before_step(step: int) -> None:
             self.step, self.progress = step, trainer.progress(step)
@@ -176,10 +177,11 @@ class IdrModel(SdfModel):
         _, features, normals = self.field.with_gradient(points, create_graph=True)
         colour = self.field.colour(points, normals, -directions[on_surface], features)
         disagreement = None
-        if self.photos:
+        if self.coarse_and_fine:
+            photos = self.coarse_and_fine[self.progress >= FINE_FROM]
             # The first rays of a batch are any of those well inside the masks.
             surface = points[:PATCHES], normals[:PATCHES], views[on_surface][:PATCHES]
-            disagreement = self.photos.disagreement(*surface, self.cheap_sdf, self.views)
+            disagreement = photos.disagreement(*surface, self.cheap_sdf, self.views)
         if self.views:
             colour = self.views.colours(colour, views[on_surface])
         return TrainingPass(on_surface, sdf, gradients, colour, disagreement, anchor)
