@@ -82,7 +82,7 @@ class ShapeTrainerConfig(CarefulTrainerConfig):
         path = trainer.base_dir / f"prior-{step + 1:06d}.safetensors"
         manager, model = self.pipeline.datamanager, trainer.pipeline.model
         provenance: dict[str, Any] = {
-            "data": str(manager.data) if manager.data else f"anny, seed {manager.synthetic_seed}",
+            "data": str(manager.data) if manager.data else _synthetic(manager.synthetic_seed),
             "heads": len(model.codes),
             "mirrored": f"latents keep the sign of their first {model.config.symmetric_latents} numbers",
             "steps": step + 1,
@@ -98,3 +98,10 @@ class ShapeTrainerConfig(CarefulTrainerConfig):
         weights[LATENT] = mean_latent(model.codes, model.config.symmetric_latents)
         save_prior(path, HeadPrior(weights, provenance, HEAD_FRAME, latents=model.codes.detach()))
         CONSOLE.log(f"Wrote the shape space of {len(model.codes)} heads after {step + 1} steps: {path}")
+
+
+def _synthetic(seed: int) -> str:
+    # The body model is needed by whoever has just learned from it, and by no other start of `ns-train`.
+    from baseh3d_ns.synthetic.head_samples import VERSION
+
+    return f"anny-{VERSION}, seed {seed}"
