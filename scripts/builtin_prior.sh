@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the shape space that comes with the plugin from nothing: 600 synthetic heads, mirrored. On 2 cores, with nothing
-# beside it: 3583 s, of which sampling took 19 min (steps 75 to 110 ms). The shipped one was trained on one core, in 71 min.
+# beside it: 3583 s, of which sampling took 19 min (steps 75 to 110 ms). It takes the place of the one that came with the
+# plugin, which an earlier generator's heads made (README, "Shape spaces"); `git checkout baseh3d_ns/priors` brings that back.
 # Usage: bash scripts/builtin_prior.sh [FOLDER]      (default: outputs/builtin; heads already sampled are not made again)
 set -euo pipefail
 cd "$(dirname "$0")/.."

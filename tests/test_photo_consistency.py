@@ -140,7 +140,7 @@ def test_the_model_holds_photos_against_each_other(tiny_root: Path, views: str, 
     assert not held or losses["photos"] > 0.0
 
 
-def test_patches_are_smaller_in_the_second_half(dataset: HeadDataset, monkeypatch: pytest.MonkeyPatch):
+def test_patches_become_smaller(dataset: HeadDataset, monkeypatch: pytest.MonkeyPatch):
     config = IdrModelConfig(sdf_field=SMALL, tracer="grid", photo_weight=0.3)
     model = config.setup(scene_box=None, num_train_data=len(dataset), metadata=dataset.metadata)
     model.get_training_callbacks(TrainingCallbackAttributes(None, None, None, SimpleNamespace(dataset=dataset)))
