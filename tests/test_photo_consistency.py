@@ -16,6 +16,7 @@ from torch.nn.functional import normalize
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.early_end import SETTLED
 from baseh3d_ns.models.idr import IdrModelConfig
 from baseh3d_ns.models.photo_consistency import FINE_FROM, PITCHES_MM, Photos, hidden
 from baseh3d_ns.models.view_corrections import ViewCorrections
@@ -154,3 +155,4 @@ def test_patches_become_smaller(dataset: HeadDataset, monkeypatch: pytest.Monkey
     for model.progress in (0.0, FINE_FROM - 0.01, FINE_FROM, 1.0):
         model.get_outputs(RayPool(dataset, "cpu", 200, one_view=False).draw()[0])
     assert used_mm == pytest.approx([PITCHES_MM[0]] * 2 + [PITCHES_MM[1]] * 2)
+    assert PITCHES_MM[1] < PITCHES_MM[0] and FINE_FROM <= SETTLED

@@ -388,7 +388,7 @@ def test_the_builtin_space_is_small_synthetic_and_says_so():
     assert BUILTIN_FILE.stat().st_size < 12e6
     prior = load_prior(BUILTIN)
     assert prior.frame == HEAD_FRAME and len(prior.latents) >= 500
-    assert prior.provenance["data"].startswith("anny") and prior.provenance["heads"] == len(prior.latents)
+    assert prior.provenance["data"] == "anny-2, seed 100" and prior.provenance["heads"] == len(prior.latents)
     assert str(len(prior.latents)) in call("baseh3d", "prior", "builtin")
 
 

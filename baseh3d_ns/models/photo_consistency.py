@@ -23,8 +23,9 @@ from baseh3d_ns.rendering.chunks import Sdf, in_chunks
 
 PITCHES_MM, FINE_FROM, SIDE = (1.3, 0.8), 0.3, 7
 """Between two points of a patch, before and after that fraction of the training, and its points across: large patches
-find the surface, small ones its detail. Photos are made as coarse. Five heads of 512 px after 720 steps: large ones
-alone 1.04 / 1.78 mm, small ones from 0.5 on 0.93 / 1.70. From 0.3 on is as good, and serves fits that end early."""
+find the surface, small ones its detail. Photos are made as coarse where they are finer. Five heads after 720 steps at
+512 px: large ones alone 1.04 / 1.78 mm, small ones from 0.5 on 0.93 / 1.70; after 300 at 256 px 1.07 / 1.96 and 1.02 /
+1.92. From 0.3 on is as good, and not later than a fit may turn to its end (`early_end.SETTLED`): the loss jumps."""
 PATCHES = 256
 """A step."""
 OTHERS = 2
