@@ -184,8 +184,7 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     """Steps in which colours alone are learned before the training, on the prior's surface: its own are another
     person's."""
     latent_first: int = 0
-    """Steps in which a shape space's latent, placement and colours are then fitted to the photos (with --register;
-    the prior of one head has no latent, and leaves these steps out)."""
+    """Steps in which a shape space's latent, placement and colours then fit the photos (with --register)."""
 
     def check_start(self) -> None:
         super().check_start()

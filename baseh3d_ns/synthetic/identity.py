@@ -22,8 +22,8 @@ QUIET_CHANGES = (
 """Local changes that soon look wrong: drawn with a third of the spread."""
 SKULL_CHANGES = ("head-scale-depth-incr", "head-back-scale-depth-incr")
 SKULL_MEAN_MALE, SKULL_MEAN_FEMALE = -0.45, -0.1
-"""The model's skulls are 218 mm (men) and 194 mm (women) long in the mean, people's 199 and 188 to 191 mm (ANSUR II,
-Gordon et al. 2014): so much of both changes brings them there."""
+"""The model's skulls are 219 mm (men) and 194 mm (women) long in the mean; people's are shorter (a table of head
+lengths has 195 and 180 mm for British adults). So much of both changes brings them to 201 and 190."""
 CLOTH_COLOURS = ((32, 48, 92), (128, 32, 38), (60, 62, 66), (206, 204, 196), (48, 84, 64), (24, 24, 28), (150, 118, 74),
                  (86, 110, 148))  # fmt: skip
 IRIS_COLOURS = ((58, 36, 20), (82, 52, 26), (98, 84, 46), (74, 100, 70), (92, 122, 150))
