@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from baseh3d_ns.synthetic.anatomy import ATTRIBUTES, CANONICAL
-from baseh3d_ns.synthetic.posture import BENDS_MM, DEPTH_MM, DOWN_AND_BACK, TURN_DEG, Posture, take_posture
+from baseh3d_ns.synthetic.posture import BENDS_MM, BULK, DEPTH_MM, DOWN_AND_BACK, MEANS, TURN_DEG, Posture, take_posture
 from baseh3d_ns.synthetic.surface import Surface
 
 HEIGHT_MM = 11.0
@@ -31,12 +31,12 @@ def depths(surface: Surface) -> np.ndarray:
 
 
 def test_no_posture_moves_nothing(column):
-    same, _ = take_posture(column, Posture(np.zeros(3), np.zeros(3), 180.0))
+    same, _ = take_posture(column, Posture(np.zeros(3), np.zeros(3), np.ones(3), 180.0))
     np.testing.assert_allclose(same.vertices_mm, column.vertices_mm, atol=1e-9)
 
 
 def test_the_face_stays_and_the_shoulders_move_rigidly(column):
-    moved, _ = take_posture(column, Posture(np.array([9.0, -5.0, 3.0]), np.array([2.0, -4.0, 6.0]), 180.0))
+    moved, _ = take_posture(column, Posture(np.array([9.0, -5.0, 3.0]), np.array([2.0, -4.0, 6.0]), np.ones(3), 180.0))
     depth = depths(column)
     face, shoulders = depth < BENDS_MM[0], depth > BENDS_MM[1]
     assert face.sum() > 50 and shoulders.sum() > 50
@@ -49,6 +49,16 @@ def test_the_face_stays_and_the_shoulders_move_rigidly(column):
     np.testing.assert_allclose(after, before, atol=1e-6)
 
 
+def test_shoulders_grow_under_a_face_that_does_not(column):
+    grown, _ = take_posture(column, Posture(np.zeros(3), np.zeros(3), np.array([0.9, 1.0, 1.2]), 180.0))
+    depth = depths(column)
+    np.testing.assert_allclose(
+        grown.vertices_mm[depth < BENDS_MM[0]], column.vertices_mm[depth < BENDS_MM[0]], atol=1e-9
+    )
+    before, after = (np.ptp(surface.vertices_mm[depth > BENDS_MM[1]], axis=0) for surface in (column, grown))
+    np.testing.assert_allclose(after / before, [0.9, 1.0, 1.2], atol=1e-6)
+
+
 def test_the_chin_belongs_to_the_face():
     chin, nape = np.array([0.0, -112.0, 92.0]), np.array([0.0, -95.0, -70.0])
     assert chin @ DOWN_AND_BACK < BENDS_MM[0] < nape @ DOWN_AND_BACK
@@ -56,13 +66,13 @@ def test_the_chin_belongs_to_the_face():
 
 def test_the_pivot_is_in_the_neck_wherever_the_body_stands(column):
     lifted = column.moved(column.vertices_mm + [0.0, 500.0, 0.0])
-    posture = Posture(np.array([8.0, 0.0, 0.0]), np.zeros(3), 180.0)
+    posture = Posture(np.array([8.0, 0.0, 0.0]), np.zeros(3), np.ones(3), 180.0)
     low, high = (take_posture(surface, posture)[0].vertices_mm for surface in (column, lifted))
     np.testing.assert_allclose(high - [0.0, 500.0, 0.0], low, atol=1e-9)
 
 
 def test_the_bottom_closes_the_bust_and_faces_down(column):
-    same, bottom = take_posture(column, Posture(np.zeros(3), np.zeros(3), 180.0))
+    same, bottom = take_posture(column, Posture(np.zeros(3), np.zeros(3), np.ones(3), 180.0))
     corners = same.vertices_mm[bottom]
     assert np.ptp(corners[..., 1]) < 1e-9
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -75,9 +85,12 @@ def test_the_bottom_closes_the_bust_and_faces_down(column):
 def test_postures_differ_and_stay_within_what_people_do():
     drawn = [Posture.draw(np.random.default_rng(seed)) for seed in range(200)]
     turns = np.array([posture.turn_deg for posture in drawn])
-    assert (np.abs(turns) <= 2.0 * np.array(TURN_DEG) + 1e-9).all()
+    assert (np.abs(turns - MEANS[0]) <= 2.0 * np.array(TURN_DEG) + 1e-9).all()
     np.testing.assert_allclose(turns.std(axis=0), 0.88 * np.array(TURN_DEG), rtol=0.15)
+    bulk = np.array([posture.bulk for posture in drawn])
+    np.testing.assert_allclose(bulk.mean(axis=0), MEANS[2], atol=0.02)
+    np.testing.assert_allclose(bulk.std(axis=0), 0.88 * np.array(BULK), rtol=0.15)
     reach = np.array([posture.depth_mm for posture in drawn])
-    assert DEPTH_MM[0] <= reach.min() < 172 and 208 < reach.max() <= DEPTH_MM[1]
+    assert DEPTH_MM[0] <= reach.min() < 172 and 218 < reach.max() <= DEPTH_MM[1]
     again = Posture.draw(np.random.default_rng(3))
     np.testing.assert_array_equal(again.turn_deg, drawn[3].turn_deg)

@@ -33,8 +33,8 @@ FREE_EARS = ([0, 14, 30, 44, 56, 64, 70, 76, 81, 86, 92, 100, 106, 112, 122, 140
 OVER_EARS = ([0, 14, 30, 44, 54, 62, 68, 74, 84, 96, 110, 180], [32, 32.5, 33, 29, 22, 10, -6, -24, -38, -46, -50, -52])
 PART_MM = 17.0
 """A parting runs this far left of the middle."""
-CURTAIN_DEG = (72.0, 80.0)
-"""Hanging hair starts this far round from straight ahead."""
+CURTAIN_DEG, BEHIND_EARS_DEG = (72.0, 80.0), (112.0, 124.0)
+"""Hanging hair starts this far round from straight ahead, over the ears and behind them."""
 LONGEST_EDGE_MM = 6.5
 BRIDGE_MM = 16.0
 
@@ -44,7 +44,7 @@ def inside_hairline_mm(canonical: Float[np.ndarray, "n 3"], style: HairStyle, sa
     from_skull = canonical - SKULL_CENTRE_MM
     ahead_deg = np.degrees(np.arctan2(np.abs(from_skull[:, 0]), from_skull[:, 2]))
     up_deg = np.degrees(np.arcsin(np.clip(from_skull[:, 1] / np.linalg.norm(from_skull, axis=1), -1.0, 1.0)))
-    knots = OVER_EARS if style.length_mm > 0 else FREE_EARS
+    knots = OVER_EARS if style.length_mm > 0 and not style.behind_ears else FREE_EARS
     line_deg = PchipInterpolator(*knots)(ahead_deg)
     temples = np.exp(-(((ahead_deg - 34.0) / 16.0) ** 2))
     line_deg = line_deg + style.recede_deg * (smoothstep(75.0, 35.0, ahead_deg) * 0.55 + 0.75 * temples)
@@ -149,7 +149,7 @@ def _combed_radius(
     """Radius of the hair that lies on the skull, without locks: thin at the hairline, full on the crown."""
     level = smoothstep(-10.0, 75.0, canonical[:, 1])
     thickness = style.side_mm + (style.top_mm - style.side_mm) * level
-    rise_mm = 4.0 + 1.1 * style.top_mm
+    rise_mm = 4.0 + style.rise * style.top_mm
     groove = np.exp(-(((canonical[:, 0] - PART_MM) / 5.0) ** 2)) * smoothstep(20.0, 50.0, canonical[:, 1])
     thickness = thickness * (1.0 - 0.55 * style.part * groove)
     # Less at the forehead, and never quite even.
@@ -176,9 +176,10 @@ def _hanging_hair(
     falling = 1.0 / np.hypot(right / half_width, ahead / half_depth).clip(1e-3) / flat
     height = falling * rays[:, 1]
     round_deg = np.degrees(np.arctan2(np.abs(rays[:, 0]), rays[:, 2]))
+    starts_deg = BEHIND_EARS_DEG if style.behind_ears else CURTAIN_DEG
     # Ends of different length, and a front edge that hangs forward with the way down.
     ends = 7.0 * noise(np.column_stack([right * 9.0, ahead * 9.0, np.zeros(len(rays))]), 3.0)
-    curtain = smoothstep(55.0, 5.0, height) * smoothstep(*CURTAIN_DEG, round_deg)
+    curtain = smoothstep(55.0, 5.0, height) * smoothstep(*starts_deg, round_deg)
     return falling, curtain * smoothstep(-2.0, 16.0, height + style.length_mm + ends)
 
 

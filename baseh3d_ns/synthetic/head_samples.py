@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,9 +27,9 @@ from baseh3d_ns.synthetic.posture import Posture, take_posture
 from baseh3d_ns.synthetic.render import EXPOSURE, to_srgb
 from baseh3d_ns.synthetic.visible import openness, seen_by_a_scanner, sphere_directions
 
-VERSION = "3"
+VERSION = "4"
 """Raise it when the same arguments would give other points."""
-POSTURE_STREAM = 5
+POSTURE_STREAM, HAIR_STREAM = 5, 6
 """Of the random numbers of a subject; its photographs take others (`synthetic.dataset`)."""
 DIRECTIONS = 48
 """From which a vertex is looked at and lit: a third of what photographs take, in a third of the time."""
@@ -39,6 +40,7 @@ def sample_head(seed: int, index: int, count: int) -> HeadSamples:
     the bust; with colours as in soft light."""
     body = anatomy.load_body_model()
     identity = draw_identity(seed, index, body.local_change_labels)
+    identity = replace(identity, hair=identity.hair.varied(identity_rng(seed, index, HAIR_STREAM)))
     posture = Posture.draw(identity_rng(seed, index, POSTURE_STREAM))
     head, bottom = take_posture(whole_head(body, identity, posture.depth_mm), posture)
     directions = sphere_directions(DIRECTIONS)

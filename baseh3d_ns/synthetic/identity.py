@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -52,6 +52,22 @@ class HairStyle:
     """Opacity of the hair painted on the scalp below the shell."""
     part: float = 0.0
     """How clearly hair is parted above the left eye, 0..1."""
+    rise: float = 1.1
+    """How far from the hairline it takes to full thickness, in thicknesses of the crown: low, it overhangs the ears."""
+    behind_ears: bool = False
+    """Hanging hair leaves the ears free."""
+
+    def varied(self, rng: np.random.Generator) -> HairStyle:
+        """The style as other people wear it: sides of their own, edges cut steep or thin, long hair behind the ears."""
+        rise, side, hides, grows, length = map(float, rng.uniform(size=5))
+        long_nape = self.top_mm > 5.0 and self.bun_mm == 0.0 and grows < 0.15
+        return replace(
+            self,
+            rise=0.25 + 0.95 * rise,
+            side_mm=self.side_mm * float(np.exp(0.6 * (side - 0.5))),
+            length_mm=40.0 + 80.0 * length if self.length_mm == 0.0 and long_nape else self.length_mm,
+            behind_ears=hides < 0.4 if self.length_mm > 0.0 else long_nape,
+        )
 
 
 STYLES = {

@@ -20,11 +20,16 @@ BENDS_MM = (75.0, 150.0)
 second."""
 DOWN_AND_BACK = np.array([0.0, -1.0, -0.6])
 """The jaw stays with the head: it lies as low as the nape, but ahead."""
-TURN_DEG = (7.0, 4.0, 3.0)
+TURN_DEG = (9.0, 4.0, 3.0)
 """Standard deviations of the shoulders' pitch, yaw and roll under the head."""
-SHIFT_MM = (3.0, 6.0, 7.0)
+SHIFT_MM = (3.0, 9.0, 7.0)
 """Of their place: sideways, up (a long or short neck), ahead."""
-DEPTH_MM = (165.0, 215.0)
+BULK = (0.1, 0.0, 0.12)
+"""Of their size, as a share of the model's: sideways, up, ahead."""
+MEANS = np.array([[4.0, 0.0, 0.0], [0.0, -6.0, 0.0], [1.0, 1.0, 1.08]])
+"""Of turn, place and size. The model stands straight: of people who sit, the back lies farther behind the neck, and the
+shoulders lower."""
+DEPTH_MM = (165.0, 225.0)
 """Busts end between these depths below the eyes."""
 
 
@@ -35,14 +40,17 @@ class Posture:
     turn_deg: Float[np.ndarray, " 3"]
     """About x, y and z."""
     shift_mm: Float[np.ndarray, " 3"]
+    bulk: Float[np.ndarray, " 3"]
+    """How large the shoulders are along x, y and z; 1 is the model's size."""
     depth_mm: float
     """The bust ends this far below the eyes."""
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Posture:
         """As different as seated people are; nothing beyond two standard deviations."""
-        normal = rng.normal(size=6).clip(-2.0, 2.0)
-        return Posture(normal[:3] * TURN_DEG, normal[3:] * SHIFT_MM, float(rng.uniform(*DEPTH_MM)))
+        normal = rng.normal(size=(3, 3)).clip(-2.0, 2.0)
+        turn_deg, shift_mm, bulk = normal * [TURN_DEG, SHIFT_MM, BULK] + MEANS
+        return Posture(turn_deg, shift_mm, bulk, float(rng.uniform(*DEPTH_MM)))
 
 
 def take_posture(head: Surface, posture: Posture) -> tuple[Surface, Int[np.ndarray, "f 3"]]:
@@ -58,7 +66,8 @@ def take_posture(head: Surface, posture: Posture) -> tuple[Surface, Int[np.ndarr
     # The body model stands at its own height: the pivot is looked up, not placed.
     pivot = head.vertices_mm[np.linalg.norm(canonical - NECK_MM, axis=1).argsort()[:200]].mean(axis=0)
     turn = Rotation.from_euler("xyz", follows * posture.turn_deg, degrees=True)
-    return head.moved(turn.apply(head.vertices_mm - pivot) + pivot + follows * posture.shift_mm), bottom
+    sized = (head.vertices_mm - pivot) * (1.0 + follows * (posture.bulk - 1.0))
+    return head.moved(turn.apply(sized) + pivot + follows * posture.shift_mm), bottom
 
 
 def _bottom_faces(bust: Surface, rim: Int[np.ndarray, " n"]) -> Int[np.ndarray, "f 3"]:
