@@ -67,8 +67,11 @@ def refine(surface: Surface, longest_mm: Callable[[Surface], Float[np.ndarray, "
     refined surface stays round where the coarse one was.
     """
     for _ in range(4):
-        edges = np.sort(surface.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-        edges, edge_of_side = np.unique(edges, axis=0, return_inverse=True)
+        sides = np.sort(surface.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1).astype(np.int64)
+        # One number a side: whole rows take numpy five times as long to sort.
+        count = len(surface.vertices_mm)
+        numbers, edge_of_side = np.unique(sides @ [count, 1], return_inverse=True)
+        edges = np.column_stack(np.divmod(numbers, count))
         ends = surface.vertices_mm[edges]
         is_long = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1) > longest_mm(surface)[edges].mean(axis=1)
         if not is_long.any():
