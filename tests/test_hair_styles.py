@@ -9,6 +9,7 @@ import pytest
 
 from baseh3d_ns.synthetic.anatomy import BUST_DEPTH_MM, CANONICAL, EAR, HAIR, bare_head, load_body_model
 from baseh3d_ns.synthetic.hair import grow_hair
+from baseh3d_ns.synthetic.head_samples import sampled_identity
 from baseh3d_ns.synthetic.identity import STYLES, HairStyle, draw_identity
 from baseh3d_ns.synthetic.rays import RayCaster
 from baseh3d_ns.synthetic.surface import Surface
@@ -51,6 +52,15 @@ def test_a_steep_edge_stands_out_above_the_ears(bare: Surface):
         return float(2.0 * np.abs(hair.vertices_mm[above, 0]).mean())
 
     assert width(0.25) > width(1.1) + 4.0
+
+
+def test_heads_of_a_shape_space_wear_their_hair_differently():
+    labels = load_body_model().local_change_labels
+    for index in range(4):
+        photographed, sampled = draw_identity(3, index, labels), sampled_identity(3, index, labels)
+        assert sampled.hair.rise != photographed.hair.rise and sampled.hair.top_mm == photographed.hair.top_mm
+        assert replace(sampled, hair=photographed.hair) == photographed
+    assert sampled_identity(3, 0, labels).hair.rise != sampled_identity(3, 1, labels).hair.rise
 
 
 def test_styles_vary_as_drawn():

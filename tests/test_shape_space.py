@@ -30,7 +30,8 @@ from baseh3d_ns.priors.registration import register_prior
 from baseh3d_ns.priors.seen_rays import look
 from baseh3d_ns.priors.sources import BUILTIN, BUILTIN_FILE, load_prior
 from baseh3d_ns.priors.transfer import field_of_prior
-from baseh3d_ns.shapes.surface_samples import HEAD_FRAME, LANDMARKS_MM
+from baseh3d_ns.shapes.datamanager import _splat, look_from
+from baseh3d_ns.shapes.surface_samples import HEAD_FRAME, LANDMARKS_MM, HeadSamples
 
 TINY = HeadFieldConfig(
     sdf=SdfNetworkConfig(layers=3, width=48, skip_layer=0, octaves=2, features=8, latent=4),
@@ -140,6 +141,15 @@ def test_the_viewers_pictures_are_the_heads(pipeline):
     assert len(dataset) == 5
     front = dataset[0]["image"]
     assert front.shape == (192, 192, 3) and 0.03 < (front < 1.0).float().mean() < 0.6
+
+
+def test_the_nearest_point_is_on_top():
+    points = np.array([[0.0, 0.0, 0.5], [0.0125, 0.0, -0.5]], dtype=np.float32)
+    ahead = np.tile(np.float32([0.0, 0.0, 1.0]), (2, 1))
+    head = HeadSamples(points, ahead, np.array([[255, 0, 0], [0, 0, 255]], dtype=np.uint8))
+    picture = _splat(head, look_from(0.0).camera_to_worlds[0].numpy())
+    red, blue = ((picture == colour).all(axis=-1).sum() for colour in head.colours)
+    assert (red, blue) == (9, 3)
 
 
 class EggSpace(nn.Module):

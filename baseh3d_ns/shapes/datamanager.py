@@ -150,7 +150,10 @@ def _splat(head: HeadSamples, camera_to_world: np.ndarray) -> UInt8[np.ndarray, 
     grey = (255 * (0.3 + 0.6 * (head.normals @ camera_to_world[:, 2]).clip(0.0)))[:, None].repeat(3, axis=1)
     colours = (grey.astype(np.uint8) if head.colours is None else head.colours)[facing]
     picture = np.full((PICTURE, PICTURE, 3), 255, dtype=np.uint8)
-    for down in (-1, 0, 1):
-        for across in (-1, 0, 1):
-            picture[(row + down).clip(0, PICTURE - 1), (column + across).clip(0, PICTURE - 1)] = colours
+    down, across = np.mgrid[-1:2, -1:2].reshape(2, 9)
+    # One assignment for all, point after point: of those on a pixel the last stays.
+    rows, columns = (
+        (place[:, None] + offset).clip(0, PICTURE - 1) for place, offset in ((row, down), (column, across))
+    )
+    picture[rows, columns] = colours[:, None]
     return picture

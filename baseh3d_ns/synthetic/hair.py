@@ -167,7 +167,7 @@ def _hanging_hair(
     centre: Float[np.ndarray, " 3"],
     style: HairStyle,
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Radius of hair that falls plumb over ears and nape, and where it does (0..1)."""
+    """Radius of hair that falls plumb over the nape, and over the ears or behind them; and where it does (0..1)."""
     ears = head.vertices_mm[head.attributes[:, EAR] > 0.5] - centre
     half_width = np.abs(ears[:, 0]).max() + 2.0
     half_depth = combed[np.argmin(rays[:, 2])]

@@ -7,6 +7,7 @@ begins with the smaller one.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ from baseh3d_ns.shapes.surface_samples import HeadSamples, sample_mesh, standard
 from baseh3d_ns.synthetic import anatomy
 from baseh3d_ns.synthetic.anatomy import CANONICAL, EYEBALL, HAIR, MOUTH_CAVITY
 from baseh3d_ns.synthetic.head import whole_head
-from baseh3d_ns.synthetic.identity import draw_identity, identity_rng
+from baseh3d_ns.synthetic.identity import Identity, draw_identity, identity_rng
 from baseh3d_ns.synthetic.light import light_up
 from baseh3d_ns.synthetic.material import material_at
 from baseh3d_ns.synthetic.posture import Posture, take_posture
@@ -39,8 +40,7 @@ def sample_head(seed: int, index: int, count: int) -> HeadSamples:
     """`count` points on subject `index` of `seed`, in a posture of its own: what a scanner would see, and the bottom of
     the bust; with colours as in soft light."""
     body = anatomy.load_body_model()
-    identity = draw_identity(seed, index, body.local_change_labels)
-    identity = replace(identity, hair=identity.hair.varied(identity_rng(seed, index, HAIR_STREAM)))
+    identity = sampled_identity(seed, index, body.local_change_labels)
     posture = Posture.draw(identity_rng(seed, index, POSTURE_STREAM))
     head, bottom = take_posture(whole_head(body, identity, posture.depth_mm), posture)
     directions = sphere_directions(DIRECTIONS)
@@ -56,6 +56,12 @@ def sample_head(seed: int, index: int, count: int) -> HeadSamples:
     mesh.apply_transform(standard_pose(landmarks))
     mesh.faces = np.concatenate([head.faces[visible[head.faces].all(axis=1)], bottom])
     return sample_mesh(mesh, count, index, shade)
+
+
+def sampled_identity(seed: int, index: int, local_change_labels: Sequence[str]) -> Identity:
+    """As photographs have it (`synthetic.dataset`), with hair that varies more."""
+    identity = draw_identity(seed, index, local_change_labels)
+    return replace(identity, hair=identity.hair.varied(identity_rng(seed, index, HAIR_STREAM)))
 
 
 def sample_heads(folder: Path, heads: int, seed: int, count: int) -> list[Path]:

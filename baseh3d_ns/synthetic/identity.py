@@ -45,7 +45,7 @@ class HairStyle:
     recede_deg: float
     """How far the hairline stands back at the forehead."""
     length_mm: float
-    """How far hair hangs below the eyes at sides and back; 0: it ends at the nape and leaves the ears free."""
+    """How far hair hangs below the eyes, at sides and back or `behind_ears`; 0: it ends at the nape, ears are free."""
     bun_mm: float
     """Height of a knot at the back of the head; 0: none."""
     cover: float
@@ -59,14 +59,14 @@ class HairStyle:
 
     def varied(self, rng: np.random.Generator) -> HairStyle:
         """The style as other people wear it: sides of their own, edges cut steep or thin, long hair behind the ears."""
-        rise, side, hides, grows, length = map(float, rng.uniform(size=5))
+        rise, side, tucked, grows, length = map(float, rng.uniform(size=5))
         long_nape = self.top_mm > 5.0 and self.bun_mm == 0.0 and grows < 0.15
         return replace(
             self,
             rise=0.25 + 0.95 * rise,
             side_mm=self.side_mm * float(np.exp(0.6 * (side - 0.5))),
             length_mm=40.0 + 80.0 * length if self.length_mm == 0.0 and long_nape else self.length_mm,
-            behind_ears=hides < 0.4 if self.length_mm > 0.0 else long_nape,
+            behind_ears=tucked < 0.4 if self.length_mm > 0.0 else long_nape,
         )
 
 

@@ -24,7 +24,7 @@ TURN_DEG = (9.0, 4.0, 3.0)
 """Standard deviations of the shoulders' pitch, yaw and roll under the head."""
 SHIFT_MM = (3.0, 9.0, 7.0)
 """Of their place: sideways, up (a long or short neck), ahead."""
-BULK = (0.1, 0.0, 0.12)
+BULK_SPREAD = (0.1, 0.0, 0.12)
 """Of their size, as a share of the model's: sideways, up, ahead."""
 MEANS = np.array([[4.0, 0.0, 0.0], [0.0, -6.0, 0.0], [1.0, 1.0, 1.08]])
 """Of turn, place and size. The model stands straight, with shoulders higher and backs flatter than those of busts that
@@ -49,12 +49,12 @@ class Posture:
     def draw(rng: np.random.Generator) -> Posture:
         """As different as seated people are; nothing beyond two standard deviations."""
         normal = rng.normal(size=(3, 3)).clip(-2.0, 2.0)
-        turn_deg, shift_mm, bulk = normal * [TURN_DEG, SHIFT_MM, BULK] + MEANS
+        turn_deg, shift_mm, bulk = normal * [TURN_DEG, SHIFT_MM, BULK_SPREAD] + MEANS
         return Posture(turn_deg, shift_mm, bulk, float(rng.uniform(*DEPTH_MM)))
 
 
 def take_posture(head: Surface, posture: Posture) -> tuple[Surface, Int[np.ndarray, "f 3"]]:
-    """The same head over shoulders that are turned and shifted.
+    """The same head over shoulders of that size, turned and shifted.
 
     Returns:
         The surface, open below, and triangles between its vertices that close it.
