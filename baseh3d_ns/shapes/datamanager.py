@@ -33,7 +33,7 @@ class SurfaceDataManagerConfig(DataManagerConfig):
     """An H3DS root (its scans, but those of the scenes tagged `h3d-net`) or a folder of .ply, .obj and .glb files; by
     default synthetic heads are made."""
     synthetic_heads: int = 1000
-    """Number of synthetic heads, when no data are given (2 to 3 s each, once)."""
+    """Number of synthetic heads, when no data are given (2 to 3 s of a core each, once)."""
     synthetic_seed: int = 100
     """Same seed, same synthetic heads."""
     unit: Literal["mm", "cm", "m"] = "mm"
