@@ -7,8 +7,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from processes import Trained, train
 from tiny_root import write_root
+
+
+@pytest.fixture(autouse=True)
+def denormals_again():
+    """A field has its process count denormal numbers as 0; hypothesis refuses to work so."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
