@@ -111,7 +111,7 @@ def test_positional_encoding_order():
 
 @pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor always keeps them")
 def test_what_uses_a_field_has_no_denormal_numbers():
-    """A step of a fit took twice as long with them."""
+    """A step of a fit took 1.6 times as long with them."""
     torch.set_flush_denormal(False)
     small = torch.full((4,), 1e-39)
     assert bool((small * 1.0 > 0.0).all())
