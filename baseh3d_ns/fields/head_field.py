@@ -205,7 +205,7 @@ class HeadField(nn.Module):
 
     def __init__(self, config: HeadFieldConfig) -> None:
         super().__init__()
-        # A trained softplus is full of numbers below 1e-38, with which a CPU takes 1.6 times as long for a step. Set here,
+        # A trained softplus is full of numbers below 1e-38, with which a step takes a CPU 1.6 times as long. Set here,
         # since threads that torch starts later do as the one that starts them.
         torch.set_flush_denormal(True)
         self.config = config
