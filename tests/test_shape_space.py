@@ -145,7 +145,7 @@ def test_the_viewers_pictures_are_the_heads(pipeline):
 
 
 def test_the_nearest_point_is_on_top():
-    points = np.array([[0.0, 0.0, 0.5], [0.0125, 0.0, -0.5]], dtype=np.float32)
+    points = np.array([[0.0, 0.0, 0.5], [-0.012, 0.0, -0.5]], dtype=np.float32)
     ahead = np.tile(np.float32([0.0, 0.0, 1.0]), (2, 1))
     head = HeadSamples(points, ahead, np.array([[255, 0, 0], [0, 0, 255]], dtype=np.uint8))
     picture = _splat(head, look_from(0.0).camera_to_worlds[0].numpy())
