@@ -59,7 +59,7 @@ class Export:
     """Replace a file that is there already."""
 
     def main(self) -> None:
-        from baseh3d_ns.mesh_files import check_mesh_path, save_mesh
+        from baseh3d_ns.mesh.files import check_mesh_path, save_mesh
         from baseh3d_ns.runs import mesh_of_run, open_run
 
         check_mesh_path(self.output, overwrite=self.overwrite)
@@ -108,8 +108,8 @@ class Prior:
     """`builtin`, a .safetensors prior, a run folder, a config.yml, a .ckpt or an original IDR .pth."""
 
     def main(self) -> None:
-        from baseh3d_ns.priors.head_prior import architecture, summary
-        from baseh3d_ns.priors.sources import find_prior_file, load_prior
+        from baseh3d_ns.heads.head_file import architecture, summary
+        from baseh3d_ns.heads.readers import find_prior_file, load_prior
 
         prior = load_prior(self.file)
         numbers = sum(tensor.numel() for tensor in prior.weights.values())

@@ -80,3 +80,16 @@ class SceneFrame:
         if isinstance(points, torch.Tensor):
             return torch.tensor(self.centre_mm, dtype=points.dtype, device=points.device)
         return np.asarray(self.centre_mm, dtype=points.dtype)
+
+
+HEAD_FRAME = SceneFrame(centre_mm=(0.0, -25.0, 15.0), radius_mm=235.0)
+"""Unit frame of shape spaces. Their world: +x the subject's left, +y up, +z ahead, origin between the ears, mm."""
+LANDMARKS_MM = {
+    "right_eye": (-17.2, -3.0, 84.5),
+    "left_eye": (17.2, -3.0, 84.5),
+    "nose_tip": (0.0, -38.0, 118.9),
+    "nose_base": (0.0, -49.0, 108.2),
+    "right_lips": (-23.8, -70.0, 92.5),
+    "left_lips": (23.8, -70.0, 92.5),
+}
+"""The six landmarks of H3DS on an average adult in that world: inner eye corners, nose, corners of the mouth."""

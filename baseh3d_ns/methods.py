@@ -13,13 +13,13 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.heads.readers import BUILTIN
 from baseh3d_ns.models.h3dnet import H3dNetModelConfig
 from baseh3d_ns.models.idr import IdrModelConfig
-from baseh3d_ns.models.shape_space import ShapeSpaceModelConfig
-from baseh3d_ns.priors.sources import BUILTIN
-from baseh3d_ns.shapes.datamanager import SurfaceDataManagerConfig
-from baseh3d_ns.shapes.trainer import ShapePipelineConfig, ShapeTrainerConfig
-from baseh3d_ns.trainer import FewShotTrainerConfig, HeadPipelineConfig, HeadTrainerConfig, PriorTrainerConfig
+from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig
+from baseh3d_ns.shape_space.model import ShapeSpaceModelConfig
+from baseh3d_ns.shape_space.trainer import ShapePipelineConfig, ShapeTrainerConfig
+from baseh3d_ns.training.trainer import FewShotTrainerConfig, HeadPipelineConfig, HeadTrainerConfig, PriorTrainerConfig
 
 
 def _common(method_name: str, pipeline: Any, max_norm: float | None = None, **lr: float) -> dict[str, Any]:

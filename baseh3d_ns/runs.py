@@ -20,11 +20,11 @@ from baseh3d_ns.data.h3ds_dataparser import H3dsDataParser, H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.heads.head_file import apply_prior
+from baseh3d_ns.heads.readers import load_prior, newest_checkpoint, read_checkpoint
 from baseh3d_ns.models.h3dnet import H3dNetModel, H3dNetModelConfig
 from baseh3d_ns.models.idr import IdrModel, IdrModelConfig
-from baseh3d_ns.priors.head_prior import apply_prior
-from baseh3d_ns.priors.sources import load_prior, newest_checkpoint, read_checkpoint
-from baseh3d_ns.trainer import HeadPipeline, HeadTrainerConfig
+from baseh3d_ns.training.trainer import HeadPipeline, HeadTrainerConfig
 
 if TYPE_CHECKING:
     import trimesh
@@ -96,8 +96,8 @@ def mesh_of_run(run: Run, spacing_mm: float, keep_all: bool = False) -> trimesh.
     Raises:
         NoSurfaceError: the trained SDF has no surface.
     """
-    from baseh3d_ns.mesh_files import colour_mesh
-    from baseh3d_ns.meshing import extract_mesh
+    from baseh3d_ns.mesh.extract import extract_mesh
+    from baseh3d_ns.mesh.files import colour_mesh
 
     mesh = extract_mesh(run.field.sdf, run.frame, spacing_mm=spacing_mm, device=run.device, keep_all=keep_all)
 

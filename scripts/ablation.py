@@ -19,9 +19,9 @@ import tyro
 from in_process import METHODS, configure, run, start
 
 from baseh3d_ns import methods
-from baseh3d_ns.benchmark.quick_score import quick_score
-from baseh3d_ns.priors.head_prior import save_prior
-from baseh3d_ns.priors.sources import BUILTIN, load_prior
+from baseh3d_ns.evaluation.quick_score import quick_score
+from baseh3d_ns.heads.head_file import save_prior
+from baseh3d_ns.heads.readers import BUILTIN, load_prior
 
 SCRATCH: Any = methods.baseh3d_fast_prior.config
 MODEL, MANAGER = "pipeline__model__", "pipeline__datamanager__"

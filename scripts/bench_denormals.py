@@ -13,7 +13,7 @@ import torch
 import tyro
 from in_process import configure, device_name, run, start
 
-from baseh3d_ns.priors.sources import BUILTIN
+from baseh3d_ns.heads.readers import BUILTIN
 
 
 @dataclass

@@ -19,7 +19,7 @@ import tyro
 from in_process import device_name
 from scipy.spatial import cKDTree
 
-from baseh3d_ns.meshing import extract_mesh
+from baseh3d_ns.mesh.extract import extract_mesh
 from baseh3d_ns.rendering.chunks import in_chunks
 from baseh3d_ns.runs import Run, open_run
 

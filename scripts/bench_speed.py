@@ -16,8 +16,8 @@ import torch
 import tyro
 from in_process import configure, device_name, run, start
 
-from baseh3d_ns.benchmark.quick_score import quick_score
-from baseh3d_ns.priors.sources import BUILTIN
+from baseh3d_ns.evaluation.quick_score import quick_score
+from baseh3d_ns.heads.readers import BUILTIN
 
 WHOLE_STEPS = {"plateau": 0.0, "pipeline__model__refine_from": 0.0}
 """The first steps, by which the rest is planned, cost as much as the last."""

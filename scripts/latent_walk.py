@@ -12,12 +12,12 @@ from PIL import Image
 
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.fields.placement import Placement
-from baseh3d_ns.models.shape_space import main_directions
-from baseh3d_ns.priors.face_lines import render
-from baseh3d_ns.priors.sources import load_prior
-from baseh3d_ns.priors.transfer import field_of_prior
+from baseh3d_ns.heads.latent_pca import main_directions
+from baseh3d_ns.heads.readers import load_prior
+from baseh3d_ns.heads.transfer import field_of_prior
+from baseh3d_ns.placing.correspondences import render
 from baseh3d_ns.rendering.sdf_grid import GridTracer
-from baseh3d_ns.shapes.datamanager import look_from
+from baseh3d_ns.shape_space.datamanager import look_from
 
 
 @dataclass

@@ -17,8 +17,8 @@ import torch
 import tyro
 from in_process import check_same_options, configure, device_name, run, start
 
-from baseh3d_ns.benchmark.quick_score import quick_score
-from baseh3d_ns.priors.sources import BUILTIN
+from baseh3d_ns.evaluation.quick_score import quick_score
+from baseh3d_ns.heads.readers import BUILTIN
 
 SCORED_AT = (0, 25, 50, 75, 100, 150, 200, 300, 400, 500)
 """Steps before which a fit of baseh3d-fast is scored, besides its end; idr only there."""

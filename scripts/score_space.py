@@ -20,13 +20,13 @@ from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.evaluation.rigid import gt_to_pred
-from baseh3d_ns.meshing import extract_mesh
-from baseh3d_ns.priors.colours import learn_colours
-from baseh3d_ns.priors.head_prior import LATENT, save_prior
-from baseh3d_ns.priors.latent_fit import fit_latent
-from baseh3d_ns.priors.registration import register_prior
-from baseh3d_ns.priors.sources import BUILTIN, BUILTIN_FILE, find_prior_file, load_prior
-from baseh3d_ns.priors.transfer import field_of_prior
+from baseh3d_ns.heads.head_file import LATENT, save_prior
+from baseh3d_ns.heads.readers import BUILTIN, BUILTIN_FILE, find_prior_file, load_prior
+from baseh3d_ns.heads.transfer import field_of_prior
+from baseh3d_ns.mesh.extract import extract_mesh
+from baseh3d_ns.placing.registration import register_prior
+from baseh3d_ns.warm_start.colours import learn_colours
+from baseh3d_ns.warm_start.latent import fit_latent
 
 
 @dataclass

@@ -24,7 +24,7 @@ def test_no_prior_is_said_before_anything_is_loaded(tiny_root, tmp_path):
 
 def test_a_prior_of_larger_networks(tiny_root, tmp_path):
     from baseh3d_ns import methods
-    from baseh3d_ns.priors.head_prior import HeadPrior, prior_names, save_prior
+    from baseh3d_ns.heads.head_file import HeadPrior, prior_names, save_prior
 
     field = methods.idr.config.pipeline.model.sdf_field.setup()
     weights = {name: parameter.detach() for name, parameter in prior_names(field)}

@@ -15,10 +15,15 @@ from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, S
 from baseh3d_ns.models.h3dnet import H3dNetModelConfig
 from baseh3d_ns.models.idr import IdrModelConfig
 from baseh3d_ns.models.sdf_model import SdfModelConfig
-from baseh3d_ns.models.shape_space import ShapeSpaceModelConfig
-from baseh3d_ns.shapes.datamanager import SurfaceDataManagerConfig
-from baseh3d_ns.shapes.trainer import ShapeTrainerConfig
-from baseh3d_ns.trainer import CarefulTrainerConfig, FewShotTrainerConfig, HeadTrainerConfig, PriorTrainerConfig
+from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig
+from baseh3d_ns.shape_space.model import ShapeSpaceModelConfig
+from baseh3d_ns.shape_space.trainer import ShapeTrainerConfig
+from baseh3d_ns.training.trainer import (
+    CarefulTrainerConfig,
+    FewShotTrainerConfig,
+    HeadTrainerConfig,
+    PriorTrainerConfig,
+)
 
 CONFIGS = [
     HeadDataManagerConfig, H3dsDataParserConfig, SdfNetworkConfig, ColourNetworkConfig, HeadFieldConfig, IdrModelConfig,

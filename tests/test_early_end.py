@@ -3,8 +3,8 @@
 import torch
 from processes import train
 
-from baseh3d_ns.early_end import COOLING, SETTLED, EarlyEnd
 from baseh3d_ns.runs import open_run
+from baseh3d_ns.training.plateau import COOLING, SETTLED, EarlyEnd
 
 PLANNED, WINDOW = 1000, 50
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from baseh3d_ns.data.h3ds_package import H3DS, numpy_int
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.distance import Surface, sample_triangles
 from baseh3d_ns.evaluation.official import official_scores, to_h3ds_mesh
 from baseh3d_ns.evaluation.pictures import (
     UNKNOWN_GREY,
@@ -23,9 +24,8 @@ from baseh3d_ns.evaluation.pictures import (
     render,
     three_sides,
 )
-from baseh3d_ns.evaluation.report import evaluate_mesh, mesh_spacing_mm, write_evaluation
 from baseh3d_ns.evaluation.rigid import DistanceSummary, align_rigidly, rigid_scores
-from baseh3d_ns.evaluation.surface_distance import Surface, sample_triangles
+from baseh3d_ns.evaluation.scores import evaluate_mesh, mesh_spacing_mm, write_evaluation
 
 SCENE = "0123456789abcdef"
 LANDMARKS = {

@@ -13,7 +13,7 @@ from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
 from baseh3d_ns import methods
-from baseh3d_ns.first_look import NEARER
+from baseh3d_ns.training.initial_view import NEARER
 
 
 def test_a_browser_opens_where_the_first_camera_stands_outside_the_unit_ball(tiny_root):

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.mesh_files import colour_mesh, save_mesh
-from baseh3d_ns.meshing import NoSurfaceError, extract_mesh
+from baseh3d_ns.mesh.extract import NoSurfaceError, extract_mesh
+from baseh3d_ns.mesh.files import colour_mesh, save_mesh
 
 Field = Callable[[Tensor], Tensor]
 FRAME = SceneFrame(centre_mm=(10.0, -20.0, 30.0), radius_mm=100.0)
@@ -110,7 +110,7 @@ def test_sphere_has_its_radius_and_centre_in_world_millimetres(spacing_mm: float
 )
 def test_coarse_to_fine_equals_the_dense_lattice(sdf: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     # 30 cubes of 7 mm along the box in the first pass: coarser than it ever is in use.
-    monkeypatch.setattr("baseh3d_ns.meshing.COARSE_CELLS", 16)
+    monkeypatch.setattr("baseh3d_ns.mesh.extract.COARSE_CELLS", 16)
 
     def exact(x: Tensor) -> Tensor:
         # In double precision: where an edge grazes the surface, the rounding of float32 moves vertices by 0.001 mm.
@@ -135,9 +135,9 @@ def test_a_field_that_is_no_exact_distance_gives_the_same_mesh(slope: float) -> 
 
 
 def test_a_slope_bound_that_was_too_small_is_found_out_and_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("baseh3d_ns.meshing.SLOPE_BOUNDS", (0.4,))
+    monkeypatch.setattr("baseh3d_ns.mesh.extract.SLOPE_BOUNDS", (0.4,))
     assert not extract_mesh(bumpy, FRAME, spacing_mm=2.0).is_watertight
-    monkeypatch.setattr("baseh3d_ns.meshing.SLOPE_BOUNDS", (0.4, 2.0))
+    monkeypatch.setattr("baseh3d_ns.mesh.extract.SLOPE_BOUNDS", (0.4, 2.0))
     assert_closed(extract_mesh(bumpy, FRAME, spacing_mm=2.0))
 
 

@@ -16,10 +16,10 @@ from torch.nn.functional import normalize
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool
-from baseh3d_ns.early_end import SETTLED
 from baseh3d_ns.models.idr import IdrModelConfig
 from baseh3d_ns.models.photo_consistency import FINE_FROM, PITCHES_MM, Photos, hidden
 from baseh3d_ns.models.view_corrections import ViewCorrections
+from baseh3d_ns.training.plateau import SETTLED
 
 AXES = torch.tensor(SEMI_AXES_MM / UNIT_RADIUS_MM).float()
 

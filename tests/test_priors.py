@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.priors.head_prior import (
+from baseh3d_ns.heads.head_file import (
     HeadPrior,
     apply_prior,
     carry_optimizer,
@@ -19,7 +19,7 @@ from baseh3d_ns.priors.head_prior import (
     prior_of_field,
     save_prior,
 )
-from baseh3d_ns.priors.sources import load_prior
+from baseh3d_ns.heads.readers import load_prior
 
 SMALL = HeadFieldConfig(
     sdf=SdfNetworkConfig(layers=4, width=64, skip_layer=2, features=8), colour=ColourNetworkConfig(layers=2, width=16)

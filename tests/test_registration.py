@@ -16,11 +16,11 @@ from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.priors import registration
-from baseh3d_ns.priors.face_detection import CASCADES, _largest_face, find_faces, match_patches
-from baseh3d_ns.priors.face_lines import small_photo
-from baseh3d_ns.priors.orientation import _up_where_photos_are_level, turn_to_standing
-from baseh3d_ns.priors.registration import register_prior
+from baseh3d_ns.placing import registration
+from baseh3d_ns.placing.correspondences import small_photo
+from baseh3d_ns.placing.face_detection import CASCADES, _largest_face, find_faces, match_patches
+from baseh3d_ns.placing.orientation import _up_where_photos_are_level, turn_to_standing
+from baseh3d_ns.placing.registration import register_prior
 from baseh3d_ns.runs import open_run
 from baseh3d_ns.synthetic.dataset import synthesize
 

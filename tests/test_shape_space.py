@@ -21,18 +21,17 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
-from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.meshing import extract_mesh
-from baseh3d_ns.models.shape_space import main_directions, mean_latent
-from baseh3d_ns.priors.latent_fit import fit_latent, surface_now
-from baseh3d_ns.priors.likely_latents import LikelyLatents
-from baseh3d_ns.priors.registration import register_prior
-from baseh3d_ns.priors.seen_rays import look
-from baseh3d_ns.priors.sources import BUILTIN, BUILTIN_FILE, load_prior
-from baseh3d_ns.priors.transfer import field_of_prior
-from baseh3d_ns.shapes.datamanager import _splat, look_from
-from baseh3d_ns.shapes.surface_samples import HEAD_FRAME, LANDMARKS_MM, HeadSamples
+from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM, SceneFrame
+from baseh3d_ns.heads.latent_pca import LikelyLatents, main_directions, mean_latent
+from baseh3d_ns.heads.readers import BUILTIN, BUILTIN_FILE, load_prior
+from baseh3d_ns.heads.transfer import field_of_prior
+from baseh3d_ns.mesh.extract import extract_mesh
+from baseh3d_ns.placing.registration import register_prior
+from baseh3d_ns.shape_space.datamanager import _splat, look_from
+from baseh3d_ns.shape_space.surface_samples import HeadSamples
 from baseh3d_ns.synthetic.head_samples import VERSION
+from baseh3d_ns.warm_start.frozen_hits import look
+from baseh3d_ns.warm_start.latent import fit_latent, surface_now
 
 TINY = HeadFieldConfig(
     sdf=SdfNetworkConfig(layers=3, width=48, skip_layer=0, octaves=2, features=8, latent=4),

@@ -9,10 +9,11 @@ from scipy.spatial.transform import Rotation
 from tiny_root import write_root
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.shapes import sources
-from baseh3d_ns.shapes.datamanager import SurfaceDataManagerConfig
-from baseh3d_ns.shapes.sources import Source, h3ds_scans
-from baseh3d_ns.shapes.surface_samples import HEAD_FRAME, LANDMARKS_MM, sample_mesh, standard_pose
+from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
+from baseh3d_ns.shape_space import sources
+from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig
+from baseh3d_ns.shape_space.sources import Source, h3ds_scans
+from baseh3d_ns.shape_space.surface_samples import sample_mesh, standard_pose
 
 
 def egg(axes_mm=(75.0, 110.0, 90.0), centre_mm=(0.0, -10.0, 10.0)) -> trimesh.Trimesh:

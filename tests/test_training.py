@@ -15,11 +15,11 @@ from processes import BIN, SMALL, Trained, call, checkpoint, train
 from tiny_root import SCENE
 
 from baseh3d_ns import methods
-from baseh3d_ns.early_end import EarlyEnd
-from baseh3d_ns.priors.colours import learn_colours
-from baseh3d_ns.priors.head_prior import prior_names
-from baseh3d_ns.priors.sources import load_prior
+from baseh3d_ns.heads.head_file import prior_names
+from baseh3d_ns.heads.readers import load_prior
 from baseh3d_ns.runs import open_run
+from baseh3d_ns.training.plateau import EarlyEnd
+from baseh3d_ns.warm_start.colours import learn_colours
 
 
 def test_priors_are_written_at_the_epochs_asked_for_and_at_the_end(prior_run):
@@ -158,7 +158,7 @@ def test_a_kill_while_saving_leaves_the_last_good_checkpoint(fit_run, monkeypatc
     """torch.save dies half way: the folder stock tools look into never holds the half file."""
     from types import SimpleNamespace
 
-    from baseh3d_ns.trainer import HeadTrainer
+    from baseh3d_ns.training.trainer import HeadTrainer
 
     good = checkpoint(fit_run).read_bytes()
     models = tmp_path / "nerfstudio_models"

@@ -9,8 +9,8 @@ from baseh3d_ns import methods
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.priors.head_prior import HeadPrior, prior_names
-from baseh3d_ns.priors.transfer import check_transfers, field_config, field_of_prior, transfer
+from baseh3d_ns.heads.head_file import HeadPrior, prior_names
+from baseh3d_ns.heads.transfer import check_transfers, field_config, field_of_prior, transfer
 
 SPACE = HeadFieldConfig(
     sdf=SdfNetworkConfig(layers=4, width=64, skip_layer=2, features=8, latent=5),

@@ -23,7 +23,7 @@ from baseh3d_ns.benchmark.training import method_config
 from baseh3d_ns.data.h3ds_root import H3dsRoot, choose_views, open_h3ds
 from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.files import write_atomically
-from baseh3d_ns.priors.sources import BUILTIN, find_prior_file
+from baseh3d_ns.heads.readers import BUILTIN, find_prior_file
 from baseh3d_ns.synthetic.camera_path import VIEW_COUNTS
 
 CELL, CELLS = "cell.json", "cells"

@@ -228,8 +228,8 @@ def _check_pretraining(prior: PriorRun, where: str) -> None:
     """A prior of one head has a scene and epochs; a shape space has neither."""
     from nerfstudio.configs.method_configs import all_methods
 
-    from baseh3d_ns.shapes.trainer import ShapeTrainerConfig
-    from baseh3d_ns.trainer import PriorTrainerConfig
+    from baseh3d_ns.shape_space.trainer import ShapeTrainerConfig
+    from baseh3d_ns.training.trainer import PriorTrainerConfig
 
     config = all_methods[prior.method]
     if isinstance(config, ShapeTrainerConfig):
@@ -246,7 +246,7 @@ def _check_pretraining(prior: PriorRun, where: str) -> None:
 
 
 def _check_prior(name: str | None, priors: dict[str, PriorRun], where: str) -> None:
-    from baseh3d_ns.priors.sources import BUILTIN
+    from baseh3d_ns.heads.readers import BUILTIN
 
     if name is None or name == str(BUILTIN) or Path(name).exists():
         return

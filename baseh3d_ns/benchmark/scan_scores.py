@@ -8,11 +8,11 @@ import numpy as np
 import torch
 import trimesh
 
-from baseh3d_ns.benchmark.floor import sdf_of_scan
+from baseh3d_ns.benchmark.scan_sdf import sdf_of_scan
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParser, H3dsDataParserConfig
-from baseh3d_ns.evaluation.report import Evaluation, check_scene, evaluate_mesh, write_evaluation
 from baseh3d_ns.evaluation.run_provenance import three_photos
-from baseh3d_ns.meshing import extract_mesh
+from baseh3d_ns.evaluation.scores import Evaluation, check_scene, evaluate_mesh, write_evaluation
+from baseh3d_ns.mesh.extract import extract_mesh
 from baseh3d_ns.rendering.chunks import Sdf
 
 

@@ -14,10 +14,10 @@ import tyro
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 
 from baseh3d_ns.benchmark.definition import Options
-from baseh3d_ns.benchmark.quick_score import quick_score
 from baseh3d_ns.benchmark.results import Point
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.quick_score import quick_score
 
 FOLDER, TIMESTAMP = "train", "run"
 """Experiment name and timestamp of every cell: one training a folder."""

@@ -19,8 +19,8 @@ from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.data.h3ds_package import H3DS, Mesh, numpy_int
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.distance import Surface
 from baseh3d_ns.evaluation.official import FACE_REGION
-from baseh3d_ns.evaluation.surface_distance import Surface
 
 FACE_RADIUS_MM = 95.0
 """Radius of the H3DS region 'face_sphere' around the tip of the nose."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from baseh3d_ns.evaluation.report import Evaluation, check_scene, evaluate_mesh, write_evaluation
 from baseh3d_ns.evaluation.run_provenance import run_provenance, three_photos
+from baseh3d_ns.evaluation.scores import Evaluation, check_scene, evaluate_mesh, write_evaluation
 from baseh3d_ns.runs import Run, mesh_of_run, open_run, scene_of_run
 
 

@@ -11,11 +11,11 @@ from nerfstudio.models.base_model import Model, ModelConfig
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from baseh3d_ns.early_end import EarlyEnd
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.rendering.chunks import Sdf
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import SphereTracer, Tracer
+from baseh3d_ns.training.plateau import EarlyEnd
 
 BACKGROUND = 1.0
 """White, as in IDR's own pictures."""

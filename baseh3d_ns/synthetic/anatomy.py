@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from baseh3d_ns.shapes.surface_samples import LANDMARKS_MM as LANDMARKS_MM
+from baseh3d_ns.frames import LANDMARKS_MM as LANDMARKS_MM
 from baseh3d_ns.synthetic.identity import Identity
 from baseh3d_ns.synthetic.noise import fractal, smoothstep
 from baseh3d_ns.synthetic.surface import Surface, loop_smooth, refine

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from baseh3d_ns.shapes.surface_samples import HeadSamples, sample_mesh, standard_pose
+from baseh3d_ns.shape_space.surface_samples import HeadSamples, sample_mesh, standard_pose
 from baseh3d_ns.synthetic import anatomy
 from baseh3d_ns.synthetic.anatomy import CANONICAL, EYEBALL, HAIR, MOUTH_CAVITY
 from baseh3d_ns.synthetic.head import whole_head

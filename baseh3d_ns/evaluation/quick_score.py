@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from baseh3d_ns.evaluation.rigid import gt_to_pred
-from baseh3d_ns.meshing import NoSurfaceError, extract_mesh
+from baseh3d_ns.mesh.extract import NoSurfaceError, extract_mesh
 
 SPACING_MM = 1.5
 """Enough, because distances to the surface do not depend on the mesh's density."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
-
-from baseh3d_ns.models.shape_space import main_directions
 
 LEAST_SPREAD = 1e-4
 """Of the widest direction's: along narrower ones the heads do not differ."""
@@ -36,3 +35,20 @@ class LikelyLatents:
     def codes(self, latents: Float[Tensor, "*heads l"]) -> Float[Tensor, "*heads k"]:
         """Those of the closest latents that have any."""
         return (latents - self.centre) @ self.spread.T / self.spread.square().sum(dim=1)
+
+
+@torch.no_grad()
+def mean_latent(codes: Float[Tensor, "heads latent"], shared: int) -> Float[Tensor, " latent"]:
+    """Of heads and their mirror images: what changes sign is 0."""
+    mean = codes.mean(dim=0)
+    mean[shared:] = 0.0
+    return mean
+
+
+@torch.no_grad()
+def main_directions(
+    codes: Float[Tensor, "heads latent"], centre: Float[Tensor, " latent"], count: int
+) -> Float[Tensor, "count latent"]:
+    """The directions along which latents vary most about `centre`, each as long as their standard deviation there."""
+    _, strengths, directions = torch.linalg.svd(codes - centre, full_matrices=False)
+    return (strengths[:, None] * directions / len(codes) ** 0.5)[:count]

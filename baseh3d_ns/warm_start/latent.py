@@ -16,10 +16,10 @@ from torch import Tensor
 
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.priors.likely_latents import LikelyLatents
-from baseh3d_ns.priors.registration import NECK, SIZE_WEIGHT
-from baseh3d_ns.priors.seen_rays import SeenRays, colour_difference, look
+from baseh3d_ns.heads.latent_pca import LikelyLatents
+from baseh3d_ns.placing.registration import NECK, SIZE_WEIGHT
 from baseh3d_ns.rendering.losses import mask_loss
+from baseh3d_ns.warm_start.frozen_hits import SeenRays, colour_difference, look
 
 ROUND = 40
 """Steps between two looks at what the rays meet."""

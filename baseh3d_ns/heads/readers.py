@@ -16,8 +16,8 @@ from torch import Tensor
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.models.shape_space import mean_latent
-from baseh3d_ns.priors.head_prior import FORMAT, LATENT, LATENTS, MOMENTS, PLACEMENT, HeadPrior, to_prior_name
+from baseh3d_ns.heads.head_file import FORMAT, LATENT, LATENTS, MOMENTS, PLACEMENT, HeadPrior, to_prior_name
+from baseh3d_ns.heads.latent_pca import mean_latent
 
 BUILTIN = Path("builtin")
 """The shape space that comes with the plugin, in place of a path."""

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadField, HeadFieldConfig, SdfNetworkConfig
-from baseh3d_ns.priors.head_prior import LATENT, HeadPrior, apply_prior, architecture, prior_names, summary
-from baseh3d_ns.priors.sources import MAKE_ONE
+from baseh3d_ns.heads.head_file import LATENT, HeadPrior, apply_prior, architecture, prior_names, summary
+from baseh3d_ns.heads.readers import MAKE_ONE
 
 REMEDY = "take a prior of the same method family (idr / baseh3d: 8 x 512, the -fast ones: 4 x 128)"
 

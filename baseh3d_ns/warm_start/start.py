@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns import __version__
-from baseh3d_ns.priors.colours import learn_colours
-from baseh3d_ns.priors.head_prior import LATENT, architecture, carry_optimizer, prior_of_field, save_prior, summary
-from baseh3d_ns.priors.latent_fit import fit_latent
-from baseh3d_ns.priors.registration import register_prior
-from baseh3d_ns.priors.sources import load_prior
-from baseh3d_ns.priors.transfer import field_of_prior, transfer
+from baseh3d_ns.heads.head_file import LATENT, architecture, carry_optimizer, prior_of_field, save_prior, summary
+from baseh3d_ns.heads.readers import load_prior
+from baseh3d_ns.heads.transfer import field_of_prior, transfer
+from baseh3d_ns.placing.registration import register_prior
+from baseh3d_ns.warm_start.colours import learn_colours
+from baseh3d_ns.warm_start.latent import fit_latent
 
 if TYPE_CHECKING:
-    from baseh3d_ns.trainer import FewShotTrainerConfig, HeadTrainer
+    from baseh3d_ns.training.trainer import FewShotTrainerConfig, HeadTrainer
 
 
 def start_from_prior(config: FewShotTrainerConfig, trainer: HeadTrainer) -> None:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.functional import normalize
 
+from baseh3d_ns.heads.latent_pca import main_directions, mean_latent
 from baseh3d_ns.models.sdf_model import SdfModel, SdfModelConfig
 from baseh3d_ns.rendering.losses import eikonal_loss
 
@@ -179,20 +180,3 @@ class ShapeSpaceModel(SdfModel):
         assert self.field.latent is not None
         self.field.latent.copy_(centre + values @ main_directions(self.codes, centre, len(self.sliders)))
         self.weights_moved = True
-
-
-@torch.no_grad()
-def mean_latent(codes: Float[Tensor, "heads latent"], shared: int) -> Float[Tensor, " latent"]:
-    """Of heads and their mirror images: what changes sign is 0."""
-    mean = codes.mean(dim=0)
-    mean[shared:] = 0.0
-    return mean
-
-
-@torch.no_grad()
-def main_directions(
-    codes: Float[Tensor, "heads latent"], centre: Float[Tensor, " latent"], count: int
-) -> Float[Tensor, "count latent"]:
-    """The directions along which latents vary most about `centre`, each as long as their standard deviation there."""
-    _, strengths, directions = torch.linalg.svd(codes - centre, full_matrices=False)
-    return (strengths[:, None] * directions / len(codes) ** 0.5)[:count]

@@ -15,9 +15,10 @@ from nerfstudio.data.scene_box import SceneBox
 from torch import Tensor
 from torch.nn import Parameter
 
-from baseh3d_ns.models.shape_space import SurfaceBatch
-from baseh3d_ns.shapes.sources import Source
-from baseh3d_ns.shapes.surface_samples import HEAD_FRAME, HeadSamples
+from baseh3d_ns.frames import HEAD_FRAME
+from baseh3d_ns.shape_space.model import SurfaceBatch
+from baseh3d_ns.shape_space.sources import Source
+from baseh3d_ns.shape_space.surface_samples import HeadSamples
 
 PICTURE, FOCAL, DISTANCE = 192, 300.0, 3.2
 """Pixels, focal length in pixels and distance in units of the unit ball of the cameras that the viewer shows."""

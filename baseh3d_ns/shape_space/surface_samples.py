@@ -14,22 +14,11 @@ from jaxtyping import Float, UInt8
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 
 if TYPE_CHECKING:
     import trimesh
 
-HEAD_FRAME = SceneFrame(centre_mm=(0.0, -25.0, 15.0), radius_mm=235.0)
-"""Of every shape space. World here: +x the subject's left, +y up, +z ahead, origin between the ears at eye height."""
-LANDMARKS_MM = {
-    "right_eye": (-17.2, -3.0, 84.5),
-    "left_eye": (17.2, -3.0, 84.5),
-    "nose_tip": (0.0, -38.0, 118.9),
-    "nose_base": (0.0, -49.0, 108.2),
-    "right_lips": (-23.8, -70.0, 92.5),
-    "left_lips": (23.8, -70.0, 92.5),
-}
-"""Where the six landmarks of H3DS lie on an average adult: inner eye corners, nose, corners of the mouth."""
 FEWEST_LANDMARKS = 3
 SIZE_RANGE_MM = (120.0, 900.0)
 """Largest extent of anything from a bare face to a bust with shoulders."""

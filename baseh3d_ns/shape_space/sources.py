@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.shapes.surface_samples import HeadSamples, check_mesh, sample_mesh, standard_pose
+from baseh3d_ns.shape_space.surface_samples import HeadSamples, check_mesh, sample_mesh, standard_pose
 
 if TYPE_CHECKING:
     import trimesh
 
-    from baseh3d_ns.shapes.datamanager import SurfaceDataManagerConfig
+    from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig
 
 SUFFIXES = (".ply", ".obj", ".glb")
 TEST_TAG = "h3d-net"

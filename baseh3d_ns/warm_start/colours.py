@@ -11,7 +11,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.priors.seen_rays import colour_difference, look
+from baseh3d_ns.warm_start.frozen_hits import colour_difference, look
 
 BATCHES = 32
 """Of rays as in a training step, whose surface points are learned from."""

@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.fields.placement import Placement
-from baseh3d_ns.priors.face_detection import find_faces, match_patches
+from baseh3d_ns.placing.face_detection import find_faces, match_patches
 from baseh3d_ns.rendering.chunks import points_per_call
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 

@@ -19,16 +19,16 @@ from torch import Tensor
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_scene import read_image
-from baseh3d_ns.early_end import SETTLED
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import check_writable
-from baseh3d_ns.first_look import FirstLook
+from baseh3d_ns.heads.head_file import check_carries_on
+from baseh3d_ns.heads.readers import BUILTIN, MAKE_ONE, find_prior_file, load_prior, newest_checkpoint, read_checkpoint
+from baseh3d_ns.heads.transfer import check_transfers
 from baseh3d_ns.models.idr import IdrModelConfig
-from baseh3d_ns.priors.head_prior import check_carries_on
-from baseh3d_ns.priors.sources import BUILTIN, MAKE_ONE, find_prior_file, load_prior, newest_checkpoint, read_checkpoint
-from baseh3d_ns.priors.start import start_from_prior, write_prior
-from baseh3d_ns.priors.transfer import check_transfers
 from baseh3d_ns.rendering.losses import ALPHA_END
+from baseh3d_ns.training.initial_view import FirstLook
+from baseh3d_ns.training.plateau import SETTLED
+from baseh3d_ns.warm_start.start import start_from_prior, write_prior
 
 
 @dataclass

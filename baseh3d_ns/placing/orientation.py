@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from baseh3d_ns.data.dataset import HeadDataset
-from baseh3d_ns.priors.face_detection import sees_face_from_front
-from baseh3d_ns.priors.face_lines import small_photo
+from baseh3d_ns.placing.correspondences import small_photo
+from baseh3d_ns.placing.face_detection import sees_face_from_front
 
 TRUSTED_DEG = 40.0
 """A detector takes a face for frontal when it is turned by thirty degrees as well: within that, the frame is right."""

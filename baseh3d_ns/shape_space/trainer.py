@@ -13,14 +13,15 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns import __version__
 from baseh3d_ns.errors import InputError, exit_on_input_error
-from baseh3d_ns.first_look import FirstLook
-from baseh3d_ns.models.shape_space import ShapeSpaceModelConfig, mean_latent
-from baseh3d_ns.priors.head_prior import LATENT, HeadPrior, prior_names, save_prior
-from baseh3d_ns.priors.sources import read_checkpoint
-from baseh3d_ns.shapes.datamanager import SurfaceDataManagerConfig
-from baseh3d_ns.shapes.sources import Source
-from baseh3d_ns.shapes.surface_samples import HEAD_FRAME
-from baseh3d_ns.trainer import CarefulTrainerConfig, HeadTrainer
+from baseh3d_ns.frames import HEAD_FRAME
+from baseh3d_ns.heads.head_file import LATENT, HeadPrior, prior_names, save_prior
+from baseh3d_ns.heads.latent_pca import mean_latent
+from baseh3d_ns.heads.readers import read_checkpoint
+from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig
+from baseh3d_ns.shape_space.model import ShapeSpaceModelConfig
+from baseh3d_ns.shape_space.sources import Source
+from baseh3d_ns.training.initial_view import FirstLook
+from baseh3d_ns.training.trainer import CarefulTrainerConfig, HeadTrainer
 
 
 @dataclass

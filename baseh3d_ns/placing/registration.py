@@ -29,14 +29,13 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.fields.placement import Placement
-from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.priors.face_lines import FaceLines, find_boxes, find_patches
-from baseh3d_ns.priors.likely_latents import LikelyLatents
-from baseh3d_ns.priors.orientation import turn_to_standing
+from baseh3d_ns.frames import HEAD_FRAME, SceneFrame
+from baseh3d_ns.heads.latent_pca import LikelyLatents
+from baseh3d_ns.placing.correspondences import FaceLines, find_boxes, find_patches
+from baseh3d_ns.placing.orientation import turn_to_standing
 from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import uniform_samples
-from baseh3d_ns.shapes.surface_samples import HEAD_FRAME
 
 GRID_CELLS = 48
 RAYS, SAMPLES = 1024, 32

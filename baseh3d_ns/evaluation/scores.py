@@ -23,7 +23,7 @@ from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.evaluation.official import FACE_REGION, OfficialScores, official_scores
 from baseh3d_ns.evaluation.pictures import PhotoView, evaluation_picture, heatmap_mesh
 from baseh3d_ns.evaluation.rigid import FACE_RADIUS_MM, RigidScores, rigid_scores
-from baseh3d_ns.mesh_files import save_mesh
+from baseh3d_ns.mesh.files import save_mesh
 
 MAX_SPACING_MM = 0.6
 """H3DS measures to the nearest predicted vertex: a coarser mesh reads too high."""
