@@ -13,7 +13,7 @@ from torch import Tensor
 
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
-from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.data.ray_pool import RayPool, find_strata
 
 
 @dataclass
@@ -28,9 +28,14 @@ class HeadDataManagerConfig(VanillaDataManagerConfig):
     eval_num_rays_per_batch: int = 1024
     """Rays an eval step."""
     one_view_per_step: bool = True
-    """Draw the rays of a step from one view, every view once an epoch (IDR); otherwise from all views at once."""
+    """Draw the rays of a step from one view, every view once an epoch (IDR); otherwise from all views at once (always
+    so with `rays_on_head`)."""
     rays_on_head: bool = False
     """Draw most rays on the head and round its silhouette, of all views, weighted so that the expected loss stays."""
+    ray_shares: tuple[float, float, float] = (0.55, 0.25, 0.2)
+    """Fractions of a batch that lie well inside the head, near its silhouette, well outside (with `rays_on_head`)."""
+    edge_band: float = 0.015
+    """Half width of the band round the silhouette, as a fraction of the photo's longer side (with `rays_on_head`)."""
     skip_edge_px: float = 0.0
     """Leave out pixels within this distance of the mask's edge, where masks are off and colours mixed (in pixels; with
     `rays_on_head`)."""
@@ -40,18 +45,23 @@ class HeadDataManager(VanillaDataManager[HeadDataset]):
     """nerfstudio's data manager (its exporters insist on that class) over ray pools."""
 
     config: HeadDataManagerConfig
-    # nerfstudio's name for them; it only ever sets their `num_rays_per_batch`.
+    # nerfstudio's name for it; its exporters set `num_rays_per_batch`.
     train_pixel_sampler: Any
     eval_pixel_sampler: Any
 
+    @property
+    def ray_pool(self) -> RayPool:
+        """Rays of the training views."""
+        return self.train_pixel_sampler
+
     def setup_train(self) -> None:
+        config, strata = self.config, None
+        if config.rays_on_head:
+            strata = find_strata(
+                self.train_dataset, self.device, config.ray_shares, config.edge_band, config.skip_edge_px
+            )
         self.train_pixel_sampler = RayPool(
-            self.train_dataset,
-            self.device,
-            self.config.train_num_rays_per_batch,
-            self.config.one_view_per_step,
-            self.config.rays_on_head,
-            self.config.skip_edge_px,
+            self.train_dataset, self.device, config.train_num_rays_per_batch, config.one_view_per_step, strata
         )
 
     def setup_eval(self) -> None:
@@ -65,7 +75,7 @@ class HeadDataManager(VanillaDataManager[HeadDataset]):
 
     def next_train(self, step: int) -> tuple[RayBundle, dict[str, Tensor]]:
         self.train_count += 1
-        return self.train_pixel_sampler.draw()
+        return self.ray_pool.draw()
 
     def next_eval(self, step: int) -> tuple[RayBundle, dict[str, Tensor]]:
         self.eval_count += 1

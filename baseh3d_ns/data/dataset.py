@@ -1,10 +1,10 @@
-"""Photos and silhouettes of a split, resized in memory."""
+"""Photos and silhouettes of a split, resized in memory and decoded once."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from PIL import Image
@@ -21,16 +21,29 @@ class HeadDataset(InputDataset):
         if "mask_paths" not in dataparser_outputs.metadata:
             raise InputError("this method needs silhouettes and a metric frame: read the data with `h3ds-data`")
         super().__init__(dataparser_outputs, scale_factor)
+        self._photos: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
+        self._masks: dict[int, Bool[np.ndarray, "h w"]] = {}
+
+    def photo(self, view: int) -> UInt8[np.ndarray, "h w 3"]:
+        """RGB photo of a view at its camera's size; not to be written to."""
+        if view not in self._photos:
+            photo = Image.fromarray(read_image(self.image_filenames[view]))
+            self._photos[view] = np.asarray(photo.resize(self._size(view), Image.Resampling.BOX))
+        return self._photos[view]
+
+    def mask(self, view: int) -> Bool[np.ndarray, "h w"]:
+        """Silhouette of a view at its camera's size, true on the head; not to be written to."""
+        if view not in self._masks:
+            mask = Image.fromarray(read_mask(self.metadata["mask_paths"][view]).astype(np.float32))
+            self._masks[view] = np.asarray(mask.resize(self._size(view), Image.Resampling.BOX)) > 0.5
+        return self._masks[view]
 
     def get_numpy_image(self, image_idx: int) -> UInt8[np.ndarray, "h w 3"]:
-        image = read_image(self.image_filenames[image_idx])
-        return np.array(Image.fromarray(image).resize(self._size(image_idx), Image.Resampling.BOX))
+        return self.photo(image_idx)
 
     def get_metadata(self, data: dict) -> dict[str, Tensor]:
-        mask = read_mask(self.metadata["mask_paths"][data["image_idx"]])
-        area = Image.fromarray(mask.astype(np.float32)).resize(self._size(data["image_idx"]), Image.Resampling.BOX)
-        return {"fg_mask": torch.from_numpy((np.asarray(area) > 0.5).astype(np.float32))[..., None]}
+        return {"fg_mask": torch.from_numpy(self.mask(data["image_idx"]).astype(np.float32))[..., None]}
 
-    def _size(self, image_idx: int) -> tuple[int, int]:
+    def _size(self, view: int) -> tuple[int, int]:
         """Width and height of the camera, which images and masks are resized to."""
-        return int(self.cameras.width[image_idx]), int(self.cameras.height[image_idx])
+        return int(self.cameras.width[view]), int(self.cameras.height[view])

@@ -15,10 +15,15 @@ from torch import Tensor
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.errors import InputError
 
-SHARES = (0.55, 0.25, 0.2)
-"""Of a batch that is drawn where it matters: rays well inside the head, near its silhouette, well outside."""
-BAND = 0.015
-"""Half width of the band round the silhouette, as a fraction of the photo's longer side."""
+
+@dataclass(frozen=True)
+class Strata:
+    """Pixels of all views by where they lie, and the share of a batch that is drawn of each kind."""
+
+    indices: tuple[Int[Tensor, " _"], ...]
+    """Pixels well inside the head, near its silhouette, well outside."""
+    shares: tuple[float, float, float]
+    """Fractions of a batch; kinds without pixels leave theirs to the others."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,10 @@ class PooledRays:
     directions_norm: Float[Tensor, "pixels 1"]
     """Length of the direction before normalising: distance along the ray over distance along the optical axis."""
     pixel_area: Float[Tensor, "pixels 1"]
+    """Area of a pixel at distance 1 from the camera, in squared units of the unit ball."""
     colours: UInt8[Tensor, "pixels 3"]
-    inside: UInt8[Tensor, "pixels 1"]
+    """RGB."""
+    in_mask: UInt8[Tensor, "pixels 1"]
     """1 on the head."""
     starts: tuple[int, ...]
     """Index of the first pixel of each view, and the number of pixels at the end."""
@@ -51,13 +58,12 @@ class RayPool:
         device: torch.device | str,
         num_rays_per_batch: int,
         one_view: bool,
-        on_head: bool = False,
-        skip_edge_px: float = 0.0,
+        strata: Strata | None = None,
     ) -> None:
         self.dataset, self.device = dataset, device
         self.num_rays_per_batch = num_rays_per_batch
         self.one_view = one_view
-        self.strata = _strata(dataset, device, skip_edge_px) if on_head else None
+        self.strata = strata
         self.order: list[int] = []
 
     @cached_property
@@ -73,10 +79,11 @@ class RayPool:
     def draw(self) -> tuple[RayBundle, dict[str, Tensor]]:
         """A batch of rays, with `image` [n, 3] in [0, 1], `fg_mask` [n, 1] and `weight` [n].
 
-        The mask also travels with the rays. A mean weighted by `weight` is the expected mean over all pixels.
+        The rays' metadata also hold the mask (the model needs it before its losses) and `far_from_edge` [n, 1], true for
+        rays that were drawn well inside the masks. A mean weighted by `weight` is the expected mean over all pixels.
         """
         if self.strata is not None:
-            return self._from_strata()
+            return self._from_strata(self.strata)
         if self.one_view:
             view = self._next_view()
             return self._bundle(
@@ -88,20 +95,21 @@ class RayPool:
         """`count` rays drawn uniformly from the pixels of all views."""
         return self._bundle(self._uniform(0, self.rays.starts[-1], count))
 
-    def _from_strata(self) -> tuple[RayBundle, dict[str, Tensor]]:
+    def _from_strata(self, strata: Strata) -> tuple[RayBundle, dict[str, Tensor]]:
         """Rays where they matter most, weighted by how much rarer each kind is in the batch than in the photos."""
-        assert self.strata is not None
-        pixels, indices, weights = self.rays.starts[-1], [], []
+        pixels, indices, weights, far_from_edge = self.rays.starts[-1], [], [], []
         # A head that fills its photos leaves no pixel well outside.
-        total = sum(share for kind, share in zip(self.strata, SHARES, strict=True) if len(kind))
-        for kind, share in zip(self.strata, SHARES, strict=True):
+        total = sum(share for kind, share in zip(strata.indices, strata.shares, strict=True) if len(kind))
+        for number, (kind, share) in enumerate(zip(strata.indices, strata.shares, strict=True)):
             if not len(kind):
                 continue
             share = share / total
             count = max(1, round(share * self.num_rays_per_batch))
             indices.append(kind[torch.randint(len(kind), (count,), device=kind.device)])
             weights.append(torch.full((count,), len(kind) / pixels / share, device=kind.device))
+            far_from_edge.append(torch.full((count, 1), number == 0, device=kind.device))
         bundle, batch = self._bundle(torch.cat(indices))
+        bundle.metadata["far_from_edge"] = torch.cat(far_from_edge)
         return bundle, {**batch, "weight": torch.cat(weights)}
 
     def _next_view(self) -> int:
@@ -116,48 +124,65 @@ class RayPool:
     def _bundle(self, indices: Int[Tensor, " n"]) -> tuple[RayBundle, dict[str, Tensor]]:
         rays = self.rays
         views = torch.searchsorted(self.ends, indices, right=True)
-        inside = rays.inside[indices].float()
+        in_mask = rays.in_mask[indices].float()
         bundle = RayBundle(
             origins=rays.origins[views],
             directions=rays.directions[indices],
             pixel_area=rays.pixel_area[indices],
             camera_indices=views[:, None],
-            metadata={"directions_norm": rays.directions_norm[indices], "fg_mask": inside},
+            metadata={
+                "directions_norm": rays.directions_norm[indices],
+                "fg_mask": in_mask,
+                "far_from_edge": in_mask > 0.5,
+            },
         )
-        weight = torch.ones_like(inside[:, 0])
-        return bundle, {"image": rays.colours[indices].float() / 255.0, "fg_mask": inside, "weight": weight}
+        weight = torch.ones_like(in_mask[:, 0])
+        return bundle, {"image": rays.colours[indices].float() / 255.0, "fg_mask": in_mask, "weight": weight}
 
 
-def _strata(dataset: HeadDataset, device: torch.device | str, skip_edge_px: float) -> list[Int[Tensor, " n"]]:
-    """Indices of the pixels well inside the masks, in a band round the silhouettes, and well outside.
+def find_strata(
+    dataset: HeadDataset,
+    device: torch.device | str,
+    shares: tuple[float, float, float],
+    edge_band: float,
+    skip_edge_px: float,
+) -> Strata:
+    """Pixels well inside the masks, in a band round the silhouettes, and well outside.
 
-    None lies within `skip_edge_px` of a silhouette: there masks are off by a pixel, and colours mixed.
+    Args:
+        shares: fractions of a batch of the three kinds.
+        edge_band: half width of the band, as a fraction of the photo's longer side.
+        skip_edge_px: pixels within this distance of a silhouette are left out: there masks are off, and colours mixed.
+
+    Raises:
+        InputError: `skip_edge_px` leaves no pixel.
     """
     from scipy.ndimage import distance_transform_edt
 
     kinds, start = [], 0
     for view in range(len(dataset)):
-        inside = dataset.get_data(view, image_type="uint8")["fg_mask"][..., 0].numpy() > 0.5
-        from_edge = np.where(inside, distance_transform_edt(inside), distance_transform_edt(~inside)).reshape(-1)
+        in_mask = dataset.mask(view)
+        from_edge = np.where(in_mask, distance_transform_edt(in_mask), distance_transform_edt(~in_mask)).reshape(-1)
         # Distances to the nearest pixel of the other kind: 1 at the edge itself.
-        near, sure = from_edge <= max(1.0, BAND * max(inside.shape)), from_edge > skip_edge_px
-        head = inside.reshape(-1)
+        near, sure = from_edge <= max(1.0, edge_band * max(in_mask.shape)), from_edge > skip_edge_px
+        head = in_mask.reshape(-1)
         kinds.append([np.flatnonzero(part & sure) + start for part in (head & ~near, near, ~head & ~near)])
-        start += inside.size
+        start += in_mask.size
     if not any(len(part) for parts in kinds for part in parts):
         raise InputError(f"--pipeline.datamanager.skip-edge-px {skip_edge_px} leaves no pixel of any photo: lower it")
-    return [torch.from_numpy(np.concatenate(kind)).to(device) for kind in zip(*kinds, strict=True)]
+    return Strata(
+        tuple(torch.from_numpy(np.concatenate(kind)).to(device) for kind in zip(*kinds, strict=True)), shares
+    )
 
 
 def pool_rays(dataset: HeadDataset, device: torch.device | str) -> PooledRays:
     """Read all images and masks of a split and generate all their rays with nerfstudio's cameras."""
     cameras = dataset.cameras.to(device)
-    bundles, colours, inside, starts = [], [], [], [0]
+    bundles, colours, in_mask, starts = [], [], [], [0]
     for index in range(len(dataset)):
-        data = dataset.get_data(index, image_type="uint8")
         bundles.append(cameras.generate_rays(camera_indices=index).flatten())
-        colours.append(data["image"].reshape(-1, 3).to(device))
-        inside.append(data["fg_mask"].reshape(-1, 1).to(device, torch.uint8))
+        colours.append(torch.tensor(dataset.photo(index)).reshape(-1, 3).to(device))
+        in_mask.append(torch.tensor(dataset.mask(index)).reshape(-1, 1).to(device, torch.uint8))
         starts.append(starts[-1] + len(colours[-1]))
     return PooledRays(
         origins=cameras.camera_to_worlds[:, :3, 3].clone(),
@@ -165,7 +190,7 @@ def pool_rays(dataset: HeadDataset, device: torch.device | str) -> PooledRays:
         directions_norm=_stack([bundle.metadata["directions_norm"] for bundle in bundles]),
         pixel_area=_stack([bundle.pixel_area for bundle in bundles]),
         colours=torch.cat(colours),
-        inside=torch.cat(inside),
+        in_mask=torch.cat(in_mask),
         starts=tuple(starts),
     )
 

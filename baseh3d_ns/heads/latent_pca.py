@@ -1,4 +1,4 @@
-"""What the heads that a shape space was learned from say about others."""
+"""Principal components of a shape space's latents: which heads are likely, and along which directions they vary."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LEAST_SPREAD = 1e-4
-"""Of the widest direction's: along narrower ones the heads do not differ."""
+RELATIVE_THRESHOLD = 1e-4
+"""Components with a smaller standard deviation than this fraction of the largest are dropped."""
 
 
 @dataclass(frozen=True)
-class LikelyLatents:
-    """Latents as codes: so many standard deviations along each of the directions in which heads vary most."""
+class LatentPca:
+    """Latents as PCA coefficients, in standard deviations along the principal components."""
 
-    centre: Float[Tensor, " l"]
-    """The mean head's."""
-    spread: Float[Tensor, "k l"]
-    """The main directions, at right angles to each other, each a standard deviation long."""
+    mean: Float[Tensor, " l"]
+    """Latent of the mean head."""
+    components: Float[Tensor, "k l"]
+    """Principal components, at right angles to each other, each a standard deviation long."""
 
     @classmethod
-    def of(cls, latents: Float[Tensor, "heads l"], centre: Float[Tensor, " l"], count: int) -> LikelyLatents:
-        """Of the heads with these latents, the first so many directions, or as many as there are."""
-        spread = main_directions(latents.to(centre), centre, count)
-        lengths = spread.norm(dim=1)
-        return cls(centre, spread[lengths > LEAST_SPREAD * lengths.max()])
+    def fit(cls, latents: Float[Tensor, "heads l"], mean: Float[Tensor, " l"], count: int) -> LatentPca:
+        """PCA about `mean` with the first `count` components, or as many as there are."""
+        components = principal_components(latents.to(mean), mean, count)
+        lengths = components.norm(dim=1)
+        return cls(mean, components[lengths > RELATIVE_THRESHOLD * lengths.max()])
 
-    def at(self, codes: Float[Tensor, "*heads k"]) -> Float[Tensor, "*heads l"]:
-        """The latents with these codes."""
-        return self.centre + codes @ self.spread
+    def decode(self, coefficients: Float[Tensor, "*heads k"]) -> Float[Tensor, "*heads l"]:
+        """Latents with these coefficients."""
+        return self.mean + coefficients @ self.components
 
-    def codes(self, latents: Float[Tensor, "*heads l"]) -> Float[Tensor, "*heads k"]:
-        """Those of the closest latents that have any."""
-        return (latents - self.centre) @ self.spread.T / self.spread.square().sum(dim=1)
+    def encode(self, latents: Float[Tensor, "*heads l"]) -> Float[Tensor, "*heads k"]:
+        """Coefficients of the closest latents that have any."""
+        return (latents - self.mean) @ self.components.T / self.components.square().sum(dim=1)
 
 
 @torch.no_grad()
-def mean_latent(codes: Float[Tensor, "heads latent"], shared: int) -> Float[Tensor, " latent"]:
-    """Of heads and their mirror images: what changes sign is 0."""
-    mean = codes.mean(dim=0)
-    mean[shared:] = 0.0
+def mean_latent(latents: Float[Tensor, "heads l"], symmetric: int) -> Float[Tensor, " l"]:
+    """Mean over the heads and their mirror images: numbers from `symmetric` on change sign in those, so they are 0."""
+    mean = latents.mean(dim=0)
+    mean[symmetric:] = 0.0
     return mean
 
 
 @torch.no_grad()
-def main_directions(
-    codes: Float[Tensor, "heads latent"], centre: Float[Tensor, " latent"], count: int
-) -> Float[Tensor, "count latent"]:
-    """The directions along which latents vary most about `centre`, each as long as their standard deviation there."""
-    _, strengths, directions = torch.linalg.svd(codes - centre, full_matrices=False)
-    return (strengths[:, None] * directions / len(codes) ** 0.5)[:count]
+def principal_components(
+    latents: Float[Tensor, "heads l"], mean: Float[Tensor, " l"], count: int
+) -> Float[Tensor, "count l"]:
+    """Directions along which latents vary most about `mean`, each as long as their standard deviation along it."""
+    _, strengths, directions = torch.linalg.svd(latents - mean, full_matrices=False)
+    return (strengths[:, None] * directions / len(latents) ** 0.5)[:count]

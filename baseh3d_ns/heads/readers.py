@@ -1,11 +1,10 @@
-"""Every file a prior may come from: our own, a run, a nerfstudio checkpoint, an original IDR checkpoint.
+"""Every file that a head may come from: a head file, a run's folder, a checkpoint of nerfstudio, one of original IDR.
 
 Files may have been sent by others: nothing is ever unpickled beyond tensors (`weights_only=True`).
 """
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.heads.head_file import FORMAT, LATENT, LATENTS, MOMENTS, PLACEMENT, HeadPrior, to_prior_name
+from baseh3d_ns.heads.head_file import HEAD_FILE, LATENT, MOMENTS, PLACEMENT, Head, read_head, to_file_name
 from baseh3d_ns.heads.latent_pca import mean_latent
 
 BUILTIN = Path("builtin")
@@ -24,27 +23,28 @@ BUILTIN = Path("builtin")
 BUILTIN_FILE = Path(__file__).with_name("builtin.safetensors")
 MAKE_ONE = "pass `builtin`, or make one with `ns-train baseh3d-prior` (or `baseh3d-fast-prior`, `h3dnet-prior`)"
 _IDR_NETWORKS = {"implicit_network.": "sdf.", "rendering_network.": "colour."}
-_CHECKPOINT_FIELD = "_model.field."
+_MODEL, _FIELD, _VIEWS = "_model.", "_model.field.", "_model.views."
+_VIEW_PARAMETERS = ("pose", "focal", "colour")
 
 
-def load_prior(path: Path) -> HeadPrior:
-    """Read a prior from a `.safetensors`, a run folder, its `config.yml`, a `.ckpt`, or an original IDR `.pth`.
+def open_head(path: Path) -> Head:
+    """A head from a head file, a prior, a run folder, its `config.yml`, a `.ckpt`, an original IDR `.pth`, or `builtin`.
 
     Raises:
-        InputError: missing, truncated, no prior, or a pickle that holds more than tensors.
+        InputError: missing, truncated, no head, or a pickle that holds more than tensors.
     """
-    file = find_prior_file(Path(path))
+    file = find_head_file(Path(path))
     if file.suffix == ".safetensors":
-        return _from_safetensors(file)
+        return read_head(file, MAKE_ONE)
     if file.suffix == ".ckpt":
         return _from_checkpoint(file)
     if file.suffix == ".pth":
         return _from_idr(file)
-    raise InputError(f"{file} is not a prior: pass a .safetensors, a run folder, a config.yml, a .ckpt or an IDR .pth")
+    raise InputError(f"{file} holds no head: pass a run folder, its config.yml, a .safetensors, a .ckpt or an IDR .pth")
 
 
-def find_prior_file(path: Path) -> Path:
-    """The file behind what the user passed: in a run, the newest prior, else the newest checkpoint.
+def find_head_file(path: Path) -> Path:
+    """The file behind the path that the user passed: in a run its head file, else the newest prior or checkpoint.
 
     Raises:
         InputError: nothing there.
@@ -52,16 +52,15 @@ def find_prior_file(path: Path) -> Path:
     if path == BUILTIN:
         return BUILTIN_FILE
     if not path.exists():
-        raise InputError(f"no such prior: {path}; {MAKE_ONE}")
+        raise InputError(f"no such head or prior: {path}; {MAKE_ONE}")
     if path.is_file() and path.name != "config.yml":
         return path
     folder = path if path.is_dir() else path.parent
-    priors = sorted(folder.glob("prior-*.safetensors"))
-    checkpoints = sorted([*folder.glob("nerfstudio_models/step-*.ckpt"), *folder.glob("step-*.ckpt")])
-    for found in (priors, checkpoints):
+    for pattern in (HEAD_FILE, "prior-*.safetensors", "nerfstudio_models/step-*.ckpt", "step-*.ckpt"):
+        found = sorted(folder.glob(pattern))
         if found:
             return found[-1]
-    raise InputError(f"{folder} holds neither prior-*.safetensors nor a checkpoint: {MAKE_ONE}")
+    raise InputError(f"{folder} holds neither {HEAD_FILE} nor prior-*.safetensors nor a checkpoint: {MAKE_ONE}")
 
 
 def newest_checkpoint(folder: Path, step: int | None = None) -> Path:
@@ -79,60 +78,44 @@ def newest_checkpoint(folder: Path, step: int | None = None) -> Path:
     return found[-1]
 
 
-def _from_safetensors(path: Path) -> HeadPrior:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} is truncated or no safetensors file: copy it again, or {MAKE_ONE}") from error
-    if metadata.get("format") != FORMAT:
-        raise InputError(f"{path} is a safetensors file but not a head prior ({FORMAT}): {MAKE_ONE}")
-    try:
-        frame = json.loads(metadata["frame"])
-        latents = tensors.pop(LATENTS, None)
-        return HeadPrior(
-            weights={name: tensor for name, tensor in tensors.items() if not name.startswith(MOMENTS)},
-            latents=latents,
-            moments={name: tensor for name, tensor in tensors.items() if name.startswith(MOMENTS)},
-            provenance=json.loads(metadata["provenance"]),
-            frame=frame and SceneFrame(centre_mm=tuple(frame["centre_mm"]), radius_mm=float(frame["radius_mm"])),
-            adam_steps=int(metadata["adam_steps"]),
-        )
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path} lacks what a head prior records ({error}): {MAKE_ONE}") from error
-
-
-def _from_checkpoint(path: Path) -> HeadPrior:
+def _from_checkpoint(path: Path) -> Head:
+    """A head from a checkpoint of `ns-train`, of this version or of 0.1.x."""
     state = read_checkpoint(path)
     pipeline = state.get("pipeline") if isinstance(state, dict) else None
     if not isinstance(pipeline, dict) or not isinstance(state.get("step"), int):
         raise InputError(f"{path} is not a nerfstudio checkpoint: {MAKE_ONE}")
     # As saved by a training on several GPUs.
-    pipeline = {name.replace("_model.module.", "_model.", 1): tensor for name, tensor in pipeline.items()}
+    pipeline = {name.replace("_model.module.", _MODEL, 1): tensor for name, tensor in pipeline.items()}
     weights = {
-        to_prior_name(name[len(_CHECKPOINT_FIELD) :]): tensor
-        for name, tensor in pipeline.items()
-        if name.startswith(_CHECKPOINT_FIELD)
+        to_file_name(name[len(_FIELD) :]): tensor for name, tensor in pipeline.items() if name.startswith(_FIELD)
     }
     frame = pipeline.get("_model.frame_mm")
     if not weights or not _all_tensors(weights) or not isinstance(frame, Tensor) or frame.shape != (4,):
         raise InputError(f"{path} is a checkpoint of another method, without SDF and colour networks: {MAKE_ONE}")
     x, y, z, radius = frame.tolist()
-    codes, shared = pipeline.get("_model.codes"), pipeline.get("_model.shared_latents")
-    if isinstance(codes, Tensor):
-        weights[LATENT] = mean_latent(codes, int(shared) if isinstance(shared, Tensor) else 0)
+    latents = _latents_of_space(pipeline)
+    if latents is not None:
+        shared = pipeline.get("_model.symmetric_latents", pipeline.get("_model.shared_latents"))
+        weights[LATENT] = mean_latent(latents, int(shared) if isinstance(shared, Tensor) else 0)
     moments, adam_steps = _checkpoint_moments(state, [name for name in weights if name != PLACEMENT])
-    return HeadPrior(
+    views = {name: pipeline.get(_VIEWS + name) for name in _VIEW_PARAMETERS}
+    centres = pipeline.get("_model.camera_centres")
+    return Head(
         weights=weights,
         provenance={"source": path.name, "steps": state["step"] + 1},
         frame=SceneFrame(centre_mm=(x, y, z), radius_mm=radius),
-        latents=codes,
+        camera_centres=centres if isinstance(centres, Tensor) else None,
+        view_corrections={name: tensor for name, tensor in views.items() if isinstance(tensor, Tensor)},
+        latents=latents,
         moments=moments,
         adam_steps=adam_steps,
     )
+
+
+def _latents_of_space(pipeline: dict[str, Any]) -> Tensor | None:
+    """Latents of a shape space's heads; 0.1.x called them codes."""
+    latents = pipeline.get("_model.latents", pipeline.get("_model.codes"))
+    return latents if isinstance(latents, Tensor) else None
 
 
 def _all_tensors(weights: dict[str, Any]) -> bool:
@@ -140,7 +123,7 @@ def _all_tensors(weights: dict[str, Any]) -> bool:
 
 
 def _checkpoint_moments(state: dict[str, Any], names: list[str]) -> tuple[dict[str, Tensor], int]:
-    """Adam numbers its parameters in the order of the field's, which is the state dict's."""
+    """Adam's moments and steps; it numbers its parameters in the order of the field's, which is the state dict's."""
     per_parameter = state.get("optimizers", {}).get("fields", {}).get("state", {})
     if set(per_parameter) != set(range(len(names))):
         return {}, 0
@@ -148,7 +131,8 @@ def _checkpoint_moments(state: dict[str, Any], names: list[str]) -> tuple[dict[s
     return moments, int(per_parameter[0]["step"])
 
 
-def _from_idr(path: Path) -> HeadPrior:
+def _from_idr(path: Path) -> Head:
+    """A head from a checkpoint of the original IDR code."""
     state = read_checkpoint(path)
     named = state.get("model_state_dict", state) if isinstance(state, dict) else {}
     weights: dict[str, Tensor] = {}
@@ -161,7 +145,7 @@ def _from_idr(path: Path) -> HeadPrior:
         raise InputError(
             f"{path} holds no implicit_network / rendering_network, so it is no IDR checkpoint: {MAKE_ONE}"
         )
-    return HeadPrior(weights=weights, provenance={"source": path.name, "epochs": state.get("epoch")})
+    return Head(weights=weights, provenance={"source": path.name, "epochs": state.get("epoch")})
 
 
 def read_checkpoint(path: Path) -> Any:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import torch
@@ -16,61 +15,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadField, HeadFieldConfig, SdfNetworkConfig
-from baseh3d_ns.heads.head_file import LATENT, HeadPrior, apply_prior, architecture, prior_names, summary
+from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.heads.architecture import architecture, summary
+from baseh3d_ns.heads.head_file import Head, named_parameters
+from baseh3d_ns.heads.networks import SAME_FAMILY, field_of_head
 from baseh3d_ns.heads.readers import MAKE_ONE
 
-REMEDY = "take a prior of the same method family (idr / baseh3d: 8 x 512, the -fast ones: 4 x 128)"
-
-
-def field_of_prior(prior: HeadPrior, source: Path) -> HeadField:
-    """The prior in networks of its own size.
-
-    Raises:
-        InputError: it does not hold a complete SDF and colour network.
-    """
-    field: HeadField = field_config(prior, source).setup()
-    apply_prior(prior, field, source)
-    return field
-
-
-def field_config(prior: HeadPrior, source: Path) -> HeadFieldConfig:
-    """The sizes of a prior's networks, read off their shapes.
-
-    Raises:
-        InputError: these are not shapes of the networks here.
-    """
-    shape = architecture(prior.weights)
-    latent = len(prior.weights[LATENT]) if LATENT in prior.weights else 0
-    try:
-        colour_inputs = shape["colour_inputs"] - 6 - (shape["sdf_outputs"] - 1)
-        octaves, colour_octaves = ((n / 3 - 1) / 2 for n in (shape["sdf_inputs"] - latent, colour_inputs))
-        if octaves % 1 or colour_octaves % 1:
-            raise KeyError("inputs")
-        rows = [len(prior.weights[f"sdf.lin{index}.weight_v"]) for index in range(shape["sdf_layers"])]
-        narrow = [index + 1 for index, width in enumerate(rows) if width < shape["sdf_width"]]
-        separate = [name for name in prior.weights if re.fullmatch(r"appearance\.lin\d+\.weight_v", name)]
-    except KeyError as error:
-        raise InputError(f"{source} holds {summary(shape)}, which are no networks of a head: {REMEDY}") from error
-    return HeadFieldConfig(
-        sdf=SdfNetworkConfig(
-            layers=shape["sdf_layers"],
-            width=shape["sdf_width"],
-            skip_layer=narrow[0] if narrow else 0,
-            octaves=int(octaves),
-            features=shape["sdf_outputs"] - 1,
-            latent=latent,
-        ),
-        colour=ColourNetworkConfig(
-            layers=shape["colour_layers"], width=shape["colour_width"], octaves=int(colour_octaves)
-        ),
-        appearance_layers=max(0, len(separate) - 1),
-    )
-
-
-def check_transfers(prior: HeadPrior, wanted: HeadFieldConfig, source: Path) -> None:
+def check_transfers(prior: Head, wanted: HeadFieldConfig, source: Path) -> None:
     """Raise `InputError` unless `transfer` can bring the prior into networks of the `wanted` sizes."""
-    have = field_of_prior(prior, source).config
+    have = field_of_head(prior, source).config
     if wanted.sdf.latent and not have.sdf.latent:
         raise InputError(f"{source} is the prior of one head, h3dnet needs a shape space: {MAKE_ONE}")
     if wanted.sdf.latent and have.sdf.latent > wanted.sdf.latent:
@@ -81,8 +34,8 @@ def check_transfers(prior: HeadPrior, wanted: HeadFieldConfig, source: Path) -> 
     if have.appearance_layers and have != wanted:
         raise InputError(f"{source} was fitted by h3dnet: only h3dnet with networks of the same size goes on from it")
     if not _holds(wanted, have):
-        here = summary(architecture(dict(prior_names(wanted.setup()))))
-        raise InputError(f"{source} holds {summary(architecture(prior.weights))}, this method has {here}: {REMEDY}")
+        here = summary(architecture(dict(named_parameters(wanted.setup()))))
+        raise InputError(f"{source} holds {summary(architecture(prior.weights))}, this method has {here}: {SAME_FAMILY}")
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ class H3dNetModelConfig(IdrModelConfig):
 
     _target: type = field(default_factory=lambda: H3dNetModel)
     decoder_frozen: float = 0.05
-    """Stage 1: fraction of the training with the decoder frozen; latent, appearance and colours learn throughout."""
+    """Fraction of the training with the decoder frozen (stage 1); latent, features and colours learn throughout."""
 
     def check_networks(self) -> None:
         if not (self.sdf_field.appearance_layers and self.sdf_field.sdf.latent):
@@ -38,10 +38,10 @@ class H3dNetModelConfig(IdrModelConfig):
 
 
 class H3dNetModel(IdrModel):
-    """`field.latent` says whose head it is."""
+    """IDR whose `field.latent` says whose head it is, in two stages."""
 
     config: H3dNetModelConfig
-    stage_said: int = 0
+    logged_stage: int = 0
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         groups = super().get_param_groups()
@@ -52,15 +52,15 @@ class H3dNetModel(IdrModel):
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:
-        def say_stage(step: int) -> None:
+        def log_stage(step: int) -> None:
             stage = self.stage()
-            if stage != self.stage_said:
-                self.stage_said = stage
+            if stage != self.logged_stage:
+                self.logged_stage = stage
                 learns = "latent, appearance and colours learn" if stage == 1 else "the decoder learns as well"
                 CONSOLE.log(f"H3D-Net stage {stage} from step {step}: {learns}.")
 
         callbacks = super().get_training_callbacks(training_callback_attributes)
-        return [*callbacks, TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], say_stage)]
+        return [*callbacks, TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], log_stage)]
 
     def stage(self) -> int:
         """1 while the decoder is frozen, else 2."""

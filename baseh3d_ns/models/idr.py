@@ -2,9 +2,10 @@
 
 The path of a ray, top to bottom (`training_pass`):
 
-    unit ball -> trace (no gradient) -> SDF, gradient at all traced points -> differentiable surface points
-    -> normals and features there -> colour -> back to the rays
-                                  -> patches, as several photos show them (with `photo_weight`)
+    trace           unit ball -> point on the surface, or of minimum SDF (no gradient)
+    query_field     SDF and gradient at all traced points, at points uniform in the box, at points held by the anchor
+    surface         differentiable surface points, normals and features there
+    shade           colours, back to the rays; patches compared between photos (with `photos.weight`)
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
@@ -22,16 +23,15 @@ from torch.nn import Parameter
 from torch.nn.utils import parametrize
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.models.photo_consistency import FINE_FROM, PATCHES, PITCHES_MM, Photos
-from baseh3d_ns.models.prior_anchor import RAYS, PriorAnchor
+from baseh3d_ns.models.photo_consistency import PhotoConfig, Photos
+from baseh3d_ns.models.prior_anchor import AnchorConfig, PriorAnchor
 from baseh3d_ns.models.sdf_model import BACKGROUND, SdfModel, SdfModelConfig
+from baseh3d_ns.models.training_records import FieldSamples, Rays, TrainingPass
 from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.image_metrics import head_metrics, side_by_side
-from baseh3d_ns.rendering.losses import colour_loss, eikonal_loss, mask_loss, mask_sharpness
+from baseh3d_ns.rendering.losses import ALPHA_END, colour_loss, eikonal_loss, mask_loss, mask_sharpness
+from baseh3d_ns.rendering.sphere_tracing import Hits
 from baseh3d_ns.rendering.surface_point import differentiable_surface_point
-
-ANCHOR_STEPS = 100
-"""Training steps between two looks at what the photos see (with an anchor)."""
 
 
 @dataclass
@@ -52,16 +52,18 @@ class IdrModelConfig(SdfModelConfig):
     """Fraction of the training after which views are refined."""
     refine_weight: float = 1e-3
     """Weight of the corrections, squared and in units of what is typical of them."""
-    photo_weight: float = 0.0
-    """Weight of 1 - NCC of the surface's patches in one photo and in the others that see them; 0: off. What hides a
-    patch is looked up in the cached grid; the sphere tracer has none, so there it costs calls of the network."""
-    anchor_weight: float = 0.0
-    """Weight of the difference of SDF and gradient from the placed shape space's where no training ray has passed; 0:
-    off. With several views, a prior that is not placed (--register) holds nothing, and the prior of one head neither:
-    what they do not see is another person's."""
-    one_view_anchor_weight: float = 0.0
-    """The same weight, or anchor_weight if that is larger, for a training with a single view: one photo shows no depth,
-    so all is held that it does not show to be beside the head."""
+    photos: PhotoConfig = field(default_factory=PhotoConfig)
+    """Photo consistency: patches of the surface compared between photos."""
+    anchor: AnchorConfig = field(default_factory=AnchorConfig)
+    """Prior anchor: the shape space's head is kept where no photo sees."""
+
+    def check(self) -> None:
+        """Raise `InputError` for settings that this model cannot be trained with."""
+        if not 0.0 < self.mask_alpha <= ALPHA_END:
+            raise InputError(
+                f"--pipeline.model.mask-alpha {self.mask_alpha}: choose a sharpness above 0, {ALPHA_END:g} at most"
+            )
+        self.check_networks()
 
     def check_networks(self) -> None:
         """Raise `InputError` for networks that this model would not train."""
@@ -75,24 +77,6 @@ class IdrModelConfig(SdfModelConfig):
         return 0.0
 
 
-@dataclass(frozen=True)
-class TrainingPass:
-    """What the losses need, one entry a ray unless said otherwise."""
-
-    on_surface: Bool[Tensor, " rays"]
-    """Rays that meet the surface and lie in the mask: they carry colour; all others carry the mask loss."""
-    sdf: Float[Tensor, " rays"]
-    """SDF at the traced point; for rays off the surface, the least along the ray."""
-    gradients: Float[Tensor, "points 3"]
-    """SDF gradients at the traced points and at points uniform in the box."""
-    colour: Float[Tensor, "hits 3"]
-    """RGB in [0, 1] of the rays on the surface, in their order."""
-    disagreement: Float[Tensor, ""] | None
-    """How little the photos agree on the surface."""
-    anchor: Float[Tensor, ""] | None
-    """How far the field has left the prior where no ray has passed."""
-
-
 class IdrModel(SdfModel):
     """IDR; `field.sdf` is the head in the unit frame (negative inside)."""
 
@@ -100,12 +84,13 @@ class IdrModel(SdfModel):
 
     def populate_modules(self) -> None:
         super().populate_modules()
-        refines = self.config.refine_cameras or self.config.refine_colours
+        config, views = self.config, len(self.camera_centres)
+        refines = config.refine_cameras or config.refine_colours
         self.views = ViewCorrections(self.kwargs["metadata"]["camera_axes"], self.camera_centres) if refines else None
-        one_view = len(self.camera_centres) == 1
-        self.anchor_weight = max(self.config.anchor_weight, one_view * self.config.one_view_anchor_weight)
-        self.anchor = PriorAnchor(one_view) if self.anchor_weight > 0 else None
-        self.coarse_and_fine: tuple[Photos, ...] = ()
+        anchor = PriorAnchor(config.anchor, one_view=views == 1)
+        self.anchor = anchor if anchor.weight > 0 else None
+        self.early_photos: Photos | None = None
+        self.late_photos: Photos | None = None
         self.progress = 0.0
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
@@ -115,78 +100,98 @@ class IdrModel(SdfModel):
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:
-        trainer: Any = training_callback_attributes.trainer
-        if self.config.photo_weight > 0 and len(self.camera_centres) > 1:
-            self.coarse_and_fine = tuple(Photos.of(trainer.dataset, self.device, pitch) for pitch in PITCHES_MM)
+        pipeline: Any = training_callback_attributes.pipeline
+        manager, photos = pipeline.datamanager, self.config.photos
+        if photos.weight > 0 and len(self.camera_centres) > 1:
+            self.early_photos, self.late_photos = (
+                Photos.read(manager.train_dataset, self.device, spacing, photos) for spacing in photos.spacings_mm
+            )
 
         def before_step(step: int) -> None:
-            self.step, self.progress = step, trainer.progress(step)
+            self.step, self.progress = step, pipeline.schedule.progress(step)
             self.field.sdf_network.requires_grad_(self.progress >= self.config.sdf_learns_from())
             if self.views:
                 begun = self.progress >= self.config.refine_from
                 self.views.learn(
                     cameras=begun and self.config.refine_cameras, colours=begun and self.config.refine_colours
                 )
-            if self.anchor and self.anchor.trust > 0 and (step % ANCHOR_STEPS == 0 or not len(self.anchor.unseen)):
-                bundle, batch = trainer.pipeline.datamanager.train_pixel_sampler.draw_from_all_views(RAYS)
-                self.anchor.look(self.field, bundle.origins, bundle.directions, batch["fg_mask"][:, 0] > 0.5)
+            if self.anchor and self.anchor.visibility_is_due(step):
+                bundle, batch = manager.ray_pool.draw_from_all_views(self.config.anchor.visibility_rays)
+                in_mask = batch["fg_mask"][:, 0] > 0.5
+                self.anchor.update_visibility(self.field, bundle.origins, bundle.directions, in_mask)
 
         return [TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before_step)]
 
-    # ---- the path of a ray -------------------------------------------------------------------------------------------
-
     def get_outputs(self, ray_bundle: RayBundle | Cameras) -> dict[str, Any]:
         assert isinstance(ray_bundle, RayBundle)
-        origins, directions = ray_bundle.origins.reshape(-1, 3), ray_bundle.directions.reshape(-1, 3)
         self.keep_grid_fresh()
         if self.training:
-            inside = ray_bundle.metadata["fg_mask"].reshape(-1) > 0.5
-            assert ray_bundle.camera_indices is not None
-            views = ray_bundle.camera_indices.reshape(-1)
-            if self.views:
-                origins, directions = self.views.rays(origins, directions, views)
-            return {"training_pass": self.training_pass(origins, directions, inside, views)}
-        return self.rendering_pass(origins, directions)
+            return {"training_pass": self.training_pass(self.training_rays(ray_bundle))}
+        return self.rendering_pass(ray_bundle.origins.reshape(-1, 3), ray_bundle.directions.reshape(-1, 3))
 
-    def training_pass(
-        self,
-        origins: Float[Tensor, "rays 3"],
-        directions: Float[Tensor, "rays 3"],
-        inside: Bool[Tensor, " rays"],
-        views: Int[Tensor, " rays"],
-    ) -> TrainingPass:
-        """IDR's section 3, for a batch of rays of which `inside` says which lie in the mask."""
+    def training_rays(self, bundle: RayBundle) -> Rays:
+        """The rays of a batch, from corrected cameras where views are refined."""
+        origins, directions = bundle.origins.reshape(-1, 3), bundle.directions.reshape(-1, 3)
+        assert bundle.camera_indices is not None
+        views = bundle.camera_indices.reshape(-1)
+        in_mask, far = (bundle.metadata[name].reshape(-1) > 0.5 for name in ("fg_mask", "far_from_edge"))
+        if self.views:
+            origins, directions = self.views.rays(origins, directions, views)
+        return Rays(origins, directions, in_mask, far, views)
+
+    def training_pass(self, rays: Rays) -> TrainingPass:
+        """IDR's section 3, for a batch of rays."""
+        hits = self.trace(rays)
+        samples = self.query_field(rays, hits)
+        points, features, normals = self.surface(rays, hits, samples)
+        on = hits.hit
+        colour = self.field.colour(points, normals, -rays.directions[on], features)
+        if self.views:
+            colour = self.views.colours(colour, rays.views[on])
+        gradients = torch.cat([samples.gradients, samples.gradients_in_box])
+        ncc = self.compare_photos(rays, on, points, normals)
+        return TrainingPass(on, samples.sdf, gradients, colour, ncc, samples.anchor)
+
+    def trace(self, rays: Rays) -> Hits:
+        """Distance to the surface for rays in the mask that meet it, to the minimum SDF for all others."""
         with parametrize.cached():  # weight norm once, not at every of the tracer's calls
-            points_at = self.tracer.training_points(self.field.sdf, origins, directions, inside)
-        t, on_surface = points_at.t, points_at.hit
-        traced = origins + t[:, None] * directions
+            return self.tracer.training_points(self.field.sdf, rays.origins, rays.directions, rays.in_mask)
+
+    def query_field(self, rays: Rays, hits: Hits) -> FieldSamples:
+        """SDF and gradients at the traced points, in the box and at the anchor's points, in one call of the network."""
+        traced = rays.origins + hits.t[:, None] * rays.directions
         in_box = torch.rand(len(traced) // 2, 3, device=traced.device) * 2.0 - 1.0
         held = self.anchor.draw(len(traced) // 4) if self.anchor else None
-        points = torch.cat([traced.detach(), in_box, *([held.points] if held else [])])
-        sdf, _, gradients = self.field.with_gradient(points, create_graph=True)
-        rest = len(traced) + len(in_box)
-        anchor = held.difference(sdf[rest:], gradients[rest:]) if held else None
-        sdf, gradients_traced = sdf[: len(traced)], gradients[: len(traced)]
+        parts = [traced.detach(), in_box, *([held.points] if held else [])]
+        every_sdf, _, every_gradient = self.field.with_gradient(torch.cat(parts), create_graph=True)
+        sizes = [len(part) for part in parts]
+        sdf, gradients = every_sdf.split(sizes), every_gradient.split(sizes)
+        sdf_on_rays = sdf[0]
         if traced.requires_grad:
-            # What moves the rays, their views' corrections, moves the SDF that they meet.
-            sdf = sdf + (gradients_traced.detach() * (traced - traced.detach())).sum(-1)
+            # View corrections move the rays, and with them the SDF that they meet.
+            sdf_on_rays = sdf_on_rays + (gradients[0].detach() * (traced - traced.detach())).sum(-1)
+        return FieldSamples(sdf_on_rays, gradients[0], gradients[1], held.loss(sdf[2], gradients[2]) if held else None)
 
+    def surface(
+        self, rays: Rays, hits: Hits, samples: FieldSamples
+    ) -> tuple[Float[Tensor, "hits 3"], Float[Tensor, "hits f"], Float[Tensor, "hits 3"]]:
+        """Differentiable surface points of the rays on the surface, features and SDF gradients there (eq. 3)."""
+        on = hits.hit
         points = differentiable_surface_point(
-            origins[on_surface], directions[on_surface], t[on_surface], sdf[on_surface], gradients_traced[on_surface]
+            rays.origins[on], rays.directions[on], hits.t[on], samples.sdf[on], samples.gradients[on]
         )
         _, features, normals = self.field.with_gradient(points, create_graph=True)
-        colour = self.field.colour(points, normals, -directions[on_surface], features)
-        disagreement = None
-        if self.coarse_and_fine:
-            photos = self.coarse_and_fine[self.progress >= FINE_FROM]
-            # The first rays of a batch are any of those well inside the masks.
-            surface = points[:PATCHES], normals[:PATCHES], views[on_surface][:PATCHES]
-            disagreement = photos.disagreement(*surface, self.cheap_sdf, self.views)
-        if self.views:
-            colour = self.views.colours(colour, views[on_surface])
-        return TrainingPass(on_surface, sdf, gradients, colour, disagreement, anchor)
+        return points, features, normals
 
-    # ---- losses, metrics, pictures -----------------------------------------------------------------------------------
+    def compare_photos(
+        self, rays: Rays, on: Bool[Tensor, " rays"], points: Float[Tensor, "hits 3"], normals: Float[Tensor, "hits 3"]
+    ) -> Float[Tensor, ""] | None:
+        """Photo consistency of patches round some of the surface points, those well inside the masks."""
+        photos = self.late_photos if self.progress >= self.config.photos.small_from else self.early_photos
+        if photos is None:
+            return None
+        chosen = rays.far_from_edge[on].nonzero()[: self.config.photos.patches, 0]
+        return photos.ncc_loss(points[chosen], normals[chosen], rays.views[on][chosen], self.cheap_sdf, self.views)
 
     def get_loss_dict(
         self, outputs: dict[str, Any], batch: dict[str, Tensor], metrics_dict: dict[str, Tensor] | None = None
@@ -200,17 +205,18 @@ class IdrModel(SdfModel):
         if self.config.eikonal_weight > 0:
             losses["eikonal"] = self.config.eikonal_weight * eikonal_loss(result.gradients)
         if self.config.mask_weight > 0:
-            inside = batch["fg_mask"][:, 0] > 0.5
+            in_mask = batch["fg_mask"][:, 0] > 0.5
             alpha = mask_sharpness(self.progress, self.config.mask_alpha)
             # In the networks' frame, so that a prior's silhouettes are as sharp in a larger unit ball.
-            least = result.sdf[~on] * self.field.placement.scale
-            losses["mask"] = self.config.mask_weight * mask_loss(least, inside[~on], batch["weight"][~on], alpha, rays)
+            min_sdf = result.sdf[~on] * self.field.placement.scale
+            silhouette = mask_loss(min_sdf, in_mask[~on], batch["weight"][~on], alpha, rays)
+            losses["mask"] = self.config.mask_weight * silhouette
         if self.views:
             losses["views"] = self.config.refine_weight * self.views.penalty()
-        if result.disagreement is not None:
-            losses["photos"] = self.config.photo_weight * result.disagreement
-        if result.anchor is not None:
-            losses["anchor"] = self.anchor_weight * result.anchor
+        if result.ncc is not None:
+            losses["photos"] = self.config.photos.weight * result.ncc
+        if self.anchor and result.anchor is not None:
+            losses["anchor"] = self.anchor.weight * result.anchor
         return losses
 
     def get_image_metrics_and_images(

@@ -1,8 +1,8 @@
-"""What the photos never see stays the prior's: its SDF, held where no training ray has passed.
+"""Prior anchor: where no photo sees the head, its SDF is held near the placed prior's.
 
 Few-shot losses say nothing about the back of a head, so the networks drift there. The anchor is a fixed set of points
-near the placed prior's surface; those that the rays of the photos reach before they enter the head are left out. A
-single photo shows no depth: then only those are left out that it shows to be beside the head.
+near the placed prior's surface; points that the photos' rays reach before they enter the head are visible and left
+out. A single photo shows no depth: then only points are left out that it shows to be beside the head.
 """
 
 from __future__ import annotations
@@ -18,105 +18,138 @@ from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import uniform_samples
 
-POINTS, DRAWS = 1 << 14, 12
-"""Held points, and how often four times as many are drawn to find them."""
-SHELL = 0.15
-"""Points lie within this distance of the prior's surface, in units of the unit ball (2 cm)."""
-CELLS = 40
-"""Of the grid that remembers where rays have passed, along an axis of the unit ball's box (a cell is 8 mm)."""
-RAYS = 1 << 14
-"""That ask which points are seen."""
-DEPTH = 0.05
-"""How far below the surface a ray is still taken to see, in units of the unit ball (8 mm): the surface may move."""
+DRAWS = 12
+"""Draws, of four times as many points as are held, from the unit ball until enough lie near the surface."""
+
+
+@dataclass
+class AnchorConfig:
+    """Settings of the prior anchor; lengths in units of the unit ball."""
+
+    weight: float = 0.0
+    """Weight of the difference of SDF and gradient from the placed shape space's where no training ray has passed; 0:
+    off. With several views, a prior that is not placed (--register) is no anchor, and the prior of one head neither:
+    its unseen parts are another person's."""
+    one_view_weight: float = 0.0
+    """The same weight, or `weight` if that is larger, for a training with a single view: one photo shows no depth, so
+    everything is held but what it shows to be beside the head."""
+    points: int = 1 << 14
+    """Points that are held."""
+    shell: float = 0.15
+    """Distance from the prior's surface within which they lie (0.15: 2 cm)."""
+    visibility_steps: int = 100
+    """Training steps between two updates of the visibility."""
+    visibility_rays: int = 1 << 14
+    """Rays traced per update."""
+    visibility_cells: int = 40
+    """Cells of the grid that remembers where rays have passed, along an axis of the unit ball's box (40: 8 mm each)."""
+    depth: float = 0.05
+    """Depth below the surface down to which a ray still sees (0.05: 8 mm): the surface may move."""
+    grid_cells: int = 64
+    """Cells along an axis of the SDF grid that those rays are traced on."""
 
 
 @dataclass(frozen=True)
-class Held:
-    """Some points that no ray has seen, with the prior there."""
+class AnchorSamples:
+    """Points that no ray has seen, with the prior's SDF and gradient there."""
 
     points: Float[Tensor, "n 3"]
     sdf: Float[Tensor, " n"]
     gradient: Float[Tensor, "n 3"]
-    trust: Float[Tensor, ""]
+    confidence: Float[Tensor, ""]
+    """Factor on the loss, in [0, 1]."""
 
-    def difference(self, sdf: Float[Tensor, " n"], gradient: Float[Tensor, "n 3"]) -> Float[Tensor, ""]:
-        """Mean |f - prior's f| plus mean |grad f - prior's grad f|^2: the second keeps the shape where the first,
-        pulled at by what the photos show next to it, gives way."""
+    def loss(self, sdf: Float[Tensor, " n"], gradient: Float[Tensor, "n 3"]) -> Float[Tensor, ""]:
+        """Mean |f - prior's f| plus mean |grad f - prior's grad f|^2 of the present field at the points.
+
+        The second keeps the shape where the first gives way, pulled at by what the photos show next to it.
+        """
         if not len(self.points):
             return sdf.sum()
         change = (sdf - self.sdf).abs().mean() + (gradient - self.gradient).square().sum(-1).mean()
-        return self.trust * change
+        return self.confidence * change
 
 
 class PriorAnchor(nn.Module):
-    """Points with the prior's SDF and gradient, and which of them no ray has seen."""
+    """Points with the prior's SDF and gradient, and the visibility of each."""
 
     points: Tensor
     sdf: Tensor
     gradient: Tensor
-    trust: Tensor
+    confidence: Tensor
 
-    def __init__(self, one_view: bool) -> None:
+    def __init__(self, config: AnchorConfig, one_view: bool) -> None:
         super().__init__()
-        self.one_view = one_view
+        self.config, self.one_view = config, one_view
         # In the state dict, so that a resumed training is held by the same prior.
-        self.register_buffer("points", torch.zeros(POINTS, 3))
-        self.register_buffer("sdf", torch.zeros(POINTS))
-        self.register_buffer("gradient", torch.zeros(POINTS, 3))
-        self.register_buffer("trust", torch.zeros(()))
+        self.register_buffer("points", torch.zeros(config.points, 3))
+        self.register_buffer("sdf", torch.zeros(config.points))
+        self.register_buffer("gradient", torch.zeros(config.points, 3))
+        self.register_buffer("confidence", torch.zeros(()))
         self.unseen: Int[Tensor, " n"] = torch.zeros(0, dtype=torch.long)
-        self.grid = GridTracer(64)
+        self.grid = GridTracer(config.grid_cells)
+
+    @property
+    def weight(self) -> float:
+        """Weight of the loss."""
+        return max(self.config.weight, self.config.one_view_weight) if self.one_view else self.config.weight
+
+    def visibility_is_due(self, step: int) -> bool:
+        """Whether the visibility is to be updated before a training step."""
+        return bool(self.confidence > 0) and (step % self.config.visibility_steps == 0 or not len(self.unseen))
 
     @torch.no_grad()
-    def hold(self, field: HeadField, trust: float) -> None:
-        """Remember the prior as it lies in `field`; `trust` in [0, 1] is a factor on the loss."""
+    def set_reference(self, field: HeadField, confidence: float) -> None:
+        """Remember the prior as it lies in `field`; `confidence` in [0, 1] is a factor on the loss."""
         device = self.points.device
         near = torch.zeros(0, 3, device=device)
         for _ in range(DRAWS):
-            points = torch.rand(4 * POINTS, 3, device=device) * 2.0 - 1.0
+            points = torch.rand(4 * self.config.points, 3, device=device) * 2.0 - 1.0
             points = points[points.norm(dim=-1) < 1.0]
-            near = torch.cat([near, points[field.sdf(points).abs() < SHELL]])[:POINTS]
-        if len(near) < POINTS:
+            near = torch.cat([near, points[field.sdf(points).abs() < self.config.shell]])[: self.config.points]
+        if len(near) < self.config.points:
             return  # no surface to speak of in the ball
         self.points.copy_(near)
         sdf, _, gradient = field.with_gradient(near, create_graph=False)
         self.sdf.copy_(sdf)
         self.gradient.copy_(gradient)
-        self.trust.fill_(trust)
+        self.confidence.fill_(confidence)
 
     @torch.no_grad()
-    def look(
+    def update_visibility(
         self,
         field: HeadField,
         origins: Float[Tensor, "rays 3"],
         directions: Float[Tensor, "rays 3"],
-        inside: Bool[Tensor, " rays"],
+        in_mask: Bool[Tensor, " rays"],
     ) -> None:
-        """Find the points that none of these rays reaches before it is `DEPTH` inside the head.
+        """Find the points that none of these rays reaches before it is `depth` inside the head.
 
         Args:
-            inside: which rays lie in the masks; of a single view, only the others see anything.
+            in_mask: whether a ray lies in a mask; with a single view, only the others see anything.
         """
-        seen = torch.zeros(CELLS**3, dtype=torch.bool, device=self.points.device)
+        cells = self.config.visibility_cells
+        seen = torch.zeros(cells**3, dtype=torch.bool, device=self.points.device)
         if self.one_view:
             near, far, _ = intersect_unit_ball(origins, directions)
             t = uniform_samples(near, far, self.grid.samples, jitter=False)
-            passed = ~inside[:, None].expand_as(t)
+            passed = ~in_mask[:, None].expand_as(t)
         else:
             self.grid.refresh(field.sdf, self.points.device)
             t, values, _ = self.grid.samples_along(origins, directions, jitter=False)
-            passed = values.cummin(dim=1).values > -DEPTH
-        seen[_cells(points_along(origins, directions, t)[passed])] = True
-        self.unseen = torch.nonzero(~seen[_cells(self.points)])[:, 0]
+            passed = values.cummin(dim=1).values > -self.config.depth
+        seen[_cell_index(points_along(origins, directions, t)[passed], cells)] = True
+        self.unseen = torch.nonzero(~seen[_cell_index(self.points, cells)])[:, 0]
 
-    def draw(self, count: int) -> Held:
-        """Unseen points; none when all are seen."""
-        unseen = self.unseen if self.trust > 0 else self.unseen[:0]
+    def draw(self, count: int) -> AnchorSamples:
+        """`count` unseen points; none when all are seen."""
+        unseen = self.unseen if self.confidence > 0 else self.unseen[:0]
         if len(unseen):
             unseen = unseen[torch.randint(len(unseen), (count,), device=unseen.device)]
-        return Held(self.points[unseen], self.sdf[unseen], self.gradient[unseen], self.trust)
+        return AnchorSamples(self.points[unseen], self.sdf[unseen], self.gradient[unseen], self.confidence)
 
 
-def _cells(points: Float[Tensor, "n 3"]) -> Int[Tensor, " n"]:
-    x, y, z = ((points.clamp(-1.0, 1.0) + 1.0) * (0.5 * CELLS)).long().clamp(max=CELLS - 1).unbind(dim=-1)
-    return (x * CELLS + y) * CELLS + z
+def _cell_index(points: Float[Tensor, "n 3"], cells: int) -> Int[Tensor, " n"]:
+    """Flat index of the cell that each point lies in."""
+    x, y, z = ((points.clamp(-1.0, 1.0) + 1.0) * (0.5 * cells)).long().clamp(max=cells - 1).unbind(dim=-1)
+    return (x * cells + y) * cells + z

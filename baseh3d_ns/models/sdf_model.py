@@ -1,4 +1,4 @@
-"""What every model of a head here shares: a field, a tracer, pictures. How it is learned is its subclass's affair."""
+"""The base of every model of a head: a field, a tracer, pictures. Subclasses say how it is learned."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+import tyro
 from jaxtyping import Float
 from nerfstudio.models.base_model import Model, ModelConfig
 from torch import Tensor
@@ -15,13 +16,12 @@ from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.rendering.chunks import Sdf
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import SphereTracer, Tracer
-from baseh3d_ns.training.plateau import EarlyEnd
 
 BACKGROUND = 1.0
 """White, as in IDR's own pictures."""
 
 WHOLE_GRID_EVERY = 8
-"""Refreshes in training; those between only look near the surface."""
+"""Refreshes of the SDF grid in training per refresh of the whole of it; the others only look near the surface."""
 
 
 @dataclass
@@ -29,8 +29,11 @@ class SdfModelConfig(ModelConfig):
     """Networks, a tracer, the eikonal loss."""
 
     _target: type = field(default_factory=lambda: SdfModel)
-    enable_collider: bool = False
-    """Unused: rays are cut at the unit ball."""
+    enable_collider: tyro.conf.Suppress[bool] = False
+    """nerfstudio's collider is not used: rays are cut at the unit ball."""
+    collider_params: tyro.conf.Suppress[dict[str, float] | None] = None
+    loss_coefficients: tyro.conf.Suppress[dict[str, float]] = field(default_factory=dict)
+    prompt: tyro.conf.Suppress[str | None] = None
     sdf_field: HeadFieldConfig = field(default_factory=HeadFieldConfig)
     """The networks; the name is what nerfstudio's exporter looks for."""
     tracer: Literal["sphere", "grid"] = "sphere"
@@ -60,9 +63,6 @@ class SdfModel(Model):
         self.register_buffer("camera_centres", self.kwargs["metadata"]["camera_centres"].clone())
         frame = self.kwargs["metadata"]["frame"]
         self.register_buffer("frame_mm", torch.tensor([*frame.centre_mm, frame.radius_mm]))
-        # Where in the schedule a training began that carried over a prior's optimiser; kept for resuming.
-        self.register_buffer("start_progress", torch.zeros(()))
-        self.early_end = EarlyEnd()
         self.tracer: Tracer = GridTracer(self.config.grid_cells) if self.config.tracer == "grid" else SphereTracer()
         self.step = 0
         self.grid_step: int | None = None
@@ -99,7 +99,7 @@ class SdfModel(Model):
 
     @property
     def cheap_sdf(self) -> Sdf:
-        """The cached one, if there is one."""
+        """The cached SDF where the tracer has one, else the network's."""
         return self.tracer.cached if isinstance(self.tracer, GridTracer) else self.field.sdf
 
     def keep_grid_fresh(self) -> None:

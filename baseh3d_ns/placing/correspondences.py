@@ -1,12 +1,13 @@
-"""Where the face of a prior should lie: the photos' rays through what a detector finds in photo and render alike.
+"""Face correspondences: rays of the photos and points of the prior that show the same place of a face.
 
 The prior is rendered from every training camera, as placed so far, and looked at by the detectors of
-`face_detection.py`; what they find in both pictures are pairs of a ray and a point of the prior.
+`face_detection.py`; a place found in both pictures is a pair of a ray and a point of the prior.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,65 +21,72 @@ from torch.nn.functional import normalize
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.fields.placement import Placement
-from baseh3d_ns.placing.face_detection import find_faces, match_patches
+from baseh3d_ns.placing.config import FaceMatchConfig
+from baseh3d_ns.placing.face_detection import PixelPair, find_faces, find_patches
 from baseh3d_ns.rendering.chunks import points_per_call
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 
-BOX_WEIGHT, BOX_TOLERANCE = 0.1, 0.04
-"""Of the faces' boxes: weight, and how far they may disagree, in units of the unit ball (8 mm): beyond, the loss grows
-linearly."""
-PATCH_WEIGHT, PATCH_TOLERANCE = 0.5, 0.02
-"""The same of the faces' patches."""
-RENDER_SIZE = 160
-"""Longer side of the pictures the faces are looked for in."""
+Picture = UInt8[np.ndarray, "h w 3"]
 
 
 @dataclass(frozen=True)
-class FaceLines:
-    """Of every face (or patch of one) found: the photo's ray through it, and the prior's point in its place."""
+class FaceCorrespondences:
+    """Rays of the photos and points of the prior that should meet, one pair a face or a patch of one."""
 
-    origins: Float[Tensor, "faces 3"]
-    directions: Float[Tensor, "faces 3"]
-    points: Float[Tensor, "faces 3"]
-    """In the prior's unit frame."""
-    normals: Float[Tensor, "faces 3"]
-    """Of the prior there, unit length."""
+    origins: Float[Tensor, "pairs 3"]
+    """Origins of the rays in the unit frame."""
+    directions: Float[Tensor, "pairs 3"]
+    """Unit directions of the rays."""
+    points: Float[Tensor, "pairs 3"]
+    """Points of the prior in its own unit frame."""
+    normals: Float[Tensor, "pairs 3"]
+    """Unit normals of the prior there."""
     weight: float
+    """Weight in the loss."""
     tolerance: float
-    """In units of the unit ball."""
+    """Distance beyond which the loss grows linearly, in units of the unit ball."""
     views: int
-    """In how many a face was found."""
+    """Number of views that a face was found in."""
 
 
-def find_boxes(field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset) -> FaceLines | None:
-    """The middles of the faces in every photo and in the prior's render beside it; None where no pair is found."""
+def match_boxes(
+    field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset, config: FaceMatchConfig
+) -> FaceCorrespondences | None:
+    """Centres of the face boxes in every photo and in the prior's render beside it; None where no pair is found."""
 
-    def match(photo: UInt8[np.ndarray, "h w 3"], render: UInt8[np.ndarray, "h w 3"]) -> list:
-        boxes = find_faces(photo, render)
-        return [tuple((int(box.y), int(box.x)) for box in boxes)] if boxes else []
+    def match(photo: Picture, render: Picture) -> list[PixelPair]:
+        boxes = find_faces(photo, render, config.min_width)
+        return [((int(boxes[0].y), int(boxes[0].x)), (int(boxes[1].y), int(boxes[1].x)))] if boxes else []
 
-    return _find_lines(field, grid, placement, dataset, match, BOX_WEIGHT, BOX_TOLERANCE)
+    return _match(field, grid, placement, dataset, config, match, config.box_weight, config.box_tolerance)
 
 
-def find_patches(field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset) -> FaceLines | None:
-    """The same of patches of the faces."""
-    return _find_lines(field, grid, placement, dataset, match_patches, PATCH_WEIGHT, PATCH_TOLERANCE)
+def match_patches(
+    field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset, config: FaceMatchConfig
+) -> FaceCorrespondences | None:
+    """Centres of face patches in every photo and in the prior's render beside it; None where no pair is found."""
+
+    def match(photo: Picture, render: Picture) -> list[PixelPair]:
+        return find_patches(photo, render, config)
+
+    return _match(field, grid, placement, dataset, config, match, config.patch_weight, config.patch_tolerance)
 
 
 @torch.no_grad()
-def _find_lines(
+def _match(
     field: HeadField,
     grid: GridTracer,
     placement: Placement,
     dataset: HeadDataset,
-    match: Callable[[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]], list],
+    config: FaceMatchConfig,
+    match: Callable[[Picture, Picture], list[PixelPair]],
     weight: float,
     tolerance: float,
-) -> FaceLines | None:
-    """What `match` finds in both a photo and the prior's render beside it, pixel by pixel, for all views."""
+) -> FaceCorrespondences | None:
+    """Correspondences of all views, from the pixels that `match` finds in both a photo and the prior's render."""
     found, views = [], 0
     for view in range(len(dataset)):
-        photo, rays = small_photo(dataset, view)
+        photo, rays = small_photo(dataset, view, config.render_size)
         picture, points = render(field, grid, placement, rays)
         pairs = match(photo, picture)
         found += [(rays.origins[p], rays.directions[p], *points[r].view(2, 3)) for p, r in pairs]
@@ -87,17 +95,14 @@ def _find_lines(
         return None
     device = field.placement.similarity.device
     origins, directions, points, normals = (torch.stack(part).to(device) for part in zip(*found, strict=True))
-    return FaceLines(origins, directions, points, normals, weight, tolerance, views)
+    return FaceCorrespondences(origins, directions, points, normals, weight, tolerance, views)
 
 
-def small_photo(dataset: HeadDataset, view: int) -> tuple[UInt8[np.ndarray, "h w 3"], RayBundle]:
-    """A photo on white at `RENDER_SIZE`, and the rays of its pixels."""
-    from copy import deepcopy
-
-    data = dataset.get_data(view, image_type="uint8")
-    on_white = np.where(data["fg_mask"].numpy() > 0.5, data["image"].numpy(), 255).astype(np.uint8)
+def small_photo(dataset: HeadDataset, view: int, size: int) -> tuple[Picture, RayBundle]:
+    """A photo on white whose longer side has `size` pixels at most, and the rays of its pixels."""
+    on_white = np.where(dataset.mask(view)[..., None], dataset.photo(view), 255).astype(np.uint8)
     camera = deepcopy(dataset.cameras[view : view + 1])
-    camera.rescale_output_resolution(min(1.0, RENDER_SIZE / max(on_white.shape)))
+    camera.rescale_output_resolution(min(1.0, size / max(on_white.shape)))
     rays = camera.generate_rays(camera_indices=0)
     height, width = rays.origins.shape[:2]
     return np.array(Image.fromarray(on_white).resize((width, height), Image.Resampling.BOX)), rays
@@ -105,8 +110,11 @@ def small_photo(dataset: HeadDataset, view: int) -> tuple[UInt8[np.ndarray, "h w
 
 def render(
     field: HeadField, grid: GridTracer, placement: Placement, rays: RayBundle
-) -> tuple[UInt8[np.ndarray, "h w 3"], Float[Tensor, "h w 6"]]:
-    """The placed prior on white; the points it shows in its own unit frame (where none, the nearest) with normals."""
+) -> tuple[Picture, Float[Tensor, "h w 6"]]:
+    """The placed prior on white, and the point (3) and unit normal (3) behind every pixel in the prior's unit frame.
+
+    Behind pixels that show no surface stand the point where the SDF is smallest and the direction to the camera.
+    """
     device = field.placement.similarity.device
     shape = rays.origins.shape[:2]
     origins = placement.points(rays.origins.reshape(-1, 3).to(device))

@@ -15,22 +15,22 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from baseh3d_ns.placing.config import FaceMatchConfig
+
 CASCADES = (
     ("haarcascade_frontalface_alt2.xml", False),
     ("haarcascade_frontalface_default.xml", False),
     ("haarcascade_profileface.xml", False),
     ("haarcascade_profileface.xml", True),
 )
-"""From the most to the least exact, and whether to mirror the picture: the last knows one side of the face only."""
-LEAST_WIDTH = 1 / 8
-"""Smallest face looked for, as a fraction of the picture's width."""
+"""Cascade files, from the most to the least exact, and whether the picture is mirrored first: the last knows one side
+of the face only."""
 
-PATCH_CENTRES = (-0.25, 0.0, 0.25)
-"""Of the patches, from the middle of the face, across and down, in widths of its box."""
-PATCH_WIDTH, SEARCH = 0.3, 0.15
-"""Of a patch, and how far it is looked for, in widths of the box."""
-LEAST_CORRELATION = 0.5
-"""Below, a patch counts as not found."""
+SMALLEST_PX = 24
+"""Width of the smallest face that the cascades can find, in pixels: their training windows."""
+
+PixelPair = tuple[tuple[int, int], tuple[int, int]]
+"""(row, column) of one place in a photo and in a render."""
 
 
 @dataclass(frozen=True)
@@ -44,40 +44,48 @@ class FaceBox:
     width: float
 
 
-def find_faces(photo: UInt8[np.ndarray, "h w 3"], render: UInt8[np.ndarray, "k l 3"]) -> tuple[FaceBox, FaceBox] | None:
-    """The face in a photo and in a render of another head from the same camera; None unless one cascade finds both."""
+def find_faces(
+    photo: UInt8[np.ndarray, "h w 3"], render: UInt8[np.ndarray, "k l 3"], min_width: float
+) -> tuple[FaceBox, FaceBox] | None:
+    """The face in a photo and in a render of another head from the same camera; None unless one cascade finds both.
+
+    Args:
+        min_width: width of the smallest face looked for, as a fraction of the picture's width.
+    """
     for cascade in CASCADES:
-        boxes = _largest_face(photo, *cascade), _largest_face(render, *cascade)
+        boxes = largest_face(photo, *cascade, min_width), largest_face(render, *cascade, min_width)
         if boxes[0] and boxes[1]:
             return boxes[0], boxes[1]
     return None
 
 
-def sees_face_from_front(photo: UInt8[np.ndarray, "h w 3"]) -> bool:
+def sees_face_from_front(photo: UInt8[np.ndarray, "h w 3"], min_width: float) -> bool:
     """Whether the cascades of frontal faces find one."""
-    return any(_largest_face(photo, *cascade) for cascade in CASCADES if "frontal" in cascade[0])
+    return any(largest_face(photo, *cascade, min_width) for cascade in CASCADES if "frontal" in cascade[0])
 
 
-def match_patches(
-    photo: UInt8[np.ndarray, "h w 3"], render: UInt8[np.ndarray, "h w 3"]
-) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Patches of the render's face found in the photo: (row, column) of their middles in the photo and in the render.
+def find_patches(
+    photo: UInt8[np.ndarray, "h w 3"], render: UInt8[np.ndarray, "h w 3"], config: FaceMatchConfig
+) -> list[PixelPair]:
+    """Pixels at the centres of the render's face patches and where normalised cross-correlation finds them in the photo.
 
     Empty where `find_faces` finds no pair of faces.
     """
     import cv2
 
-    boxes = find_faces(photo, render)
+    boxes = find_faces(photo, render, config.min_width)
     if boxes is None:
         return []
     in_photo, in_render = boxes
-    half, reach = round(0.5 * PATCH_WIDTH * in_render.width), round(SEARCH * in_render.width)
+    half = round(0.5 * config.patch_width * in_render.width)
+    reach = round(config.patch_search * in_render.width)
     grey_photo, grey_render = (
         cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (0, 0), 1.0) for picture in (photo, render)
     )
     found = []
-    for down, across in product(PATCH_CENTRES, PATCH_CENTRES):
-        row, column = int(in_render.y + down * in_render.width), int(in_render.x + across * in_render.width)
+    for down, across in product((-1, 0, 1), (-1, 0, 1)):
+        row = int(in_render.y + down * config.patch_offset * in_render.width)
+        column = int(in_render.x + across * config.patch_offset * in_render.width)
         top, left = row + int(in_photo.y - in_render.y) - reach, column + int(in_photo.x - in_render.x) - reach
         patch = _window(grey_render, row, column, half)
         searched = _window(grey_photo, top + reach, left + reach, half + reach)
@@ -85,7 +93,7 @@ def match_patches(
             continue
         _, best, _, (x, y) = cv2.minMaxLoc(cv2.matchTemplate(searched, patch, cv2.TM_CCOEFF_NORMED))
         # A maximum at the border is none.
-        if best >= LEAST_CORRELATION and 0 < x < 2 * reach and 0 < y < 2 * reach:
+        if best >= config.min_correlation and 0 < x < 2 * reach and 0 < y < 2 * reach:
             found.append(((top + y, left + x), (row, column)))
     return found
 
@@ -98,16 +106,19 @@ def _window(grey: UInt8[np.ndarray, "h w"], row: int, column: int, half: int) ->
     return np.ascontiguousarray(grey[top:bottom, left:right])
 
 
-def _largest_face(picture: UInt8[np.ndarray, "h w 3"], cascade: str, mirrored: bool) -> FaceBox | None:
+def largest_face(
+    picture: UInt8[np.ndarray, "h w 3"], cascade: str, mirrored: bool, min_width: float
+) -> FaceBox | None:
+    """Largest face that one cascade finds; None where it finds none."""
     import cv2
 
     classifier = _cascade(cascade)
     if classifier.empty():  # some builds of OpenCV come without them: silhouettes alone must do
         return None
-    least = max(24, round(picture.shape[1] * LEAST_WIDTH))
+    smallest = max(SMALLEST_PX, round(picture.shape[1] * min_width))
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     grey = np.ascontiguousarray(grey[:, ::-1]) if mirrored else grey
-    found = classifier.detectMultiScale(grey, scaleFactor=1.05, minNeighbors=4, minSize=(least, least))
+    found = classifier.detectMultiScale(grey, scaleFactor=1.05, minNeighbors=4, minSize=(smallest, smallest))
     if not len(found):
         return None
     x, y, width, height = max(found, key=lambda box: box[2]).tolist()

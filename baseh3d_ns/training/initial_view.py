@@ -1,4 +1,4 @@
-"""The viewer opens where the first photo was taken from; its own start lies in the unit ball, inside a cheek."""
+"""The viewer's first view: from where the first photo was taken; its own default lies in the unit ball, inside a cheek."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
-NEARER = 0.9
-"""Of the camera's distance to the head: the photo that the viewer shows in the camera would hide it."""
+DISTANCE_FACTOR = 0.9
+"""Distance of the first view, in distances of the camera: the photo that the viewer shows in the camera would hide the
+head."""
 
 
-class FirstLook(ViewerControl):
+class InitialView(ViewerControl):
     """Shows every browser that connects the head from a dataset's first camera; nerfstudio finds it in a pipeline."""
 
     def __init__(self, dataset: Any) -> None:
@@ -30,6 +31,6 @@ class FirstLook(ViewerControl):
 
         with client.atomic():
             client.camera.up_direction = self.c2w[:, 1]
-            client.camera.position = NEARER * self.c2w[:, 3] * VISER_NERFSTUDIO_SCALE_RATIO
+            client.camera.position = DISTANCE_FACTOR * self.c2w[:, 3] * VISER_NERFSTUDIO_SCALE_RATIO
             client.camera.look_at = (0.0, 0.0, 0.0)
             client.camera.fov = self.fov

@@ -1,75 +1,102 @@
-"""Stop when done: a fit whose loss has stopped falling ends before its last step.
+"""Early stopping: a fit whose loss has reached a plateau ends before its last step.
 
-The schedule (learning rate, sharpness of the mask loss) is made for a fixed number of steps and the end of it is what
-makes a surface smooth, so a training does not just stop: it goes through the rest of its schedule faster.
+The schedule (learning rate, sharpness of the mask loss) is made for a fixed number of steps, and its end is what makes a
+surface smooth. So a training does not just stop: it goes through the rest of its schedule faster, in a cooldown.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil, inf, isfinite
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-SETTLED = 0.3
-"""Fraction of the training before which losses are not compared, however early everything learns."""
-COOLING = 0.25
-"""The rest of the schedule takes this fraction of the steps done by then."""
+
+@dataclass(frozen=True)
+class PlateauRule:
+    """When a loss counts as having stopped falling, and how fast the training then ends."""
+
+    min_fall: float
+    """Relative fall of the mean loss from one window to the next below which the loss is on a plateau."""
+    window: int
+    """Steps whose losses are averaged."""
+    first: float
+    """Fraction of the training before which losses are not compared."""
+    cooldown: float
+    """Steps of the cooldown, as a fraction of the steps done by then."""
 
 
-class EarlyEnd(nn.Module):
-    """Where a training planned for a number of steps ends, and how far it has come. Kept in checkpoints.
+KEPT = {
+    "planned": int,
+    "start_progress": float,
+    "cooldown_start": int,
+    "total": int,
+    "losses": int,
+    "mean_before": float,
+    "loss_sum": float,
+}
+"""Attributes of a schedule that checkpoints keep, with their types; nothing else is taken from a file."""
+
+
+class PlateauSchedule(nn.Module):
+    """Progress of a training through its schedule, and where it ends. Kept in checkpoints.
 
     Plain numbers, so that asking costs a GPU nothing.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.forget()
+        self.planned = 0
+        self.start_progress = 0.0
+        """Fraction of the schedule that lay behind the training when it began: a carried-over prior's own progress."""
+        self.reset()
 
-    def forget(self) -> None:
-        """The training goes on as it was planned, and nothing is known of its losses."""
-        self.planned, self.turn, self.steps = 0, 0, 0
+    def reset(self) -> None:
+        """No early end is scheduled and the loss history is empty."""
+        self.cooldown_start, self.total = 0, 0
         self.losses, self.mean_before = 0, inf
         self.loss_sum: Float[Tensor, ""] | float = 0.0
 
+    def plan(self, steps: int) -> None:
+        """Make the schedule one of `steps` steps; an early end of a schedule of another length is forgotten."""
+        if steps != self.planned:
+            self.reset()
+        self.planned = steps
+
     def get_extra_state(self) -> dict[str, Any]:
-        kept = {name: getattr(self, name) for name in ("planned", "turn", "steps", "losses", "mean_before")}
-        return {**kept, "loss_sum": float(self.loss_sum)}
+        return {name: kind(getattr(self, name)) for name, kind in KEPT.items()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+        for name, kind in KEPT.items():
+            setattr(self, name, kind(state[name]))
 
-    def last(self, planned: int) -> int:
-        """Number of steps of a training that is planned for `planned`."""
-        return self.steps if self.planned == planned else planned
+    @property
+    def total_steps(self) -> int:
+        """Number of steps that the training has, as planned or with an early end."""
+        return self.total or self.planned
 
-    def progress(self, step: int, planned: int) -> float:
+    def progress(self, step: int) -> float:
         """Fraction of the schedule that lies before `step`."""
-        if self.planned != planned or step <= self.turn:
-            return step / planned
-        return 1.0 - (1.0 - self.turn / planned) * (self.steps - step) / (self.steps - self.turn)
+        if not self.total or step <= self.cooldown_start:
+            return self.start_progress + step / self.planned
+        left = (self.total - step) / (self.total - self.cooldown_start)
+        return self.start_progress + 1.0 - (1.0 - self.cooldown_start / self.planned) * left
 
-    def see(
-        self, loss: Float[Tensor, ""], step: int, planned: int, plateau: float, window: int, settled: float = SETTLED
-    ) -> bool:
-        """Take note of the loss of `step`; whether the training now turns to its end.
-
-        It does once the mean loss of `window` steps is less than the fraction `plateau` below that of the `window`
-        before, and not before the fraction `settled` of the training.
-        """
-        if self.planned == planned or step < ceil(settled * planned):
+    def update(self, loss: Float[Tensor, ""], step: int, rule: PlateauRule) -> bool:
+        """Take note of the loss of `step`; true when this step begins the cooldown."""
+        if self.total or step < ceil(rule.first * self.planned):
             return False
         self.loss_sum, self.losses = self.loss_sum + loss.detach(), self.losses + 1
-        if self.losses < window:
+        if self.losses < rule.window:
             return False
         before, now = self.mean_before, float(self.loss_sum) / self.losses
         self.losses, self.loss_sum, self.mean_before = 0, 0.0, now
         done = step + 1
-        cooled = done + round(COOLING * done)
-        if not isfinite(before) or not isfinite(now) or now < (1.0 - plateau) * before or cooled >= planned:
+        total = done + round(rule.cooldown * done)
+        fell = now < (1.0 - rule.min_fall) * before
+        if not isfinite(before) or not isfinite(now) or fell or total >= self.planned:
             return False
-        self.planned, self.turn, self.steps = planned, done, cooled
+        self.cooldown_start, self.total = done, total
         return True

@@ -1,7 +1,7 @@
-"""A prior's colours are another person's: the colour network learns the new ones before anything else moves.
+"""Colour warm-up: the colour network learns the new person's colours before anything else moves.
 
-The surface stands still meanwhile. So what the rays meet is found once, and a step asks the colour network only: a few
-milliseconds where a step of the training takes a hundred.
+The surface is frozen meanwhile. So rays are traced once, and a step asks the colour network only: a few milliseconds
+where a step of the training takes a hundred.
 """
 
 from __future__ import annotations
@@ -11,34 +11,28 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.warm_start.frozen_hits import colour_difference, look
-
-BATCHES = 32
-"""Of rays as in a training step, whose surface points are learned from."""
-POINTS = 1024
-"""A step."""
-LEARNING_RATE, LAST = 2e-3, 0.5
-"""Of Adam, and the fraction of it that the last step has."""
+from baseh3d_ns.warm_start.config import ColourWarmUpConfig
+from baseh3d_ns.warm_start.frozen_hits import frozen_colour_loss, trace_frozen
 
 
-def learn_colours(field: HeadField, pool: RayPool, steps: int) -> None:
-    """Train the colours of `field` for so many steps, and the appearance network where it has one; nothing else."""
+def warm_up_colours(field: HeadField, pool: RayPool, config: ColourWarmUpConfig, grid_cells: int) -> None:
+    """Train the colour network of `field`, and its feature network where it has one; nothing else."""
     from tqdm import tqdm
 
-    seen = look(field, pool, BATCHES)
-    seen = seen[seen.hit]
-    if not len(seen):
+    hits = trace_frozen(field, pool, config.batches, grid_cells)
+    hits = hits[hits.hit]
+    if not len(hits):
         CONSOLE.log("No ray in the masks meets the prior, so its colours stay: check the masks, or --register True.")
         return
     networks = [field.colour_network, *([field.appearance_network] if field.appearance_network else [])]
-    optimizer = torch.optim.Adam([p for network in networks for p in network.parameters()], lr=LEARNING_RATE)
-    for step in tqdm(range(steps), desc="Learning the colours", unit="step", delay=5.0, leave=False):
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * LAST ** (step / steps)
-        rays = seen[torch.randint(len(seen), (POINTS,), device=seen.points.device)]
+    optimizer = torch.optim.Adam([p for network in networks for p in network.parameters()], lr=config.learning_rate)
+    for step in tqdm(range(config.steps), desc="Learning the colours", unit="step", delay=5.0, leave=False):
+        optimizer.param_groups[0]["lr"] = config.learning_rate * config.lr_final ** (step / config.steps)
+        rays = hits[torch.randint(len(hits), (config.points,), device=hits.points.device)]
         features = rays.features
         if field.appearance_network:
             features = field.appearance_network(field.placement.points(rays.points))
-        loss = colour_difference(field, rays, rays.points, features, POINTS)
+        loss = frozen_colour_loss(field, rays, rays.points, features, config.points)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -1,13 +1,15 @@
-"""The head of a shape space that explains the photos: latent, placement and colours, before the networks may move.
+"""Latent fit: the head of a shape space that explains the photos, before the networks may move.
 
-Placing (`registration.py`) knows silhouettes and faces only. Here IDR's colour and mask losses (Yariv et al. 2020,
-eq. 6 and 7) say how latent and placement must change, while the network that decodes the latent stands still, as in the
-first stage of H3D-Net (Ramon et al. 2021, section 3.2). What the rays meet is found once a round; within it a surface
-point moves along its ray by one Newton step, and the mask loss asks where the SDF was least. So a step has no tracing
-and no second derivative.
+Placing (`placing/registration.py`) knows silhouettes and faces only. Here IDR's colour and mask losses (Yariv et al.
+2020, eq. 6 and 7) change latent and placement while the decoder is frozen, as in the first stage of H3D-Net (Ramon et
+al. 2021, section 3.2). Rays are traced every few dozen steps; in between a surface point moves along its ray by one
+Newton step, and the mask loss asks where the SDF was smallest. So a step has no tracing and no second derivative.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -16,98 +18,117 @@ from torch import Tensor
 
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.heads.latent_pca import LikelyLatents
-from baseh3d_ns.placing.registration import NECK, SIZE_WEIGHT
+from baseh3d_ns.heads.latent_pca import LatentPca
+from baseh3d_ns.placing.candidate import above_neck
+from baseh3d_ns.placing.config import PlacingConfig
 from baseh3d_ns.rendering.losses import mask_loss
-from baseh3d_ns.warm_start.frozen_hits import SeenRays, colour_difference, look
-
-ROUND = 40
-"""Steps between two looks at what the rays meet."""
-BATCHES = 8
-"""Of rays that a round learns from."""
-RAYS = 1024
-"""A step."""
-DIRECTIONS = 48
-"""Of the latents, those that vary most."""
-CODES_RATE, PLACE_RATE, COLOURS_RATE, COLOURS_LAST = 0.1, 3e-3, 2e-3, 0.5
-"""Learning rates of Adam: the first two fall to nothing, the colours' to that fraction of itself."""
-CODES_WEIGHT = 3e-4
-"""Of the squared standard deviations that a head has gone along the directions, divided by the number of views."""
-MASK_WEIGHT, SHARPNESS = 100.0, (50.0, 200.0)
-"""Of the soft silhouettes, at the first and last step."""
-GRAZING = 0.15
-"""A ray that meets the surface at less than this cosine says little of where it is."""
-FARTHEST = 0.05
-"""A surface point moves by no more within a round, in units of the unit ball (7 mm)."""
+from baseh3d_ns.warm_start.config import LatentFitConfig
+from baseh3d_ns.warm_start.frozen_hits import FrozenHits, frozen_colour_loss, trace_frozen
 
 
 def fit_latent(
-    field: HeadField, centre: Float[Tensor, " l"], latents: Float[Tensor, "heads l"], pool: RayPool, steps: int
+    field: HeadField,
+    mean: Float[Tensor, " l"],
+    latents: Float[Tensor, "heads l"],
+    pool: RayPool,
+    config: LatentFitConfig,
+    placing: PlacingConfig,
+    grid_cells: int,
 ) -> None:
     """Change `field.latent`, `field.placement` and the colour network so that the head explains the photos.
 
     Args:
         field: a shape space, placed, its colours learned.
-        centre: the mean head's latent.
-        latents: those of the heads that the space was learned from; they say what is likely.
+        mean: latent of the mean head.
+        latents: latents of the heads that the space was learned from.
         pool: rays of the new head's photos.
-        steps: of Adam.
+        config: steps, learning rates, weights.
+        placing: where the neck ends, and how much the size is held.
+        grid_cells: cells along an axis of the grid that rays are traced on.
     """
     from tqdm import tqdm
 
     assert field.latent is not None
     similarity, log_scale = field.placement.similarity, field.placement.similarity[0].clone()
-    likely = LikelyLatents.of(latents, centre.to(similarity), DIRECTIONS)
-    codes = likely.codes(field.latent.detach()).requires_grad_(True)
-    similarity.requires_grad_(True)
-    field.sdf_network.requires_grad_(False)
-    groups = ([codes], [similarity], list(field.colour_network.parameters()))
-    optimizer = torch.optim.Adam([{"params": group} for group in groups])
+    pca = LatentPca.fit(latents, mean.to(similarity), config.components)
+    coefficients = pca.encode(field.latent.detach()).requires_grad_(True)
     views = len(pool.rays.origins)
-    for step in tqdm(range(steps), desc="Fitting the latent", unit="step", delay=2.0, leave=False):
-        done = step / steps
-        if step % ROUND == 0:
-            field.latent.data = likely.at(codes).detach()
-            seen = look(field, pool, max(BATCHES, views) if pool.one_view else BATCHES)
-        rates = (CODES_RATE * (1.0 - done), PLACE_RATE * (1.0 - done), COLOURS_RATE * COLOURS_LAST**done)
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-        rays = seen[torch.randint(len(seen), (RAYS,), device=similarity.device)]
-        loss = _photo_loss(field, likely.at(codes), rays, SHARPNESS[0] ** (1.0 - done) * SHARPNESS[1] ** done)
-        # Only the size is held: of a turn by ten degrees, placing without the colours falls one to three short.
-        loss = loss + CODES_WEIGHT / views * codes.square().sum() + SIZE_WEIGHT * (similarity[0] - log_scale).square()
+    batches = max(config.batches, views) if pool.one_view else config.batches
+    with _frozen_decoder(field):
+        groups = ([coefficients], [similarity], list(field.colour_network.parameters()))
+        optimizer = torch.optim.Adam([{"params": group} for group in groups])
+        for step in tqdm(range(config.steps), desc="Fitting the latent", unit="step", delay=2.0, leave=False):
+            done = step / config.steps
+            if step % config.trace_steps == 0:
+                field.latent.data = pca.decode(coefficients).detach()
+                hits = trace_frozen(field, pool, batches, grid_cells)
+            for group, rate in zip(optimizer.param_groups, _learning_rates(config, done), strict=True):
+                group["lr"] = rate
+            rays = hits[torch.randint(len(hits), (config.rays,), device=similarity.device)]
+            sharpness = config.sharpness[0] ** (1.0 - done) * config.sharpness[1] ** done
+            loss = _photo_loss(field, pca.decode(coefficients), rays, sharpness, config, placing.neck_mm)
+            # Only the size is held: the rotation from placing without colours falls short by one to three degrees.
+            loss = loss + config.latent_weight / views * coefficients.square().sum()
+            loss = loss + placing.size_weight * (similarity[0] - log_scale).square()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
         optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    similarity.requires_grad_(False)
-    field.sdf_network.requires_grad_(True)
-    optimizer.zero_grad()
-    field.latent.data = likely.at(codes).detach()
+    field.latent.data = pca.decode(coefficients).detach()
     CONSOLE.log(
-        f"Fitted the latent: a head {float(codes.detach().norm()):.1f} standard deviations from the mean one (those "
-        f"learned from: {float(likely.codes(latents.to(codes)).norm(dim=-1).median()):.1f})."
+        f"Fitted the latent: a head {float(coefficients.detach().norm()):.1f} standard deviations from the mean one "
+        f"(those learned from: {float(pca.encode(latents.to(coefficients)).norm(dim=-1).median()):.1f})."
     )
 
 
-def _photo_loss(field: HeadField, latent: Float[Tensor, " l"], rays: SeenRays, sharpness: float) -> Float[Tensor, ""]:
-    """IDR's colour and mask losses, as the latent and the placement change them."""
+def _learning_rates(config: LatentFitConfig, done: float) -> tuple[float, float, float]:
+    """Learning rates of latent, placement and colours after that fraction of the steps."""
+    return (
+        config.latent_learning_rate * (1.0 - done),
+        config.placement_learning_rate * (1.0 - done),
+        config.colour_learning_rate * config.colour_lr_final**done,
+    )
+
+
+@contextmanager
+def _frozen_decoder(field: HeadField) -> Iterator[None]:
+    """Context in which the placement learns and the SDF network does not."""
+    field.placement.similarity.requires_grad_(True)
+    field.sdf_network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        field.placement.similarity.requires_grad_(False)
+        field.sdf_network.requires_grad_(True)
+
+
+def _photo_loss(
+    field: HeadField,
+    latent: Float[Tensor, " l"],
+    rays: FrozenHits,
+    sharpness: float,
+    config: LatentFitConfig,
+    neck_mm: float,
+) -> Float[Tensor, ""]:
+    """IDR's colour and mask losses, differentiable in the latent and the placement."""
     placed = field.placement.points(rays.points)
     output = field.sdf_network(placed, latent[None])
     sdf, features = output[:, 0], output[:, 1:].detach()
-    meets = rays.hit & (rays.facing > GRAZING)
-    points = surface_now(rays[meets], sdf[meets] / field.placement.scale)
-    colour = colour_difference(field, rays[meets], points, features[meets], len(rays))
+    meets = rays.hit & (rays.cos_incidence > config.min_cos_incidence)
+    points = newton_step(rays[meets], sdf[meets] / field.placement.scale, config.max_move)
+    colour = frozen_colour_loss(field, rays[meets], points, features[meets], len(rays))
     # Where a bust ends says nothing about the head.
-    misses = ~rays.hit & (placed[:, 1] > NECK)
-    mask = mask_loss(sdf[misses], rays.inside[misses], rays.weight[misses], sharpness, len(rays))
-    return colour + MASK_WEIGHT * mask
+    misses = ~rays.hit & above_neck(placed, neck_mm)
+    mask = mask_loss(sdf[misses], rays.in_mask[misses], rays.weight[misses], sharpness, len(rays))
+    return colour + config.mask_weight * mask
 
 
-def surface_now(rays: SeenRays, sdf: Float[Tensor, " n"]) -> Float[Tensor, "n 3"]:
-    """Where rays meet a surface that has moved since they were traced: f + grad f . v dt = 0.
+def newton_step(rays: FrozenHits, sdf: Float[Tensor, " n"], max_move: float) -> Float[Tensor, "n 3"]:
+    """Points where rays meet a surface that has moved since they were traced: f + grad f . v dt = 0.
 
     Args:
-        sdf: of the present head, at the traced points.
+        sdf: SDF of the present head at the traced points.
+        max_move: largest |dt|, in units of the unit ball.
     """
-    along = (sdf / rays.facing).clamp(-FARTHEST, FARTHEST)
+    along = (sdf / rays.cos_incidence).clamp(-max_move, max_move)
     return rays.points + along[:, None] * rays.directions

@@ -1,77 +1,81 @@
-"""How a training takes over a prior at its first step, and how one leaves a prior behind."""
+"""Warm start: a prior placed on a new head, its colours and latent learned, written into the networks of a method."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from baseh3d_ns import __version__
-from baseh3d_ns.heads.head_file import LATENT, architecture, carry_optimizer, prior_of_field, save_prior, summary
-from baseh3d_ns.heads.readers import load_prior
-from baseh3d_ns.heads.transfer import field_of_prior, transfer
-from baseh3d_ns.placing.registration import register_prior
-from baseh3d_ns.warm_start.colours import learn_colours
+from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.fields.head_field import HeadField
+from baseh3d_ns.heads.architecture import architecture, summary
+from baseh3d_ns.heads.head_file import LATENT, Head
+from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.transfer import transfer
+from baseh3d_ns.placing.config import PlacingConfig
+from baseh3d_ns.placing.registration import Registration, register_prior
+from baseh3d_ns.warm_start.colours import warm_up_colours
+from baseh3d_ns.warm_start.config import WarmStartConfig
 from baseh3d_ns.warm_start.latent import fit_latent
 
-if TYPE_CHECKING:
-    from baseh3d_ns.training.trainer import FewShotTrainerConfig, HeadTrainer
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Outcome of a warm start."""
+
+    placed: Registration | None
+    """How the prior was placed; None where it was left in its own frame."""
+    from_shape_space: bool
+    """Whether the prior is a shape space, whose latent the photos have chosen."""
 
 
-def start_from_prior(config: FewShotTrainerConfig, trainer: HeadTrainer) -> None:
-    """Load the prior that the config names, place it where photos and masks show the head, and begin there."""
-    assert config.load_prior is not None
-    prior = load_prior(config.load_prior)
-    model = trainer.pipeline.model
-    start = field_of_prior(prior, config.load_prior).to(model.device)
-    trust = 1.0
-    pool: Any = trainer.pipeline.datamanager.train_pixel_sampler
-    if config.register:
-        placed = register_prior(start, prior.frame, trainer.dataset, pool, prior.latents)
-        CONSOLE.log(placed.summary(len(trainer.dataset)))
-        trust = placed.trust
-    fits_latent = config.latent_first > 0 and config.register and prior.latents is not None
-    learns_own = model.field.appearance_network is not None and not start.appearance_network
-    if config.colours_first > 0 and (fits_latent or not learns_own):
-        learn_colours(start, pool, config.colours_first)
+def warm_start(
+    prior: Head,
+    source: Path,
+    field: HeadField,
+    dataset: HeadDataset,
+    pool: RayPool,
+    config: WarmStartConfig,
+    placing: PlacingConfig | None,
+) -> WarmStart:
+    """Make `field` the prior's head, as the photos show it.
+
+    1. Place the prior (with `placing`): a similarity, and a shape space's latent, from silhouettes and faces.
+    2. Learn the colours on its surface; a field with a feature network of its own learns them in step 5.
+    3. Fit a shape space's latent, placement and colours to the photos.
+    4. Transfer: the same head, number for number, in the networks of `field`.
+    5. Learn the colours of a feature network that the prior does not have.
+
+    Args:
+        prior: the prior, as read from `source`.
+        field: networks of the method, on its device.
+        dataset: training photos and masks.
+        pool: their rays.
+        config: steps and learning rates.
+        placing: settings of the registration; None leaves the prior where its own unit frame had it.
+
+    Raises:
+        InputError: the prior holds no networks of a head.
+    """
+    start = field_of_head(prior, source).to(field.placement.similarity.device)
+    placed = None
+    if placing is not None:
+        placed = register_prior(start, prior.frame, dataset, pool, placing, prior.latents)
+        CONSOLE.log(placed.summary(len(dataset)))
+    fits_latent = config.latent.steps > 0 and placing is not None and prior.latents is not None
+    own_features = field.appearance_network is not None and not start.appearance_network
+    if config.colours.steps > 0 and (fits_latent or not own_features):
+        warm_up_colours(start, pool, config.colours, config.grid_cells)
     if fits_latent:
-        assert prior.latents is not None
-        fit_latent(start, prior.weights[LATENT], prior.latents, pool, config.latent_first)
-    how = transfer(start, model.field)
-    used = sorted(prior.weights)
+        assert prior.latents is not None and placing is not None
+        fit_latent(start, prior.weights[LATENT], prior.latents, pool, config.latent, placing, config.grid_cells)
+    elif config.latent.steps > 0:
+        CONSOLE.log("The latent is not fitted: only a shape space with --register True has one to fit.")
+    how = transfer(start, field)
     shape = summary(architecture(prior.weights))
-    CONSOLE.log(f"Start from {config.load_prior}: {len(used)} tensors, {used[0]} to {used[-1]} ({shape}), {how}")
-    if model.anchor:
-        # Of another person, or not placed, what the photos do not see is no better than what grows there by itself.
-        holds = model.anchor.one_view or (config.register and prior.latents is not None)
-        if not holds:
-            CONSOLE.log("Where no photo sees, the prior holds nothing: only a shape space with --register True does.")
-        model.anchor.hold(model.field, trust if holds else 0.0)
-    if config.colours_first > 0 and learns_own:
-        learn_colours(model.field, pool, config.colours_first)
-    if config.carry_optimizer:
-        carry_optimizer(prior, model.field, trainer.optimizers.optimizers["fields"])
-        model.start_progress.fill_(float(prior.provenance["epochs"]) / config.epochs)
-        CONSOLE.log(f"Carry on with its optimiser ({prior.adam_steps} steps) and schedule.")
-
-
-def write_prior(trainer: HeadTrainer, epochs: int, step: int) -> Path:
-    """Save the head as it is after `step`, in the run's folder; return where."""
-    path = trainer.base_dir / f"prior-{epochs:06d}.safetensors"
-    config, metadata = trainer.config, trainer.dataset.metadata
-    provenance = {
-        "scene": metadata["scene_id"],
-        "data": str(config.pipeline.datamanager.data),
-        "views": metadata["view_indices"],
-        "epochs": epochs,
-        "steps": step + 1,
-        "seed": config.machine.seed,
-        "method": config.method_name,
-        "version": __version__,
-        "date": datetime.now().isoformat(timespec="seconds"),
-    }
-    head = trainer.pipeline.model.field
-    save_prior(path, prior_of_field(head, metadata["frame"], provenance, trainer.optimizers.optimizers["fields"]))
-    return path
+    CONSOLE.log(f"Start from {source}: {len(prior.weights)} tensors ({shape}), {how}")
+    if config.colours.steps > 0 and own_features:
+        warm_up_colours(field, pool, config.colours, config.grid_cells)
+    return WarmStart(placed, prior.latents is not None)

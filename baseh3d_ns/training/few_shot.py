@@ -1,0 +1,100 @@
+"""Fit of a new head that starts from a prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nerfstudio.utils.rich_utils import CONSOLE
+
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.heads.head_file import Head, carry_optimizer
+from baseh3d_ns.heads.networks import check_carries_on
+from baseh3d_ns.heads.readers import BUILTIN, MAKE_ONE, find_head_file, open_head
+from baseh3d_ns.heads.transfer import check_transfers
+from baseh3d_ns.placing.config import PlacingConfig
+from baseh3d_ns.training.head_trainer import HeadTrainer, HeadTrainerConfig
+from baseh3d_ns.warm_start.config import WarmStartConfig
+from baseh3d_ns.warm_start.start import WarmStart, warm_start
+
+
+@dataclass
+class FewShotTrainerConfig(HeadTrainerConfig):
+    """Fit of a new head that starts from a prior."""
+
+    _target: type = field(default_factory=lambda: FewShotTrainer)
+    load_prior: Path | None = None
+    """Prior to start from: `builtin` (a shape space of synthetic heads), a head file or prior (.safetensors), a run
+    folder, its config.yml, a .ckpt, or an original IDR .pth."""
+    carry_optimizer: bool = False
+    """Also continue with the prior's optimiser and schedule, as BaseH3D-Net's original did."""
+    register: bool = False
+    """Place the prior where masks and photos show the head before fitting: seconds; BaseH3D-Net's original did not."""
+    placing: PlacingConfig = field(default_factory=PlacingConfig)
+    """Settings of the registration (with --register)."""
+    warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
+    """Colours and latent, learned on the prior's surface before the first training step."""
+
+    def check(self) -> None:
+        super().check()
+        if self.resume_from() is not None:
+            return
+        if self.load_prior is None:
+            raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {MAKE_ONE}")
+        warm_up_steps = (self.warm_start.colours.steps, self.warm_start.latent.steps)
+        if min(warm_up_steps) < 0:
+            raise InputError("--warm-start.colours.steps and --warm-start.latent.steps: pass a number of steps, or 0")
+        if self.carry_optimizer and max(warm_up_steps) > 0:
+            raise InputError(
+                "--carry-optimizer goes with no warm start: set --warm-start.colours.steps and --warm-start.latent.steps "
+                "to 0"
+            )
+        prior = open_head(self.load_prior)
+        check_transfers(prior, self.pipeline.model.sdf_field, self.load_prior)
+        if self.carry_optimizer:
+            check_carries_on(prior, self.pipeline.model.sdf_field, self.load_prior)
+
+    def resolve(self) -> None:
+        super().resolve()
+        if self.load_prior is not None and self.load_prior != BUILTIN and self.resume_from() is None:
+            self.load_prior = find_head_file(self.load_prior).resolve()
+
+
+class FewShotTrainer(HeadTrainer):
+    """A fit from a prior."""
+
+    config: FewShotTrainerConfig
+
+    def start(self) -> None:
+        """Place the prior, learn colours and latent on it, and begin there."""
+        config, source = self.config, self.config.load_prior
+        assert source is not None
+        prior, model, manager = open_head(source), self.pipeline.model, self.pipeline.datamanager
+        placing = config.placing if config.register else None
+        started = warm_start(
+            prior, source, model.field, self.dataset, manager.ray_pool, config.warm_start, placing
+        )
+        self._set_anchor(started)
+        if config.carry_optimizer:
+            self._carry_on(prior)
+
+    def _set_anchor(self, started: WarmStart) -> None:
+        """Anchor the head to the placed prior where that knows more than what grows there by itself.
+
+        A prior of another person, or one that was not placed, does not; with a single view it does, since one photo
+        shows no depth.
+        """
+        model = self.pipeline.model
+        if model.anchor is None:
+            return
+        anchors = model.anchor.one_view or (started.placed is not None and started.from_shape_space)
+        if not anchors:
+            CONSOLE.log("Where no photo sees, the prior holds nothing: only a shape space with --register True does.")
+        confidence = started.placed.confidence if started.placed else 1.0
+        model.anchor.set_reference(model.field, confidence if anchors else 0.0)
+
+    def _carry_on(self, prior: Head) -> None:
+        """Continue with the prior's optimiser and schedule."""
+        carry_optimizer(prior, self.pipeline.model.field, self.optimizers.optimizers["fields"])
+        self.schedule.start_progress = float(prior.provenance["epochs"]) / self.config.epochs
+        CONSOLE.log(f"Carry on with its optimiser ({prior.adam_steps} steps) and schedule.")

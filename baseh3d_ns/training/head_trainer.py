@@ -1,0 +1,113 @@
+"""Training of one head: steps counted in epochs, and a head file beside the checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from baseh3d_ns import __version__
+from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.h3ds_scene import read_image
+from baseh3d_ns.errors import InputError, exit_on_input_error
+from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
+from baseh3d_ns.training.pipeline import HeadPipelineConfig
+from baseh3d_ns.training.trainer import SdfTrainer, SdfTrainerConfig
+
+
+@dataclass
+class HeadTrainerConfig(SdfTrainerConfig):
+    """Training of one head."""
+
+    _target: type = field(default_factory=lambda: HeadTrainer)
+    pipeline: HeadPipelineConfig = field(default_factory=HeadPipelineConfig)
+    """Data and model."""
+    epochs: int = 2000
+    """Length of the training: an epoch is one batch of rays for every training view (--max-num-iterations caps it)."""
+
+    def sdf_learns_from(self) -> float:
+        return self.pipeline.model.sdf_learns_from()
+
+    def check(self) -> None:
+        super().check()
+        if self.machine.num_devices * self.machine.num_machines > 1:
+            raise InputError("one device holds all rays of a head: leave --machine.num-devices at 1")
+        if self.epochs < 1:
+            raise InputError("--epochs must be at least 1")
+        self.pipeline.model.check()
+        photos = self._photos("train") + self._photos("val")
+        for path in dict.fromkeys(photos):
+            read_image(path)  # Eval photos are only opened in the middle of the training.
+
+    def resolve(self) -> None:
+        super().resolve()
+        manager = self.pipeline.datamanager
+        manager.data = manager.dataparser.data = Path(manager.data or manager.dataparser.data).resolve()
+        self.max_num_iterations = min(self.max_num_iterations, self.epochs * len(self._photos("train")))
+
+    def _photos(self, split: str) -> list[Path]:
+        """Photos of a split of the scene.
+
+        Raises:
+            InputError: the data cannot be used.
+        """
+        manager = self.pipeline.datamanager
+        parser = manager.dataparser
+        if manager.data is not None:
+            parser = parser.__class__(**{**vars(parser), "data": Path(manager.data)})
+        return parser.setup().get_dataparser_outputs(split).image_filenames
+
+
+class HeadTrainer(SdfTrainer):
+    """A training of one head."""
+
+    config: HeadTrainerConfig
+
+    @property
+    def dataset(self) -> HeadDataset:
+        """The training views."""
+        dataset = self.pipeline.datamanager.train_dataset
+        assert isinstance(dataset, HeadDataset)
+        return dataset
+
+    def head(self, step: int) -> Head:
+        """The head as it is after `step`."""
+        model, metadata = self.pipeline.model, self.dataset.metadata
+        views = {} if model.views is None else dict(model.views.named_parameters())
+        return Head(
+            weights=weights_of_field(model.field),
+            provenance=self.provenance(step),
+            frame=metadata["frame"],
+            camera_centres=model.camera_centres,
+            view_corrections={name: parameter.detach() for name, parameter in views.items()},
+        )
+
+    def provenance(self, step: int) -> dict[str, Any]:
+        """Method, data, length and seed of this training, for the head file."""
+        config, metadata = self.config, self.dataset.metadata
+        prior = getattr(config, "load_prior", None)
+        return {
+            "scene": metadata["scene_id"],
+            "data": str(config.pipeline.datamanager.data),
+            "views": metadata["view_indices"],
+            "epochs": self.epochs_after(step),
+            "steps": step + 1,
+            "planned_steps": config.max_num_iterations,
+            "seed": config.machine.seed,
+            "method": config.method_name,
+            "load_prior": str(prior) if prior else None,
+            "trained_on": config.machine.device_type,
+            "version": __version__,
+            "date": datetime.now().isoformat(timespec="seconds"),
+        }
+
+    def epochs_after(self, step: int) -> int:
+        """Epochs after `step`; one that was begun counts, so that a capped training has some."""
+        return -(-(step + 1) // len(self.dataset))
+
+    def save_checkpoint(self, step: int) -> None:
+        """Write the checkpoint, then the head file beside it."""
+        super().save_checkpoint(step)
+        with exit_on_input_error():
+            save_head(self.base_dir / HEAD_FILE, self.head(min(step, self.total_steps - 1)))

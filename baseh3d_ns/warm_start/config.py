@@ -1,0 +1,67 @@
+"""Settings of the warm start: colours and latent learned on the prior's surface before the networks may move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class ColourWarmUpConfig:
+    """Settings of the colours' warm-up: the prior's are another person's."""
+
+    steps: int = 0
+    """Adam steps on the colour network alone, with the surface frozen; 0 leaves them out."""
+    batches: int = 32
+    """Batches of rays, of the training's size, that are traced once and learned from."""
+    points: int = 1024
+    """Surface points a step."""
+    learning_rate: float = 2e-3
+    """Adam's learning rate at the first step; falls exponentially."""
+    lr_final: float = 0.5
+    """Learning rate at the last step, as a fraction of the first."""
+
+
+@dataclass
+class LatentFitConfig:
+    """Settings of the fit of a shape space's latent and placement to the photos (with --register)."""
+
+    steps: int = 0
+    """Adam steps on latent, placement and colours, with the decoder frozen; 0 leaves them out."""
+    trace_steps: int = 40
+    """Steps between two tracings of the rays."""
+    batches: int = 8
+    """Batches of rays, of the training's size, that are traced each time."""
+    rays: int = 1024
+    """Rays a step."""
+    components: int = 48
+    """Principal components of the shape space's latents that are fitted."""
+    latent_learning_rate: float = 0.1
+    """Adam's learning rate of the PCA coefficients; falls linearly to 0."""
+    placement_learning_rate: float = 3e-3
+    """Adam's learning rate of the placement; falls linearly to 0."""
+    colour_learning_rate: float = 2e-3
+    """Adam's learning rate of the colour network at the first step; falls exponentially."""
+    colour_lr_final: float = 0.5
+    """The colours' learning rate at the last step, as a fraction of the first."""
+    latent_weight: float = 3e-4
+    """Weight of the squared latent, in standard deviations from the mean head, divided by the number of views."""
+    mask_weight: float = 100.0
+    """Weight of the silhouette's cross entropy, as in IDR."""
+    sharpness: tuple[float, float] = (50.0, 200.0)
+    """Sharpness of the soft silhouettes at the first and last step."""
+    min_cos_incidence: float = 0.15
+    """Cosine between normal and ray below which a surface point is ignored: grazing rays say little of where it is."""
+    max_move: float = 0.05
+    """Distance that a surface point may move along its ray between two tracings, in units of the unit ball (7 mm)."""
+
+
+@dataclass
+class WarmStartConfig:
+    """Settings of all that is learned before the first training step."""
+
+    grid_cells: int = 64
+    """Cells along an axis of the SDF grid that the rays are traced on."""
+    colours: ColourWarmUpConfig = field(default_factory=ColourWarmUpConfig)
+    """Colours first, on the prior's surface."""
+    latent: LatentFitConfig = field(default_factory=LatentFitConfig)
+    """Then a shape space's latent, placement and colours."""
