@@ -29,7 +29,7 @@ PLACEMENT = "placement.similarity"
 LATENT, LATENTS = "latent", "latents"
 _MODULE_NAMES = {
     "sdf_network.": "sdf.",
-    "appearance_network.": "appearance.",
+    "feature_network.": "appearance.",
     "colour_network.": "colour.",
     ".parametrizations.weight.original0": ".weight_g",
     ".parametrizations.weight.original1": ".weight_v",

@@ -25,6 +25,7 @@ BUILTIN_FILE = Path(__file__).with_name("builtin.safetensors")
 MAKE_ONE = "pass `builtin`, or make one with `ns-train baseh3d-prior` (or `baseh3d-fast-prior`, `h3dnet-prior`)"
 _IDR_NETWORKS = {"implicit_network.": "sdf.", "rendering_network.": "colour."}
 _CHECKPOINT_FIELD = "_model.field."
+_FIELD_BEFORE_0_2 = {"_model.field.appearance_network.": "_model.field.feature_network."}
 
 
 def load_prior(path: Path) -> HeadPrior:
@@ -112,6 +113,8 @@ def _from_checkpoint(path: Path) -> HeadPrior:
         raise InputError(f"{path} is not a nerfstudio checkpoint: {MAKE_ONE}")
     # As saved by a training on several GPUs.
     pipeline = {name.replace("_model.module.", "_model.", 1): tensor for name, tensor in pipeline.items()}
+    for old, new in _FIELD_BEFORE_0_2.items():
+        pipeline = {name.replace(old, new, 1): tensor for name, tensor in pipeline.items()}
     weights = {
         to_prior_name(name[len(_CHECKPOINT_FIELD) :]): tensor
         for name, tensor in pipeline.items()

@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadField, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
+from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.heads.head_file import LATENT, HeadPrior, apply_prior, architecture, prior_names, summary
 from baseh3d_ns.heads.readers import MAKE_ONE
 
@@ -64,7 +65,7 @@ def field_config(prior: HeadPrior, source: Path) -> HeadFieldConfig:
         colour=ColourNetworkConfig(
             layers=shape["colour_layers"], width=shape["colour_width"], octaves=int(colour_octaves)
         ),
-        appearance_layers=max(0, len(separate) - 1),
+        feature_layers=max(0, len(separate) - 1),
     )
 
 
@@ -78,7 +79,7 @@ def check_transfers(prior: HeadPrior, wanted: HeadFieldConfig, source: Path) -> 
             f"{source} has latents of {have.sdf.latent} numbers, this method of {wanted.sdf.latent}: pass "
             f"--pipeline.model.sdf-field.sdf.latent {have.sdf.latent}, or a shape space of that size"
         )
-    if have.appearance_layers and have != wanted:
+    if have.feature_layers and have != wanted:
         raise InputError(f"{source} was fitted by h3dnet: only h3dnet with networks of the same size goes on from it")
     if not _holds(wanted, have):
         here = summary(architecture(dict(prior_names(wanted.setup()))))
@@ -89,7 +90,7 @@ def check_transfers(prior: HeadPrior, wanted: HeadFieldConfig, source: Path) -> 
 def transfer(start: HeadField, field: HeadField) -> str:
     """Make `field` the head of `start`, with its placement; return how, in a few words.
 
-    A field with an appearance network of its own takes the SDF alone, unless `start` has one, too.
+    A field with an feature network of its own takes the SDF alone, unless `start` has one, too.
     """
     field.placement.similarity.copy_(start.placement.similarity)
     if start.config == field.config:
@@ -104,7 +105,7 @@ def transfer(start: HeadField, field: HeadField) -> str:
         field.latent.zero_()
         field.latent[: len(start.latent)] = start.latent
     _write_sdf(sdf, start.config.sdf, field)
-    if field.appearance_network is None:
+    if field.feature_network is None:
         colour = [(layer.weight.clone(), layer.bias.clone()) for layer in _layers(start.colour_network)]
         _write_colour(colour, field)
     if start.config.sdf.width != field.config.sdf.width:
@@ -143,7 +144,7 @@ def _holds(wanted: HeadFieldConfig, have: HeadFieldConfig) -> bool:
     if not same and 2 * sdf.width > ours.width - _encoded(ours):
         return False
     colour, painted = have.colour, wanted.colour
-    return wanted.appearance_layers > 0 or (
+    return wanted.feature_layers > 0 or (
         colour.octaves == painted.octaves and colour.layers <= painted.layers and colour.width <= painted.width
     )
 

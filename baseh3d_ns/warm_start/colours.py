@@ -22,7 +22,7 @@ LEARNING_RATE, LAST = 2e-3, 0.5
 
 
 def learn_colours(field: HeadField, pool: RayPool, steps: int) -> None:
-    """Train the colours of `field` for so many steps, and the appearance network where it has one; nothing else."""
+    """Train the colours of `field` for so many steps, and the feature network where it has one; nothing else."""
     from tqdm import tqdm
 
     seen = look(field, pool, BATCHES)
@@ -30,14 +30,14 @@ def learn_colours(field: HeadField, pool: RayPool, steps: int) -> None:
     if not len(seen):
         CONSOLE.log("No ray in the masks meets the prior, so its colours stay: check the masks, or --register True.")
         return
-    networks = [field.colour_network, *([field.appearance_network] if field.appearance_network else [])]
+    networks = [field.colour_network, *([field.feature_network] if field.feature_network else [])]
     optimizer = torch.optim.Adam([p for network in networks for p in network.parameters()], lr=LEARNING_RATE)
     for step in tqdm(range(steps), desc="Learning the colours", unit="step", delay=5.0, leave=False):
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * LAST ** (step / steps)
         rays = seen[torch.randint(len(seen), (POINTS,), device=seen.points.device)]
         features = rays.features
-        if field.appearance_network:
-            features = field.appearance_network(field.placement.points(rays.points))
+        if field.feature_network:
+            features = field.feature_network(field.placement.points(rays.points))
         loss = colour_difference(field, rays, rays.points, features, POINTS)
         optimizer.zero_grad()
         loss.backward()

@@ -33,7 +33,7 @@ def start_from_prior(config: FewShotTrainerConfig, trainer: HeadTrainer) -> None
         CONSOLE.log(placed.summary(len(trainer.dataset)))
         trust = placed.trust
     fits_latent = config.latent_first > 0 and config.register and prior.latents is not None
-    learns_own = model.field.appearance_network is not None and not start.appearance_network
+    learns_own = model.field.feature_network is not None and not start.feature_network
     if config.colours_first > 0 and (fits_latent or not learns_own):
         learn_colours(start, pool, config.colours_first)
     if fits_latent:
