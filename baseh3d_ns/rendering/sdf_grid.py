@@ -145,7 +145,7 @@ class GridTracer:
         hits: Hits,
         effort: Effort,
     ) -> Bool[Tensor, " rays"]:
-        """Secant method within a cell of `hits.t` where the network's sign changes; updates `hits`, returns the rays."""
+        """Secant method within a cell of `hits.t` where the network's sign changes; updates `hits`, returns a mask."""
         o, d = origins[rays], directions[rays]
         low = torch.maximum(hits.t[rays] - self.cell, limits[0][rays])
         high = torch.minimum(hits.t[rays] + 0.5 * self.cell, limits[1][rays])
