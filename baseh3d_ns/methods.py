@@ -12,7 +12,8 @@ from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
-from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.fields.head_field import HeadFieldConfig
+from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.heads.readers import BUILTIN
 from baseh3d_ns.models.h3dnet import H3dNetModelConfig
 from baseh3d_ns.models.idr import IdrModelConfig
@@ -97,7 +98,7 @@ SMALL_H3DNET = _small_networks(latent=64)
 
 def _fit(space: HeadFieldConfig) -> HeadFieldConfig:
     """The networks of a fit from that shape space: features come from a network of their own."""
-    return replace(deepcopy(space), appearance_layers=space.sdf.layers)
+    return replace(deepcopy(space), feature_layers=space.sdf.layers)
 
 
 def _shape_space(
@@ -163,7 +164,7 @@ h3dnet = MethodSpecification(
         epochs=2000,
         register=True,
     ),
-    description="H3D-Net few-shot: latent and appearance first, then the decoder, from the shape space --load-prior.",
+    description="H3D-Net few-shot: latent and features first, then the decoder, from the shape space --load-prior.",
 )
 h3dnet_fast_prior = MethodSpecification(
     config=ShapeTrainerConfig(

@@ -102,7 +102,7 @@ def mesh_of_run(run: Run, spacing_mm: float, keep_all: bool = False) -> trimesh.
     mesh = extract_mesh(run.field.sdf, run.frame, spacing_mm=spacing_mm, device=run.device, keep_all=keep_all)
 
     def appearance(points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
-        return run.field.appearance(points, run.camera_centres)
+        return run.field.colour_towards_cameras(points, run.camera_centres)
 
     return colour_mesh(mesh, appearance, run.frame, device=run.device)
 

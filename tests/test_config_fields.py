@@ -11,7 +11,8 @@ import baseh3d_ns
 from baseh3d_ns import cli
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
-from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.fields.head_field import HeadFieldConfig
+from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.models.h3dnet import H3dNetModelConfig
 from baseh3d_ns.models.idr import IdrModelConfig
 from baseh3d_ns.models.sdf_model import SdfModelConfig

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.fields.head_field import HeadFieldConfig
+from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import (
     HeadPrior,

@@ -20,7 +20,8 @@ from baseh3d_ns import methods
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool
-from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.fields.head_field import HeadFieldConfig
+from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM, SceneFrame
 from baseh3d_ns.heads.latent_pca import LikelyLatents, main_directions, mean_latent
 from baseh3d_ns.heads.readers import BUILTIN, BUILTIN_FILE, load_prior
@@ -346,7 +347,7 @@ def test_checkpoint_of_a_space_is_safe_to_load(space_run):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["idr", "--pipeline.model.sdf-field.appearance-layers", 2], "only h3dnet"),
+        (["idr", "--pipeline.model.sdf-field.feature-layers", 2], "only h3dnet"),
         (["idr", "--pipeline.model.sdf-field.sdf.latent", 4], "only h3dnet"),
         (["h3dnet-fast", "--pipeline.model.sdf-field.sdf.latent", 0], "h3dnet needs both"),
     ],

@@ -7,7 +7,8 @@ import torch
 
 from baseh3d_ns import methods
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.fields.head_field import HeadFieldConfig
+from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import HeadPrior, prior_names
 from baseh3d_ns.heads.transfer import check_transfers, field_config, field_of_prior, transfer
@@ -24,9 +25,9 @@ POINTS = torch.rand(200, 3) * 2.0 - 1.0
 VIEWS = torch.nn.functional.normalize(torch.randn(200, 3), dim=-1)
 
 
-def with_latent(config: HeadFieldConfig, latent: int, appearance_layers: int = 0) -> HeadFieldConfig:
+def with_latent(config: HeadFieldConfig, latent: int, feature_layers: int = 0) -> HeadFieldConfig:
     sdf = SdfNetworkConfig(**{**vars(config.sdf), "latent": latent})
-    return HeadFieldConfig(sdf=sdf, colour=config.colour, appearance_layers=appearance_layers)
+    return HeadFieldConfig(sdf=sdf, colour=config.colour, feature_layers=feature_layers)
 
 
 def some_head(config: HeadFieldConfig = SPACE):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from baseh3d_ns.fields.head_field import ColourNetworkConfig, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.fields.head_field import HeadFieldConfig
+from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 
 POINT_AND_NORMAL = 6
 """Inputs of the colour network beside the encoded viewing direction and the features."""
@@ -65,5 +66,5 @@ def field_config(weights: dict[str, Any], latent: int) -> HeadFieldConfig:
             latent=latent,
         ),
         colour=ColourNetworkConfig(layers=shape["colour_layers"], width=shape["colour_width"], octaves=int(colour_octaves)),
-        appearance_layers=max(0, len(separate) - 1),
+        feature_layers=max(0, len(separate) - 1),
     )

@@ -38,7 +38,7 @@ LATENT, LATENTS = "latent", "latents"
 CENTRES, VIEWS = "cameras.centres", "views."
 _MODULE_NAMES = {
     "sdf_network.": "sdf.",
-    "appearance_network.": "appearance.",
+    "feature_network.": "appearance.",
     "colour_network.": "colour.",
     ".parametrizations.weight.original0": ".weight_g",
     ".parametrizations.weight.original1": ".weight_v",

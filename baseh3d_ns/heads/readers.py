@@ -25,6 +25,12 @@ MAKE_ONE = "pass `builtin`, or make one with `ns-train baseh3d-prior` (or `baseh
 _IDR_NETWORKS = {"implicit_network.": "sdf.", "rendering_network.": "colour."}
 _MODEL, _FIELD, _VIEWS = "_model.", "_model.field.", "_model.views."
 _VIEW_PARAMETERS = ("pose", "focal", "colour")
+_BEFORE_0_2 = {
+    "_model.field.appearance_network.": "_model.field.feature_network.",
+    "_model.codes": "_model.latents",
+    "_model.shared_latents": "_model.symmetric_latents",
+}
+"""Names in checkpoints of 0.1.x, and their names since."""
 
 
 def open_head(path: Path) -> Head:
@@ -86,6 +92,8 @@ def _from_checkpoint(path: Path) -> Head:
         raise InputError(f"{path} is not a nerfstudio checkpoint: {MAKE_ONE}")
     # As saved by a training on several GPUs.
     pipeline = {name.replace("_model.module.", _MODEL, 1): tensor for name, tensor in pipeline.items()}
+    for old, new in _BEFORE_0_2.items():
+        pipeline = {name.replace(old, new, 1): tensor for name, tensor in pipeline.items()}
     weights = {
         to_file_name(name[len(_FIELD) :]): tensor for name, tensor in pipeline.items() if name.startswith(_FIELD)
     }
@@ -93,10 +101,9 @@ def _from_checkpoint(path: Path) -> Head:
     if not weights or not _all_tensors(weights) or not isinstance(frame, Tensor) or frame.shape != (4,):
         raise InputError(f"{path} is a checkpoint of another method, without SDF and colour networks: {MAKE_ONE}")
     x, y, z, radius = frame.tolist()
-    latents = _latents_of_space(pipeline)
-    if latents is not None:
-        shared = pipeline.get("_model.symmetric_latents", pipeline.get("_model.shared_latents"))
-        weights[LATENT] = mean_latent(latents, int(shared) if isinstance(shared, Tensor) else 0)
+    latents, symmetric = pipeline.get("_model.latents"), pipeline.get("_model.symmetric_latents")
+    if isinstance(latents, Tensor):
+        weights[LATENT] = mean_latent(latents, int(symmetric) if isinstance(symmetric, Tensor) else 0)
     moments, adam_steps = _checkpoint_moments(state, [name for name in weights if name != PLACEMENT])
     views = {name: pipeline.get(_VIEWS + name) for name in _VIEW_PARAMETERS}
     centres = pipeline.get("_model.camera_centres")
@@ -106,16 +113,10 @@ def _from_checkpoint(path: Path) -> Head:
         frame=SceneFrame(centre_mm=(x, y, z), radius_mm=radius),
         camera_centres=centres if isinstance(centres, Tensor) else None,
         view_corrections={name: tensor for name, tensor in views.items() if isinstance(tensor, Tensor)},
-        latents=latents,
+        latents=latents if isinstance(latents, Tensor) else None,
         moments=moments,
         adam_steps=adam_steps,
     )
-
-
-def _latents_of_space(pipeline: dict[str, Any]) -> Tensor | None:
-    """Latents of a shape space's heads; 0.1.x called them codes."""
-    latents = pipeline.get("_model.latents", pipeline.get("_model.codes"))
-    return latents if isinstance(latents, Tensor) else None
 
 
 def _all_tensors(weights: dict[str, Any]) -> bool:

@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig, SdfNetworkConfig
+from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
+from baseh3d_ns.fields.networks import SdfNetworkConfig
 from baseh3d_ns.heads.architecture import architecture, summary
 from baseh3d_ns.heads.head_file import Head, named_parameters
 from baseh3d_ns.heads.networks import SAME_FAMILY, field_of_head
@@ -31,7 +32,7 @@ def check_transfers(prior: Head, wanted: HeadFieldConfig, source: Path) -> None:
             f"{source} has latents of {have.sdf.latent} numbers, this method of {wanted.sdf.latent}: pass "
             f"--pipeline.model.sdf-field.sdf.latent {have.sdf.latent}, or a shape space of that size"
         )
-    if have.appearance_layers and have != wanted:
+    if have.feature_layers and have != wanted:
         raise InputError(f"{source} was fitted by h3dnet: only h3dnet with networks of the same size goes on from it")
     if not _holds(wanted, have):
         here = summary(architecture(dict(named_parameters(wanted.setup()))))
@@ -42,7 +43,7 @@ def check_transfers(prior: Head, wanted: HeadFieldConfig, source: Path) -> None:
 def transfer(start: HeadField, field: HeadField) -> str:
     """Make `field` the head of `start`, with its placement; return how, in a few words.
 
-    A field with an appearance network of its own takes the SDF alone, unless `start` has one, too.
+    A field with a feature network of its own takes the SDF alone, unless `start` has one, too.
     """
     field.placement.similarity.copy_(start.placement.similarity)
     if start.config == field.config:
@@ -57,7 +58,7 @@ def transfer(start: HeadField, field: HeadField) -> str:
         field.latent.zero_()
         field.latent[: len(start.latent)] = start.latent
     _write_sdf(sdf, start.config.sdf, field)
-    if field.appearance_network is None:
+    if field.feature_network is None:
         colour = [(layer.weight.clone(), layer.bias.clone()) for layer in _layers(start.colour_network)]
         _write_colour(colour, field)
     if start.config.sdf.width != field.config.sdf.width:
@@ -96,7 +97,7 @@ def _holds(wanted: HeadFieldConfig, have: HeadFieldConfig) -> bool:
     if not same and 2 * sdf.width > ours.width - _encoded(ours):
         return False
     colour, painted = have.colour, wanted.colour
-    return wanted.appearance_layers > 0 or (
+    return wanted.feature_layers > 0 or (
         colour.octaves == painted.octaves and colour.layers <= painted.layers and colour.width <= painted.width
     )
 

@@ -1,6 +1,6 @@
 """H3D-Net's few-shot fit: IDR's losses, a decoder with a latent as SDF, features from a network of their own.
 
-Source: Ramon et al., ICCV 2021, section 3.2: stage 1 learns latent, appearance and colour with the decoder frozen, so
+Source: Ramon et al., ICCV 2021, section 3.2: stage 1 learns latent, features and colour with the decoder frozen, so
 that the head stays in the shape space; stage 2 frees the decoder.
 """
 
@@ -28,9 +28,9 @@ class H3dNetModelConfig(IdrModelConfig):
     """Fraction of the training with the decoder frozen (stage 1); latent, features and colours learn throughout."""
 
     def check_networks(self) -> None:
-        if not (self.sdf_field.appearance_layers and self.sdf_field.sdf.latent):
+        if not (self.sdf_field.feature_layers and self.sdf_field.sdf.latent):
             raise InputError(
-                "h3dnet needs both: --pipeline.model.sdf-field.appearance-layers and .sdf.latent must be at least 1"
+                "h3dnet needs both: --pipeline.model.sdf-field.feature-layers and .sdf.latent must be at least 1"
             )
 
     def sdf_learns_from(self) -> float:
@@ -45,8 +45,8 @@ class H3dNetModel(IdrModel):
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         groups = super().get_param_groups()
-        assert self.field.appearance_network is not None and self.field.latent is not None
-        groups["fields"] += self.field.appearance_network.parameters()
+        assert self.field.feature_network is not None and self.field.latent is not None
+        groups["fields"] += self.field.feature_network.parameters()
         return groups | {"latent": [self.field.latent]}
 
     def get_training_callbacks(
@@ -56,7 +56,7 @@ class H3dNetModel(IdrModel):
             stage = self.stage()
             if stage != self.logged_stage:
                 self.logged_stage = stage
-                learns = "latent, appearance and colours learn" if stage == 1 else "the decoder learns as well"
+                learns = "latent, features and colours learn" if stage == 1 else "the decoder learns as well"
                 CONSOLE.log(f"H3D-Net stage {stage} from step {step}: {learns}.")
 
         callbacks = super().get_training_callbacks(training_callback_attributes)

@@ -1,4 +1,4 @@
-"""Where rays meet the unit ball; everything that is traced lies inside it."""
+"""Intersection of rays with the unit ball; everything that is traced lies inside it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 def intersect_unit_ball(
     origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
 ) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"], Bool[Tensor, " rays"]]:
-    """Near and far distance along unit `directions`, and which rays meet the ball in front of their origin.
+    """Near and far distance along unit `directions`, and a mask of the rays that meet the ball ahead of their origin.
 
-    A ray that passes the ball has near = far = its closest approach to the centre (not behind the origin).
+    A ray that misses the ball has near = far = its closest approach to the centre (not behind the origin).
     """
     middle = -(origins * directions).sum(-1)
     half_chord_squared = 1.0 - (origins + middle[:, None] * directions).square().sum(-1)
@@ -23,6 +23,6 @@ def intersect_unit_ball(
 def points_along(
     origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], t: Float[Tensor, "rays *s"]
 ) -> Float[Tensor, "rays *s 3"]:
-    """origins + t * directions, for one or several t a ray."""
+    """origins + t * directions, for one or several distances t per ray."""
     extra = (1,) * (t.ndim - 1)
     return origins.view(-1, *extra, 3) + t[..., None] * directions.view(-1, *extra, 3)

@@ -1,4 +1,4 @@
-"""How many points one call of a network takes."""
+"""Chunk size of network calls."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ Sdf = Callable[[Float[Tensor, "n 3"]], Float[Tensor, " n"]]
 
 
 def points_per_call(device: torch.device, with_gradient: bool = False) -> int:
-    """What fits the cache of a CPU core, or fills a GPU without filling its memory (a gradient keeps every layer)."""
+    """Number of points that fit the cache of a CPU core, or keep a GPU busy within its memory (a gradient keeps the
+    activations of every layer)."""
     if device.type == "cpu":
         return 1 << 14
     return 1 << 15 if with_gradient else 1 << 18
 
 
 def in_chunks(sdf: Sdf, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
-    """SDF of points of any leading shape."""
+    """SDF at points of any leading shape, evaluated chunk by chunk."""
     flat = points.reshape(-1, 3)
     if len(flat) == 0:
         return flat[:, 0].reshape(points.shape[:-1])

@@ -1,4 +1,4 @@
-"""How well a rendered head matches a photo: on the head only, since nothing models the background."""
+"""Image metrics of a rendered head against a photo, on the head only, since nothing models the background."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 def head_metrics(
     outputs: dict[str, Tensor], photo: Float[Tensor, "h w 3"], mask: Float[Tensor, "h w 1"], background: float
 ) -> dict[str, float]:
-    """PSNR in dB over the mask, SSIM with the background painted alike on both sides, IoU of the silhouettes."""
+    """PSNR in dB over the mask, SSIM with the same background painted on both sides, IoU of the silhouettes."""
     rendered, hit = outputs["rgb"], outputs["accumulation"]
     mse = ((rendered - photo).square() * mask).sum() / (3.0 * mask.sum())
     target = photo * mask + background * (1.0 - mask)
@@ -26,6 +26,6 @@ def head_metrics(
 def side_by_side(
     outputs: dict[str, Tensor], photo: Float[Tensor, "h w 3"], mask: Float[Tensor, "h w 1"], background: float
 ) -> dict[str, Float[Tensor, "h _ 3"]]:
-    """The photo (background painted over) beside the rendering, and the normals."""
+    """The photo with its background painted over beside the rendering, and the picture of the normals."""
     target = photo * mask + background * (1.0 - mask)
     return {"img": torch.cat([target, outputs["rgb"]], dim=1), "normals": outputs["normals"]}

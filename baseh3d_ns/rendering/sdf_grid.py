@@ -1,6 +1,6 @@
 """Tracing on a cached grid of SDF values: dense samples cost no network call, the network only refines.
 
-The `-fast` methods use it. What it may change against `sphere_tracing.py` is bounded by a test that compares both.
+The `-fast` methods use it. A test compares it with `sphere_tracing.py` and bounds the difference.
 """
 
 from __future__ import annotations
@@ -17,30 +17,32 @@ from baseh3d_ns.rendering.chunks import Sdf, in_chunks
 from baseh3d_ns.rendering.sphere_tracing import Hits, first_crossing, secant, uniform_samples
 
 BAND = 0.1
-"""Cached values below this are near the surface, in units of the unit ball (15 mm)."""
+"""Absolute cached SDF below which a grid corner is near the surface, in units of the unit ball (about 15 mm)."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How often the network is asked for one ray."""
+    """Network calls per ray."""
 
     secant_steps: int
+    """Secant steps within a bracket."""
     local_samples: int
-    """Within two cells of the least sample, where a ray has no bracket."""
+    """Samples within two cells of the minimum, for a ray without a bracket."""
 
 
 RENDERING = Effort(secant_steps=4, local_samples=32)
 TRAINING = Effort(secant_steps=2, local_samples=8)
-"""The next step will ask again."""
+"""Coarser than rendering: the next training step corrects the error."""
 
 
 class GridTracer:
     """Traces on SDF values cached at the corners of a cubic grid over the unit ball.
 
-    1. Samples along every ray, two a grid cell, interpolated in the grid; the first negative one marks the surface.
-    2. The network is asked one cell before and after; where its signs differ, the secant method finds the root.
-    3. Rays without such a bracket (the field has moved, or a silhouette passes within a cell): `Effort.local_samples`
-       of the network within two cells of the least sample, then as in 2.
+    1. Interpolate the grid at samples along every ray, two per grid cell; the first negative one marks the surface.
+    2. Evaluate the network one cell before it and half a cell behind it; where the signs differ, the secant method
+       finds the root.
+    3. Rays without such a bracket (the field has moved, or a silhouette passes within a cell): evaluate the network at
+       `Effort.local_samples` points within two cells of the minimum, then refine as in 2.
     """
 
     def __init__(self, cells: int) -> None:
@@ -55,7 +57,7 @@ class GridTracer:
 
     @torch.no_grad()
     def refresh(self, sdf: Sdf, device: torch.device) -> None:
-        """Ask the network for every grid corner in the unit ball (and one cell around it)."""
+        """Evaluate the network at every grid corner in the unit ball and just outside it."""
         points = self._corners(device)
         values = points.norm(dim=-1)
         near_ball = values < 1.0 + 2.0 * self.cell
@@ -64,14 +66,14 @@ class GridTracer:
 
     @torch.no_grad()
     def refresh_near_surface(self, sdf: Sdf) -> None:
-        """Ask it again only where the surface was near or a cell from there, so that the band goes where it goes."""
+        """Evaluate the network again only in the band round the cached surface, dilated by a cell to follow it."""
         assert self.values is not None, "refresh() comes first"
         values = self.values[0, 0]
         near = max_pool3d((values.abs() < BAND).float()[None], kernel_size=3, stride=1, padding=1)[0] > 0.0
         values[near] = in_chunks(sdf, self._corners(values.device)[near])
 
     def cached(self, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
-        """Interpolated SDF values, beside the box those at its side; differentiable in the points."""
+        """Trilinearly interpolated SDF, outside the box that of its border; differentiable in the points."""
         assert self.values is not None, "refresh() comes first"
         flat = points.reshape(1, 1, 1, -1, 3)
         values = grid_sample(self.values, flat, align_corners=True, padding_mode="border")
@@ -93,15 +95,15 @@ class GridTracer:
         sdf: Sdf,
         origins: Float[Tensor, "rays 3"],
         directions: Float[Tensor, "rays 3"],
-        inside: Bool[Tensor, " rays"],
+        in_mask: Bool[Tensor, " rays"],
     ) -> Hits:
-        """Only rays in the mask ask the network; the least SDF of the others is the cached one's."""
+        """Sample points of IDR's losses; rays outside the mask cost no network call, they use the cached minimum."""
         t, values, in_ball = self.samples_along(origins, directions, jitter=True)
         found = t.gather(1, values.argmin(dim=1, keepdim=True))[:, 0]
-        samples = t[inside], values[inside], in_ball[inside]
-        hits = self._trace(sdf, origins[inside], directions[inside], samples, TRAINING)
-        on_surface = torch.zeros_like(inside)
-        on_surface[inside] = hits.hit
+        samples = t[in_mask], values[in_mask], in_ball[in_mask]
+        hits = self._trace(sdf, origins[in_mask], directions[in_mask], samples, TRAINING)
+        on_surface = torch.zeros_like(in_mask)
+        on_surface[in_mask] = hits.hit
         found[on_surface] = hits.t[hits.hit]
         return Hits(t=found, hit=on_surface)
 
@@ -128,7 +130,7 @@ class GridTracer:
     def samples_along(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], jitter: bool
     ) -> tuple[Float[Tensor, "rays s"], Float[Tensor, "rays s"], Bool[Tensor, " rays"]]:
-        """Distances, interpolated SDF values, and which rays meet the ball."""
+        """Distances, interpolated SDF values, and a mask of the rays that meet the unit ball."""
         near, far, in_ball = intersect_unit_ball(origins, directions)
         t = uniform_samples(near, far, self.samples, jitter)
         return t, self.cached(points_along(origins, directions, t)), in_ball
@@ -143,7 +145,7 @@ class GridTracer:
         hits: Hits,
         effort: Effort,
     ) -> Bool[Tensor, " rays"]:
-        """Secant within a cell of `hits.t` where the network's signs differ; writes into `hits`, returns where."""
+        """Secant method within a cell of `hits.t` where the network's sign changes; updates `hits`, returns a mask."""
         o, d = origins[rays], directions[rays]
         low = torch.maximum(hits.t[rays] - self.cell, limits[0][rays])
         high = torch.minimum(hits.t[rays] + 0.5 * self.cell, limits[1][rays])
@@ -167,7 +169,7 @@ class GridTracer:
         hits: Hits,
         effort: Effort,
     ) -> None:
-        """Network samples within two cells of `hits.t`; writes what they find into `hits`."""
+        """Search for a sign change of the network within two cells of `hits.t`; updates `hits`."""
         if not rays.any():
             return
         low = torch.maximum(hits.t[rays] - 2.0 * self.cell, limits[0][rays])

@@ -1,4 +1,4 @@
-"""IDR's sphere tracer: the reference. Slow, obvious, and what the cached grid (`sdf_grid.py`) is tested against.
+"""IDR's sphere tracer: slow and plain, the reference that the cached grid (`sdf_grid.py`) is tested against.
 
 All distances are along unit directions, in the unit frame; nothing here carries a gradient.
 """
@@ -18,16 +18,16 @@ from baseh3d_ns.rendering.chunks import Sdf, in_chunks
 
 @dataclass(frozen=True)
 class Hits:
-    """What tracing found on every ray."""
+    """Result of tracing, one entry per ray."""
 
     t: Float[Tensor, " rays"]
-    """Distance to the surface; for a ray without hit, to where it was given up."""
+    """Distance to the surface; for a ray without a hit, to the point where the search ended."""
     hit: Bool[Tensor, " rays"]
-    """Whether the ray meets the surface."""
+    """True for rays that meet the surface."""
 
 
 class Tracer(Protocol):
-    """Finds, without gradient, where rays meet the surface and where those that do not come closest to it."""
+    """Finds, without gradient, where rays meet the surface, and where the rays that miss it come closest to it."""
 
     def trace(self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> Hits:
         """First intersection of every ray with the zero level set inside the unit ball."""
@@ -38,10 +38,10 @@ class Tracer(Protocol):
         sdf: Sdf,
         origins: Float[Tensor, "rays 3"],
         directions: Float[Tensor, "rays 3"],
-        inside: Bool[Tensor, " rays"],
+        in_mask: Bool[Tensor, " rays"],
     ) -> Hits:
-        """What IDR's losses need: hits are the rays `inside` the mask that meet the surface, there; all others get the
-        distance to a sample of least SDF inside the unit ball, jittered."""
+        """Sample points of IDR's losses: rays in the mask that meet the surface are hits, at the intersection; all
+        others get the distance to the minimum of jittered SDF samples inside the unit ball."""
         ...
 
 
@@ -49,18 +49,23 @@ class Tracer(Protocol):
 class SphereTracer:
     """The tracer of Yariv et al. 2020, supplement B.2.
 
-    1. Enter and leave the unit ball.
-    2. March from both ends at once by the SDF's value; where that oversteps (SDF < 0), take back half of the step,
-       then a quarter, then an eighth.
-    3. Rays whose front end has not come within `threshold` after `steps`: `samples` uniform samples between the two
-       ends; the first sign change is refined by `secant_steps` of the secant method.
+    1. Clip the ray to the unit ball.
+    2. March from both ends at once by the SDF's value; where a step overshoots (SDF < 0), take back half of it, then a
+       quarter, then an eighth.
+    3. Rays whose front end has not converged: uniform samples between the two ends; the first sign change is refined
+       by the secant method.
     """
 
     steps: int = 10
+    """Sphere tracing steps."""
     threshold: float = 5e-5
+    """SDF below which an end has converged, in units of the unit ball."""
     back_offs: int = 3
+    """Halvings of a step that overshoots."""
     samples: int = 100
+    """Uniform samples on a ray that has not converged."""
     secant_steps: int = 8
+    """Secant steps within the bracket of the first sign change."""
 
     @torch.no_grad()
     def trace(self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> Hits:
@@ -86,14 +91,14 @@ class SphereTracer:
         sdf: Sdf,
         origins: Float[Tensor, "rays 3"],
         directions: Float[Tensor, "rays 3"],
-        inside: Bool[Tensor, " rays"],
+        in_mask: Bool[Tensor, " rays"],
     ) -> Hits:
         hits = self.trace(sdf, origins, directions)
-        t, on_surface = hits.t.clone(), hits.hit & inside
-        t[~on_surface] = self._least_sdf(sdf, origins[~on_surface], directions[~on_surface])
+        t, on_surface = hits.t.clone(), hits.hit & in_mask
+        t[~on_surface] = self._argmin_sdf(sdf, origins[~on_surface], directions[~on_surface])
         return Hits(t=t, hit=on_surface)
 
-    def _least_sdf(
+    def _argmin_sdf(
         self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
     ) -> Float[Tensor, " rays"]:
         near, far, _ = intersect_unit_ball(origins, directions)
@@ -110,7 +115,7 @@ class SphereTracer:
         far: Float[Tensor, " rays"],
         in_ball: Bool[Tensor, " rays"],
     ) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"], Bool[Tensor, " rays"]]:
-        """Front end, back end, and the rays whose front end is still on its way."""
+        """Front end, back end, and a mask of the rays whose front end has not converged."""
         ends = torch.stack([near, far])
         towards = torch.tensor([[1.0], [-1.0]], device=ends.device).expand_as(ends)
         both_origins, both_directions = origins.expand(2, -1, -1), directions.expand(2, -1, -1)
@@ -131,11 +136,11 @@ class SphereTracer:
             after = torch.zeros_like(value)
             after[active] = sdf_at(active)
             for back_off in range(self.back_offs):
-                overstepped = after < 0.0
-                if not overstepped.any():
+                overshot = after < 0.0
+                if not overshot.any():
                     break
-                ends = torch.where(overstepped, ends - towards * value * 0.5 ** (back_off + 1), ends)
-                after[overstepped] = sdf_at(overstepped)
+                ends = torch.where(overshot, ends - towards * value * 0.5 ** (back_off + 1), ends)
+                after[overshot] = sdf_at(overshot)
             active = active & (ends[0] < ends[1])
             value = torch.where(active, after, 0.0)
         return ends[0], ends[1], active[0]
@@ -150,7 +155,7 @@ def first_crossing(
     samples: int,
     secant_steps: int,
 ) -> Hits:
-    """The first of uniform samples with negative SDF, refined; without any, the sample of least SDF as a miss."""
+    """First sign change of uniform SDF samples, refined by the secant method; without one, the minimum as a miss."""
     t = uniform_samples(near, far, samples, jitter=False)
     values = in_chunks(sdf, points_along(origins, directions, t))
     negative = values < 0.0
@@ -178,7 +183,7 @@ def secant(
     high: tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]],
     steps: int,
 ) -> Float[Tensor, " rays"]:
-    """Root of the SDF between `low` (t, SDF > 0) and `high` (t, SDF < 0), which stay a bracket (regula falsi)."""
+    """Root of the SDF between `low` (t, SDF > 0) and `high` (t, SDF < 0) by regula falsi, which keeps the bracket."""
     (t_low, f_low), (t_high, f_high) = low, high
     t = _false_position(t_low, f_low, t_high, f_high)
     for _ in range(steps):
@@ -203,7 +208,7 @@ def _false_position(
 def uniform_samples(
     near: Float[Tensor, " rays"], far: Float[Tensor, " rays"], samples: int, jitter: bool
 ) -> Float[Tensor, "rays samples"]:
-    """Evenly spaced distances from near to far; with `jitter` all moved by one random part of their spacing."""
+    """Evenly spaced distances from near to far; with `jitter` all shifted by one random fraction of the spacing."""
     fractions = torch.linspace(0.0, 1.0, samples, device=near.device)
     if jitter:
         fractions = (fractions + (torch.rand((), device=near.device) - 0.5) / samples).clamp(0.0, 1.0)

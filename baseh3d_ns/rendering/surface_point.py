@@ -1,4 +1,4 @@
-"""The surface point of a ray as a differentiable function of the network: IDR's implicit differentiation."""
+"""IDR's implicit differentiation: the surface point of a ray as a differentiable function of the network."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LEAST_SLOPE = 1e-3
-"""|grad f . v| below this is a grazing ray: its step is bounded instead of exploding."""
+MIN_SLOPE = 1e-3
+"""Lower bound of |grad f . v|, which keeps the derivative of grazing rays finite."""
 
 
 def differentiable_surface_point(
@@ -19,15 +19,15 @@ def differentiable_surface_point(
 ) -> Float[Tensor, "n 3"]:
     """x(theta) = c + (t0 - (f(x0; theta) - f0) / (grad f0 . v)) v  (IDR eq. 3, Lemma 1; f0 and grad f0 are constants).
 
-    Its value is c + t0 v; its derivative is that of the true intersection of the ray with the zero level set.
+    The value is c + t0 v; the derivative is that of the true intersection of the ray with the zero level set.
 
     Args:
         origins, directions: the rays (unit directions v), in the unit frame.
-        t: distance of the traced point along the ray.
+        t: distance t0 of the traced point along the ray.
         sdf: f at that point, with its graph.
         gradient: grad f at that point; used as a constant.
     """
     slope = (gradient.detach() * directions).sum(-1)
-    slope = torch.where(slope.abs() < LEAST_SLOPE, torch.where(slope < 0, -LEAST_SLOPE, LEAST_SLOPE), slope)
+    slope = torch.where(slope.abs() < MIN_SLOPE, torch.where(slope < 0, -MIN_SLOPE, MIN_SLOPE), slope)
     t_theta = t - (sdf - sdf.detach()) / slope
     return origins + t_theta[:, None] * directions

@@ -60,8 +60,8 @@ class ShapeTrainerConfig(CarefulTrainerConfig):
         latent, shared = self.pipeline.model.sdf_field.sdf.latent, self.pipeline.model.symmetric_latents
         if latent < 1:
             raise InputError("a shape space needs latents: --pipeline.model.sdf-field.sdf.latent must be at least 1")
-        if self.pipeline.model.sdf_field.appearance_layers:
-            raise InputError("a shape space has no appearance network: leave --...sdf-field.appearance-layers at 0")
+        if self.pipeline.model.sdf_field.feature_layers:
+            raise InputError("a shape space has no feature network: leave --...sdf-field.feature-layers at 0")
         if not 0 <= shared <= latent:
             raise InputError(f"--pipeline.model.symmetric-latents must lie between 0 and the latent's {latent} numbers")
         manager.cache_dir = (manager.cache_dir or Path.home() / ".cache" / "baseh3d_ns").resolve()

@@ -24,14 +24,14 @@ def warm_up_colours(field: HeadField, pool: RayPool, config: ColourWarmUpConfig,
     if not len(hits):
         CONSOLE.log("No ray in the masks meets the prior, so its colours stay: check the masks, or --register True.")
         return
-    networks = [field.colour_network, *([field.appearance_network] if field.appearance_network else [])]
+    networks = [field.colour_network, *([field.feature_network] if field.feature_network else [])]
     optimizer = torch.optim.Adam([p for network in networks for p in network.parameters()], lr=config.learning_rate)
     for step in tqdm(range(config.steps), desc="Learning the colours", unit="step", delay=5.0, leave=False):
         optimizer.param_groups[0]["lr"] = config.learning_rate * config.lr_final ** (step / config.steps)
         rays = hits[torch.randint(len(hits), (config.points,), device=hits.points.device)]
         features = rays.features
-        if field.appearance_network:
-            features = field.appearance_network(field.placement.points(rays.points))
+        if field.feature_network:
+            features = field.feature_network(field.placement.points(rays.points))
         loss = frozen_colour_loss(field, rays, rays.points, features, config.points)
         optimizer.zero_grad()
         loss.backward()

@@ -65,7 +65,7 @@ def warm_start(
         placed = register_prior(start, prior.frame, dataset, pool, placing, prior.latents)
         CONSOLE.log(placed.summary(len(dataset)))
     fits_latent = config.latent.steps > 0 and placing is not None and prior.latents is not None
-    own_features = field.appearance_network is not None and not start.appearance_network
+    own_features = field.feature_network is not None and not start.feature_network
     if config.colours.steps > 0 and (fits_latent or not own_features):
         warm_up_colours(start, pool, config.colours, config.grid_cells)
     if fits_latent:
