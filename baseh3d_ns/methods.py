@@ -1,4 +1,4 @@
-"""Every method, as what it changes in its configs. Loaded at each start of `ns-train`: keep it cheap."""
+"""Every method, as the options that it changes. Loaded at each start of `ns-train`: keep it cheap."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.heads.readers import BUILTIN
 from baseh3d_ns.models.h3dnet import H3dNetModelConfig
 from baseh3d_ns.models.idr import IdrModelConfig
+from baseh3d_ns.models.photo_consistency import PhotoConfig
+from baseh3d_ns.models.prior_anchor import AnchorConfig
 from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig
 from baseh3d_ns.shape_space.model import ShapeSpaceModelConfig
 from baseh3d_ns.shape_space.trainer import ShapePipelineConfig, ShapeTrainerConfig
-from baseh3d_ns.training.trainer import FewShotTrainerConfig, HeadPipelineConfig, HeadTrainerConfig, PriorTrainerConfig
+from baseh3d_ns.synthetic.head_samples import AnnyHeads
+from baseh3d_ns.training.few_shot import FewShotTrainerConfig
+from baseh3d_ns.training.head_trainer import HeadTrainerConfig
+from baseh3d_ns.training.pipeline import HeadPipelineConfig
+from baseh3d_ns.training.prior import PriorTrainerConfig
+from baseh3d_ns.warm_start.config import ColourWarmUpConfig, LatentFitConfig, WarmStartConfig
 
 
 def _common(method_name: str, pipeline: Any, max_norm: float | None = None, **lr: float) -> dict[str, Any]:
@@ -68,32 +75,48 @@ def _fast(model: type[IdrModelConfig] = IdrModelConfig, networks: Any = None, **
 
 
 VIEWS_LR = 2e-2
-"""For the corrections of the views, in units of what is typical of them."""
+"""Learning rate of the view corrections, in units of their typical error."""
 LR = 1e-4
 """IDR's learning rate for its 8 x 512 networks."""
 FAST_LR = 2e-3
-"""For the 4 x 128 networks and 1024 rays; 3e-3 was too much."""
+"""Learning rate of the 4 x 128 networks with 1024 rays a step."""
 FAST_NORM = 1.0
-"""Gradients are clipped at what is usual for them: a batch of grazing rays brings ten times that."""
+"""Usual length of their gradients, at which they are clipped: a batch of grazing rays brings ten times that."""
 FAST_SCHEDULE: dict[str, Any] = {"lr_halvings": (), "lr_final": 0.05, "lr_warmup": 0.1}
-"""A thousand steps leave no time for plateaus."""
+"""Schedule of short trainings: a thousand steps leave no time for plateaus."""
 FIT_LR, FIT_VIEWS_LR = 5e-4, 1e-2
+"""Learning rates of a fit from a prior: a head that starts close needs no large steps, which undo what it knows."""
 FIT_SCHEDULE = FAST_SCHEDULE | {"lr_final": 0.1, "lr_warmup": 0.13}
-"""A head that starts close needs no large steps: with 1e-3 five heads ended at 1.41 / 2.43 mm, not 1.29 / 2.32."""
 FIT_LATENT_LR = 5e-5
-"""The latent has been fitted when the decoder begins to learn (five heads:
-1.31 / 2.38 mm; with 5e-4, in 0.1.3, 1.31 / 2.52)."""
-FIT: dict[str, Any] = {
-    "mask_alpha": 200.0,
-    "refine_from": 0.0,
-    "photo_weight": 0.3,
-    "anchor_weight": 0.1,
-    "one_view_anchor_weight": 1.0,
-}
-"""Photos held against each other with 1.0, and in the latent's fit as well, ended worse in the face."""
+"""Learning rate of the latent, which has been fitted when the decoder begins to learn."""
+
+
+def _fit_model() -> dict[str, Any]:
+    """Options of the model in a fit from a prior: sharp silhouettes from the start, photos compared, unseen parts held."""
+    return {
+        "mask_alpha": 200.0,
+        "refine_from": 0.0,
+        "photos": PhotoConfig(weight=0.3),
+        "anchor": AnchorConfig(weight=0.1, one_view_weight=1.0),
+    }
+
+
+def _fit_start() -> dict[str, Any]:
+    """Options of the trainer in a fit from a prior: from the built-in shape space, placed, colours and latent learned."""
+    return {
+        "epochs": 240,
+        "plateau": 0.05,
+        "load_prior": BUILTIN,
+        "register": True,
+        "warm_start": WarmStartConfig(colours=ColourWarmUpConfig(steps=240), latent=LatentFitConfig(steps=200)),
+    }
+
 
 H3DNET = HeadFieldConfig(sdf=SdfNetworkConfig(latent=256))
 SMALL_H3DNET = _small_networks(latent=64)
+SYMMETRIC_LATENTS = 48
+"""Numbers of a small space's latent that mirrored heads share: a quarter is left for the difference of the sides.
+H3D-Net's own space gives all to that."""
 
 
 def _fit(space: HeadFieldConfig) -> HeadFieldConfig:
@@ -102,14 +125,13 @@ def _fit(space: HeadFieldConfig) -> HeadFieldConfig:
 
 
 def _shape_space(
-    networks: HeadFieldConfig, tracer: Literal["sphere", "grid"], surface_weight: float = 1.0
+    networks: HeadFieldConfig, tracer: Literal["sphere", "grid"], symmetric_latents: int, surface_weight: float = 1.0
 ) -> ShapePipelineConfig:
-    # A quarter of a small space's latent for what differs between the sides of a head; H3D-Net's own gives all to that.
-    shared = {"grid": networks.sdf.latent * 3 // 4, "sphere": 0}[tracer]
+    """An auto-decoder of synthetic heads, where no data are given."""
     model = ShapeSpaceModelConfig(
-        sdf_field=networks, tracer=tracer, surface_weight=surface_weight, symmetric_latents=shared
+        sdf_field=networks, tracer=tracer, surface_weight=surface_weight, symmetric_latents=symmetric_latents
     )
-    return ShapePipelineConfig(datamanager=SurfaceDataManagerConfig(), model=model)
+    return ShapePipelineConfig(datamanager=SurfaceDataManagerConfig(generator=AnnyHeads), model=model)
 
 
 idr = MethodSpecification(
@@ -132,21 +154,16 @@ baseh3d_fast_prior = MethodSpecification(
 )
 baseh3d_fast = MethodSpecification(
     config=FewShotTrainerConfig(
-        **_common("baseh3d-fast", _fast(**FIT), FAST_NORM, fields=FIT_LR, views=FIT_VIEWS_LR),
+        **_common("baseh3d-fast", _fast(**_fit_model()), FAST_NORM, fields=FIT_LR, views=FIT_VIEWS_LR),
         **FIT_SCHEDULE,
-        epochs=240,
-        colours_first=240,
-        latent_first=200,
-        plateau=0.05,
-        load_prior=BUILTIN,
-        register=True,
+        **_fit_start(),
     ),
     description="BaseH3D-Net with small networks and a cached SDF grid: minutes on two CPU cores.",
 )
 
 h3dnet_prior = MethodSpecification(
     config=ShapeTrainerConfig(
-        **_common("h3dnet-prior", _shape_space(H3DNET, "sphere"), fields=5e-3, latents=1e-3),
+        **_common("h3dnet-prior", _shape_space(H3DNET, "sphere", symmetric_latents=0), fields=5e-3, latents=1e-3),
         max_num_iterations=100000,
         lr_halvings=(0.25, 0.5, 0.75),
     ),
@@ -169,7 +186,10 @@ h3dnet = MethodSpecification(
 h3dnet_fast_prior = MethodSpecification(
     config=ShapeTrainerConfig(
         **_common(
-            "h3dnet-fast-prior", _shape_space(SMALL_H3DNET, "grid", surface_weight=5.0), fields=5e-3, latents=2e-3
+            "h3dnet-fast-prior",
+            _shape_space(SMALL_H3DNET, "grid", SYMMETRIC_LATENTS, surface_weight=5.0),
+            fields=5e-3,
+            latents=2e-3,
         ),
         max_num_iterations=24000,
         lr_halvings=(),
@@ -182,19 +202,14 @@ h3dnet_fast = MethodSpecification(
     config=FewShotTrainerConfig(
         **_common(
             "h3dnet-fast",
-            _fast(H3dNetModelConfig, _fit(SMALL_H3DNET), decoder_frozen=0.05, **FIT),
+            _fast(H3dNetModelConfig, _fit(SMALL_H3DNET), decoder_frozen=0.05, **_fit_model()),
             FAST_NORM,
             fields=FIT_LR,
             views=FIT_VIEWS_LR,
             latent=FIT_LATENT_LR,
         ),
         **FIT_SCHEDULE,
-        epochs=240,
-        colours_first=240,
-        latent_first=200,
-        plateau=0.05,
-        load_prior=BUILTIN,
-        register=True,
+        **_fit_start(),
     ),
     description="H3D-Net few-shot with small networks and a cached SDF grid.",
 )

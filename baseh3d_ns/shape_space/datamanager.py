@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import tyro
 from jaxtyping import UInt8
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.datamanagers.base_datamanager import DataManager, DataManagerConfig
@@ -15,19 +16,20 @@ from nerfstudio.data.scene_box import SceneBox
 from torch import Tensor
 from torch.nn import Parameter
 
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.shape_space.model import SurfaceBatch
-from baseh3d_ns.shape_space.sources import Source
+from baseh3d_ns.shape_space.sources import Source, folder_source, synthetic_source
 from baseh3d_ns.shape_space.surface_samples import HeadSamples
 
 PICTURE, FOCAL, DISTANCE = 192, 300.0, 3.2
-"""Pixels, focal length in pixels and distance in units of the unit ball of the cameras that the viewer shows."""
+"""Size and focal length in pixels, and distance in units of the unit ball, of the cameras that the viewer shows."""
 AZIMUTHS_DEG = (0.0, 50.0, -50.0, 90.0, -90.0)
 
 
 @dataclass
 class SurfaceDataManagerConfig(DataManagerConfig):
-    """Which heads a shape space is learned from, and how many points a step sees."""
+    """Heads that a shape space is learned from, and the points that a step sees."""
 
     _target: type = field(default_factory=lambda: SurfaceDataManager)
     data: Path | None = None
@@ -40,7 +42,9 @@ class SurfaceDataManagerConfig(DataManagerConfig):
     unit: Literal["mm", "cm", "m"] = "mm"
     """Unit of the files of a folder of meshes (H3DS is in millimetres)."""
     cache_dir: Path | None = None
-    """Where the points of synthetic heads are kept; by default ~/.cache/baseh3d_ns."""
+    """Folder where the points of synthetic heads are kept; by default ~/.cache/baseh3d_ns."""
+    generator: tyro.conf.Suppress[Any] = None
+    """Class that makes synthetic heads (`HeadGenerator`); set in methods.py."""
     samples_per_head: int = 20000
     """Points taken from every head, once."""
     heads_per_step: int = 16
@@ -48,12 +52,33 @@ class SurfaceDataManagerConfig(DataManagerConfig):
     points_per_head: int = 256
     """Points of each of them; a quarter as many are added round the surface, and as many anywhere in the box."""
 
+    def source(self, data: Path | None) -> Source:
+        """The heads of `data`, of the config's own folder, or synthetic ones.
 
-class HeadsToLookAt:
-    """What nerfstudio's viewer wants of a dataset: cameras, and in each the picture of one of the heads."""
+        Raises:
+            InputError: no such folder, nothing in it to learn from, or numbers that make no sense.
+        """
+        if min(self.samples_per_head, self.heads_per_step, self.points_per_head, self.synthetic_heads) < 1:
+            raise InputError("--synthetic-heads, --samples-per-head, --heads-per-step, --points-per-head: at least 1")
+        folder = data or self.data
+        if folder is not None:
+            return folder_source(Path(folder), self.samples_per_head, self.unit)
+        cache_dir = self.cache_dir or default_cache()
+        return synthetic_source(
+            self.generator, cache_dir, self.synthetic_heads, self.synthetic_seed, self.samples_per_head
+        )
+
+
+def default_cache() -> Path:
+    """Folder where the points of synthetic heads are kept."""
+    return Path.home() / ".cache" / "baseh3d_ns"
+
+
+class ViewerDataset:
+    """The dataset that nerfstudio's viewer asks for: cameras, and in each the picture of one of the heads."""
 
     def __init__(self, samples: list[HeadSamples], names: list[str]) -> None:
-        self.cameras = look_from(AZIMUTHS_DEG)
+        self.cameras = orbit_cameras(AZIMUTHS_DEG)
         self.samples = samples
         self.scene_box = SceneBox(aabb=torch.tensor([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]]))
         centres = self.cameras.camera_to_worlds[:, :, 3]
@@ -73,15 +98,20 @@ class SurfaceDataManager(DataManager):
     config: SurfaceDataManagerConfig
 
     def __init__(
-        self, config: SurfaceDataManagerConfig, device: Any = "cpu", test_mode: str = "val", world_size: int = 1,
-        local_rank: int = 0, **kwargs,
-    ) -> None:  # fmt: skip
+        self,
+        config: SurfaceDataManagerConfig,
+        device: Any = "cpu",
+        test_mode: str = "val",
+        world_size: int = 1,
+        local_rank: int = 0,
+        **kwargs,
+    ) -> None:
         self.config, self.device, self.test_mode = config, device, test_mode
-        source = Source.of(config)
+        source = config.source(None)
         # A finished run is only looked at, and needs no more heads than have a camera.
         samples = source.load(len(source.names) if test_mode == "val" else len(AZIMUTHS_DEG))
-        self.names = source.names
-        self.train_dataset = self.eval_dataset = HeadsToLookAt(samples[: len(AZIMUTHS_DEG)], self.names)  # type: ignore[assignment]
+        self.names, self.source_text = source.names, source.provenance
+        self.train_dataset = self.eval_dataset = ViewerDataset(samples[: len(AZIMUTHS_DEG)], self.names)  # type: ignore[assignment]
         if test_mode == "val":
             self.points = torch.from_numpy(np.stack([head.points for head in samples])).to(device)
             self.normals = torch.from_numpy(np.stack([head.normals for head in samples])).to(device)
@@ -116,7 +146,7 @@ class SurfaceDataManager(DataManager):
 
     def next_eval_image(self, step: int) -> tuple[Cameras, dict[str, Tensor]]:
         """The camera in front of the head."""
-        return look_from(0.0).to(self.device), {}
+        return orbit_cameras(0.0).to(self.device), {}
 
     def get_train_rays_per_batch(self) -> int:
         return self.config.heads_per_step * self.config.points_per_head
@@ -128,7 +158,7 @@ class SurfaceDataManager(DataManager):
         return {}
 
 
-def look_from(azimuths_deg: float | tuple[float, ...], size: int = PICTURE) -> Cameras:
+def orbit_cameras(azimuths_deg: float | tuple[float, ...], size: int = PICTURE) -> Cameras:
     """Cameras round the head at eye height, looking at the middle of the ball; 0: straight at the face."""
     poses = []
     for azimuth in np.radians(np.atleast_1d(azimuths_deg)):
@@ -137,9 +167,15 @@ def look_from(azimuths_deg: float | tuple[float, ...], size: int = PICTURE) -> C
         poses.append(np.column_stack([right, [0.0, 1.0, 0.0], backwards, DISTANCE * backwards]))
     focal = FOCAL * size / PICTURE
     return Cameras(
-        camera_to_worlds=torch.from_numpy(np.stack(poses)).float(), fx=focal, fy=focal, cx=size / 2, cy=size / 2,
-        width=size, height=size, camera_type=CameraType.PERSPECTIVE,
-    )  # fmt: skip
+        camera_to_worlds=torch.from_numpy(np.stack(poses)).float(),
+        fx=focal,
+        fy=focal,
+        cx=size / 2,
+        cy=size / 2,
+        width=size,
+        height=size,
+        camera_type=CameraType.PERSPECTIVE,
+    )
 
 
 def _splat(head: HeadSamples, camera_to_world: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:

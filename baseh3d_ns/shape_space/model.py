@@ -24,19 +24,19 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.functional import normalize
 
-from baseh3d_ns.heads.latent_pca import main_directions, mean_latent
+from baseh3d_ns.heads.latent_pca import principal_components, mean_latent
 from baseh3d_ns.models.sdf_model import SdfModel, SdfModelConfig
 from baseh3d_ns.rendering.losses import eikonal_loss
 
 NEAR_SPREAD = 0.05
 """Standard deviation of the eikonal points that lie round surface points, in units of the unit ball."""
 SLIDERS = 6
-"""Directions of the latents that vary most, as sliders in the viewer."""
+"""Principal components of the latents that are sliders in the viewer."""
 
 
 @dataclass
 class ShapeSpaceModelConfig(SdfModelConfig):
-    """Weights of the losses on surfaces."""
+    """Auto-decoder: weights of the losses on surfaces."""
 
     _target: type = field(default_factory=lambda: ShapeSpaceModel)
     surface_weight: float = 1.0
@@ -56,7 +56,7 @@ class SurfaceBatch:
     """Points of a few heads, in the unit frame; those of mirrored heads are mirrored."""
 
     heads: Int[Tensor, " heads"]
-    """Which latents they belong to."""
+    """Numbers of the latents that they belong to."""
     side: Float[Tensor, " heads"]
     """-1 for a mirrored head, else 1."""
     points: Float[Tensor, "heads points 3"]
@@ -66,16 +66,16 @@ class SurfaceBatch:
 
 @dataclass(frozen=True)
 class ShapePass:
-    """What the losses need."""
+    """SDF, gradients and colours that the losses need."""
 
     sdf: Float[Tensor, "heads points"]
     gradients: Float[Tensor, "heads points 3"]
-    """At the surface points."""
+    """SDF gradients at the surface points."""
     gradients_around: Float[Tensor, "heads around 3"]
-    """At points round the surface and anywhere in the box."""
+    """SDF gradients at points round the surface and anywhere in the box."""
     colours: Float[Tensor, "heads points 3"] | None
     lengths: Float[Tensor, " heads"]
-    """Of the latents."""
+    """Lengths of the latents."""
 
 
 class ShapeSpaceModel(SdfModel):
@@ -87,20 +87,20 @@ class ShapeSpaceModel(SdfModel):
     def populate_modules(self) -> None:
         super().populate_modules()
         latent, heads = self.config.sdf_field.sdf.latent, len(self.kwargs["metadata"]["heads"])
-        self.codes = nn.Parameter(torch.randn(heads, latent) / latent**0.5)
+        self.latents = nn.Parameter(torch.randn(heads, latent) / latent**0.5)
         # In the state dict, so that a checkpoint says what its mean head is.
-        self.register_buffer("shared_latents", torch.tensor(self.config.symmetric_latents))
+        self.register_buffer("symmetric_latents", torch.tensor(self.config.symmetric_latents))
         self.sliders = [
-            ViewerSlider(f"Direction {number + 1}", 0.0, -3.0, 3.0, 0.1, cb_hook=lambda _: self.show_sliders())
+            ViewerSlider(f"Component {number + 1}", 0.0, -3.0, 3.0, 0.1, cb_hook=lambda _: self.show_sliders())
             for number in range(min(SLIDERS, latent, heads))
         ]
         # The viewer looks for its elements among attributes, not in lists.
         for number, slider in enumerate(self.sliders):
-            setattr(self, f"direction_{number + 1}", slider)
+            setattr(self, f"component_{number + 1}", slider)
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         networks = [*self.field.sdf_network.parameters(), *self.field.colour_network.parameters()]
-        return {"fields": networks, "latents": [self.codes]}
+        return {"fields": networks, "latents": [self.latents]}
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
@@ -121,11 +121,11 @@ class ShapeSpaceModel(SdfModel):
         return self.rendering_pass(ray_bundle.origins.reshape(-1, 3), ray_bundle.directions.reshape(-1, 3))
 
     def shape_pass(self, batch: SurfaceBatch) -> ShapePass:
-        """One batched call for surface and eikonal points of all heads of the batch."""
+        """SDF and gradients at surface and eikonal points of all heads of the batch, in one call of the network."""
         heads, count, _ = batch.points.shape
-        latents = self.codes[batch.heads]
-        shared = self.config.symmetric_latents
-        latents = torch.cat([latents[:, :shared], latents[:, shared:] * batch.side[:, None]], dim=1)
+        latents = self.latents[batch.heads]
+        symmetric = self.config.symmetric_latents
+        latents = torch.cat([latents[:, :symmetric], latents[:, symmetric:] * batch.side[:, None]], dim=1)
         near = batch.points[:, : count // 4]
         near = near + NEAR_SPREAD * torch.randn_like(near)
         points = torch.cat([batch.points, near, torch.rand_like(near) * 2.0 - 1.0], dim=1)
@@ -174,9 +174,9 @@ class ShapeSpaceModel(SdfModel):
 
     @torch.no_grad()
     def show_sliders(self) -> None:
-        """Show the head that the sliders say, in standard deviations from the mean head."""
-        values = self.codes.new_tensor([slider.value for slider in self.sliders])
-        centre = mean_latent(self.codes, self.config.symmetric_latents)
+        """Show the head whose PCA coefficients are the sliders' values."""
+        values = self.latents.new_tensor([slider.value for slider in self.sliders])
+        mean = mean_latent(self.latents, self.config.symmetric_latents)
         assert self.field.latent is not None
-        self.field.latent.copy_(centre + values @ main_directions(self.codes, centre, len(self.sliders)))
+        self.field.latent.copy_(mean + values @ principal_components(self.latents, mean, len(self.sliders)))
         self.weights_moved = True

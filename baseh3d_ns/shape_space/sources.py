@@ -1,11 +1,11 @@
-"""Where the heads of a shape space come from: an H3DS root, a folder of meshes, or the synthetic generator."""
+"""Sources of a shape space's heads: an H3DS root, a folder of meshes, or a generator of synthetic heads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,12 +15,24 @@ from baseh3d_ns.shape_space.surface_samples import HeadSamples, check_mesh, samp
 if TYPE_CHECKING:
     import trimesh
 
-    from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig
-
 SUFFIXES = (".ply", ".obj", ".glb")
 TEST_TAG = "h3d-net"
 """H3DS' tag of the scenes that methods are compared on: never learned from."""
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+
+
+class HeadGenerator(Protocol):
+    """A generator of synthetic heads."""
+
+    @staticmethod
+    def heads(cache_dir: Path, count: int, seed: int, points: int) -> list[HeadSamples]:
+        """The first `count` heads of `seed` with so many points each, kept in `cache_dir`."""
+        ...
+
+    @staticmethod
+    def provenance(seed: int) -> str:
+        """Name, version and seed of the generator."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -34,28 +46,39 @@ class Source:
     Raises:
         InputError: a file that cannot be used, by its name.
     """
+    provenance: str
+    """Folder, or generator and seed."""
 
-    @classmethod
-    def of(cls, config: SurfaceDataManagerConfig) -> Source:
-        """What the config names.
 
-        Raises:
-            InputError: no such folder, nothing in it to learn from, or numbers that make no sense.
-        """
-        if min(config.samples_per_head, config.heads_per_step, config.points_per_head, config.synthetic_heads) < 1:
-            raise InputError("--synthetic-heads, --samples-per-head, --heads-per-step, --points-per-head: at least 1")
-        if config.data is None:
-            return _synthetic(config)
-        folder = Path(config.data)
-        if not folder.is_dir():
-            raise InputError(f"no such folder: {folder}; pass an H3DS root or a folder of {', '.join(SUFFIXES)} files")
-        if (folder / "version.txt").is_file():
-            return _h3ds(folder, config.samples_per_head)
-        return _meshes(folder, config.samples_per_head, MM_PER_UNIT[config.unit])
+def folder_source(folder: Path, points: int, unit: str) -> Source:
+    """Scans of an H3DS root, or the meshes of a folder.
+
+    Args:
+        folder: an H3DS root, or a folder of .ply, .obj and .glb files.
+        points: points taken from every head.
+        unit: unit of the files of a folder of meshes (mm, cm, m).
+
+    Raises:
+        InputError: no such folder, or nothing in it to learn from.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no such folder: {folder}; pass an H3DS root or a folder of {', '.join(SUFFIXES)} files")
+    if (folder / "version.txt").is_file():
+        return _h3ds(folder, points)
+    return _meshes(folder, points, MM_PER_UNIT[unit])
+
+
+def synthetic_source(generator: type[HeadGenerator], cache_dir: Path, heads: int, seed: int, points: int) -> Source:
+    """Synthetic heads, made once and kept in `cache_dir`."""
+
+    def load(count: int) -> list[HeadSamples]:
+        return generator.heads(cache_dir, min(count, heads), seed, points)
+
+    return Source([f"anny-{seed}-{index:05d}" for index in range(heads)], load, generator.provenance(seed))
 
 
 def h3ds_scans(root: Path) -> list[str]:
-    """Scenes of an H3DS root whose scans may be learned from: those that are there, without the test scenes."""
+    """Scenes of an H3DS root whose scans may be learned from: all that are there, without the test scenes."""
     from baseh3d_ns.data.h3ds_root import open_h3ds
 
     opened = open_h3ds(root)
@@ -65,21 +88,6 @@ def h3ds_scans(root: Path) -> list[str]:
         for scene in opened.scene_ids()
         if TEST_TAG not in helper.scene_tags(scene) and (root / scene / "full_head.obj").is_file()
     ]
-
-
-def _synthetic(config: SurfaceDataManagerConfig) -> Source:
-    heads, seed = config.synthetic_heads, config.synthetic_seed
-
-    def load(count: int) -> list[HeadSamples]:
-        from baseh3d_ns.synthetic.head_samples import load_samples, sample_heads
-
-        assert config.cache_dir is not None
-        return [
-            load_samples(file)
-            for file in sample_heads(config.cache_dir, min(count, heads), seed, config.samples_per_head)
-        ]
-
-    return Source([f"anny-{seed}-{index:05d}" for index in range(heads)], load)
 
 
 def _h3ds(root: Path, count: int) -> Source:
@@ -102,7 +110,7 @@ def _h3ds(root: Path, count: int) -> Source:
             raise InputError(f"it or its landmarks.txt is damaged ({error}): unzip the scene again") from error
         return trimesh.Trimesh(scan.vertices, scan.faces, process=False), places
 
-    return Source(scenes, lambda n: _sampled(scenes[:n], load_scene, count, lambda s: root / s / "full_head.obj"))
+    return Source(scenes, lambda n: _sampled(scenes[:n], load_scene, count, lambda s: root / s / "full_head.obj"), str(root))
 
 
 def _meshes(folder: Path, count: int, mm_per_unit: float) -> Source:
@@ -118,7 +126,7 @@ def _meshes(folder: Path, count: int, mm_per_unit: float) -> Source:
         beside = files[name].with_suffix(".landmarks.txt")
         return mesh, _landmarks(beside, mesh) if beside.is_file() else None
 
-    return Source(list(files), lambda n: _sampled(list(files)[:n], load_file, count, files.__getitem__))
+    return Source(list(files), lambda n: _sampled(list(files)[:n], load_file, count, files.__getitem__), str(folder))
 
 
 def _sampled(names: list[str], read: Callable, count: int, path_of: Callable[[str], Path]) -> list[HeadSamples]:
