@@ -9,15 +9,15 @@ import trimesh
 from baseh3d_ns.synthetic.anatomy import ATTRIBUTES, CANONICAL
 from baseh3d_ns.synthetic.posture import (
     BENDS_MM,
-    BULK_SPREAD,
     DEPTH_MM,
     DOWN_AND_BACK,
     MEANS,
     NECK_MM,
-    SHIFT_MM,
-    TURN_DEG,
+    ROTATION_SPREAD_DEG,
+    SCALE_SPREAD,
+    TRANSLATION_SPREAD_MM,
     Posture,
-    take_posture,
+    apply_posture,
 )
 from baseh3d_ns.synthetic.surface import Surface
 
@@ -42,12 +42,12 @@ def depths(surface: Surface) -> np.ndarray:
 
 
 def test_no_posture_moves_nothing(column):
-    same, _ = take_posture(column, Posture(np.zeros(3), np.zeros(3), np.ones(3), 180.0))
+    same, _ = apply_posture(column, Posture(np.zeros(3), np.zeros(3), np.ones(3), 180.0))
     np.testing.assert_allclose(same.vertices_mm, column.vertices_mm, atol=1e-9)
 
 
 def test_the_face_stays_and_the_shoulders_move_rigidly(column):
-    moved, _ = take_posture(column, Posture(np.array([9.0, -5.0, 3.0]), np.array([2.0, -4.0, 6.0]), np.ones(3), 180.0))
+    moved, _ = apply_posture(column, Posture(np.array([9.0, -5.0, 3.0]), np.array([2.0, -4.0, 6.0]), np.ones(3), 180.0))
     depth = depths(column)
     face, shoulders = depth < BENDS_MM[0], depth > BENDS_MM[1]
     assert face.sum() > 50 and shoulders.sum() > 50
@@ -61,7 +61,7 @@ def test_the_face_stays_and_the_shoulders_move_rigidly(column):
 
 
 def test_shoulders_grow_under_a_face_that_does_not(column):
-    grown, _ = take_posture(column, Posture(np.zeros(3), np.zeros(3), np.array([0.9, 1.0, 1.2]), 180.0))
+    grown, _ = apply_posture(column, Posture(np.zeros(3), np.zeros(3), np.array([0.9, 1.0, 1.2]), 180.0))
     face, shoulders = depths(column) < BENDS_MM[0], depths(column) > BENDS_MM[1]
     np.testing.assert_allclose(grown.vertices_mm[face], column.vertices_mm[face], atol=1e-9)
     before, after = (np.ptp(surface.vertices_mm[shoulders], axis=0) for surface in (column, grown))
@@ -76,17 +76,17 @@ def test_the_chin_belongs_to_the_face():
 def test_the_pivot_is_in_the_neck_wherever_the_body_stands(column):
     lifted = column.moved(column.vertices_mm + [0.0, 500.0, 0.0])
     posture = Posture(np.array([8.0, 0.0, 0.0]), np.zeros(3), np.array([1.1, 1.0, 1.2]), 180.0)
-    low, high = (take_posture(surface, posture)[0].vertices_mm for surface in (column, lifted))
+    low, high = (apply_posture(surface, posture)[0].vertices_mm for surface in (column, lifted))
     np.testing.assert_allclose(high - [0.0, 500.0, 0.0], low, atol=1e-9)
     # Sizes change about it as well.
-    wide = take_posture(column, Posture(np.zeros(3), np.zeros(3), np.array([2.0, 2.0, 2.0]), 180.0))[0].vertices_mm
+    wide = apply_posture(column, Posture(np.zeros(3), np.zeros(3), np.array([2.0, 2.0, 2.0]), 180.0))[0].vertices_mm
     pivot = (2.0 * column.vertices_mm - wide)[depths(column) > BENDS_MM[1]]
     assert np.ptp(pivot, axis=0).max() < 1e-6
     assert abs(pivot[0, 1] - NECK_MM[1] - HEIGHT_MM) < 20.0
 
 
 def test_the_bottom_closes_the_bust_and_faces_down(column):
-    same, bottom = take_posture(column, Posture(np.zeros(3), np.zeros(3), np.ones(3), 180.0))
+    same, bottom = apply_posture(column, Posture(np.zeros(3), np.zeros(3), np.ones(3), 180.0))
     corners = same.vertices_mm[bottom]
     assert np.ptp(corners[..., 1]) < 1e-9
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -98,17 +98,17 @@ def test_the_bottom_closes_the_bust_and_faces_down(column):
 
 def test_postures_differ_and_stay_within_what_people_do():
     drawn = [Posture.draw(np.random.default_rng(seed)) for seed in range(200)]
-    turns = np.array([posture.turn_deg for posture in drawn])
-    assert (np.abs(turns - MEANS[0]) <= 2.0 * np.array(TURN_DEG) + 1e-9).all()
-    np.testing.assert_allclose(turns.std(axis=0), 0.96 * np.array(TURN_DEG), rtol=0.15)
+    turns = np.array([posture.rotation_deg for posture in drawn])
+    assert (np.abs(turns - MEANS[0]) <= 2.0 * np.array(ROTATION_SPREAD_DEG) + 1e-9).all()
+    np.testing.assert_allclose(turns.std(axis=0), 0.96 * np.array(ROTATION_SPREAD_DEG), rtol=0.15)
     # Backs lie farther behind, shoulders lower than the body model has them.
-    shift = np.array([posture.shift_mm for posture in drawn])
+    shift = np.array([posture.translation_mm for posture in drawn])
     assert turns[:, 0].mean() > 2.0 and shift[:, 1].mean() < -3.0
-    np.testing.assert_allclose(shift.std(axis=0), 0.96 * np.array(SHIFT_MM), rtol=0.15)
-    bulk = np.array([posture.bulk for posture in drawn])
-    np.testing.assert_allclose(bulk.mean(axis=0), MEANS[2], atol=0.02)
-    np.testing.assert_allclose(bulk.std(axis=0), 0.96 * np.array(BULK_SPREAD), rtol=0.15)
+    np.testing.assert_allclose(shift.std(axis=0), 0.96 * np.array(TRANSLATION_SPREAD_MM), rtol=0.15)
+    scale = np.array([posture.scale for posture in drawn])
+    np.testing.assert_allclose(scale.mean(axis=0), MEANS[2], atol=0.02)
+    np.testing.assert_allclose(scale.std(axis=0), 0.96 * np.array(SCALE_SPREAD), rtol=0.15)
     reach = np.array([posture.depth_mm for posture in drawn])
     assert DEPTH_MM[0] <= reach.min() < 172 and 218 < reach.max() <= DEPTH_MM[1]
     again = Posture.draw(np.random.default_rng(3))
-    np.testing.assert_array_equal(again.turn_deg, drawn[3].turn_deg)
+    np.testing.assert_array_equal(again.rotation_deg, drawn[3].rotation_deg)

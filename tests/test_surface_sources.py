@@ -170,7 +170,8 @@ def test_the_packaged_configs_know_their_test_scenes():
 
 
 def test_synthetic_heads_are_made_once_and_alike(tmp_path):
-    from baseh3d_ns.synthetic.head_samples import load_samples, sample_head, sample_heads
+    from baseh3d_ns.synthetic.head_samples import load_samples, sample_heads
+    from baseh3d_ns.synthetic.sampling import sample_head
 
     (file,) = sample_heads(tmp_path, 1, 7, 300)
     made = file.stat().st_mtime_ns

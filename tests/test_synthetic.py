@@ -181,7 +181,7 @@ def test_ground_truth_holds_nothing_hidden(head: Head):
     unseen = np.ones(len(points), dtype=bool)
     for direction in directions[directions[:, 1] > -0.6]:
         left = np.flatnonzero(unseen)
-        unseen[left[~caster.blocked(points[left], np.tile(direction, (len(left), 1)))]] = False
+        unseen[left[~caster.occluded(points[left], np.tile(direction, (len(left), 1)))]] = False
     assert unseen.mean() < 0.003
     assert len(head.scan.vertices_mm) < len(head.surface.vertices_mm)
 
@@ -212,9 +212,9 @@ def test_noise_moves_cameras_light_and_masks_within_bounds(scene: Path, noisy_ro
     clean, noisy = np.load(scene / "cameras.npz"), np.load(noisy_scene / "cameras.npz")
     for view in range(VIEWS):
         (k, pose), (k_off, pose_off) = (load_K_Rt(set_[f"world_mat_{view}"][:3]) for set_ in (clean, noisy))
-        shift_mm = np.linalg.norm(pose[:3, 3] - pose_off[:3, 3])
-        turn_deg = np.degrees(Rotation.from_matrix(pose[:3, :3].T @ pose_off[:3, :3]).magnitude())
-        assert 0.0 < shift_mm <= 1.51 and 0.0 < turn_deg <= 0.31
+        translation_mm = np.linalg.norm(pose[:3, 3] - pose_off[:3, 3])
+        rotation_deg = np.degrees(Rotation.from_matrix(pose[:3, :3].T @ pose_off[:3, :3]).magnitude())
+        assert 0.0 < translation_mm <= 1.51 and 0.0 < rotation_deg <= 0.31
         assert 0.0 < abs(k_off[0, 0] / k[0, 0] - 1.0) <= 0.0061
         clean_mask, noisy_mask = _mask(scene, view) > 0, _mask(noisy_scene, view) > 0
         assert not (noisy_mask & ~binary_dilation(clean_mask, iterations=2)).any()
@@ -226,8 +226,8 @@ def test_noise_moves_cameras_light_and_masks_within_bounds(scene: Path, noisy_ro
 def test_typical_noise_is_about_a_millimetre_and_a_quarter_degree():
     rng = np.random.default_rng(0)
     draws = [capture_noise.draw_view_noise(rng) for _ in range(500)]
-    assert 0.8 < np.mean([np.linalg.norm(draw.shift_mm) for draw in draws]) < 1.1
-    assert 0.15 < np.mean([np.linalg.norm(draw.turn_deg) for draw in draws]) < 0.27
+    assert 0.8 < np.mean([np.linalg.norm(draw.translation_mm) for draw in draws]) < 1.1
+    assert 0.15 < np.mean([np.linalg.norm(draw.rotation_deg) for draw in draws]) < 0.27
     assert {draw.mask_px for draw in draws} == {-2, -1, 0, 1, 2}
 
 

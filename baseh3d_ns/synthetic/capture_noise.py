@@ -1,4 +1,4 @@
-"""What real captures get wrong: poses and focal lengths a little off, light that turns, colour casts, ragged masks."""
+"""Errors of real captures: calibration a little off, varying light, colour casts, masks wrong by pixels."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ from scipy.spatial.transform import Rotation
 from baseh3d_ns.synthetic.camera_path import Camera
 from baseh3d_ns.synthetic.render import Photo
 
-MOST_SHIFT_MM, TYPICAL_SHIFT_MM = 1.5, 1.0
-MOST_TURN_DEG, TYPICAL_TURN_DEG = 0.3, 0.25
+MOST_TRANSLATION_MM, TYPICAL_TRANSLATION_MM = 1.5, 1.0
+"""Largest and typical error of a camera centre, in millimetres."""
+MOST_ROTATION_DEG, TYPICAL_ROTATION_DEG = 0.3, 0.25
+"""Largest and typical error of a camera rotation, in degrees."""
 FOCAL_DEVIATION = 0.003
+"""Standard deviation of the relative error of the focal length."""
 EXPOSURE_DEVIATION, WHITE_DEVIATION = 0.06, 0.025
+"""Standard deviations of the logarithm of exposure and of each channel's white balance."""
 MOST_MASK_PX = 2
+"""Largest dilation or erosion of a mask, in pixels."""
 
 
 @dataclass(frozen=True)
 class ViewNoise:
-    """How one view departs from a perfect capture."""
+    """Errors of one view."""
 
-    turn_deg: Float[np.ndarray, " 3"]
-    """Rotation vector of the written camera about its own centre."""
-    shift_mm: Float[np.ndarray, " 3"]
-    """Displacement of the written camera centre."""
+    rotation_deg: Float[np.ndarray, " 3"]
+    """Rotation vector of the written camera about its own centre, in degrees."""
+    translation_mm: Float[np.ndarray, " 3"]
+    """Displacement of the written camera centre, in millimetres."""
     gain: Float[np.ndarray, " 3"]
     """Exposure and white balance: factor on each linear channel."""
     mask_px: int
@@ -34,35 +39,36 @@ class ViewNoise:
 
 
 def draw_view_noise(rng: np.random.Generator) -> ViewNoise:
-    """The noise of one view, within the bounds above."""
+    """Random errors of one view, within the bounds above."""
     return ViewNoise(
-        turn_deg=_random_vector(rng, TYPICAL_TURN_DEG, MOST_TURN_DEG),
-        shift_mm=_random_vector(rng, TYPICAL_SHIFT_MM, MOST_SHIFT_MM),
+        rotation_deg=_random_vector(rng, TYPICAL_ROTATION_DEG, MOST_ROTATION_DEG),
+        translation_mm=_random_vector(rng, TYPICAL_TRANSLATION_MM, MOST_TRANSLATION_MM),
         gain=np.exp(rng.normal(0.0, EXPOSURE_DEVIATION) + rng.normal(0.0, WHITE_DEVIATION, 3)),
         mask_px=int(rng.integers(-MOST_MASK_PX, MOST_MASK_PX + 1)),
     )
 
 
 def draw_focal_factor(rng: np.random.Generator) -> float:
-    """Written focal length over true one: the same for all views of a subject, as a calibration's error is."""
+    """Ratio of written to true focal length, shared by all views of a subject as one calibration is."""
     return 1.0 + float(np.clip(rng.normal(0.0, FOCAL_DEVIATION), -2.0 * FOCAL_DEVIATION, 2.0 * FOCAL_DEVIATION))
 
 
 def written_camera(camera: Camera, noise: ViewNoise, focal_factor: float) -> Camera:
-    """The camera as a calibration with these errors would write it."""
-    rotation = Rotation.from_rotvec(noise.turn_deg, degrees=True).as_matrix() @ camera.rotation
+    """Camera with the calibration errors of a view."""
+    rotation = Rotation.from_rotvec(noise.rotation_deg, degrees=True).as_matrix() @ camera.rotation
     intrinsics = camera.intrinsics * np.array([[focal_factor, 1.0, 1.0], [1.0, focal_factor, 1.0], [1.0, 1.0, 1.0]])
-    return Camera(camera.size, intrinsics, rotation, -rotation @ (camera.centre_mm + noise.shift_mm))
+    return Camera(camera.size, intrinsics, rotation, -rotation @ (camera.centre_mm + noise.translation_mm))
 
 
 def developed(photo: Photo, noise: ViewNoise) -> Photo:
-    """The photo with its colour cast and its ragged mask."""
+    """Photo with the colour cast and the mask errors of a view."""
     rgb = (photo.rgb / 255.0) ** 2.2 * noise.gain
     developed_rgb = (rgb.clip(0.0, 1.0) ** (1 / 2.2) * 255.0 + 0.5).astype(np.uint8)
     return Photo(developed_rgb, _resized_mask(photo.mask, noise.mask_px))
 
 
 def _resized_mask(mask: UInt8[np.ndarray, "h w"], pixels: int) -> UInt8[np.ndarray, "h w"]:
+    """Mask dilated by so many pixels, or eroded by a negative number."""
     if pixels == 0:
         return mask
     change = binary_dilation if pixels > 0 else binary_erosion
@@ -70,6 +76,6 @@ def _resized_mask(mask: UInt8[np.ndarray, "h w"], pixels: int) -> UInt8[np.ndarr
 
 
 def _random_vector(rng: np.random.Generator, typical: float, most: float) -> Float[np.ndarray, " 3"]:
-    """A vector of any direction whose length is about `typical` and never above `most`."""
+    """Vector of uniform direction and Rayleigh-distributed length, about `typical` and never above `most`."""
     direction = rng.normal(size=3)
     return direction / np.linalg.norm(direction) * min(float(rng.rayleigh(typical / 1.25)), most)

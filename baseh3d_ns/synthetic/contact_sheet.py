@@ -1,4 +1,4 @@
-"""A set at a glance: a row for each subject, five views from profile to back."""
+"""Contact sheet of a set: a row for each subject, five views from profile to back."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 
 VIEWS_SHOWN = 5
+"""Columns of the sheet."""
 
 
 def save_contact_sheet(scenes: Sequence[Path], path: Path) -> None:
-    """Tile views spread over the whole round of each scene folder into one PNG."""
+    """Tile views spread over the whole orbit of each scene folder into one PNG."""
     rows = []
     for scene in scenes:
         images = sorted((scene / "image").glob("*.jpg"))

@@ -1,4 +1,4 @@
-"""A set of synthetic subjects on disk, in the layout that the `h3ds` package reads.
+"""Set of synthetic subjects on disk, in the layout that the `h3ds` package reads.
 
 1. Check the arguments and the place before anything is computed.
 2. Make each subject in turn: head, cameras, photographs, files.
@@ -28,22 +28,25 @@ from baseh3d_ns.synthetic.head import Head, make_head
 from baseh3d_ns.synthetic.identity import identity_rng
 from baseh3d_ns.synthetic.light import Lighting, light_up
 from baseh3d_ns.synthetic.render import Background, Photo, Renderer
-from baseh3d_ns.synthetic.visible import sphere_directions
+from baseh3d_ns.synthetic.visibility import sphere_directions
 
 VERSION = "synthetic-2"
-"""Goes into every set: raise it when the same arguments would give other bytes."""
+"""Version of the generator, written into every set: raise it when the same arguments would give other bytes."""
 RECIPE = "recipe.json"
+"""File with the arguments a set was made with."""
 JPEG_QUALITY = 95
+"""Quality of the photographs (Pillow, 4:4:4)."""
 BALL_MARGIN = 1.1
-"""Radius of the unit ball over that of the subject."""
+"""Ratio of the radius of the unit ball to that of the subject."""
 FEWEST_VIEWS, SMALLEST_SIZE = 3, 32
+"""Lower bounds of views of a subject and pixels a side."""
 CAMERA_STREAM, WALL_STREAM, NOISE_STREAM = 2, 3, 4
-"""Streams of `identity_rng`; 0 and 1 belong to the head."""
+"""Streams of `identity_rng` for the photographs; 0 and 1 belong to the head, 5 and 6 to `sampling`."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the bytes of a set."""
+    """Arguments that decide the bytes of a set."""
 
     subjects: int
     views: int
@@ -98,12 +101,12 @@ def synthesize(
 
 
 def scene_id(seed: int, index: int) -> str:
-    """The 16 hexadecimal digits that name subject `index` of `seed`."""
+    """Scene id of subject `index` of `seed`: 16 hexadecimal digits."""
     return hashlib.sha256(f"baseh3d synthetic {seed} {index}".encode()).hexdigest()[:16]
 
 
 def write_subject(folder: Path, recipe: Recipe, index: int) -> dict[str, list[int]]:
-    """Make and write one subject; return its default choices of views."""
+    """Make and write one subject; return its view configurations."""
     head = make_head(recipe.seed, index)
     cameras = camera_path(
         head.surface.vertices_mm, recipe.views, recipe.size, identity_rng(recipe.seed, index, CAMERA_STREAM)
@@ -122,7 +125,7 @@ def write_subject(folder: Path, recipe: Recipe, index: int) -> dict[str, list[in
 
 
 def unit_frame(head: Head) -> SceneFrame:
-    """The ball around everything that is rendered, with a margin."""
+    """Unit frame of a head: the ball round everything that is rendered, with a margin."""
     vertices = head.surface.vertices_mm
     x, y, z = (float(value) for value in (vertices.min(axis=0) + vertices.max(axis=0)) / 2.0)
     radius_mm = float(np.linalg.norm(vertices - [x, y, z], axis=1).max())
@@ -136,7 +139,7 @@ def _write_photographs(folder: Path, head: Head, cameras: list[Camera], recipe: 
     rng = identity_rng(recipe.seed, index, NOISE_STREAM)
     focal_factor = capture_noise.draw_focal_factor(rng)
     directions = sphere_directions()
-    fixed_light = light_up(head.open_cosine, directions, np.eye(3))
+    fixed_light = light_up(head.visible_cosine, directions, np.eye(3))
     written = []
     for view, camera in enumerate(cameras):
         lighting = _turned_light(head, camera) if recipe.noise else fixed_light
@@ -151,14 +154,15 @@ def _write_photographs(folder: Path, head: Head, cameras: list[Camera], recipe: 
 
 
 def _turned_light(head: Head, camera: Camera) -> Lighting:
-    """The room turned with the camera about the vertical, as if the subject sat on a turning chair."""
+    """Lighting of a room that rotates with the camera about the vertical, as if the subject sat on a turning chair."""
     azimuth = np.arctan2(camera.centre_mm[0], camera.centre_mm[2])
     cos, sin = np.cos(azimuth), np.sin(azimuth)
     room_to_world = np.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
-    return light_up(head.open_cosine, sphere_directions(), room_to_world)
+    return light_up(head.visible_cosine, sphere_directions(), room_to_world)
 
 
 def _background(rng: np.random.Generator) -> Background:
+    """Random wall: light grey with a faint tint."""
     return Background(
         rgb=rng.uniform(0.60, 0.76) + rng.uniform(-0.035, 0.035, 3), falloff=float(rng.uniform(0.08, 0.22))
     )
@@ -203,7 +207,11 @@ def _check(recipe: Recipe) -> None:
 
 
 def _is_already_there(out: Path, recipe: Recipe) -> bool:
-    """Whether `out` holds exactly this set; other content is an error, an empty or missing folder is not."""
+    """True when `out` holds exactly this set, False when it is empty or missing.
+
+    Raises:
+        InputError: it holds anything else.
+    """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, not a folder: choose another place for the set.")
     if not out.exists() or not any(out.iterdir()):

@@ -1,4 +1,4 @@
-"""Hair as a shell round the skull: where it grows, how thick it stands, how it falls.
+"""Hair as a shell round the skull: hairline, thickness, fall.
 
 1. Cast rays inwards on to the head without its ears: the radius of the skull in every direction of a fine icosphere.
 2. Where hair grows (`inside_hairline_mm`), lift that radius by the style's thickness; hanging hair falls plumb.
@@ -20,27 +20,37 @@ from baseh3d_ns.synthetic.rays import RayCaster
 from baseh3d_ns.synthetic.surface import Surface, refine
 
 SKULL_CENTRE_MM = np.array([0.0, 10.0, 5.0])
-"""Canonical centre of the skull: origin of the angles below."""
+"""Canonical centre of the skull in millimetres: origin of the angles below."""
 WHORL = np.array([0.12, 0.88, -0.46])
-"""Canonical direction of the crown, where all strands start."""
+"""Canonical direction of the crown, from which all strands radiate."""
 BUN_DIRECTION = np.array([0.0, 0.34, -0.94])
+"""Direction of a bun from the centre of the skull."""
 MM_PER_DEGREE = 1.7
+"""Arc length of a degree on the skull, in millimetres."""
 SUNK_MM = 6.0
-"""How far below the skin the shell ends."""
-# Elevation of the hairline above the skull centre against the angle from straight ahead, both in degrees.
-FREE_EARS = ([0, 14, 30, 44, 56, 64, 70, 76, 81, 86, 92, 100, 106, 112, 122, 140, 160, 180],
-             [32, 32.5, 33, 29, 22, 12, 0, -12, -16, -6, 4, 5, -2, -16, -28, -38, -41, -42])  # fmt: skip
-OVER_EARS = ([0, 14, 30, 44, 54, 62, 68, 74, 84, 96, 110, 180], [32, 32.5, 33, 29, 22, 10, -6, -24, -38, -46, -50, -52])
+"""Depth of the rim of the shell below the skin, in millimetres."""
+FREE_EARS = (
+    (0, 14, 30, 44, 56, 64, 70, 76, 81, 86, 92, 100, 106, 112, 122, 140, 160, 180),
+    (32, 32.5, 33, 29, 22, 12, 0, -12, -16, -6, 4, 5, -2, -16, -28, -38, -41, -42),
+)
+"""Hairline round free ears: angles from straight ahead and elevations above the centre of the skull, in degrees."""
+OVER_EARS = (
+    (0, 14, 30, 44, 54, 62, 68, 74, 84, 96, 110, 180),
+    (32, 32.5, 33, 29, 22, 10, -6, -24, -38, -46, -50, -52),
+)
+"""The same for hair that grows down over the ears."""
 PART_MM = 17.0
-"""A parting runs this far left of the middle."""
+"""Distance of a parting to the left of the middle, in millimetres."""
 CURTAIN_DEG, BEHIND_EARS_DEG = (72.0, 80.0), (112.0, 124.0)
-"""Hanging hair starts this far round from straight ahead, over the ears and behind them."""
+"""Angles from straight ahead between which hanging hair begins, in degrees: over the ears, and behind them."""
 LONGEST_EDGE_MM = 6.5
+"""Longest edge of the shell in millimetres."""
 BRIDGE_MM = 16.0
+"""Largest radial step within a triangle of the shell, in millimetres: steeper ones bridge hair and shoulders."""
 
 
 def inside_hairline_mm(canonical: Float[np.ndarray, "n 3"], style: HairStyle, salt: float) -> Float[np.ndarray, " n"]:
-    """How far inside the hairline a canonical point lies (negative: bare skin), with an irregular edge."""
+    """Distance of canonical points inside the hairline in millimetres (negative: bare skin), with an irregular edge."""
     from_skull = canonical - SKULL_CENTRE_MM
     ahead_deg = np.degrees(np.arctan2(np.abs(from_skull[:, 0]), from_skull[:, 2]))
     up_deg = np.degrees(np.arcsin(np.clip(from_skull[:, 1] / np.linalg.norm(from_skull, axis=1), -1.0, 1.0)))
@@ -60,10 +70,10 @@ def inside_hairline_mm(canonical: Float[np.ndarray, "n 3"], style: HairStyle, sa
 def strand_noise(
     canonical: Float[np.ndarray, "n 3"], across_mm: float, along_mm: float, salt: float, octaves: int = 1
 ) -> Float[np.ndarray, " n"]:
-    """A field that changes over `across_mm` across strands and `along_mm` along them.
+    """Random field that varies over `across_mm` across strands and `along_mm` along them.
 
-    Strands radiate from the crown and hang plumb below the ears; the two fields are blended, not their coordinates,
-    which would fold.
+    Strands radiate from the crown and hang plumb below the ears; the two fields are blended, since blended coordinates
+    would fold.
     """
     size = np.array([across_mm, across_mm, along_mm])
     radiating = fractal(_from_crown(canonical) / size, octaves, salt)
@@ -73,7 +83,7 @@ def strand_noise(
 
 
 def _from_crown(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    """A point on a ring about the crown, and the way down from it, in mm on a head of 100 mm radius."""
+    """Coordinates about the crown: a point on a ring and the arc length down from it, in mm on a 100 mm sphere."""
     axis = WHORL / np.linalg.norm(WHORL)
     side = np.cross(axis, [1.0, 0.0, 0.0])
     side /= np.linalg.norm(side)
@@ -85,7 +95,7 @@ def _from_crown(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]
 
 
 def grow_hair(head: Surface, identity: Identity) -> Surface | None:
-    """The hair shell of one head (None for a bald one), attributes as the head's."""
+    """Hair shell of one head (None for a bald one) with the attribute columns of the head."""
     style = identity.hair
     if style.top_mm == 0.0:
         return None
@@ -124,7 +134,7 @@ def grow_hair(head: Surface, identity: Identity) -> Surface | None:
 def _skull(
     head: Surface, centre: Float[np.ndarray, " 3"], rays: Float[np.ndarray, "n 3"], sphere: trimesh.Trimesh
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n 3"]]:
-    """Radius of the head without ears along each ray from the centre, and the canonical point there."""
+    """Radius (mm) of the head without ears along each ray from the centre, and the canonical point there."""
     smooth_skull = head.keep_faces((head.attributes[:, EAR] < 0.3)[head.faces].all(axis=1))
     outside = 450.0
     hits = RayCaster(smooth_skull).first_hits(centre + outside * rays, -rays)
@@ -146,7 +156,7 @@ def _combed_radius(
     style: HairStyle,
     salt: float,
 ) -> Float[np.ndarray, " n"]:
-    """Radius of the hair that lies on the skull, without locks: thin at the hairline, full on the crown."""
+    """Radius (mm) of the hair that lies on the skull, without locks: thin at the hairline, full on the crown."""
     level = smoothstep(-10.0, 75.0, canonical[:, 1])
     thickness = style.side_mm + (style.top_mm - style.side_mm) * level
     rise_mm = 4.0 + style.rise * style.top_mm
@@ -167,7 +177,7 @@ def _hanging_hair(
     centre: Float[np.ndarray, " 3"],
     style: HairStyle,
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Radius of hair that falls plumb over the nape, and over the ears or behind them; and where it does (0..1)."""
+    """Radius (mm) of hair that falls plumb over the nape, over the ears or behind them; and its weight, 0..1."""
     ears = head.vertices_mm[head.attributes[:, EAR] > 0.5] - centre
     half_width = np.abs(ears[:, 0]).max() + 2.0
     half_depth = combed[np.argmin(rays[:, 2])]
@@ -186,12 +196,14 @@ def _hanging_hair(
 def _locks_mm(
     canonical: Float[np.ndarray, "n 3"], edge: Float[np.ndarray, " n"], style: HairStyle, salt: float
 ) -> Float[np.ndarray, " n"]:
+    """Height of locks or curls in millimetres."""
     straight = strand_noise(canonical, 11.0, 60.0, salt + 5.0, octaves=3)
     curls = fractal(canonical / 11.0, 3, salt + 6.0)
     return style.clump_mm * (straight + (curls - straight) * style.curly) * edge
 
 
 def _relaxed(radius: Float[np.ndarray, " n"], sphere: trimesh.Trimesh, rounds: int) -> Float[np.ndarray, " n"]:
+    """Radius after so many rounds of Laplacian smoothing over the sphere."""
     weights = _neighbour_mean(sphere)
     for _ in range(rounds):
         radius = 0.5 * radius + 0.5 * (weights @ radius)
@@ -201,7 +213,7 @@ def _relaxed(radius: Float[np.ndarray, " n"], sphere: trimesh.Trimesh, rounds: i
 def _fill(
     values: Float[np.ndarray, "n c"], known: Bool[np.ndarray, " n"], sphere: trimesh.Trimesh
 ) -> Float[np.ndarray, "n c"]:
-    """Unknown rows (holes where the ears were) as smooth continuation of their surroundings."""
+    """Values with unknown rows (holes of the ears) continued smoothly from their surroundings (Jacobi iteration)."""
     weights = _neighbour_mean(sphere)
     filled = values.copy()
     filled[~known] = values[known].mean(axis=0)
@@ -211,6 +223,7 @@ def _fill(
 
 
 def _neighbour_mean(sphere: trimesh.Trimesh) -> csr_matrix:
+    """Matrix that averages a value over the neighbours of each vertex."""
     first, second = sphere.edges_unique.T
     rows, columns = np.concatenate([first, second]), np.concatenate([second, first])
     counts = np.bincount(rows, minlength=len(sphere.vertices))

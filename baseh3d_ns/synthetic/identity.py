@@ -1,4 +1,4 @@
-"""Who a subject is: everything that varies from head to head, drawn from (seed, index) alone."""
+"""Identity of a subject: everything that varies from head to head, drawn from (seed, index) alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 HEAD_PREFIXES = ("cheek", "chin", "ear", "eye", "eyebrows", "forehead", "head", "mouth", "neck", "nose")
+"""First words of the local shape changes of `anny` that are varied."""
 QUIET_CHANGES = (
     "trans-out",
     "angle-out",
@@ -19,46 +20,62 @@ QUIET_CHANGES = (
     "nubian",
     "compression",
 )
-"""Local changes that soon look wrong: drawn with a third of the spread."""
+"""Local changes that soon look wrong: drawn with `QUIET_SPREAD`."""
+LOCAL_SPREAD, QUIET_SPREAD = 0.2, 0.07
+"""Standard deviations of local changes (their full range is -1..1)."""
+SIDE_SPREAD, LARGEST_CHANGE = 0.05, 0.6
+"""Standard deviation of the difference between left and right, and bound of any local change."""
 SKULL_CHANGES = ("head-scale-depth-incr", "head-back-scale-depth-incr")
+"""Local changes of the length of the skull."""
 SKULL_MEAN_MALE, SKULL_MEAN_FEMALE = -0.45, -0.1
-"""The model's skulls are 219 mm (men) and 194 mm (women) long in the mean; people's are shorter (a table of head
-lengths has 195 and 180 mm for British adults). So much of both changes brings them to 201 and 190."""
-CLOTH_COLOURS = ((32, 48, 92), (128, 32, 38), (60, 62, 66), (206, 204, 196), (48, 84, 64), (24, 24, 28), (150, 118, 74),
-                 (86, 110, 148))  # fmt: skip
+"""Means of `SKULL_CHANGES`: the skulls of the body model are 219 mm (men) and 194 mm (women) long in the mean, people's
+are shorter (a table of head lengths has 195 and 180 mm for British adults); these means give 201 and 190 mm."""
+CLOTH_COLOURS = (
+    (32, 48, 92),
+    (128, 32, 38),
+    (60, 62, 66),
+    (206, 204, 196),
+    (48, 84, 64),
+    (24, 24, 28),
+    (150, 118, 74),
+    (86, 110, 148),
+)
+"""sRGB, 0..255."""
 IRIS_COLOURS = ((58, 36, 20), (82, 52, 26), (98, 84, 46), (74, 100, 70), (92, 122, 150))
+"""sRGB, 0..255; the first two go with dark skin."""
 
 
 @dataclass(frozen=True)
 class HairStyle:
-    """The hair shell, in millimetres and degrees."""
+    """Shape of the hair shell, in millimetres and degrees."""
 
     name: str
+    """Key of `STYLES`."""
     top_mm: float
-    """Thickness on the crown."""
+    """Thickness on the crown in millimetres."""
     side_mm: float
-    """Thickness above the ears and at the nape."""
+    """Thickness above the ears and at the nape in millimetres."""
     clump_mm: float
-    """Height of the locks or curls."""
+    """Height of the locks or curls in millimetres."""
     curly: float
-    """0 straight strands, 1 curls of equal size in all directions."""
+    """Curliness: 0 straight strands, 1 curls of equal size in all directions."""
     recede_deg: float
-    """How far the hairline stands back at the forehead."""
+    """Recession of the hairline at the forehead in degrees."""
     length_mm: float
-    """How far hair hangs below the eyes, at sides and back or `behind_ears`; 0: it ends at the nape, ears are free."""
+    """Length of hair below the eyes in millimetres, at sides and back or `behind_ears`; 0: it ends at the nape."""
     bun_mm: float
-    """Height of a knot at the back of the head; 0: none."""
+    """Height of a knot at the back of the head in millimetres; 0: none."""
     cover: float
-    """Opacity of the hair painted on the scalp below the shell."""
+    """Opacity of the hair painted on the scalp below the shell, 0..1."""
     part: float = 0.0
-    """How clearly hair is parted above the left eye, 0..1."""
+    """Depth of a parting above the left eye, 0..1."""
     rise: float = 1.1
-    """How far from the hairline it takes to full thickness, in thicknesses of the crown: low, it overhangs the ears."""
+    """Distance from the hairline to full thickness, in thicknesses of the crown: small values overhang the ears."""
     behind_ears: bool = False
-    """Hanging hair leaves the ears free."""
+    """True: hanging hair leaves the ears free."""
 
     def varied(self, rng: np.random.Generator) -> HairStyle:
-        """The style as other people wear it: sides of their own, edges cut steep or thin, long hair behind the ears."""
+        """Random variation of the style: thickness of the sides, steep or thin edges, long hair behind the ears."""
         rise, side, tucked, grows, length = map(float, rng.uniform(size=5))
         long_nape = self.top_mm > 5.0 and self.bun_mm == 0.0 and grows < 0.15
         return replace(
@@ -84,51 +101,62 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Identity:
-    """One subject: shape parameters of the body model, and looks."""
+    """One subject: shape parameters of the body model, and appearance."""
 
     is_male: bool
+    """Sex, for body, hair and beard."""
     phenotypes: dict[str, float]
+    """Phenotype parameters of `anny`, 0..1."""
     local_changes: dict[str, float]
+    """Local shape changes of `anny`, -1..1."""
     melanin: float
-    """0 very light skin, 1 very dark."""
+    """Darkness of the skin: 0 very light, 1 very dark."""
     hair: HairStyle
+    """Shape of the hair."""
     hair_rgb: tuple[float, float, float]
     """sRGB in 0..1."""
     grey: float
     """Share of grey hair, 0..1."""
     iris_rgb: tuple[float, float, float]
+    """sRGB in 0..1."""
     freckles: float
+    """Opacity of freckles, 0..1."""
     stubble: float
-    """0 clean-shaven, 1 full dark stubble."""
+    """Density of the beard: 0 clean-shaven, 1 full dark stubble."""
     ruddiness: float
+    """Strength of blood in the skin, 0..1."""
     brow_weight: float
+    """Density of the eyebrows, 0..1."""
     wrinkles: float
+    """Strength of wrinkles and spots of age, 0..1."""
     cloth_rgb: tuple[float, float, float]
+    """sRGB in 0..1."""
     cloth_pattern: str
+    """`plain`, `stripes` or `melange`."""
     neckline_drop_mm: float
-    """How far the front of the collar hangs down."""
+    """Drop of the front of the collar in millimetres."""
     salt: float
-    """Shifts every noise field, so that no two subjects share a freckle."""
+    """Offset of every noise field, so that no two subjects share a freckle."""
 
 
 def identity_rng(seed: int, index: int, stream: int) -> np.random.Generator:
-    """Random numbers of subject `index`; a stream for each purpose, so that one never shifts another."""
+    """Random generator of subject `index`; a stream for each purpose, so that no draw shifts another."""
     return np.random.default_rng([seed, index, stream])
 
 
 def _spread(seed: int, index: int) -> Float[np.ndarray, " 4"]:
-    """Four numbers in 0..1 that neighbouring subjects never share: a few subjects already cover the range."""
+    """Four numbers in 0..1, evenly spread over consecutive subjects (R-sequences): few subjects cover the range."""
     steps = np.array([0.618034, 0.754878, 0.569840, 0.819173])
     return (np.random.default_rng([seed, 7]).random(4) + index * steps) % 1.0
 
 
 def _pick(names: Sequence[str], odds: Sequence[float], at: float) -> str:
-    """The name at the share `at` (0..1) of all odds laid end to end."""
+    """Name drawn by its odds, at the quantile `at` (0..1)."""
     return names[int(np.searchsorted(np.cumsum(odds) / np.sum(odds), at).clip(0, len(names) - 1))]
 
 
 def draw_identity(seed: int, index: int, local_change_labels: Sequence[str]) -> Identity:
-    """Subject `index` of `seed`; sexes mostly alternate, so that even a few subjects differ much."""
+    """Identity of subject `index` of `seed`; sexes mostly alternate, so that even a few subjects differ much."""
     rng = identity_rng(seed, index, 0)
     is_male = (index + int(rng.random() < 0.15)) % 2 == 0
     style_at, colour_at, age_at, cloth_at = _spread(seed, index)
@@ -170,20 +198,21 @@ def draw_identity(seed: int, index: int, local_change_labels: Sequence[str]) -> 
 
 
 def _draw_local_changes(rng: np.random.Generator, labels: Sequence[str], is_male: bool) -> dict[str, float]:
-    """Both sides of the face share a value but for a small difference: faces are nearly symmetric."""
+    """Local shape changes by label; left and right differ little, since faces are nearly symmetric."""
     changes: dict[str, float] = {}
     for label in labels:
         stem = label[2:] if label[:2] in ("l-", "r-") else label
         if stem.split("-")[0] not in HEAD_PREFIXES:
             continue
-        spread = 0.07 if any(quiet in stem for quiet in QUIET_CHANGES) else 0.2
+        spread = QUIET_SPREAD if any(quiet in stem for quiet in QUIET_CHANGES) else LOCAL_SPREAD
         mean = (SKULL_MEAN_MALE if is_male else SKULL_MEAN_FEMALE) if stem in SKULL_CHANGES else 0.0
         shared = changes.get("l-" + stem, float(rng.normal(mean, spread)))
-        changes[label] = float(np.clip(shared + rng.normal(0.0, 0.05), -0.6, 0.6))
+        changes[label] = float(np.clip(shared + rng.normal(0.0, SIDE_SPREAD), -LARGEST_CHANGE, LARGEST_CHANGE))
     return changes
 
 
 def _draw_hair(rng: np.random.Generator, is_male: bool, wrinkles: float, african: float, at: float) -> HairStyle:
+    """Style by the odds of sex, age and ancestry, of random fullness, length and parting."""
     if is_male:
         names, odds = (
             ["bald", "buzz", "short", "crop", "curly", "bob"],
@@ -199,15 +228,20 @@ def _draw_hair(rng: np.random.Generator, is_male: bool, wrinkles: float, african
     style = STYLES[_pick(names, odds, at)]
     fuller = float(rng.uniform(0.8, 1.25))
     recede = style.recede_deg + (float(rng.uniform(0.0, 4.0 + 14.0 * wrinkles)) if is_male else 0.0)
-    return HairStyle(
-        style.name, style.top_mm * fuller, style.side_mm * fuller, style.clump_mm * float(rng.uniform(0.8, 1.2)),
-        max(style.curly, 0.9 if african > 0.6 else 0.0), recede, style.length_mm * float(rng.uniform(0.85, 1.1)),
-        style.bun_mm, style.cover, float(rng.uniform(0.6, 1.0) * (rng.random() < 0.5) * (style.curly < 0.3)),
-    )  # fmt: skip
+    return replace(
+        style,
+        top_mm=style.top_mm * fuller,
+        side_mm=style.side_mm * fuller,
+        clump_mm=style.clump_mm * float(rng.uniform(0.8, 1.2)),
+        curly=max(style.curly, 0.9 if african > 0.6 else 0.0),
+        recede_deg=recede,
+        length_mm=style.length_mm * float(rng.uniform(0.85, 1.1)),
+        part=float(rng.uniform(0.6, 1.0) * (rng.random() < 0.5) * (style.curly < 0.3)),
+    )
 
 
 def _hair_colour(melanin: float, at: float) -> tuple[float, float, float]:
-    """From fair to black, and red; dark skin comes with dark hair."""
+    """sRGB of hair in 0..1, from fair to black, and red; dark skin comes with dark hair."""
     colours = [(190, 156, 104), (62, 42, 29), (126, 62, 30), (40, 31, 26), (150, 112, 68), (96, 64, 40)]
     dark = [(40, 31, 26), (62, 42, 29)]
     chosen = dark if melanin > 0.4 else colours
@@ -215,4 +249,5 @@ def _hair_colour(melanin: float, at: float) -> tuple[float, float, float]:
 
 
 def _srgb(rgb: Sequence[int]) -> tuple[float, float, float]:
+    """sRGB of 0..255 in 0..1."""
     return (rgb[0] / 255.0, rgb[1] / 255.0, rgb[2] / 255.0)

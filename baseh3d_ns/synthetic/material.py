@@ -1,4 +1,4 @@
-"""What a surface looks like at a point: colour, gloss and polish, chosen by the attribute columns of `anatomy`."""
+"""Material of surface points: albedo and highlights, chosen by the attribute columns of `anatomy`."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from baseh3d_ns.synthetic.skin import blend, brow_weight, eye_colour, lash_weigh
 
 @dataclass(frozen=True)
 class Material:
-    """Looks of n points."""
+    """Material of n points."""
 
     albedo: Float[np.ndarray, "n 3"]
-    """Linear RGB."""
+    """Diffuse albedo, linear RGB."""
     gloss: Float[np.ndarray, " n"]
     """Strength of the highlight."""
     polish: Float[np.ndarray, " n"]
-    """Sharpness of the highlight (exponent)."""
+    """Exponent of the highlight (Blinn-Phong)."""
 
 
 def material_at(attributes: Float[np.ndarray, "n a"], identity: Identity) -> Material:
-    """The looks of points with the given attributes."""
+    """Material of points with the given attributes."""
     n = len(attributes)
-    looks = Material(np.zeros((n, 3)), np.zeros(n), np.zeros(n))
+    material = Material(np.zeros((n, 3)), np.zeros(n), np.zeros(n))
     canonical = attributes[:, CANONICAL]
     is_hair, is_eye = attributes[:, HAIR] > 0.5, attributes[:, EYEBALL] > 0.5
     is_cloth = (under_cloth_mm(canonical, identity) > 0.0) & ~is_hair
@@ -40,14 +40,16 @@ def material_at(attributes: Float[np.ndarray, "n a"], identity: Identity) -> Mat
         (~(is_hair | is_eye | is_cloth), _skin),
     ):
         if chosen.any():
-            looks.albedo[chosen], looks.gloss[chosen], looks.polish[chosen] = paint(attributes[chosen], identity)
-    return looks
+            painted = paint(attributes[chosen], identity)
+            material.albedo[chosen], material.gloss[chosen], material.polish[chosen] = painted
+    return material
 
 
-Looks = tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
+Painted = tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
 
 
-def _skin(attributes: Float[np.ndarray, "n a"], identity: Identity) -> Looks:
+def _skin(attributes: Float[np.ndarray, "n a"], identity: Identity) -> Painted:
+    """Skin with lips, brows, lashes, the roots of the hair and the inside of the mouth."""
     canonical = attributes[:, CANONICAL]
     skin = skin_colour(canonical, identity)
     lips = smoothstep(0.25, 0.75, attributes[:, LIPS])
@@ -65,12 +67,14 @@ def _skin(attributes: Float[np.ndarray, "n a"], identity: Identity) -> Looks:
     return colour, np.clip(gloss, 0.0, None), 14.0 + 22.0 * lips
 
 
-def _eye(attributes: Float[np.ndarray, "n a"], identity: Identity) -> Looks:
+def _eye(attributes: Float[np.ndarray, "n a"], identity: Identity) -> Painted:
+    """Wet eyeball."""
     n = len(attributes)
     return eye_colour(attributes[:, CANONICAL], identity), np.full(n, 0.5), np.full(n, 160.0)
 
 
-def _hair(attributes: Float[np.ndarray, "n a"], identity: Identity) -> Looks:
+def _hair(attributes: Float[np.ndarray, "n a"], identity: Identity) -> Painted:
+    """Hair shell: streaks along straight strands, sparkle on curls."""
     canonical = attributes[:, CANONICAL]
     curly = identity.hair.curly
     shine = 0.032 * (1.0 - 0.55 * curly)
@@ -84,6 +88,7 @@ def _hair(attributes: Float[np.ndarray, "n a"], identity: Identity) -> Looks:
 
 
 def _strand_colour(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float[np.ndarray, "n 3"]:
+    """Linear RGB of hair with fine and coarse strands, some of them grey."""
     curly, salt = identity.hair.curly, identity.salt
     fine = strand_noise(canonical, 1.3, 24.0, salt + 15, octaves=2)
     coarse = strand_noise(canonical, 6.0, 45.0, salt + 16, octaves=2)
@@ -95,7 +100,8 @@ def _strand_colour(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> F
     return blend(hair, silver, grey_strands * float(identity.grey > 0.0))
 
 
-def _cloth(attributes: Float[np.ndarray, "n a"], identity: Identity) -> Looks:
+def _cloth(attributes: Float[np.ndarray, "n a"], identity: Identity) -> Painted:
+    """Woven cloth in the pattern of the identity, with a ribbed collar and its seam."""
     canonical, salt = attributes[:, CANONICAL], identity.salt
     x, y, z = canonical.T
     depth = under_cloth_mm(canonical, identity)

@@ -1,4 +1,4 @@
-"""Rays against triangles with embree."""
+"""Ray casting against triangle meshes with embree."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from baseh3d_ns.synthetic.surface import Surface
 
 @dataclass(frozen=True)
 class Hits:
-    """Where rays met a surface: one row for each ray that did."""
+    """First intersections of rays with a surface: one row for each ray that hit."""
 
     ray: Int[np.ndarray, " h"]
     """Index of the ray."""
     corners: Int[np.ndarray, "h 3"]
-    """Vertices of the triangle that was hit."""
+    """Vertex indices of the triangle that was hit."""
     weights: Float[np.ndarray, "h 3"]
     """Barycentric weights of the three corners."""
 
     def interpolate(self, values: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "h c"]:
-        """Values at vertices, carried to the places that were hit."""
+        """Barycentric interpolation of vertex values at the intersections."""
         mixed = values[self.corners[:, 0]] * self.weights[:, :1]
         mixed += values[self.corners[:, 1]] * self.weights[:, 1:2]
         mixed += values[self.corners[:, 2]] * self.weights[:, 2:]
@@ -31,31 +31,31 @@ class Hits:
 
 
 class RayCaster:
-    """An embree scene of one surface."""
+    """Embree scene of one surface."""
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
         self._scene = RayMeshIntersector(surface.as_trimesh())
 
     def first_hits(self, origins: Float[np.ndarray, "r 3"], directions: Float[np.ndarray, "r 3"]) -> Hits:
-        """The first triangle along each ray, seen from either side."""
+        """First triangle along each ray, front or back face."""
         triangle = self._scene.intersects_first(origins, directions)
         ray = np.flatnonzero(triangle >= 0)
         corners = self._surface.faces[triangle[ray]]
         weights = _barycentric(self._surface.vertices_mm[corners], origins[ray], directions[ray])
         return Hits(ray, corners, weights)
 
-    def blocked(
+    def occluded(
         self, origins: Float[np.ndarray, "r 3"], directions: Float[np.ndarray, "r 3"]
     ) -> Bool[np.ndarray, " r"]:
-        """Whether anything lies along each ray."""
+        """Mask of the rays that hit anything."""
         return self._scene.intersects_first(origins, directions) >= 0
 
 
 def _barycentric(
     triangles: Float[np.ndarray, "h 3 3"], origins: Float[np.ndarray, "h 3"], directions: Float[np.ndarray, "h 3"]
 ) -> Float[np.ndarray, "h 3"]:
-    """Weights of the corners where each ray meets the plane of its triangle (Moeller and Trumbore)."""
+    """Barycentric weights where each ray meets the plane of its triangle (Moeller and Trumbore 1997)."""
     first, second = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     across = np.cross(directions, second)
     scale = np.einsum("hi,hi->h", first, across)

@@ -1,4 +1,4 @@
-"""A photograph of a head: rays at 2 x 2 samples a pixel, shading, plain background, mask."""
+"""Photographs of a head: ray casting with 2 x 2 samples a pixel, shading, plain background, mask."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ from baseh3d_ns.synthetic.rays import RayCaster
 SAMPLES = 2
 """Samples along each side of a pixel."""
 EXPOSURE = 0.80
+"""Factor on linear radiance before the tone curve."""
 MARGIN_PX = 2
+"""Margin in pixels round the part of the image that rays are cast for."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One view as it is written to disk."""
+    """One view as it is written to disk (sRGB)."""
 
     rgb: UInt8[np.ndarray, "h w 3"]
     mask: UInt8[np.ndarray, "h w"]
-    """255 where at least half of the pixel is head, else 0."""
+    """255 where the head covers at least half of the pixel, else 0."""
 
 
 @dataclass(frozen=True)
 class Background:
-    """A plain wall, brighter in the middle."""
+    """Plain wall, brighter in the middle."""
 
     rgb: Float[np.ndarray, " 3"]
     """sRGB in 0..1."""
     falloff: float
-    """How much darker the corners are, 0..1."""
+    """Darkening of the corners, 0..1."""
 
 
 class Renderer:
-    """All views of one head: the embree scene and the per-vertex values are made once."""
+    """Renderer of all views of one head: embree scene and per-vertex values are built once."""
 
     def __init__(self, head: Head) -> None:
         self._head = head
@@ -50,12 +52,12 @@ class Renderer:
         self._fixed = np.hstack([head.surface.attributes, head.surface.normals])
 
     def photograph(self, camera: Camera, lighting: Lighting, background: Background) -> Photo:
-        """One view, white balance and exposure neutral."""
+        """Photo of one view, white balance and exposure neutral."""
         left, top, width, height = _box(camera, self._head.surface.vertices_mm)
         directions = camera.rays(*_sample_grid(left, top, width, height))
         origins = np.broadcast_to(camera.centre_mm, directions.shape)
         hits = self._caster.first_hits(origins, directions)
-        values = hits.interpolate(np.hstack([self._fixed, lighting.irradiance, lighting.lamp_openness]))
+        values = hits.interpolate(np.hstack([self._fixed, lighting.irradiance, lighting.lamp_visibility]))
         colours = shade(values, self._head.identity, lighting, -directions[hits.ray])
 
         samples = np.zeros((len(directions), 4))
@@ -74,30 +76,33 @@ class Renderer:
 def shade(
     values: Float[np.ndarray, "n c"], identity: Identity, lighting: Lighting, to_camera: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 3"]:
-    """Colour (sRGB, 0..1) of points seen along `to_camera`; columns: attributes, normal, irradiance, lamp openness."""
-    attributes, normal, irradiance, lamp_openness = np.split(
+    """Colours (sRGB, 0..1) of points seen along `to_camera`: diffuse plus Blinn-Phong highlights of the lamps.
+
+    The columns of `values` are attributes, normal, irradiance and visibility of each lamp.
+    """
+    attributes, normal, irradiance, lamp_visibility = np.split(
         values, [ATTRIBUTES, ATTRIBUTES + 3, ATTRIBUTES + 6], axis=1
     )
     normal = normal / np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-9)
-    looks = material_at(attributes, identity)
-    light = looks.albedo * irradiance
-    for lamp, lamp_rgb, openness in zip(lighting.lamp_directions, lighting.lamp_rgb, lamp_openness.T, strict=True):
+    material = material_at(attributes, identity)
+    light = material.albedo * irradiance
+    for lamp, lamp_rgb, visibility in zip(lighting.lamp_directions, lighting.lamp_rgb, lamp_visibility.T, strict=True):
         half = to_camera + lamp
         half /= np.linalg.norm(half, axis=1, keepdims=True)
         aligned = np.einsum("ni,ni->n", normal, half).clip(0.0)
-        highlight = looks.gloss * (looks.polish + 8.0) / 8.0 * aligned**looks.polish * openness
+        highlight = material.gloss * (material.polish + 8.0) / 8.0 * aligned**material.polish * visibility
         light += highlight[:, None] * lamp_rgb
     return to_srgb(light * EXPOSURE)
 
 
 def to_srgb(light: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    """A gentle shoulder for the brightest parts, then the sRGB curve."""
+    """Tone curve: a soft shoulder above 0.7, then the sRGB transfer function."""
     rolled = np.where(light > 0.7, 0.7 + 0.3 * np.tanh((light - 0.7) / 0.3), light)
     return np.where(rolled <= 0.0031308, 12.92 * rolled, 1.055 * rolled.clip(1e-9) ** (1.0 / 2.4) - 0.055)
 
 
 def _box(camera: Camera, vertices_mm: Float[np.ndarray, "n 3"]) -> tuple[int, int, int, int]:
-    """Left, top, width and height in pixels of the part of the image that the head can reach."""
+    """Left, top, width and height in pixels of the bounding box of the head in the image."""
     pixels = camera.project(vertices_mm)
     low = np.clip(np.floor(pixels.min(axis=0)).astype(int) - MARGIN_PX, 0, camera.size - 1)
     high = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + MARGIN_PX, 0, camera.size - 1)
@@ -107,7 +112,7 @@ def _box(camera: Camera, vertices_mm: Float[np.ndarray, "n 3"]) -> tuple[int, in
 def _sample_grid(
     left: int, top: int, width: int, height: int
 ) -> tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]:
-    """Column and row coordinates of all samples, row by row; the middle of pixel (0, 0) is (0, 0)."""
+    """Column and row coordinates of all samples, row by row; pixel centres lie at integers."""
     offsets = (np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5
     columns = (left + np.arange(width)[:, None] + offsets).ravel()
     rows = (top + np.arange(height)[:, None] + offsets).ravel()
@@ -116,6 +121,7 @@ def _sample_grid(
 
 
 def _wall(size: int, background: Background) -> Float[np.ndarray, "s s 3"]:
+    """Image of the wall (sRGB, 0..1) with falloff and a faint grain."""
     span = np.linspace(-1.0, 1.0, size)
     falloff = 1.0 - background.falloff * (span[None, :] ** 2 + (span[:, None] + 0.2) ** 2) / 2.0
     grain = gaussian_filter(np.random.default_rng(5).standard_normal((size, size)), size / 40.0, mode="wrap")

@@ -1,6 +1,7 @@
 """Colours of skin, lips, brows and eyes, as functions of canonical coordinates.
 
-Every function takes canonical points [n, 3] and returns linear RGB [n, 3] or a weight [n] in 0..1.
+Every function takes canonical points [n, 3] in millimetres and returns linear RGB [n, 3] or a weight [n] in 0..1. The
+numbers in them are canonical places and lengths in millimetres, and opacities; all were chosen by eye.
 """
 
 from __future__ import annotations
@@ -15,19 +16,20 @@ from baseh3d_ns.synthetic.noise import fractal, noise, smoothstep
 SKIN_TONES = (
     np.array([[238, 200, 178], [226, 180, 152], [205, 154, 120], [168, 116, 84], [120, 78, 56], [76, 48, 36]]) / 255.0
 )
-"""sRGB from melanin 0 to 1."""
+"""sRGB of skin at evenly spaced melanin from 0 to 1."""
 EYEBALL_RADIUS_MM, IRIS_RADIUS_MM, PUPIL_RADIUS_MM = 16.45, 6.6, 2.4
+"""Radii about the axis of the eye (eyeball: of the sphere) in millimetres."""
 
 
 def linear(srgb: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
-    """sRGB in 0..1 to linear light."""
+    """Linear light of sRGB in 0..1."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
 def blend(
     below: Float[np.ndarray, "n 3"], above: Float[np.ndarray, "*n 3"], weight: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n 3"]:
-    """`above` painted over `below` with the opacity `weight`."""
+    """Alpha blending: `above` over `below` with the opacity `weight`."""
     return below + (above - below) * weight[:, None]
 
 
@@ -50,7 +52,7 @@ def skin_colour(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Floa
 def lip_colour(
     canonical: Float[np.ndarray, "n 3"], identity: Identity, skin: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 3"]:
-    """Lips: redder and darker than the skin round them, with fine upright lines."""
+    """Lip colour: redder and darker than the skin round them, with fine upright lines."""
     tint = np.array([0.85, 0.60, 0.60]) if identity.is_male else np.array([0.86, 0.50, 0.52])
     tint = 1.0 - (1.0 - tint) * (1.0 - 0.45 * identity.melanin)
     furrows = noise(canonical * np.array([1 / 1.3, 1 / 6.0, 1 / 6.0]), identity.salt + 7)
@@ -71,7 +73,7 @@ def brow_weight(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Floa
 
 
 def lash_weight(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
-    """Dark rim of the lids where they touch the eyeball, stronger above."""
+    """Opacity of the lashes: a dark rim of the lids where they touch the eyeball, stronger above."""
     mirrored = canonical * np.where(canonical[:, :1] < 0, [-1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
     from_eye = mirrored - EYE_CENTRE_MM
     near = 1.0 - smoothstep(EYEBALL_RADIUS_MM + 0.5, EYEBALL_RADIUS_MM + 1.7, np.linalg.norm(from_eye, axis=1))
@@ -79,7 +81,7 @@ def lash_weight(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
 
 
 def eye_colour(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float[np.ndarray, "n 3"]:
-    """White with veins at the corners, iris with a dark rim and fibres, pupil."""
+    """Eye colour: white with veins at the corners, iris with a dark rim and fibres, pupil."""
     mirrored = canonical * np.where(canonical[:, :1] < 0, [-1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
     from_eye = mirrored - EYE_CENTRE_MM
     across = np.hypot(from_eye[:, 0], from_eye[:, 1])
@@ -96,7 +98,7 @@ def eye_colour(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float
 
 
 def beard_region(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
-    """Where a beard grows: jaw, chin and upper lip, not the lips' surroundings, 0..1."""
+    """Weight of the beard: jaw, chin and upper lip, not the surroundings of the lips, 0..1."""
     x, y, z = np.abs(canonical[:, 0]), canonical[:, 1], canonical[:, 2]
     cheek_line = -66.0 + 0.85 * smoothstep(18.0, 72.0, x) * 62.0
     jaw = smoothstep(5.0, -5.0, y - cheek_line) * smoothstep(-4.0, 14.0, z) * smoothstep(-136.0, -118.0, y)
@@ -105,6 +107,7 @@ def beard_region(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]
 
 
 def _blood(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+    """Weight of blood below the skin: cheeks, nose, ears, chin."""
     x, y, z = np.abs(canonical[:, 0]), canonical[:, 1], canonical[:, 2]
     cheeks = np.exp(-((x - 38.0) ** 2 + (y + 36.0) ** 2 + (z - 82.0) ** 2) / 420.0)
     nose = np.exp(-(x**2 + (y + 40.0) ** 2 + (z - 116.0) ** 2) / 170.0)
@@ -114,12 +117,13 @@ def _blood(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
 
 
 def _eye_socket(canonical: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+    """Weight of the shade in the eye sockets."""
     x, y, z = np.abs(canonical[:, 0]), canonical[:, 1], canonical[:, 2]
     return np.exp(-(((x - 28.0) / 16.0) ** 2 + ((y + 2.0) / 10.0) ** 2)) * smoothstep(60.0, 75.0, z)
 
 
 def _spots(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float[np.ndarray, " n"]:
-    """Freckles over nose and cheeks, a few moles, spots of age."""
+    """Opacity of spots: freckles over nose and cheeks, a few moles, spots of age."""
     upper_face = np.exp(-(((canonical[:, 1] + 22.0) / 26.0) ** 2)) * smoothstep(40.0, 85.0, canonical[:, 2])
     freckles = smoothstep(1.15, 1.6, noise(canonical / 1.9, identity.salt + 3)) * upper_face * identity.freckles
     moles = smoothstep(2.35, 2.6, noise(canonical / 3.2, identity.salt + 4))
@@ -128,7 +132,7 @@ def _spots(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float[np.
 
 
 def _lines(canonical: Float[np.ndarray, "n 3"], salt: float) -> Float[np.ndarray, " n"]:
-    """Lines across the forehead and at the outer corners of the eyes, 0..1."""
+    """Weight of lines across the forehead and at the outer corners of the eyes, 0..1."""
     x, y, z = np.abs(canonical[:, 0]), canonical[:, 1], canonical[:, 2]
     wave = y + 1.6 * noise(canonical / 14.0, salt + 10)
     forehead = smoothstep(0.55, 0.95, np.cos(wave * 2.0 * np.pi / 8.5)) * smoothstep(26.0, 34.0, y)
@@ -141,6 +145,7 @@ def _lines(canonical: Float[np.ndarray, "n 3"], salt: float) -> Float[np.ndarray
 def _shaven(
     colour: Float[np.ndarray, "n 3"], canonical: Float[np.ndarray, "n 3"], identity: Identity
 ) -> Float[np.ndarray, "n 3"]:
+    """Skin colour with the stubble of a shaven beard."""
     dots = smoothstep(-0.8, 1.2, fractal(canonical / 0.8, 2, identity.salt + 6) + 0.4 * noise(canonical / 7.0, 11.0))
     weight = identity.stubble * beard_region(canonical) * (0.22 + 0.5 * identity.stubble * dots)
     shade = linear(np.array(identity.hair_rgb)) * 0.6 + colour.mean(axis=0) * 0.12

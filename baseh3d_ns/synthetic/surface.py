@@ -1,4 +1,4 @@
-"""Triangle meshes with per-vertex attributes: curved refinement, submeshes, joining."""
+"""Triangle meshes with vertex attributes: Loop subdivision, curved refinement, submeshes, joining."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 @dataclass(frozen=True)
 class Surface:
-    """A triangle mesh whose vertices carry a row of attributes; a column means what the maker of the surface says."""
+    """Triangle mesh in millimetres with a row of attributes for each vertex; whoever builds it defines the columns."""
 
     vertices_mm: Float[np.ndarray, "n 3"]
     faces: Int[np.ndarray, "f 3"]
@@ -24,21 +24,21 @@ class Surface:
         return np.array(self.as_trimesh().vertex_normals)
 
     def as_trimesh(self) -> trimesh.Trimesh:
-        """The bare geometry, vertex order kept."""
+        """Geometry alone, vertex order kept."""
         return trimesh.Trimesh(self.vertices_mm, self.faces, process=False)
 
     def moved(self, vertices_mm: Float[np.ndarray, "n 3"]) -> Surface:
-        """The same mesh with its vertices elsewhere."""
+        """The same mesh with other vertex positions."""
         return Surface(vertices_mm, self.faces, self.attributes)
 
     def keep_faces(self, keep: Bool[np.ndarray, " f"]) -> Surface:
-        """Only the faces marked in `keep` and the vertices they use."""
+        """Submesh of the faces marked in `keep` and the vertices they use."""
         used, faces = np.unique(self.faces[keep], return_inverse=True)
         return Surface(self.vertices_mm[used], faces.reshape(-1, 3), self.attributes[used])
 
 
 def join(surfaces: Sequence[Surface]) -> Surface:
-    """All surfaces (same attribute columns) as one, vertices in the order given."""
+    """Union of surfaces with the same attribute columns, vertices in the order given."""
     starts = np.cumsum([0] + [len(surface.vertices_mm) for surface in surfaces[:-1]])
     return Surface(
         np.concatenate([surface.vertices_mm for surface in surfaces]),
@@ -48,7 +48,7 @@ def join(surfaces: Sequence[Surface]) -> Surface:
 
 
 def loop_smooth(surface: Surface) -> Surface:
-    """One Loop subdivision: positions and attributes alike (four faces for each)."""
+    """One Loop subdivision of positions and attributes (four faces for each)."""
     columns = np.hstack([surface.vertices_mm, surface.attributes])
     # trimesh subdivides three columns at a time; the new faces depend on the old ones alone.
     padded = np.pad(columns, ((0, 0), (0, -columns.shape[1] % 3)))
@@ -63,12 +63,12 @@ def loop_smooth(surface: Surface) -> Surface:
 def refine(surface: Surface, longest_mm: Callable[[Surface], Float[np.ndarray, " n"]]) -> Surface:
     """Split every edge longer than `longest_mm` allows at its ends (mean), without cracks, in at most 4 rounds.
 
-    New vertices lie on the curve that the normals at both ends ask for (the midpoint of a PN triangle's edge), so the
-    refined surface stays round where the coarse one was.
+    New vertices are midpoints of the edges of PN triangles (Vlachos et al. 2001), which follow the normals at both
+    ends, so the refined surface stays round where the coarse one was.
     """
     for _ in range(4):
         sides = np.sort(surface.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1).astype(np.int64)
-        # One number a side: whole rows take numpy longer to sort (a head took a quarter longer).
+        # One number a side: numpy takes longer to sort whole rows.
         count = len(surface.vertices_mm)
         numbers, edge_of_side = np.unique(sides @ [count, 1], return_inverse=True)
         edges = np.column_stack(np.divmod(numbers, count))
@@ -86,6 +86,13 @@ def _split(
     is_long: Bool[np.ndarray, " e"],
     edge_of_side: Int[np.ndarray, "f 3"],
 ) -> Surface:
+    """Surface with the long edges split at their PN-triangle midpoints.
+
+    Args:
+        long_edges: end vertices of the edges to split.
+        is_long: mask of these among all edges.
+        edge_of_side: edge number of the three sides of each face.
+    """
     start, end = surface.vertices_mm[long_edges[:, 0]], surface.vertices_mm[long_edges[:, 1]]
     normals = surface.normals[long_edges]
     along = end - start
@@ -102,7 +109,7 @@ def _split(
 
 
 def _split_faces(faces: Int[np.ndarray, "f 3"], middles: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "g 3"]:
-    """Each face cut at the midpoints of its sides (-1: side not cut) into 1, 2, 3 or 4 faces."""
+    """Faces cut at the midpoints of their sides (-1: side not cut) into 1, 2, 3 or 4 faces each."""
     cuts = (middles >= 0).sum(axis=1)
     # Turn each face so that one cut comes first, and of two cuts the uncut side last.
     first = np.where(cuts == 2, (np.argmin(middles >= 0, axis=1) + 1) % 3, np.argmax(middles >= 0, axis=1))
