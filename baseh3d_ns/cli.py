@@ -48,7 +48,7 @@ class Export:
     """Write the head of a run as a closed, coloured mesh in world millimetres (GLB: metres)."""
 
     load_config: Path
-    """config.yml of the run."""
+    """Run folder, its config.yml, a head file or prior (.safetensors), or a checkpoint (.ckpt)."""
     output: Path = Path("head.ply")
     """File to write: .ply, .obj, .glb or .stl."""
     spacing_mm: float = SPACING_MM
@@ -59,11 +59,15 @@ class Export:
     """Replace a file that is there already."""
 
     def main(self) -> None:
+        from baseh3d_ns.heads.head_mesh import mesh_of_head, usual_device
+        from baseh3d_ns.heads.readers import open_head
         from baseh3d_ns.mesh.files import check_mesh_path, save_mesh
-        from baseh3d_ns.runs import mesh_of_run, open_run
+        from baseh3d_ns.rendering.denormals import flush_denormals
 
+        flush_denormals()
         check_mesh_path(self.output, overwrite=self.overwrite)
-        mesh = mesh_of_run(open_run(self.load_config), self.spacing_mm, self.keep_all)
+        head = open_head(self.load_config)
+        mesh = mesh_of_head(head, self.load_config, self.spacing_mm, usual_device(), self.keep_all)
         if not mesh.is_watertight:
             print("note: the surface has holes at this spacing; try a finer one")
         save_mesh(mesh, self.output, overwrite=self.overwrite)
@@ -76,9 +80,11 @@ class Evaluate:
     """Score the head of a run against the scan of its scene: face / head in mm, heatmap, picture, JSON."""
 
     load_config: Path
-    """config.yml of the run."""
+    """Run folder, its config.yml, a head file (.safetensors), or a checkpoint (.ckpt)."""
     data: Path | None = None
-    """The data, where they have moved since the training."""
+    """H3DS root of the scene, where it has moved since the training."""
+    scene: str | None = None
+    """Scene id, for files that do not record it (checkpoints, runs of 0.1.x)."""
     output_dir: Path | None = None
     """Folder for evaluation.json, evaluation.png and two .ply; by default `evaluation` in the run's folder."""
     spacing_mm: float = SPACING_MM
@@ -86,11 +92,14 @@ class Evaluate:
 
     def main(self) -> None:
         from baseh3d_ns.evaluation.score_run import score_run
+        from baseh3d_ns.rendering.denormals import flush_denormals
 
-        scored = score_run(self.load_config, self.data, self.output_dir, self.spacing_mm)
-        run, evaluation = scored.run, scored.evaluation
-        views = len(evaluation.provenance["views"])
-        print(f"scene {evaluation.provenance['scene']}, {views} views, {run.config.method_name}, step {run.step}")
+        flush_denormals()
+        scored = score_run(self.load_config, self.data, self.scene, self.output_dir, self.spacing_mm)
+        evaluation, known = scored.evaluation, scored.head.provenance
+        views = f"{len(known['views'])} views" if "views" in known else "views unknown"
+        method, steps = known.get("method", "method unknown"), known.get("steps", "unknown")
+        print(f"scene {evaluation.provenance['scene']}, {views}, {method}, {steps} steps")
         official, rigid = evaluation.official, evaluation.rigid
         scales = f"{official.face_icp_scale:.3f}, {official.head_icp_scale:.3f}"
         print(f"h3ds package : face {official.face_mm:.2f} mm, head {official.head_mm:.2f} mm (its scale: {scales})")
@@ -102,18 +111,18 @@ class Evaluate:
 
 @dataclass
 class Prior:
-    """Print what is in a prior: architecture, frame, where it comes from."""
+    """Print the content of a prior or a head file: architecture, frame, provenance."""
 
     file: tyro.conf.Positional[Path]
-    """`builtin`, a .safetensors prior, a run folder, a config.yml, a .ckpt or an original IDR .pth."""
+    """`builtin`, a run folder, its config.yml, a .safetensors, a .ckpt or an original IDR .pth."""
 
     def main(self) -> None:
-        from baseh3d_ns.heads.head_file import architecture, summary
-        from baseh3d_ns.heads.readers import find_prior_file, load_prior
+        from baseh3d_ns.heads.architecture import architecture, summary
+        from baseh3d_ns.heads.readers import find_head_file, open_head
 
-        prior = load_prior(self.file)
+        prior = open_head(self.file)
         numbers = sum(tensor.numel() for tensor in prior.weights.values())
-        print(f"{find_prior_file(self.file)}")
+        print(f"{find_head_file(self.file)}")
         print(f"  networks   : {summary(architecture(prior.weights))}; {len(prior.weights)} tensors, {numbers} numbers")
         print(f"  frame (mm) : {asdict(prior.frame) if prior.frame else 'not recorded'}")
         if prior.latents is not None:

@@ -92,7 +92,7 @@ FIT_LATENT_LR = 5e-5
 
 
 def _fit_model() -> dict[str, Any]:
-    """Options of the model in a fit from a prior: sharp silhouettes from the start, photos compared, unseen parts held."""
+    """Options of the model in a fit from a prior: sharp silhouettes, photos compared, unseen parts held."""
     return {
         "mask_alpha": 200.0,
         "refine_from": 0.0,
@@ -102,7 +102,7 @@ def _fit_model() -> dict[str, Any]:
 
 
 def _fit_start() -> dict[str, Any]:
-    """Options of the trainer in a fit from a prior: from the built-in shape space, placed, colours and latent learned."""
+    """Options of the trainer in a fit from a prior: the built-in shape space, placed, colours and latent learned."""
     return {
         "epochs": 240,
         "plateau": 0.05,

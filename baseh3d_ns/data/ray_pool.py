@@ -79,8 +79,8 @@ class RayPool:
     def draw(self) -> tuple[RayBundle, dict[str, Tensor]]:
         """A batch of rays, with `image` [n, 3] in [0, 1], `fg_mask` [n, 1] and `weight` [n].
 
-        The rays' metadata also hold the mask (the model needs it before its losses) and `far_from_edge` [n, 1], true for
-        rays that were drawn well inside the masks. A mean weighted by `weight` is the expected mean over all pixels.
+        The rays' metadata also hold the mask (the model needs it before its losses) and `far_from_edge` [n, 1], true
+        for rays drawn well inside the masks. A mean weighted by `weight` is the expected mean over all pixels.
         """
         if self.strata is not None:
             return self._from_strata(self.strata)
@@ -170,9 +170,7 @@ def find_strata(
         start += in_mask.size
     if not any(len(part) for parts in kinds for part in parts):
         raise InputError(f"--pipeline.datamanager.skip-edge-px {skip_edge_px} leaves no pixel of any photo: lower it")
-    return Strata(
-        tuple(torch.from_numpy(np.concatenate(kind)).to(device) for kind in zip(*kinds, strict=True)), shares
-    )
+    return Strata(tuple(torch.from_numpy(np.concatenate(kind)).to(device) for kind in zip(*kinds, strict=True)), shares)
 
 
 def pool_rays(dataset: HeadDataset, device: torch.device | str) -> PooledRays:

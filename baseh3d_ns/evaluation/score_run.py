@@ -1,42 +1,101 @@
-"""Score the head of a finished run and write its evaluation."""
+"""Scores of a trained head against the scan of its scene, written beside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from baseh3d_ns.evaluation.run_provenance import run_provenance, three_photos
+import numpy as np
+import torch
+
+from baseh3d_ns.data.h3ds_root import H3dsRoot, open_h3ds
+from baseh3d_ns.data.h3ds_scene import H3dsScene, load_scene, read_image
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.pictures import PhotoView, three_sides
 from baseh3d_ns.evaluation.scores import Evaluation, check_scene, evaluate_mesh, write_evaluation
-from baseh3d_ns.runs import Run, mesh_of_run, open_run, scene_of_run
+from baseh3d_ns.heads.head_file import Head
+from baseh3d_ns.heads.head_mesh import mesh_of_head, usual_device
+from baseh3d_ns.heads.readers import find_head_file, open_head
 
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A run, its scores, and the folder they were written to."""
+    """A head, its scores, and the folder they were written to."""
 
-    run: Run
+    head: Head
     evaluation: Evaluation
     folder: Path
 
 
-def score_run(config_path: Path, data: Path | None, output_dir: Path | None, spacing_mm: float) -> ScoredRun:
-    """Mesh the newest checkpoint of a run and score it against the scan of its scene.
+def score_run(
+    path: Path, data: Path | None, scene: str | None, output_dir: Path | None, spacing_mm: float
+) -> ScoredRun:
+    """Mesh a head and score it against the scan of its scene.
 
     Args:
-        config_path: config.yml of the run.
-        data: the data, where they have moved since the training.
-        output_dir: where to write; by default `evaluation` in the run's folder.
+        path: a run folder, its config.yml, a head file or a checkpoint.
+        data: H3DS root, where it has moved since the training or the file does not know it.
+        scene: scene id, for files that do not know theirs.
+        output_dir: folder to write to; by default `evaluation` in the run's folder.
         spacing_mm: distance between the vertices that are scored.
 
     Raises:
-        InputError: the run, the data or the scan cannot be used.
+        InputError: the head, the data or the scan cannot be used.
     """
-    run = open_run(config_path)
-    parser = scene_of_run(run, data)
-    h3ds, scene = parser.root.h3ds, parser.scene
-    check_scene(h3ds, scene.scene_id)
+    file, head = find_head_file(path), open_head(path)
+    root, h3ds_scene = scene_of_head(head, file, data, scene)
+    check_scene(root.h3ds, h3ds_scene.scene_id)
+    device = usual_device()
     # Halving the edges of a mesh twice as coarse moves its surface by microns and takes a quarter of the time.
-    mesh = mesh_of_run(run, 2.0 * spacing_mm)
-    evaluation = evaluate_mesh(h3ds, scene.scene_id, mesh, halvings=1, provenance=run_provenance(run, parser))
-    folder = output_dir or run.checkpoint.parents[1] / "evaluation"
-    return ScoredRun(run, evaluation, write_evaluation(folder, evaluation, mesh, three_photos(scene)))
+    mesh = mesh_of_head(head, file, 2.0 * spacing_mm, device)
+    evaluation = evaluate_mesh(
+        root.h3ds, h3ds_scene.scene_id, mesh, halvings=1, provenance=_provenance(head, file, root, device)
+    )
+    folder = output_dir or _run_folder(file) / "evaluation"
+    return ScoredRun(head, evaluation, write_evaluation(folder, evaluation, mesh, three_photos(h3ds_scene)))
+
+
+def scene_of_head(head: Head, file: Path, data: Path | None, scene: str | None) -> tuple[H3dsRoot, H3dsScene]:
+    """The scene that a head was trained on.
+
+    Raises:
+        InputError: the head does not say which, the data are gone or damaged, or another scene lies there.
+    """
+    where, which = data or head.provenance.get("data"), scene or head.provenance.get("scene")
+    if where is None or which is None:
+        raise InputError(f"{file} does not record its scene (0.1.x did not): pass --data ROOT --scene NAME")
+    root = open_h3ds(Path(where))
+    found = load_scene(root, root.resolve_scene(str(which)))
+    if head.frame is None:
+        raise InputError(f"{file} does not record its frame in millimetres, so it cannot be scored: fit a head from it")
+    there, trained_in = (np.array([*frame.centre_mm, frame.radius_mm]) for frame in (found.frame, head.frame))
+    if not np.allclose(there, trained_in, atol=1e-2):
+        raise InputError(f"scene {found.scene_id} in {where} is not the one that {file} was trained on")
+    return root, found
+
+
+def three_photos(scene: H3dsScene) -> list[PhotoView]:
+    """Photos of a scene from the front and the two sides, with their cameras in world millimetres."""
+    views = [
+        PhotoView(
+            image=read_image(view.image_path),
+            intrinsics=view.intrinsics,
+            rotation=view.rotation,
+            translation_mm=np.asarray(view.translation_mm),
+        )
+        for view in scene.views
+    ]
+    return three_sides(views, np.asarray(scene.frame.centre_mm))
+
+
+def _run_folder(file: Path) -> Path:
+    """Folder of the run that a head file or a checkpoint belongs to."""
+    return file.parents[1] if file.suffix == ".ckpt" else file.parent
+
+
+def _provenance(head: Head, file: Path, root: H3dsRoot, device: torch.device) -> dict[str, Any]:
+    """Training of the head, and where it was scored."""
+    kept = ("method", "views", "steps", "planned_steps", "load_prior", "seed", "trained_on")
+    trained = {name: head.provenance.get(name) for name in kept}
+    return {**trained, "data": str(root.path), "evaluated_on": str(device), "file": file.name}

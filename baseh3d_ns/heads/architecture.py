@@ -65,6 +65,8 @@ def field_config(weights: dict[str, Any], latent: int) -> HeadFieldConfig:
             features=shape["sdf_outputs"] - 1,
             latent=latent,
         ),
-        colour=ColourNetworkConfig(layers=shape["colour_layers"], width=shape["colour_width"], octaves=int(colour_octaves)),
+        colour=ColourNetworkConfig(
+            layers=shape["colour_layers"], width=shape["colour_width"], octaves=int(colour_octaves)
+        ),
         feature_layers=max(0, len(separate) - 1),
     )

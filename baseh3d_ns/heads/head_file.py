@@ -50,7 +50,7 @@ class Head:
     """A trained head, or a prior, or a shape space."""
 
     weights: dict[str, Tensor]
-    """Networks below `sdf.`, `colour.` and `appearance.`, by IDR's parameter names; perhaps `PLACEMENT` and `LATENT`."""
+    """Networks below `sdf.`, `colour.`, `appearance.`, by IDR's parameter names; perhaps `PLACEMENT` and `LATENT`."""
     provenance: dict[str, Any]
     """Method, scene, data folder, views, epochs, steps, seed, version, date; as far as known for other files."""
     frame: SceneFrame | None = None
@@ -121,7 +121,9 @@ def save_head(path: Path, head: Head) -> None:
     }
     every = {**head.weights, **head.moments}
     every |= {VIEWS + name: tensor for name, tensor in head.view_corrections.items()}
-    every |= {name: tensor for name, tensor in ((LATENTS, head.latents), (CENTRES, head.camera_centres)) if tensor is not None}
+    every |= {
+        name: tensor for name, tensor in ((LATENTS, head.latents), (CENTRES, head.camera_centres)) if tensor is not None
+    }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in every.items()}
     with whole_file(path) as unfinished:
         save_file(tensors, unfinished, metadata=metadata)
@@ -152,10 +154,11 @@ def read_head(path: Path, remedy: str) -> Head:
         provenance = json.loads(metadata["provenance"])
         if not isinstance(provenance, dict):
             raise ValueError("its provenance is no table")
+        views = [name for name in tensors if name.startswith(VIEWS)]
         return Head(
             latents=tensors.pop(LATENTS, None),
             camera_centres=tensors.pop(CENTRES, None),
-            view_corrections={name[len(VIEWS) :]: tensors.pop(name) for name in list(tensors) if name.startswith(VIEWS)},
+            view_corrections={name[len(VIEWS) :]: tensors.pop(name) for name in views},
             moments={name: tensors.pop(name) for name in list(tensors) if name.startswith(MOMENTS)},
             weights=tensors,
             provenance=provenance,

@@ -34,7 +34,7 @@ _BEFORE_0_2 = {
 
 
 def open_head(path: Path) -> Head:
-    """A head from a head file, a prior, a run folder, its `config.yml`, a `.ckpt`, an original IDR `.pth`, or `builtin`.
+    """A head from a head file, a prior, a run folder, its `config.yml`, a `.ckpt`, an IDR `.pth`, or `builtin`.
 
     Raises:
         InputError: missing, truncated, no head, or a pickle that holds more than tensors.

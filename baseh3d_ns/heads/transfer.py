@@ -22,6 +22,7 @@ from baseh3d_ns.heads.head_file import Head, named_parameters
 from baseh3d_ns.heads.networks import SAME_FAMILY, field_of_head
 from baseh3d_ns.heads.readers import MAKE_ONE
 
+
 def check_transfers(prior: Head, wanted: HeadFieldConfig, source: Path) -> None:
     """Raise `InputError` unless `transfer` can bring the prior into networks of the `wanted` sizes."""
     have = field_of_head(prior, source).config
@@ -36,7 +37,9 @@ def check_transfers(prior: Head, wanted: HeadFieldConfig, source: Path) -> None:
         raise InputError(f"{source} was fitted by h3dnet: only h3dnet with networks of the same size goes on from it")
     if not _holds(wanted, have):
         here = summary(architecture(dict(named_parameters(wanted.setup()))))
-        raise InputError(f"{source} holds {summary(architecture(prior.weights))}, this method has {here}: {SAME_FAMILY}")
+        raise InputError(
+            f"{source} holds {summary(architecture(prior.weights))}, this method has {here}: {SAME_FAMILY}"
+        )
 
 
 @torch.no_grad()

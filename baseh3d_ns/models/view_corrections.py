@@ -1,8 +1,8 @@
 """Corrections of every view, learned with the head: pose, focal length, exposure, white balance, black point.
 
-Corrections are relative: the part that all views share is removed (the mean, and cameras that move apart as if the head had
-shrunk), so that the head as a whole cannot move, turn, grow or change colour, and a single view is left as it is. They
-belong to the photos and are left out of meshes and renders.
+Corrections are relative: the part that all views share is removed (the mean, and cameras that move apart as if the head
+had shrunk), so that the head as a whole cannot move, turn, grow or change colour, and a single view is left as it is.
+They belong to the photos and are left out of meshes and renders.
 """
 
 from __future__ import annotations
@@ -79,9 +79,7 @@ class ViewCorrections(nn.Module):
         translations, rotations = _relative(self.pose).split(3, dim=1)
         apart = _relative(self.centres)
         growth = (translations * apart).sum() / apart.square().sum().clamp(min=1e-9)
-        return torch.cat(
-            [TYPICAL_TRANSLATION * (translations - growth * apart), TYPICAL_ROTATION * rotations], dim=1
-        )
+        return torch.cat([TYPICAL_TRANSLATION * (translations - growth * apart), TYPICAL_ROTATION * rotations], dim=1)
 
     def colours(self, rgb: Float[Tensor, "rays 3"], views: Int[Tensor, " rays"]) -> Float[Tensor, "rays 3"]:
         """The head's colours with every view's gain and offset."""

@@ -16,7 +16,7 @@ class FaceMatchConfig:
     box_weight: float = 0.1
     """Loss weight of the correspondence between the centres of the face boxes."""
     box_tolerance: float = 0.04
-    """Distance between ray and point beyond which the box loss grows linearly, in units of the unit ball (0.04: 8 mm)."""
+    """Distance of ray and point beyond which the box loss grows linearly, in units of the unit ball (0.04: 8 mm)."""
     patch_weight: float = 0.5
     """Loss weight of the correspondences between face patches (priors of one head only)."""
     patch_tolerance: float = 0.02

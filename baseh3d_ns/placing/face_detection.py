@@ -67,7 +67,7 @@ def sees_face_from_front(photo: UInt8[np.ndarray, "h w 3"], min_width: float) ->
 def find_patches(
     photo: UInt8[np.ndarray, "h w 3"], render: UInt8[np.ndarray, "h w 3"], config: FaceMatchConfig
 ) -> list[PixelPair]:
-    """Pixels at the centres of the render's face patches and where normalised cross-correlation finds them in the photo.
+    """Centres of the render's face patches, and the pixels where normalised cross-correlation finds them in the photo.
 
     Empty where `find_faces` finds no pair of faces.
     """
@@ -106,9 +106,7 @@ def _window(grey: UInt8[np.ndarray, "h w"], row: int, column: int, half: int) ->
     return np.ascontiguousarray(grey[top:bottom, left:right])
 
 
-def largest_face(
-    picture: UInt8[np.ndarray, "h w 3"], cascade: str, mirrored: bool, min_width: float
-) -> FaceBox | None:
+def largest_face(picture: UInt8[np.ndarray, "h w 3"], cascade: str, mirrored: bool, min_width: float) -> FaceBox | None:
     """Largest face that one cascade finds; None where it finds none."""
     import cv2
 

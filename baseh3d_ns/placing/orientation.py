@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from baseh3d_ns.data.dataset import HeadDataset
-from baseh3d_ns.placing.correspondences import small_photo
 from baseh3d_ns.placing.config import PlacingConfig
+from baseh3d_ns.placing.correspondences import small_photo
 from baseh3d_ns.placing.face_detection import sees_face_from_front
+
 
 def rotation_to_upright(dataset: HeadDataset, config: PlacingConfig) -> Float[Tensor, " 3"]:
     """Rotation vector from the unit frame's axes to an upright head's (+y up, +z where the face looks).
@@ -46,7 +47,7 @@ def rotation_to_upright(dataset: HeadDataset, config: PlacingConfig) -> Float[Te
 
 
 def up_from_horizons(poses: Float[Tensor, "views 3 4"]) -> Float[Tensor, " 3"] | None:
-    """Up direction at right angles to the right-hand axes of all cameras, which stay level when cameras look up or down.
+    """Up direction, at right angles to the cameras' right-hand axes, which stay level when cameras look up or down.
 
     None when all look from one side, or some are not level (a phone on its side among others).
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.functional import normalize
 
-from baseh3d_ns.heads.latent_pca import principal_components, mean_latent
+from baseh3d_ns.heads.latent_pca import mean_latent, principal_components
 from baseh3d_ns.models.sdf_model import SdfModel, SdfModelConfig
 from baseh3d_ns.rendering.losses import eikonal_loss
 

@@ -110,7 +110,9 @@ def _h3ds(root: Path, count: int) -> Source:
             raise InputError(f"it or its landmarks.txt is damaged ({error}): unzip the scene again") from error
         return trimesh.Trimesh(scan.vertices, scan.faces, process=False), places
 
-    return Source(scenes, lambda n: _sampled(scenes[:n], load_scene, count, lambda s: root / s / "full_head.obj"), str(root))
+    return Source(
+        scenes, lambda n: _sampled(scenes[:n], load_scene, count, lambda s: root / s / "full_head.obj"), str(root)
+    )
 
 
 def _meshes(folder: Path, count: int, mm_per_unit: float) -> Source:

@@ -55,8 +55,8 @@ class ShapeTrainerConfig(SdfTrainerConfig):
         latents = read_checkpoint(checkpoint)["pipeline"].get("_model.latents") if checkpoint else None
         if latents is not None and latents.shape != (heads, latent):
             raise InputError(
-                f"{checkpoint} has learned {latents.shape[0]} heads with latents of {latents.shape[1]} numbers, here are "
-                f"{heads} with {latent}: go on with the same heads, or start afresh without --load-dir"
+                f"{checkpoint} has learned {latents.shape[0]} heads with latents of {latents.shape[1]} numbers, here "
+                f"are {heads} with {latent}: go on with the same heads, or start afresh without --load-dir"
             )
 
     def resolve(self) -> None:
@@ -65,7 +65,6 @@ class ShapeTrainerConfig(SdfTrainerConfig):
         data = self.data or manager.data
         manager.data = data.resolve() if data else None
         manager.cache_dir = (manager.cache_dir or default_cache()).resolve()
-
 
     def save_config(self) -> None:
         super().save_config()

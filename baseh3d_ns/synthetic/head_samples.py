@@ -21,18 +21,22 @@ VERSION = "4"
 """Version of the sampled heads: raise it when the same arguments would give other points."""
 
 
-def synthetic_heads(cache_dir: Path, heads: int, seed: int, points: int) -> list[HeadSamples]:
-    """The first `heads` subjects of `seed` with so many points each, read from `cache_dir` or sampled into it.
+class AnnyHeads:
+    """The generator as a shape space's training takes it (`shape_space.sources.HeadGenerator`)."""
 
-    Raises:
-        InputError: heads must be sampled, and the extra `synth` is not installed.
-    """
-    return [load_samples(file) for file in sample_heads(cache_dir, heads, seed, points)]
+    @staticmethod
+    def heads(cache_dir: Path, count: int, seed: int, points: int) -> list[HeadSamples]:
+        """The first `count` subjects of `seed` with so many points each, read from `cache_dir` or sampled into it.
 
+        Raises:
+            InputError: heads must be sampled, and the extra `synth` is not installed.
+        """
+        return [load_samples(file) for file in sample_heads(cache_dir, count, seed, points)]
 
-def provenance(seed: int) -> str:
-    """Generator, version and seed, as a shape space records them."""
-    return f"anny-{VERSION}, seed {seed}"
+    @staticmethod
+    def provenance(seed: int) -> str:
+        """Generator, version and seed, as a shape space records them."""
+        return f"anny-{VERSION}, seed {seed}"
 
 
 def sample_heads(folder: Path, heads: int, seed: int, count: int) -> list[Path]:

@@ -46,8 +46,8 @@ class FewShotTrainerConfig(HeadTrainerConfig):
             raise InputError("--warm-start.colours.steps and --warm-start.latent.steps: pass a number of steps, or 0")
         if self.carry_optimizer and max(warm_up_steps) > 0:
             raise InputError(
-                "--carry-optimizer goes with no warm start: set --warm-start.colours.steps and --warm-start.latent.steps "
-                "to 0"
+                "--carry-optimizer goes with no warm start: set --warm-start.colours.steps and "
+                "--warm-start.latent.steps to 0"
             )
         prior = open_head(self.load_prior)
         check_transfers(prior, self.pipeline.model.sdf_field, self.load_prior)
@@ -69,11 +69,9 @@ class FewShotTrainer(HeadTrainer):
         """Place the prior, learn colours and latent on it, and begin there."""
         config, source = self.config, self.config.load_prior
         assert source is not None
-        prior, model, manager = open_head(source), self.pipeline.model, self.pipeline.datamanager
+        prior, model = open_head(source), self.pipeline.model
         placing = config.placing if config.register else None
-        started = warm_start(
-            prior, source, model.field, self.dataset, manager.ray_pool, config.warm_start, placing
-        )
+        started = warm_start(prior, source, model.field, self.dataset, self.ray_pool, config.warm_start, placing)
         self._set_anchor(started)
         if config.carry_optimizer:
             self._carry_on(prior)

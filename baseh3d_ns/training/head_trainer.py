@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from baseh3d_ns import __version__
+from baseh3d_ns.data.datamanager import HeadDataManager
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_scene import read_image
+from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
 from baseh3d_ns.training.pipeline import HeadPipelineConfig
@@ -70,6 +72,13 @@ class HeadTrainer(SdfTrainer):
         dataset = self.pipeline.datamanager.train_dataset
         assert isinstance(dataset, HeadDataset)
         return dataset
+
+    @property
+    def ray_pool(self) -> RayPool:
+        """Rays of the training views."""
+        manager = self.pipeline.datamanager
+        assert isinstance(manager, HeadDataManager)
+        return manager.ray_pool
 
     def head(self, step: int) -> Head:
         """The head as it is after `step`."""

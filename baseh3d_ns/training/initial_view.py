@@ -1,4 +1,4 @@
-"""The viewer's first view: from where the first photo was taken; its own default lies in the unit ball, inside a cheek."""
+"""The viewer's first view: where the first photo was taken; its own default lies in the unit ball, inside a cheek."""
 
 from __future__ import annotations
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.errors import exit_on_input_error
 from baseh3d_ns.models.idr import IdrModelConfig
+from baseh3d_ns.rendering.denormals import flush_denormals
 from baseh3d_ns.training.initial_view import InitialView
 from baseh3d_ns.training.plateau import PlateauSchedule
 
@@ -26,7 +26,7 @@ class HeadPipelineConfig(VanillaPipelineConfig):
 
 
 class SdfPipeline(VanillaPipeline):
-    """nerfstudio's pipeline with the training's schedule, so that checkpoints keep it, and the viewer's first camera."""
+    """nerfstudio's pipeline with the training's schedule, so that checkpoints keep it, and the viewer's first view."""
 
     def __init__(self, config: VanillaPipelineConfig, **kwargs) -> None:
         flush_denormals()
@@ -34,12 +34,3 @@ class SdfPipeline(VanillaPipeline):
             super().__init__(config, **kwargs)
         self.schedule = PlateauSchedule()
         self.initial_view = InitialView(self.datamanager.train_dataset)
-
-
-def flush_denormals() -> None:
-    """Have this process count numbers below 1e-38 as 0.
-
-    A trained softplus is full of them, and CPUs are slow with them. Threads that torch starts later do as the one that
-    starts them, so this comes before any network is asked.
-    """
-    torch.set_flush_denormal(True)

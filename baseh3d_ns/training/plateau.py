@@ -1,7 +1,7 @@
 """Early stopping: a fit whose loss has reached a plateau ends before its last step.
 
-The schedule (learning rate, sharpness of the mask loss) is made for a fixed number of steps, and its end is what makes a
-surface smooth. So a training does not just stop: it goes through the rest of its schedule faster, in a cooldown.
+The schedule (learning rate, sharpness of the mask loss) is made for a fixed number of steps, and its end is what makes
+a surface smooth. So a training does not just stop: it goes through the rest of its schedule faster, in a cooldown.
 """
 
 from __future__ import annotations

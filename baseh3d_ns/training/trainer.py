@@ -1,5 +1,5 @@
-"""The base of every training here: nerfstudio's Trainer with checks before any long work, a schedule that may end early,
-and checkpoints that survive a kill."""
+"""The base of every training: nerfstudio's Trainer with checks before any long work, a schedule that may end early, and
+checkpoints that survive a kill."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import check_writable, whole_file
 from baseh3d_ns.heads.readers import newest_checkpoint, read_checkpoint
+from baseh3d_ns.training.pipeline import SdfPipeline
 from baseh3d_ns.training.plateau import PlateauRule, PlateauSchedule
 
 SCHEDULE = "schedule._extra_state"
@@ -79,8 +80,8 @@ class SdfTrainerConfig(TrainerConfig):
         checkpoint = self.resume_from()
         if checkpoint is not None and SCHEDULE not in read_checkpoint(checkpoint).get("pipeline", {}):
             raise InputError(
-                f"{checkpoint} was saved by a version before 0.2 and cannot be resumed: finish that training with its own "
-                "version, or start a new one from it with --load-prior"
+                f"{checkpoint} was saved by a version before 0.2 and cannot be resumed: finish that training with its "
+                "own version, or start a new one from it with --load-prior"
             )
 
     def resolve(self) -> None:
@@ -107,6 +108,7 @@ class SdfTrainer(Trainer):
     """
 
     config: SdfTrainerConfig
+    pipeline: SdfPipeline
 
     def start(self) -> None:
         """Begin a fresh training, once networks and optimisers are there."""
@@ -174,8 +176,11 @@ class SdfTrainer(Trainer):
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:
-        """Write the checkpoint beside its folder and move it there: a kill leaves the last good one in its place, and in
-        that folder, whose every name stock tools read as a step, never anything else."""
+        """Write the checkpoint beside its folder and move it there.
+
+        A kill leaves the last good one in its place, and never anything else in that folder: stock tools read every
+        name in it as a step.
+        """
         step = min(step, self.total_steps - 1)
         final_dir, name = self.checkpoint_dir, f"step-{step:09d}.ckpt"
         beside = self.base_dir / f".{name}"

@@ -36,7 +36,7 @@ class FrozenHits:
 
     @property
     def cos_incidence(self) -> Float[Tensor, " n"]:
-        """Decrease of the SDF along the ray: the cosine between the surface's normal and the direction to the camera."""
+        """Decrease of the SDF along the ray: the cosine between the normal and the direction to the camera."""
         return -(self.gradients * self.directions).sum(-1)
 
     def __len__(self) -> int:

@@ -1,0 +1,14 @@
+"""Denormal numbers, which slow trained networks down on CPUs."""
+
+from __future__ import annotations
+
+import torch
+
+
+def flush_denormals() -> None:
+    """Have this process count numbers below 1e-38 as 0.
+
+    A trained softplus is full of them. Threads that torch starts later do as the one that starts them, so this comes
+    before any network is asked: where nerfstudio's tools and our commands enter, never in a network or a field.
+    """
+    torch.set_flush_denormal(True)
