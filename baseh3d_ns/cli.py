@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from baseh3d_ns.errors import exit_on_input_error
+from baseh3d_ns.extras import require_extra
 
 if TYPE_CHECKING:
     from baseh3d_ns.benchmark.executors import Executor
@@ -161,6 +162,7 @@ class Bench:
     """slurm: time limit of a cell, in hours."""
 
     def main(self) -> None:
+        require_extra("bench")
         from baseh3d_ns.benchmark.cells import plan
         from baseh3d_ns.benchmark.definition import read_definition
         from baseh3d_ns.benchmark.report import write_report
@@ -201,6 +203,7 @@ class Report:
     """Results folder of `baseh3d bench`."""
 
     def main(self) -> None:
+        require_extra("bench")
         from baseh3d_ns.benchmark.report import write_report
         from baseh3d_ns.benchmark.sweep import reopen_sweep
 

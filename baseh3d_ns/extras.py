@@ -8,7 +8,7 @@ from baseh3d_ns.errors import InputError
 
 EXTRAS = {
     "synth": ("anny",),
-    "bench": ("fast_simplification", "jinja2", "pandas", "plotly", "pydantic", "rich", "tabulate"),
+    "bench": ("fast_simplification", "jinja2", "markupsafe", "pandas", "plotly", "pydantic", "rich"),
     "ray": ("ray",),
     "slurm": ("submitit",),
 }
@@ -23,4 +23,4 @@ def require_extra(extra: str) -> None:
     """
     missing = [module for module in EXTRAS[extra] if find_spec(module) is None]
     if missing:
-        raise InputError(f'{", ".join(missing)} missing: pip install "baseh3d_ns[{extra}]"')
+        raise InputError(f'this needs {", ".join(missing)}: pip install "baseh3d_ns[{extra}]"')

@@ -7,4 +7,4 @@ ruff check .
 ruff format --check .
 mypy
 gpu=$(python -c 'import torch; print(torch.cuda.is_available())')
-python -m pytest -m "$([ "$gpu" = True ] && echo "not slow" || echo "not slow and not cuda")" "$@"
+python -m pytest --durations=25 -m "$([ "$gpu" = True ] || echo "not cuda")" "$@"

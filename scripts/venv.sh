@@ -1,11 +1,21 @@
 # Sourced by the scripts beside it: makes .venv once (pip decides everything from pyproject.toml) and activates it.
-# Usage: source scripts/venv.sh [extra]
-extra="${1:-}"
-installed() { # is this plugin (and, for dev, its test tools) installed in that Python?
-  (cd / && "$1" -c "import baseh3d_ns.methods; ${extra:+import pytest, ruff, mypy, selenium, ray, submitit}" >/dev/null 2>&1)
+# Usage: source scripts/venv.sh EXTRAS      (EXTRAS as in pyproject.toml, with commas: synth,bench for the demo, dev for tests)
+extras="${1:-}"
+needs="baseh3d_ns.methods"
+case ",$extras," in *,dev,*) needs+=", beartype, grimp, hypothesis, mypy, pytest, ruff, selenium" ;; esac
+installed() { # are this plugin and its extras installed in that Python?
+  (cd / && "$1" - "$extras" <<EOF
+import sys, $needs
+from baseh3d_ns.extras import EXTRAS, require_extra
+for extra in EXTRAS if "dev" in sys.argv[1] else filter(None, sys.argv[1].split(",")):
+    require_extra(extra)
+EOF
+  ) >/dev/null 2>&1
 }
 if [ -z "${VIRTUAL_ENV:-}" ] || ! installed python; then
-  if ! installed "$PWD/.venv/bin/python"; then
+  # pip is asked again when the dependencies have changed since.
+  stamp=".venv/pyproject-$(sha256sum <pyproject.toml | cut -c1-16)"
+  if ! { [ -f "$stamp" ] && installed "$PWD/.venv/bin/python"; }; then
     for candidate in "${PYTHON:-}" python3.11 python3.10 python3; do
       "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 12))' 2>/dev/null && break || candidate=
     done
@@ -13,7 +23,8 @@ if [ -z "${VIRTUAL_ENV:-}" ] || ! installed python; then
     echo "Installing into .venv (about 8 GB, 3 to 5 minutes) ..."
     "$candidate" -m venv .venv
     .venv/bin/python -m pip install --quiet --upgrade pip
-    .venv/bin/python -m pip install --quiet --editable ".${extra:+[$extra]}"
+    .venv/bin/python -m pip install --quiet --editable ".${extras:+[$extras]}"
+    touch "$stamp"
   fi
   source .venv/bin/activate
 fi
@@ -28,7 +39,7 @@ if { ! ldconfig -p | grep -q libusb-1.0 || ! command -v ffmpeg; } >/dev/null 2>&
     || echo "Note: ns-export and ns-render need Debian's $packages: sudo apt-get install $packages" >&2
 fi
 # A browser, for the test that opens the benchmark's page; without it that test is skipped.
-if [ "$extra" = dev ] && ! command -v chromedriver >/dev/null; then
+if [[ ",$extras," = *,dev,* ]] && ! command -v chromedriver >/dev/null; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "Installing chromium chromium-driver ..."
     { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; } >/dev/null 2>&1 || true

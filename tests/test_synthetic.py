@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import toml
 import trimesh
 from h3ds.dataset import H3DS
 from h3ds.numeric import load_K_Rt
@@ -15,8 +16,14 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.synthetic import camera_path, capture_noise
+from baseh3d_ns.frames import LANDMARKS_MM
+from baseh3d_ns.synthetic import camera_path, capture_noise, dataset
 from baseh3d_ns.synthetic.anatomy import ATTRIBUTES, CANONICAL, HAIR
 from baseh3d_ns.synthetic.dataset import scene_id, synthesize
 from baseh3d_ns.synthetic.head import FACE_SPHERE_MM, Head, make_head
@@ -27,22 +34,35 @@ VIEWS, SIZE, SEED = 4, 64, 3
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def head() -> Head:
+    return make_head(SEED, 0)
+
+
+@pytest.fixture(scope="module")
+def heads_made_once(head: Head) -> Iterator[None]:
+    """`synthesize` takes the head above, made once for all sets of this module."""
+
+    def made(seed: int, index: int) -> Head:
+        assert (seed, index) == (SEED, 0)
+        return head
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "make_head", made)
+        yield
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, heads_made_once: None) -> Path:
     out = tmp_path_factory.mktemp("synthetic") / "clean"
     synthesize(out, subjects=1, views=VIEWS, size=SIZE, seed=SEED, contact_sheet=True)
     return out
 
 
 @pytest.fixture(scope="module")
-def noisy_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def noisy_root(tmp_path_factory: pytest.TempPathFactory, heads_made_once: None) -> Path:
     out = tmp_path_factory.mktemp("synthetic") / "noisy"
     synthesize(out, subjects=1, views=VIEWS, size=SIZE, seed=SEED, noise=True)
     return out
-
-
-@pytest.fixture(scope="module")
-def head() -> Head:
-    return make_head(SEED, 0)
 
 
 @pytest.fixture(scope="module")
@@ -77,18 +97,16 @@ def _files(root: Path) -> dict[str, bytes]:
 
 
 def test_h3ds_package_reads_the_set(root: Path):
-    dataset = _open(root)
-    assert dataset.is_available()
-    assert dataset.scenes() == [scene_id(SEED, 0)]
-    assert dataset.helper.scene_tags(scene_id(SEED, 0)) == {"synthetic", "anny-0000"}
-    mesh, images, masks, cameras = dataset.load_scene(scene_id(SEED, 0), views_config_id="3")
+    opened = _open(root)
+    assert opened.is_available()
+    assert opened.scenes() == [scene_id(SEED, 0)]
+    assert opened.helper.scene_tags(scene_id(SEED, 0)) == {"synthetic", "anny-0000"}
+    mesh, images, masks, cameras = opened.load_scene(scene_id(SEED, 0), views_config_id="3")
     assert len(images) == len(masks) == len(cameras) == 3
     assert images[0].size == masks[0].size == (SIZE, SIZE)
     assert 20_000 < len(mesh.vertices) < 60_000
     assert mesh.faces.min() == 0 and mesh.faces.max() == len(mesh.vertices) - 1
-    assert set(dataset.load_landmarks(scene_id(SEED, 0))) == {
-        "right_eye", "left_eye", "nose_tip", "nose_base", "right_lips", "left_lips"
-    }  # fmt: skip
+    assert set(opened.load_landmarks(scene_id(SEED, 0))) == set(LANDMARKS_MM)
 
 
 def test_masks_are_binary_and_follow_the_head(scene: Path, vertices_mm: np.ndarray):
@@ -195,7 +213,8 @@ def test_what_is_rendered_is_the_ground_truth(head: Head):
     assert np.quantile(distance_mm, 0.98) < 2.5
 
 
-def test_same_arguments_same_bytes(root: Path, tmp_path: Path):
+def test_same_arguments_same_bytes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(dataset, "make_head", make_head)  # made anew, so that a head drawn otherwise is seen
     synthesize(tmp_path / "again", subjects=1, views=VIEWS, size=SIZE, seed=SEED, contact_sheet=True)
     assert _files(tmp_path / "again") == _files(root)
 
@@ -300,7 +319,7 @@ def test_every_vertex_carries_its_place_on_the_average_head(head: Head):
 
 
 def test_config_lists_existing_views(root: Path):
-    scenes = toml.load(root / "config.toml")["scenes"]
+    scenes = tomllib.loads((root / "config.toml").read_text())["scenes"]
     for scene in scenes.values():
         assert list(scene["default_views_configs"]) == ["1", "3", "4"]
         assert all(0 <= view < scene["views"] for chosen in scene["default_views_configs"].values() for view in chosen)

@@ -20,6 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.extras import require_extra
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.synthetic import capture_noise
 from baseh3d_ns.synthetic.camera_path import Camera, camera_path, views_configs
@@ -72,7 +73,8 @@ def synthesize(
     already holds the set made with these arguments is left as it is.
 
     Raises:
-        InputError: an argument makes no sense, or `out` holds something else or cannot be written.
+        InputError: an argument makes no sense, `out` holds something else or cannot be written, or the extra `synth`
+            is not installed.
     """
     recipe = Recipe(subjects, views, size, seed, noise, contact_sheet)
     _check(recipe)
@@ -80,6 +82,7 @@ def synthesize(
     if _is_already_there(out, recipe):
         print(f"{out} already holds this set: nothing to do.")
         return ids
+    require_extra("synth")
     unfinished = _unfinished_folder(out)
     try:
         configs = []
