@@ -18,6 +18,7 @@ from typing import Any
 import tyro
 
 from baseh3d_ns.benchmark.cells import CELL, DATA, Cell
+from baseh3d_ns.benchmark.machine import device_name, peak_memory_gb
 from baseh3d_ns.benchmark.results import Result, load_result
 from baseh3d_ns.errors import InputError
 
@@ -49,7 +50,7 @@ class RunCell:
 
     def attempt(self, cell: dict[str, Any]) -> Result:
         """The result, or why there is none."""
-        from baseh3d_ns.benchmark.peers import Skipped
+        from baseh3d_ns.benchmark.external_methods import Skipped
 
         decides = cell["decides"]
         blank = Cell(cell["kind"], "", decides).no_result("")
@@ -79,9 +80,9 @@ def make_data(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
 
 def make_prior(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
     """A pre-training: its priors stay in the folder."""
-    from baseh3d_ns.benchmark import training
+    from baseh3d_ns.benchmark import commands, training
 
-    shutil.rmtree(run.folder / training.FOLDER, ignore_errors=True)
+    shutil.rmtree(run.folder / commands.EXPERIMENT, ignore_errors=True)
     options = dict(decides["options"])
     parser: dict[str, Any] = {}
     if run.data is not None:
@@ -92,29 +93,29 @@ def make_prior(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
         options["snapshot-epochs"] = decides["snapshots"]
     if "scene" in decides["scene"]:
         parser = {key: decides[key] for key in ("views", "downscale")} | {"scene": decides["scene"]["scene"]}
-    trained = training.train(training.arguments(decides["method"], run.folder, blank.seed, options, parser))
+    trained = training.train(commands.arguments(decides["method"], run.folder, blank.seed, options, parser))
     return replace(_measured(blank, trained), status="done")
 
 
 def make_fit(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
     """Train, mesh, score."""
-    from baseh3d_ns.benchmark import peers, training
+    from baseh3d_ns.benchmark import commands, external_methods, training
 
-    shutil.rmtree(run.folder / training.FOLDER, ignore_errors=True)
+    shutil.rmtree(run.folder / commands.EXPERIMENT, ignore_errors=True)
     shutil.rmtree(run.folder / "evaluation", ignore_errors=True)
     assert run.data is not None
     options = {**decides["options"], "data": run.data}
     if run.prior is not None:
         options["load-prior"] = run.prior
     parser = {"scene": decides["scene"]["scene"], "views": decides["views"], "downscale": decides["downscale"]}
-    method = training.method_config(decides["method"])
-    peer = peers.is_peer(method)
+    method = commands.method_config(decides["method"])
+    peer = external_methods.is_peer(method)
     if peer:
-        peers.check_runs_here(method)
-        options["max-num-iterations"] = decides["epochs"] * training.count_views(run.data, parser)
+        external_methods.check_runs_here(method)
+        options["max-num-iterations"] = decides["epochs"] * commands.count_views(run.data, parser)
     else:
         options["epochs"] = decides["epochs"]
-    command = training.arguments(decides["method"], run.folder, blank.seed, options, parser)
+    command = commands.arguments(decides["method"], run.folder, blank.seed, options, parser)
     trained = training.train(command, () if peer else tuple(decides["curve"]))
     begin = time.monotonic()
     measured = _measured(blank, trained)
@@ -122,7 +123,7 @@ def make_fit(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
     if peer:
         from baseh3d_ns.benchmark.scan_scores import score_sdf
 
-        sdf, device = peers.sdf_of_peer(trained.trainer), trained.trainer.pipeline.model.device
+        sdf, device = external_methods.sdf_of_peer(trained.trainer), trained.trainer.pipeline.model.device
         evaluation = score_sdf(sdf, device, run.data, parser["scene"], spacing_mm, output)
     else:
         from baseh3d_ns.evaluation.score_run import score_run
@@ -153,8 +154,8 @@ KINDS: dict[str, Callable[[RunCell, dict[str, Any], Result], Result]] = {
 
 def _measured(blank: Result, trained: Any) -> Result:
     return replace(
-        blank, steps=trained.steps, train_s=trained.seconds, peak_memory_gb=trained.peak_memory_gb,
-        device=trained.device, curve=tuple(trained.curve),
+        blank, steps=trained.steps, train_s=trained.seconds, peak_memory_gb=peak_memory_gb(),
+        device=device_name(), curve=tuple(trained.curve),
     )  # fmt: skip
 
 

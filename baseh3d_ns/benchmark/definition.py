@@ -37,11 +37,8 @@ from typing import Any
 
 import toml
 
+from baseh3d_ns.benchmark.commands import Options
 from baseh3d_ns.errors import InputError, nearest
-
-Options = dict[str, Any]
-"""Options of `ns-train` without their dashes, and their values."""
-
 
 @dataclass(frozen=True)
 class SyntheticData:

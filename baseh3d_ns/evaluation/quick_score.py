@@ -1,22 +1,31 @@
-"""A score of a training that is still running."""
+"""A score in about a second, for a training that is still running."""
 
 from __future__ import annotations
 
-from typing import Any
+import torch
 
+from baseh3d_ns.data.h3ds_package import H3DS
 from baseh3d_ns.evaluation.rigid import gt_to_pred
+from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.mesh.extract import NoSurfaceError, extract_mesh
+from baseh3d_ns.rendering.chunks import Sdf
 
 SPACING_MM = 1.5
-"""Enough, because distances to the surface do not depend on the mesh's density."""
+"""Mesh spacing; distances to the surface do not depend on the mesh's density."""
 
 
-def quick_score(trainer: Any) -> tuple[float, float]:
-    """Face and head in mm, rigid, ground truth to surface; infinite while there is no surface."""
-    model, manager = trainer.pipeline.model, trainer.pipeline.datamanager
-    frame, scene = trainer.dataset.metadata["frame"], manager.dataparser.scene.scene_id
+def quick_score(sdf: Sdf, frame: SceneFrame, device: torch.device, h3ds: H3DS, scene_id: str) -> tuple[float, float]:
+    """Face and head error in mm (rigid, ground truth to surface); infinite while there is no surface.
+
+    Args:
+        sdf: signed distance in the unit frame.
+        frame: unit ball in world millimetres.
+        device: where `sdf` wants its points.
+        h3ds: dataset with the ground truth.
+        scene_id: scene of the dataset.
+    """
     try:
-        mesh = extract_mesh(model.field.sdf, frame, spacing_mm=SPACING_MM, device=model.device, progress=False)
+        mesh = extract_mesh(sdf, frame, spacing_mm=SPACING_MM, device=device, progress=False)
     except NoSurfaceError:
         return float("inf"), float("inf")
-    return gt_to_pred(manager.dataparser.root.h3ds, scene, mesh).means_mm
+    return gt_to_pred(h3ds, scene_id, mesh).means_mm
