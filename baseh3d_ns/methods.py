@@ -36,7 +36,7 @@ def _common(method_name: str, pipeline: Any, max_norm: float | None = None, **lr
         "method_name": method_name,
         "pipeline": pipeline,
         "optimizers": {
-            group: {"optimizer": AdamOptimizerConfig(lr=rate, eps=1e-8, max_norm=norms.get(group)), "scheduler": None}
+            group: {"optimizer": AdamOptimizerConfig(lr=rate, eps=1e-8, max_norm=norms.get(group))}
             for group, rate in lr.items()
         },
         # nerfstudio's own default is cuda, also where there is none.

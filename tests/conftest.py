@@ -44,5 +44,5 @@ def fit_run(tiny_root, prior_run, tmp_path_factory) -> Trained:
     """A fit of 12 steps from that prior."""
     out = tmp_path_factory.mktemp("fit")
     text = train("baseh3d-fast", tiny_root, out, "--epochs", 4, "--load-prior", prior_run.folder)
-    assert "prior-000008.safetensors" in text and re.search(r"\d+\s+tensors", text)
+    assert "head.safetensors" in text and re.search(r"\d+\s+tensors", text)
     return Trained(out, tiny_root, out / "t" / "baseh3d-fast" / "t")

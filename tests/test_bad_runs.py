@@ -24,11 +24,11 @@ def test_no_prior_is_said_before_anything_is_loaded(tiny_root, tmp_path):
 
 def test_a_prior_of_larger_networks(tiny_root, tmp_path):
     from baseh3d_ns import methods
-    from baseh3d_ns.heads.head_file import HeadPrior, prior_names, save_prior
+    from baseh3d_ns.heads.head_file import Head, named_parameters, save_head
 
     field = methods.idr.config.pipeline.model.sdf_field.setup()
-    weights = {name: parameter.detach() for name, parameter in prior_names(field)}
-    save_prior(tmp_path / "full-size.safetensors", HeadPrior(weights, {}))
+    weights = {name: parameter.detach() for name, parameter in named_parameters(field)}
+    save_head(tmp_path / "full-size.safetensors", Head(weights, {}))
     text = refused("baseh3d-fast", tiny_root, tmp_path / "o", "--load-prior", tmp_path / "full-size.safetensors")
     assert "full-size.safetensors" in text and "4 x 128" in text and "8 x 512" in text
 
@@ -53,8 +53,8 @@ def test_a_photo_that_is_cut_off(own_root, tmp_path, views):
     [
         ("baseh3d-fast", ["--pipeline.model.mask-alpha", 0], "mask-alpha 0"),
         ("baseh3d-fast", ["--pipeline.model.mask-alpha", 2000], "1600 at most"),
-        ("baseh3d-fast", ["--colours-first", -1], "pass a number of steps"),
-        ("h3dnet-fast", ["--latent-first", -1], "pass a number of steps"),
+        ("baseh3d-fast", ["--warm-start.colours.steps", -1], "pass a number of steps"),
+        ("h3dnet-fast", ["--warm-start.latent.steps", -1], "pass a number of steps"),
         ("baseh3d-fast", ["--carry-optimizer", True], "set both to 0"),
     ],
 )
@@ -89,8 +89,9 @@ EVIL_CONFIGS = [
 
 @pytest.mark.parametrize("text", EVIL_CONFIGS)
 def test_a_config_that_names_code_is_not_executed(text, tmp_path):
-    from baseh3d_ns.errors import InputError
     from baseh3d_ns.runs import read_config
+
+    from baseh3d_ns.errors import InputError
 
     (tmp_path / "config.yml").write_text(text.format(out=tmp_path))
     with pytest.raises(InputError, match="config.yml"):
@@ -100,10 +101,9 @@ def test_a_config_that_names_code_is_not_executed(text, tmp_path):
 
 def test_a_config_of_another_python_opens(fit_run, tmp_path):
     """Releases of Python 3.11 write the member of an enum in two ways."""
+    from baseh3d_ns.runs import read_config
     from nerfstudio.configs.base_config import LocalWriterConfig  # noqa: F401 (nerfstudio's writer cannot come first)
     from nerfstudio.utils.writer import EventName
-
-    from baseh3d_ns.runs import read_config
 
     text = fit_run.config.read_text()
     by_value, by_name = (f"!!python/object/apply:{name}" for name in (f"{WRITER}.EventName", "builtins.getattr"))
@@ -117,8 +117,9 @@ def test_a_config_of_another_python_opens(fit_run, tmp_path):
 
 def test_a_config_with_another_dataparser_is_refused(fit_run, tmp_path):
     """nerfstudio's minimal parser unpickles what lies beside it."""
-    from baseh3d_ns.errors import InputError
     from baseh3d_ns.runs import read_config
+
+    from baseh3d_ns.errors import InputError
 
     parser = "nerfstudio.data.dataparsers.minimal_dataparser.MinimalDataParser"
     text = fit_run.config.read_text().replace("baseh3d_ns.data.h3ds_dataparser.H3dsDataParser", parser)

@@ -11,9 +11,9 @@ import toml
 
 from baseh3d_ns.benchmark.cells import Cell, plan
 from baseh3d_ns.benchmark.definition import read_definition
-from baseh3d_ns.benchmark.unequal_settings import differences
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
 from baseh3d_ns.benchmark.sweep import open_sweep, overview
+from baseh3d_ns.benchmark.unequal_settings import differences
 from baseh3d_ns.data.h3ds_package import ConfigsHelper
 from baseh3d_ns.errors import InputError
 

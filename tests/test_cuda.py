@@ -45,7 +45,7 @@ def test_a_fit_from_the_shape_space_on_the_gpu(tiny_root, tmp_path):
     """Placing, colours and latent first, views refined, and a look at the loss."""
     from processes import train
 
-    options = ["--epochs", 20, "--plateau", 0.9, "--plateau-steps", 2, "--pipeline.model.anchor-weight", 0.1]
+    options = ["--epochs", 20, "--plateau", 0.9, "--plateau-steps", 2, "--pipeline.model.anchor.weight", 0.1]
     said = train("baseh3d-fast", tiny_root, tmp_path, *options, "--machine.device-type", "cuda")
     assert "Placed the prior" in said and "Fitted the latent" in said and "has stopped falling" in said
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from nerfstudio.engine.callbacks import TrainingCallbackAttributes
-from test_priors import SMALL
+from test_heads import SMALL
 from test_view_corrections import set_to
 from tiny_root import SEMI_AXES_MM, UNIT_RADIUS_MM, write_root
 from torch import Tensor

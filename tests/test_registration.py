@@ -7,7 +7,7 @@ import pytest
 import torch
 from processes import checkpoint
 from scipy.spatial.transform import Rotation
-from test_priors import POINTS, SMALL
+from test_heads import POINTS, SMALL
 from tiny_root import CENTRE_MM, SEMI_AXES_MM, UNIT_RADIUS_MM
 
 from baseh3d_ns.data.dataset import HeadDataset
@@ -15,14 +15,20 @@ from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.fields.placement import Placement
-from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.frames import HEAD_FRAME, SceneFrame
+from baseh3d_ns.heads.head_file import PLACEMENT
+from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.placing import registration
-from baseh3d_ns.placing.correspondences import small_photo
-from baseh3d_ns.placing.face_detection import CASCADES, _largest_face, find_faces, match_patches
-from baseh3d_ns.placing.orientation import _up_where_photos_are_level, turn_to_standing
-from baseh3d_ns.placing.registration import register_prior
-from baseh3d_ns.runs import open_run
+from baseh3d_ns.placing.candidate import Candidate, min_sdf_along
+from baseh3d_ns.placing.config import FaceMatchConfig, PlacingConfig
+from baseh3d_ns.placing.correspondences import FaceCorrespondences, small_photo
+from baseh3d_ns.placing.face_detection import CASCADES, find_faces, find_patches, largest_face
+from baseh3d_ns.placing.orientation import rotation_to_upright, up_from_horizons
+from baseh3d_ns.placing.registration import Registration, register_prior
+from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.synthetic.dataset import synthesize
+
+FACES = FaceMatchConfig()
 
 
 def placement(scale: float, rotation_vector: list[float], shift: list[float]) -> Placement:
@@ -90,7 +96,7 @@ def test_a_prior_30_percent_30_mm_and_15_degrees_off_finds_the_head(tiny_root: P
     field = EllipsoidField(off)
     # The prior's own unit ball is `scale` times as large in millimetres.
     prior_frame = SceneFrame(centre_mm=tuple(CENTRE_MM.tolist()), radius_mm=UNIT_RADIUS_MM * scale)
-    result = register_prior(field, prior_frame, dataset, RayPool(dataset, "cpu", 64, one_view=True))
+    result = register_prior(field, prior_frame, dataset, RayPool(dataset, "cpu", 64, one_view=True), PlacingConfig())
     assert result.iou_after > 0.93 and result.iou_after > result.iou_before
     corners_mm = torch.tensor([[sx, sy, sz] for sx in (-1, 1) for sy in (-1, 1) for sz in (-1, 1)]) * 50.0
     before, after = (
@@ -101,12 +107,10 @@ def test_a_prior_30_percent_30_mm_and_15_degrees_off_finds_the_head(tiny_root: P
     assert after < 20.0 and after < 0.6 * before
 
 
-def candidate(in_standard_frame: bool = False) -> registration.Candidate:
+def candidate(upright: bool = False) -> Candidate:
     """The egg where it is, as a prior."""
-    grid, no_code = registration.GridTracer(32), torch.zeros(0)
-    found = registration.Candidate(
-        EllipsoidField(Placement()), grid, Placement(), None, no_code, Placement(), in_standard_frame
-    )
+    grid, field, no_latent = GridTracer(32), EllipsoidField(Placement()), torch.zeros(0)
+    found = Candidate(PlacingConfig(), field, grid, Placement(), None, no_latent, Placement(), upright)
     found.refresh()
     return found
 
@@ -115,10 +119,10 @@ def test_faces_pull_the_prior_into_place(tiny_root: Path):
     """Three rays along the axes through a point 0.2 above the one the prior has in its place."""
     through = torch.tensor([0.0, 0.2, 0.4])
     at = torch.tensor([[0.0, 0.0, 0.4]] * 3)
-    lines = registration.FaceLines(through - 2.0 * torch.eye(3), torch.eye(3), at, torch.eye(3), 0.1, 0.04, 3)
+    lines = FaceCorrespondences(through - 2.0 * torch.eye(3), torch.eye(3), at, torch.eye(3), 0.1, 0.04, 3)
     # Seen along y the point lies on the ray; along x and z it is 0.2 / 0.04 = 5 tolerances away.
     expected = 2.0 * (np.sqrt(1.0 + 5.0**2) - 1.0) / 3.0
-    assert registration._face_distance(candidate(), lines).item() == pytest.approx(expected, rel=1e-4)
+    assert registration._face_loss(candidate(), lines, with_latent=False).item() == pytest.approx(expected, rel=1e-4)
 
     dataset = HeadDataset(H3dsDataParserConfig(data=tiny_root, scene="scan0").setup().get_dataparser_outputs("train"))
     pool = RayPool(dataset, "cpu", 64, one_view=False)
@@ -134,33 +138,33 @@ def test_faces_pull_the_prior_into_place(tiny_root: Path):
 
 def test_below_the_chin_silhouettes_count_only_of_priors_in_no_standard_frame():
     """Where a bust ends had pulled whole heads narrow."""
-    heights = registration.NECK + torch.tensor([-0.1, 0.1])
+    neck = HEAD_FRAME.to_unit(np.array([0.0, PlacingConfig().neck_mm, 0.0]))[1]
+    heights = float(neck) + torch.tensor([-0.1, 0.1])
     origins = torch.stack([torch.zeros(2), heights, torch.full((2,), 2.0)], dim=1)
     ahead = torch.tensor([[0.0, 0.0, -1.0]]).expand(2, 3)
     for standing, counted in ((True, [False, True]), (False, [True, True])):
-        found = candidate(in_standard_frame=standing)
-        assert registration._least_sdf(found, origins, ahead)[1].tolist() == counted
+        assert min_sdf_along(candidate(upright=standing), origins, ahead)[1].tolist() == counted
 
 
 def test_a_poor_agreement_is_said():
-    assert "poor" in registration.Registration(0.4, 0.5, 0).summary(3)
-    assert "poor" not in registration.Registration(0.4, 0.8, 2).summary(3)
+    assert "poor" in Registration(0.4, 0.5, 0, 0.6).summary(3)
+    assert "poor" not in Registration(0.4, 0.8, 2, 0.6).summary(3)
 
 
 def test_a_poor_prior_is_leant_on_less():
-    trusts = [registration.Registration(0.4, iou, 0).trust for iou in (0.2, 0.4, 0.5, 0.7)]
+    trusts = [Registration(0.4, iou, 0, 0.6).confidence for iou in (0.2, 0.4, 0.5, 0.7)]
     assert trusts[0] == 0.0 and 0.0 < trusts[1] < trusts[2] < 1.0 and trusts[3] == 1.0
 
 
 def test_a_fit_says_how_the_prior_was_placed_and_keeps_it(fit_run):
     kept = torch.load(checkpoint(fit_run), weights_only=True)["pipeline"]["_model.field.placement.similarity"]
     assert kept.abs().max() > 1e-4
-    assert torch.equal(open_run(fit_run.config).field.placement.similarity, kept)
+    assert torch.equal(open_head(fit_run.config).weights[PLACEMENT], kept)
 
 
 def test_no_face_is_no_face():
     plain = np.full((200, 200, 3), 255, np.uint8)
-    assert find_faces(plain, plain) is None and match_patches(plain, plain) == []
+    assert find_faces(plain, plain, FACES.min_width) is None and find_patches(plain, plain, FACES) == []
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +181,7 @@ def test_photos_say_how_a_head_stands_in_a_world_of_any_axes(person: HeadDataset
     turn = Rotation.from_rotvec(turn_deg, degrees=True)
     poses = torch.from_numpy(turn.as_matrix()).float() @ person.cameras.camera_to_worlds
     monkeypatch.setattr(person.cameras, "camera_to_worlds", poses)
-    found = Rotation.from_rotvec(turn_to_standing(person).numpy())
+    found = Rotation.from_rotvec(rotation_to_upright(person, PlacingConfig()).numpy())
     if turn.magnitude() < 0.5:
         assert found.magnitude() == 0.0  # near enough: the frame is right
     else:
@@ -193,15 +197,15 @@ def test_photos_from_several_sides_say_what_is_up(person: HeadDataset, monkeypat
         "camera_to_worlds",
         torch.from_numpy(turn.as_matrix()).float() @ person.cameras.camera_to_worlds,
     )
-    found = Rotation.from_rotvec(turn_to_standing(person).numpy())
+    found = Rotation.from_rotvec(rotation_to_upright(person, PlacingConfig()).numpy())
     up = (found * turn).apply([0.0, 1.0, 0.0])
     assert found.magnitude() > 0.1 and np.degrees(np.arccos(up[1])) < 3.0
     assert found.as_rotvec()[1] == pytest.approx(0.0, abs=1e-6)  # up says nothing about where a face looks
     # One side says it less well, so that the frame is believed.
     poses = person.cameras.camera_to_worlds.clone()
-    assert _up_where_photos_are_level(poses[:1]) is None
+    assert up_from_horizons(poses[:1]) is None
     poses[0, :, :2] = torch.stack([poses[0, :, 1], -poses[0, :, 0]], dim=1)  # a phone on its side
-    assert _up_where_photos_are_level(poses) is None
+    assert up_from_horizons(poses) is None
 
 
 def test_leaning_is_less_likely_than_looking_aside():
@@ -210,7 +214,7 @@ def test_leaning_is_less_likely_than_looking_aside():
         found.expected = placement(1.0, list(np.radians(expected)), [0.0] * 3)
         turn = Rotation.from_rotvec(turn_deg, degrees=True) * Rotation.from_rotvec(expected, degrees=True)
         found.placement = placement(1.0, list(turn.as_rotvec()), [0.0] * 3)
-        return found.unlikely().item()
+        return found.pose_penalty().item()
 
     assert cost((10, 0, 0)) == pytest.approx(np.sin(np.radians(10)) ** 2, rel=1e-3)
     assert cost((0, 0, 10)) == pytest.approx(10 * cost((0, 10, 0)), rel=1e-3)
@@ -221,22 +225,24 @@ def test_leaning_is_less_likely_than_looking_aside():
 
 def test_without_a_face_the_frame_is_taken_to_be_right(tiny_root: Path):
     parser = H3dsDataParserConfig(data=tiny_root, scene="scan0").setup()
-    assert turn_to_standing(HeadDataset(parser.get_dataparser_outputs("train"))).abs().max() == 0.0
+    dataset = HeadDataset(parser.get_dataparser_outputs("train"))
+    assert rotation_to_upright(dataset, PlacingConfig()).abs().max() == 0.0
 
 
 def test_a_face_is_found_where_it_has_moved_to(person: HeadDataset):
     dataset, moves, patch_moves = person, [], []
     for view in range(len(dataset)):
-        photo, rays = small_photo(dataset, view)
+        photo, rays = small_photo(dataset, view, FACES.render_size)
         assert photo.shape[:2] == rays.origins.shape[:2]
-        pair = find_faces(photo, np.roll(photo, (7, -12), axis=(0, 1)))
+        pair = find_faces(photo, np.roll(photo, (7, -12), axis=(0, 1)), FACES.min_width)
         straight, mirrored = (
-            _largest_face(np.roll(photo, 25, axis=1), CASCADES[1][0], mirror) for mirror in (False, True)
+            largest_face(np.roll(photo, 25, axis=1), CASCADES[1][0], mirror, FACES.min_width)
+            for mirror in (False, True)
         )
         if straight and mirrored:
             assert mirrored.x == pytest.approx(straight.x, abs=6.0)
         darker = (photo * 0.7).astype(np.uint8)
-        patches = match_patches(np.roll(darker, (3, -5), axis=(0, 1)), photo)
+        patches = find_patches(np.roll(darker, (3, -5), axis=(0, 1)), photo, FACES)
         patch_moves += [(in_photo[1] - at[1], in_photo[0] - at[0]) for in_photo, at in patches]
         if pair:
             moves.append((pair[1].x - pair[0].x, pair[1].y - pair[0].y))

@@ -23,16 +23,18 @@ from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM, SceneFrame
-from baseh3d_ns.heads.latent_pca import LikelyLatents, main_directions, mean_latent
-from baseh3d_ns.heads.readers import BUILTIN, BUILTIN_FILE, load_prior
-from baseh3d_ns.heads.transfer import field_of_prior
+from baseh3d_ns.heads.latent_pca import LatentPca, mean_latent, principal_components
+from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.readers import BUILTIN, BUILTIN_FILE, open_head
 from baseh3d_ns.mesh.extract import extract_mesh
+from baseh3d_ns.placing.config import PlacingConfig
 from baseh3d_ns.placing.registration import register_prior
-from baseh3d_ns.shape_space.datamanager import _splat, look_from
+from baseh3d_ns.shape_space.datamanager import _splat, orbit_cameras
 from baseh3d_ns.shape_space.surface_samples import HeadSamples
 from baseh3d_ns.synthetic.head_samples import VERSION
-from baseh3d_ns.warm_start.frozen_hits import look
-from baseh3d_ns.warm_start.latent import fit_latent, surface_now
+from baseh3d_ns.warm_start.config import LatentFitConfig, WarmStartConfig
+from baseh3d_ns.warm_start.frozen_hits import trace_frozen
+from baseh3d_ns.warm_start.latent import fit_latent, newton_step
 
 TINY = HeadFieldConfig(
     sdf=SdfNetworkConfig(layers=3, width=48, skip_layer=0, octaves=2, features=8, latent=4),
@@ -77,15 +79,15 @@ def sdf_mm(model, points_mm, latent):
 
 def test_every_head_is_learned_from_its_open_surface(pipeline):
     model = pipeline.model
-    for code, lean in zip(model.codes.detach(), np.linspace(-1.0, 1.0, 6), strict=True):
+    for latent, lean in zip(model.latents.detach(), np.linspace(-1.0, 1.0, 6), strict=True):
         surface = egg((75.0 + 8.0 * lean, 110.0, 90.0), (20.0 * lean, -10.0, 10.0))
-        assert sdf_mm(model, surface.vertices, code).abs().mean() < 2.5
+        assert sdf_mm(model, surface.vertices, latent).abs().mean() < 2.5
         inside, outside = sdf_mm(model, [[20.0 * lean, -10.0, 10.0], [20.0 * lean, 160.0, 10.0]], code)
         assert inside < -40.0 and outside > 25.0
 
 
 def test_what_changes_sign_mirrors_the_head(pipeline):
-    model, code = pipeline.model, pipeline.model.codes[5].detach()
+    model, code = pipeline.model, pipeline.model.latents[5].detach()
     surface = egg((83.0, 110.0, 90.0), (20.0, -10.0, 10.0)).vertices * [-1.0, 1.0, 1.0]
     mirrored = code * torch.tensor([1.0, -1.0, -1.0, -1.0])
     assert sdf_mm(model, surface, mirrored).abs().mean() < 2.5
@@ -107,7 +109,7 @@ def test_a_weight_of_0_leaves_its_loss_out(pipeline):
 def test_no_latent_is_a_symmetric_mean_head(pipeline):
     here = torch.tensor([[60.0, 20.0, 30.0], [90.0, -30.0, 0.0], [30.0, 0.0, 100.0]])
     there = here * torch.tensor([-1.0, 1.0, 1.0])
-    nobody = mean_latent(pipeline.model.codes.detach(), 1)
+    nobody = mean_latent(pipeline.model.latents.detach(), 1)
     np.testing.assert_allclose(sdf_mm(pipeline.model, here, nobody), sdf_mm(pipeline.model, there, nobody), atol=6.0)
     assert sdf_mm(pipeline.model, egg().vertices, nobody).abs().mean() < 6.0
 
@@ -132,7 +134,7 @@ def test_main_directions_are_those_that_vary_most():
     codes = torch.zeros(40, 3)
     codes[:, 1], codes[:, 2] = 2.0 * torch.randn(40).sign(), 0.5 * torch.randn(40).sign()
     codes[:, 0] = 3.0
-    directions = main_directions(codes, torch.tensor([3.0, 0.0, 0.0]), 2)
+    directions = principal_components(codes, torch.tensor([3.0, 0.0, 0.0]), 2)
     assert directions.shape == (2, 3)
     torch.testing.assert_close(directions.norm(dim=1), torch.tensor([2.0, 0.5]), rtol=0.2, atol=0.0)
 
@@ -148,7 +150,7 @@ def test_the_nearest_point_is_on_top():
     points = np.array([[0.0, 0.0, 0.5], [-0.012, 0.0, -0.5]], dtype=np.float32)
     ahead = np.tile(np.float32([0.0, 0.0, 1.0]), (2, 1))
     head = HeadSamples(points, ahead, np.array([[255, 0, 0], [0, 0, 255]], dtype=np.uint8))
-    picture = _splat(head, look_from(0.0).camera_to_worlds[0].numpy())
+    picture = _splat(head, orbit_cameras(0.0).camera_to_worlds[0].numpy())
     red, blue = ((picture == colour).all(axis=-1).sum() for colour in head.colours)
     assert (red, blue) == (9, 3)
 
@@ -180,7 +182,7 @@ def test_latent_and_placement_are_fitted_together(tiny_root: Path, width: float)
     latents = torch.randn(60, 4) * torch.tensor([1.0, 0.05, 0.05, 0.05])
     frame = SceneFrame(centre_mm=tuple(CENTRE_MM.tolist()), radius_mm=UNIT_RADIUS_MM)
     pool = RayPool(dataset, "cpu", 64, one_view=True)
-    result = register_prior(field, frame, dataset, pool, latents)
+    result = register_prior(field, frame, dataset, pool, PlacingConfig(), latents)
     assert result.iou_after > 0.95 and result.iou_after >= result.iou_before
     assert float(field.latent[0]) * np.sign(width) > 0.3
 
@@ -195,12 +197,18 @@ def egg_and_photos(tiny_root: Path, width: float, views: str = "3"):
     return field, pool
 
 
+def fit(field, latents, pool):
+    """The latent fitted in 120 steps."""
+    config = LatentFitConfig(steps=120)
+    fit_latent(field, torch.zeros(4), latents, pool, config, PlacingConfig(), WarmStartConfig().grid_cells)
+
+
 @pytest.mark.parametrize("width", [-0.8, 0.8])
 def test_the_photos_change_the_latent(tiny_root: Path, width: float):
     field, pool = egg_and_photos(tiny_root, width)
     colours = field.colour_network.lin0.bias.detach().clone()
     latents = torch.randn(60, 4) * torch.tensor([1.0, 0.05, 0.05, 0.05])
-    fit_latent(field, torch.zeros(4), latents, pool, 120)
+    fit(field, latents, pool)
     assert float(field.latent.detach()[0]) == pytest.approx(width, abs=0.25)
     # Coloured by its normals, an egg of 48 pixels may turn a little about y.
     assert field.placement.similarity.abs().max() < 0.06 and not field.placement.similarity.requires_grad
@@ -212,7 +220,7 @@ def test_the_photos_say_how_the_head_is_turned(tiny_root: Path):
     field, pool = egg_and_photos(tiny_root, 0.0)
     with torch.no_grad():
         field.placement.similarity[3] = 0.17
-    fit_latent(field, torch.zeros(4), torch.randn(60, 4) * 0.05, pool, 120)
+    fit(field, torch.randn(60, 4) * 0.05, pool)
     assert field.placement.similarity[3].abs() < 0.09
 
 
@@ -221,26 +229,26 @@ def test_one_photo_does_not_change_the_size(tiny_root: Path):
     field, pool = egg_and_photos(tiny_root, 0.0, "1")
     with torch.no_grad():
         field.placement.similarity[0] = -0.1
-    fit_latent(field, torch.zeros(4), torch.randn(60, 4) * 0.05, pool, 120)
+    fit(field, torch.randn(60, 4) * 0.05, pool)
     assert field.placement.similarity[0] == pytest.approx(-0.1, abs=0.02)
 
 
 def test_directions_in_which_no_head_differs_are_left_out():
     same = torch.zeros(5, 4)
     same[:, 0], same[:, 1] = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]), 3.0
-    likely = LikelyLatents.of(same, torch.tensor([0.0, 3.0, 0.0, 0.0]), 3)
-    assert likely.spread.shape == (1, 4) and torch.equal(likely.at(likely.codes(same)), same)
-    assert LikelyLatents.of(same[:1], same[0], 3).codes(same).shape == (5, 0)
+    pca = LatentPca.fit(same, torch.tensor([0.0, 3.0, 0.0, 0.0]), 3)
+    assert pca.components.shape == (1, 4) and torch.equal(pca.decode(pca.encode(same)), same)
+    assert LatentPca.fit(same[:1], same[0], 3).encode(same).shape == (5, 0)
 
 
 def test_a_surface_that_moves_is_met_where_it_is_now(tiny_root: Path):
     field, pool = egg_and_photos(tiny_root, 0.0)
-    rays = look(field, pool, 4)
-    rays = rays[rays.hit & (rays.facing > 0.4)]
+    rays = trace_frozen(field, pool, 4, WarmStartConfig().grid_cells)
+    rays = rays[rays.hit & (rays.cos_incidence > 0.4)]
     assert len(rays) > 100 and field.sdf(rays.points).abs().max() < 2e-3
     field.latent.data[0] = 0.2
     before = field.sdf(rays.points)
-    after = field.sdf(surface_now(rays, before))
+    after = field.sdf(newton_step(rays, before, LatentFitConfig().max_move))
     assert before.abs().mean() > 5e-3 and after.abs().mean() < 0.15 * before.abs().mean()
 
 
@@ -263,13 +271,13 @@ def train_space(eggs: Path, out: Path) -> Path:
 
 def test_the_same_seed_learns_the_same_space(space_run, eggs, tmp_path):
     again = train_space(eggs, tmp_path)
-    ours, theirs = load_prior(space_run), load_prior(again)
+    ours, theirs = open_head(space_run), open_head(again)
     assert torch.equal(ours.latents, theirs.latents)
     assert all(torch.equal(weight, theirs.weights[name]) for name, weight in ours.weights.items())
 
 
 def test_a_shape_space_is_written_and_described(space_run):
-    prior = load_prior(space_run)
+    prior = open_head(space_run)
     assert prior.latents.shape == (6, 64) and prior.frame == HEAD_FRAME
     assert prior.provenance["heads"] == 6 and prior.provenance["steps"] == 6
     shown = call("baseh3d", "prior", space_run)
@@ -282,7 +290,7 @@ def test_a_shape_space_goes_on_where_it_stopped(eggs, tmp_path):
     call("ns-train", "h3dnet-fast-prior", *options, "--max-num-iterations", 3)
     folder = tmp_path / "t" / "h3dnet-fast-prior" / "t"
     state = torch.load(next((folder / "nerfstudio_models").iterdir()), weights_only=True)
-    assert state["pipeline"]["_model.codes"].shape == (6, 64)
+    assert state["pipeline"]["_model.latents"].shape == (6, 64)
     models = folder / "nerfstudio_models"
     call("ns-train", "h3dnet-fast-prior", *options, "--max-num-iterations", 5, "--load-dir", models)
     assert [path.name for path in models.iterdir()] == ["step-000000004.ckpt"]
@@ -312,7 +320,7 @@ def plain(weights):
 def test_stage_one_leaves_the_decoder_alone(space_run, tiny_root, tmp_path):
     options = ["--load-prior", space_run, "--epochs", 2, "--pipeline.model.decoder-frozen", 1.0, "--register", False]
     train("h3dnet-fast", tiny_root, tmp_path, *options)
-    before, after = load_prior(space_run).weights, load_prior(tmp_path / "t" / "h3dnet-fast" / "t").weights
+    before, after = open_head(space_run).weights, open_head(tmp_path / "t" / "h3dnet-fast" / "t").weights
     moved = {
         name for name, tensor in plain(before).items() if not torch.allclose(tensor, plain(after)[name], atol=1e-6)
     }
@@ -361,14 +369,14 @@ def test_networks_that_nobody_would_train_are_refused(tiny_root, tmp_path, optio
 def test_a_checkpoint_of_a_space_is_a_prior_with_its_mean_head(space_run):
     """Whatever the sliders showed when it was saved, and from several GPUs, too."""
     whole, kept = (
-        load_prior(space_run),
+        open_head(space_run),
         torch.load(next((space_run / "nerfstudio_models").iterdir()), weights_only=True),
     )
     renamed = {name.replace("_model.", "_model.module.", 1): tensor for name, tensor in kept["pipeline"].items()}
     for number, pipeline in enumerate((kept["pipeline"], renamed)):
         path = space_run / f"copy-{number}.ckpt"
         torch.save({**kept, "pipeline": pipeline}, path)
-        prior = load_prior(path)
+        prior = open_head(path)
         assert torch.equal(prior.latents, whole.latents) and torch.equal(
             prior.weights["latent"], whole.weights["latent"]
         )
@@ -397,7 +405,7 @@ def test_going_on_with_other_heads_is_refused(space_run, eggs, tmp_path):
 
 def test_the_builtin_space_is_small_synthetic_and_says_so():
     assert BUILTIN_FILE.stat().st_size < 12e6
-    prior = load_prior(BUILTIN)
+    prior = open_head(BUILTIN)
     assert prior.frame == HEAD_FRAME and len(prior.latents) >= 500
     # Of the generator as it is: the script makes the same again.
     assert prior.provenance["data"] == f"anny-{VERSION}, seed 100" and prior.provenance["heads"] == len(prior.latents)
@@ -406,7 +414,7 @@ def test_the_builtin_space_is_small_synthetic_and_says_so():
 
 def test_the_builtin_mean_head_is_a_head():
     """One closed surface of a head's size, nearly symmetric, with a nose where the landmarks say."""
-    field = field_of_prior(load_prior(BUILTIN), BUILTIN)
+    field = field_of_head(open_head(BUILTIN), BUILTIN)
     # Busts end at different depths: the rim of the mean bust is a fringe that 4 mm would tear off.
     mesh = extract_mesh(field.sdf, HEAD_FRAME, spacing_mm=2.0, device="cpu", progress=False, keep_all=True)
     pieces = mesh.split(only_watertight=False)

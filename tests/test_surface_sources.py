@@ -12,7 +12,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 from baseh3d_ns.shape_space import sources
 from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig
-from baseh3d_ns.shape_space.sources import Source, h3ds_scans
+from baseh3d_ns.shape_space.sources import h3ds_scans
 from baseh3d_ns.shape_space.surface_samples import sample_mesh, standard_pose
 
 
@@ -27,7 +27,7 @@ def egg(axes_mm=(75.0, 110.0, 90.0), centre_mm=(0.0, -10.0, 10.0)) -> trimesh.Tr
 
 
 def load(folder: Path, **options):
-    source = Source.of(SurfaceDataManagerConfig(data=folder, samples_per_head=400, **options))
+    source = SurfaceDataManagerConfig(samples_per_head=400, **options).source(folder)
     return source, source.load(len(source.names))
 
 
@@ -151,12 +151,12 @@ def test_test_scenes_are_never_learned_from(tmp_path):
     config = (root / "config.toml").read_text()
     (root / "config.toml").write_text(config.replace("'tiny-1'", "'h3d-net'"))
     assert h3ds_scans(root) == [ids[0], ids[2]]
-    assert Source.of(SurfaceDataManagerConfig(data=root)).names == [ids[0], ids[2]]
+    assert SurfaceDataManagerConfig().source(root).names == [ids[0], ids[2]]
     (root / ids[2] / "full_head.obj").unlink()
     assert h3ds_scans(root) == [ids[0]]
     (root / "config.toml").write_text(config.replace("'tiny'", "'h3d-net'"))
     with pytest.raises(InputError, match="without the tag 'h3d-net'"):
-        Source.of(SurfaceDataManagerConfig(data=root))
+        SurfaceDataManagerConfig().source(root)
 
 
 def test_the_packaged_configs_know_their_test_scenes():

@@ -15,11 +15,11 @@ from processes import BIN, SMALL, Trained, call, checkpoint, train
 from tiny_root import SCENE
 
 from baseh3d_ns import methods
-from baseh3d_ns.heads.head_file import prior_names
-from baseh3d_ns.heads.readers import load_prior
-from baseh3d_ns.runs import open_run
-from baseh3d_ns.training.plateau import EarlyEnd
-from baseh3d_ns.warm_start.colours import learn_colours
+from baseh3d_ns.heads.head_file import named_parameters
+from baseh3d_ns.heads.readers import open_head
+from baseh3d_ns.training.plateau import PlateauSchedule
+from baseh3d_ns.warm_start.colours import warm_up_colours
+from baseh3d_ns.warm_start.config import ColourWarmUpConfig
 
 
 def test_priors_are_written_at_the_epochs_asked_for_and_at_the_end(prior_run):
@@ -49,25 +49,25 @@ def test_a_fit_held_by_the_prior_where_nothing_is_seen_goes_on_where_it_stopped(
     train("baseh3d-fast", tiny_root, tmp_path, *held, "--max-num-iterations", 6, views=views)
     folder = tmp_path / "t" / "baseh3d-fast" / "t" / "nerfstudio_models"
     first = torch.load(next(folder.iterdir()), weights_only=True)["pipeline"]
-    assert first["_model.anchor.trust"] > 0
+    assert first["_model.anchor.confidence"] > 0
     # What all views share is left out: a single one is taken as it is.
     assert (first["_model.views.pose"].abs().max() > 0) == (views == "3")
     train("baseh3d-fast", tiny_root, tmp_path, *held, "--load-dir", folder, views=views)
     last = torch.load(folder / "step-000000011.ckpt", weights_only=True)["pipeline"]
     for name in ("points", "sdf", "gradient"):
         assert torch.equal(first[f"_model.anchor.{name}"], last[f"_model.anchor.{name}"])
-    assert open_run(tmp_path / "t" / "baseh3d-fast" / "t").step == 11
+    assert open_head(tmp_path / "t" / "baseh3d-fast" / "t").provenance["steps"] == 12
 
 
 def test_with_several_views_the_prior_of_one_head_holds_nothing(fit_run):
     state = torch.load(checkpoint(fit_run), weights_only=True)["pipeline"]
-    assert state["_model.anchor.trust"] == 0 and not state["_model.anchor.points"].isnan().any()
+    assert state["_model.anchor.confidence"] == 0 and not state["_model.anchor.points"].isnan().any()
 
 
 def test_a_shape_space_that_is_not_placed_holds_nothing(tiny_root, tmp_path):
     text = train("baseh3d-fast", tiny_root, tmp_path, "--register", False, "--max-num-iterations", 1)
     state = torch.load(checkpoint(Trained(tmp_path, tiny_root, tmp_path / "t/baseh3d-fast/t")), weights_only=True)
-    assert state["pipeline"]["_model.anchor.trust"] == 0 and "holds nothing" in text
+    assert state["pipeline"]["_model.anchor.confidence"] == 0 and "holds nothing" in text
 
 
 def test_checkpoints_load_with_torchs_safe_default(fit_run):
@@ -97,20 +97,20 @@ def test_colours_first_teaches_the_colours_and_leaves_the_priors_shape_alone(tin
     losses, changed = {}, {}
     for steps in (0, 200):
         torch.manual_seed(0)
-        config.colours_first = steps
+        config.warm_start.colours.steps = steps
         config.save_config()
         trainer = config.setup(local_rank=0, world_size=1)
         trainer.setup()
         trainer.pipeline.train()
-        prior, field = load_prior(prior_run.folder), trainer.pipeline.model.field
-        now = {name: parameter.detach() for name, parameter in prior_names(field)}
+        prior, field = open_head(prior_run.folder), trainer.pipeline.model.field
+        now = {name: parameter.detach() for name, parameter in named_parameters(field)}
         changed[steps] = {name.split(".")[0] for name in now if not torch.equal(prior.weights[name], now[name])}
         torch.manual_seed(1)
         losses[steps] = float(trainer.pipeline.get_train_loss_dict(0)[1]["colour"].detach())
     assert changed == {0: set(), 200: {"colour"}} and losses[200] < 0.8 * losses[0]
     # A prior that lies elsewhere.
     field.placement.similarity[4:] += 5.0
-    learn_colours(field, trainer.pipeline.datamanager.train_pixel_sampler, 5)
+    warm_up_colours(field, trainer.ray_pool, ColourWarmUpConfig(steps=5), config.warm_start.grid_cells)
     assert "its colours stay" in capsys.readouterr().out
 
 
@@ -136,7 +136,7 @@ def test_a_killed_run_resumes_to_the_same_last_step(tiny_root, tmp_path):
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 300
-        while not list(models.glob("step-*.ckpt")) and time.monotonic() < deadline:
+        while not list(models.glob("step-*.ckpt")) and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     finally:
@@ -158,7 +158,7 @@ def test_a_kill_while_saving_leaves_the_last_good_checkpoint(fit_run, monkeypatc
     """torch.save dies half way: the folder stock tools look into never holds the half file."""
     from types import SimpleNamespace
 
-    from baseh3d_ns.training.trainer import HeadTrainer
+    from baseh3d_ns.training.trainer import SdfTrainer
 
     good = checkpoint(fit_run).read_bytes()
     models = tmp_path / "nerfstudio_models"
@@ -170,12 +170,12 @@ def test_a_kill_while_saving_leaves_the_last_good_checkpoint(fit_run, monkeypatc
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", dies)
-    trainer = HeadTrainer.__new__(HeadTrainer)
+    trainer = SdfTrainer.__new__(SdfTrainer)
     trainer.config = SimpleNamespace(max_num_iterations=100, save_only_latest_checkpoint=True)
     trainer.base_dir, trainer.checkpoint_dir, trainer.local_rank = tmp_path, models, 0
     trainer.pipeline = torch.nn.Linear(1, 1)
-    trainer.pipeline.model = torch.nn.Module()
-    trainer.pipeline.model.early_end = EarlyEnd()
+    trainer.pipeline.schedule = PlateauSchedule()
+    trainer.pipeline.schedule.plan(100)
     trainer.optimizers = SimpleNamespace(optimizers={}, schedulers={})
     trainer.grad_scaler = torch.amp.GradScaler("cpu", enabled=False)
     with pytest.raises(KeyboardInterrupt):

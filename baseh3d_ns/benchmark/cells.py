@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from baseh3d_ns import __version__
+from baseh3d_ns.benchmark.commands import method_config
 from baseh3d_ns.benchmark.definition import Definition, PriorRun, Row
 from baseh3d_ns.benchmark.results import FAILURE, FLOOR, Result, load_result
-from baseh3d_ns.benchmark.commands import method_config
 from baseh3d_ns.data.h3ds_root import H3dsRoot, choose_views, open_h3ds
 from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.files import write_atomically

@@ -40,6 +40,7 @@ import toml
 from baseh3d_ns.benchmark.commands import Options
 from baseh3d_ns.errors import InputError, nearest
 
+
 @dataclass(frozen=True)
 class SyntheticData:
     """Arguments of `baseh3d synth`."""

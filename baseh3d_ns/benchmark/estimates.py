@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from baseh3d_ns.benchmark.cells import Cell
-from baseh3d_ns.benchmark.unequal_settings import option
-from baseh3d_ns.benchmark.results import Result
 from baseh3d_ns.benchmark.commands import method_config
+from baseh3d_ns.benchmark.results import Result
+from baseh3d_ns.benchmark.unequal_settings import option
 
 START_S = 15.0
 """Imports, reading the data, placing a prior."""

@@ -18,8 +18,8 @@ from baseh3d_ns.benchmark.cells import CELLS, DATA, Cell, plan, prior_file
 from baseh3d_ns.benchmark.definition import Definition, read_definition
 from baseh3d_ns.benchmark.estimates import Clock, duration
 from baseh3d_ns.benchmark.executors import Executor
-from baseh3d_ns.benchmark.unequal_settings import differences
 from baseh3d_ns.benchmark.results import FAILURE, Result, load_result, write_csv
+from baseh3d_ns.benchmark.unequal_settings import differences
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_atomically
 

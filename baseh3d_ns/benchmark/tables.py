@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from baseh3d_ns.benchmark.beside_published import planned_scenes, reasons, scene_ids, score_of_scan
 from baseh3d_ns.benchmark.definition import Definition, Row
-from baseh3d_ns.benchmark.unequal_settings import differences
 from baseh3d_ns.benchmark.published import PUBLISHED, Score
 from baseh3d_ns.benchmark.results import FLOOR, Result
 from baseh3d_ns.benchmark.statistics import Difference, Summary, by_scene, paired_difference, summary
+from baseh3d_ns.benchmark.unequal_settings import differences
 
 METRICS = {
     "face_mm": "face mm",

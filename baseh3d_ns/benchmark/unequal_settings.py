@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from baseh3d_ns.benchmark.definition import Definition, Options
 from baseh3d_ns.benchmark.commands import method_config
+from baseh3d_ns.benchmark.definition import Definition, Options
 
 SHARED = {
     "rays a step": "pipeline.datamanager.train_num_rays_per_batch",

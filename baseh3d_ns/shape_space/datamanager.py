@@ -52,6 +52,10 @@ class SurfaceDataManagerConfig(DataManagerConfig):
     points_per_head: int = 256
     """Points of each of them; a quarter as many are added round the surface, and as many anywhere in the box."""
 
+    # nerfstudio's own, of photos: not in --help.
+    masks_on_gpu: tyro.conf.Suppress[bool] = False
+    images_on_gpu: tyro.conf.Suppress[bool] = False
+
     def source(self, data: Path | None) -> Source:
         """The heads of `data`, of the config's own folder, or synthetic ones.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ TEST_TAG = "h3d-net"
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 
 
+@runtime_checkable
 class HeadGenerator(Protocol):
     """A generator of synthetic heads."""
 

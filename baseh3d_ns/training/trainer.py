@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import tyro
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
@@ -46,6 +47,8 @@ class SdfTrainerConfig(TrainerConfig):
     """Fraction of the training before which losses are not compared (with --plateau)."""
     plateau_cooldown: float = 0.25
     """Steps that the rest of the schedule then takes, as a fraction of the steps done (with --plateau)."""
+
+    prompt: tyro.conf.Suppress[str | None] = None
 
     def lr_factor(self, progress: float) -> float:
         """Factor on the learning rates after that fraction of the training."""
@@ -139,7 +142,9 @@ class SdfTrainer(Trainer):
     def setup_optimizers(self) -> Optimizers:
         """nerfstudio's optimisers with learning rates that follow the config's `lr_factor`."""
         self.schedule.plan(self.config.max_num_iterations)
-        optimizers = super().setup_optimizers()
+        # Schedulers of nerfstudio's kind, one an optimiser, would compete with `lr_factor`: there are none to choose.
+        configs = {name: {**config, "scheduler": None} for name, config in self.config.optimizers.items()}
+        optimizers = Optimizers(configs, self.pipeline.get_param_groups())
         for name, optimizer in optimizers.optimizers.items():
             # Plain floats, so that checkpoints load safely.
             optimizers.schedulers[name] = torch.optim.lr_scheduler.LambdaLR(

@@ -13,7 +13,7 @@ from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
 from baseh3d_ns import methods
-from baseh3d_ns.training.initial_view import NEARER
+from baseh3d_ns.training.initial_view import DISTANCE_FACTOR
 
 
 def test_a_browser_opens_where_the_first_camera_stands_outside_the_unit_ball(tiny_root):
@@ -28,7 +28,7 @@ def test_a_browser_opens_where_the_first_camera_stands_outside_the_unit_ball(tin
     client = SimpleNamespace(camera=SimpleNamespace(), atomic=nullcontext)
     connected[0](client)
     position = client.camera.position / VISER_NERFSTUDIO_SCALE_RATIO
-    np.testing.assert_allclose(position, NEARER * cameras.camera_to_worlds[0, :, 3].numpy())
+    np.testing.assert_allclose(position, DISTANCE_FACTOR * cameras.camera_to_worlds[0, :, 3].numpy())
     assert np.linalg.norm(position) > 1.0 and client.camera.look_at == (0.0, 0.0, 0.0)
     looks = (client.camera.look_at - position) / np.linalg.norm(position)
     # Nearly: the head is in the middle of the orbit, not of the photo.

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from baseh3d_ns.errors import InputError
@@ -12,15 +13,15 @@ from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import (
-    HeadPrior,
-    apply_prior,
+    Head,
+    adam_moments,
     carry_optimizer,
-    check_carries_on,
-    prior_names,
-    prior_of_field,
-    save_prior,
+    named_parameters,
+    save_head,
+    weights_of_field,
 )
-from baseh3d_ns.heads.readers import load_prior
+from baseh3d_ns.heads.networks import check_carries_on, field_of_head, load_weights
+from baseh3d_ns.heads.readers import open_head
 
 SMALL = HeadFieldConfig(
     sdf=SdfNetworkConfig(layers=4, width=64, skip_layer=2, features=8), colour=ColourNetworkConfig(layers=2, width=16)
@@ -46,7 +47,8 @@ def trained_field():
 def prior_file(tmp_path):
     field, adam = trained_field()
     path = tmp_path / "prior-000012.safetensors"
-    save_prior(path, prior_of_field(field, FRAME, PROVENANCE, adam))
+    moments, steps = adam_moments(field, adam)
+    save_head(path, Head(weights_of_field(field), PROVENANCE, FRAME, moments=moments, adam_steps=steps))
     return path, field, adam
 
 
@@ -57,16 +59,16 @@ def same_sdf(a, b):
 
 def test_round_trip(prior_file):
     path, field, adam = prior_file
-    prior = load_prior(path)
+    prior = open_head(path)
     assert prior.frame == FRAME and prior.provenance == PROVENANCE and prior.adam_steps == 2
     other = SMALL.setup()
-    used = apply_prior(prior, other, path)
-    assert len(used) == len(list(field.parameters()))
+    load_weights(prior, other, path)
+    assert len(prior.weights) == len(list(field.parameters()))
     same_sdf(field, other)
     fresh = torch.optim.Adam(other.parameters(), lr=1e-3)
     check_carries_on(prior, SMALL, path)
     carry_optimizer(prior, other, fresh)
-    for (_, mine), (_, theirs) in zip(prior_names(field), prior_names(other), strict=True):
+    for (_, mine), (_, theirs) in zip(named_parameters(field), named_parameters(other), strict=True):
         torch.testing.assert_close(adam.state[mine]["exp_avg_sq"], fresh.state[theirs]["exp_avg_sq"])
         assert float(fresh.state[theirs]["step"]) == 2.0
     assert sorted(p.name for p in path.parent.iterdir()) == [path.name]
@@ -77,22 +79,45 @@ def test_a_run_folder_and_its_config_mean_its_newest_prior(prior_file):
     (path.parent / "config.yml").write_text("not read")
     for source in (path.parent, path.parent / "config.yml"):
         other = SMALL.setup()
-        apply_prior(load_prior(source), other, source)
+        load_weights(open_head(source), other, source)
         same_sdf(field, other)
+
+
+def test_everything_that_a_head_file_records_comes_back(tmp_path):
+    field, _ = trained_field()
+    views = {"pose": torch.randn(3, 6), "focal": torch.randn(3)}
+    head = Head(weights_of_field(field), PROVENANCE, FRAME, torch.randn(3, 3), views, latents=torch.randn(5, 4))
+    save_head(tmp_path / "head.safetensors", head)
+    again = open_head(tmp_path)
+    assert again.provenance == head.provenance and again.frame == FRAME and not again.moments
+    torch.testing.assert_close(again.camera_centres, head.camera_centres, rtol=0, atol=0)
+    torch.testing.assert_close(again.latents, head.latents, rtol=0, atol=0)
+    torch.testing.assert_close(again.view_corrections, views, rtol=0, atol=0)
+    same_sdf(field_of_head(again, tmp_path), field)
+
+
+def test_a_prior_of_0_1_still_opens(prior_file, tmp_path):
+    """Its format had another name and no cameras."""
+    with safe_open(prior_file[0], framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        metadata = {**file.metadata(), "format": "baseh3d-prior-1"}
+    save_file(tensors, tmp_path / "old.safetensors", metadata=metadata)
+    head = open_head(tmp_path / "old.safetensors")
+    assert head.camera_centres is None and head.provenance == PROVENANCE and head.moments
 
 
 def test_an_original_idr_checkpoint(tmp_path):
     field, _ = trained_field()
     names = {"sdf.": "implicit_network.", "colour.": "rendering_network."}
     state = {}
-    for name, parameter in prior_names(field):
+    for name, parameter in named_parameters(field):
         for ours, idr in names.items():
             if name.startswith(ours):
                 state[idr + name[len(ours) :]] = parameter.detach()
     path = tmp_path / "2000.pth"
     torch.save({"epoch": 2000, "model_state_dict": state}, path)
-    prior, other = load_prior(path), SMALL.setup()
-    apply_prior(prior, other, path)
+    prior, other = open_head(path), SMALL.setup()
+    load_weights(prior, other, path)
     same_sdf(field, other)
     assert prior.provenance["epochs"] == 2000 and prior.frame is None
     with pytest.raises(InputError, match="carry-optimizer"):
@@ -102,17 +127,17 @@ def test_an_original_idr_checkpoint(tmp_path):
 def test_another_architecture_is_named(prior_file):
     wider = HeadFieldConfig(sdf=SdfNetworkConfig(layers=8, width=96, features=8), colour=SMALL.colour)
     with pytest.raises(InputError, match=r"4 x 64 .* 8 x 96"):
-        apply_prior(load_prior(prior_file[0]), wider.setup(), prior_file[0])
+        load_weights(open_head(prior_file[0]), wider.setup(), prior_file[0])
     other_skip = HeadFieldConfig(
         sdf=SdfNetworkConfig(layers=4, width=64, skip_layer=3, features=8), colour=SMALL.colour
     )
     with pytest.raises(InputError, match="does not fit"):
-        apply_prior(load_prior(prior_file[0]), other_skip.setup(), prior_file[0])
+        load_weights(open_head(prior_file[0]), other_skip.setup(), prior_file[0])
 
 
 def complaint(path) -> str:
     with pytest.raises(InputError) as caught:
-        load_prior(path)
+        open_head(path)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -125,11 +150,11 @@ def test_bad_files(prior_file, tmp_path):
         assert "cut.safetensors is truncated" in complaint(cut)
     other = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(2)}, other)
-    assert "not a head prior" in complaint(other)
-    assert "no such prior" in complaint(tmp_path / "nowhere.safetensors")
+    assert "not a head file" in complaint(other)
+    assert "no such head or prior" in complaint(tmp_path / "nowhere.safetensors")
     note = tmp_path / "note.txt"
     note.write_text("hello")
-    assert "not a prior" in complaint(note)
+    assert "holds no head" in complaint(note)
     (tmp_path / "empty").mkdir()
     assert "neither" in complaint(tmp_path / "empty")
     torch.save({"unrelated": torch.zeros(1)}, tmp_path / "x.pth")
@@ -158,6 +183,6 @@ def test_a_pickle_that_would_execute_code_does_not(tmp_path, suffix):
 def test_a_failed_save_leaves_the_old_file(prior_file, monkeypatch):
     path, before = prior_file[0], prior_file[0].read_bytes()
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError):
-        save_prior(path, HeadPrior(weights={"sdf.lin0.weight_v": torch.zeros(2, 2)}, provenance={}))
+    with pytest.raises(InputError, match="prior-000012.safetensors cannot be written"):
+        save_head(path, Head(weights={"sdf.lin0.weight_v": torch.zeros(2, 2)}, provenance={}))
     assert path.read_bytes() == before
