@@ -48,7 +48,11 @@ CONFIGS = sorted({c for config in METHODS.values() for c in configs_in(config)} 
 
 
 def own_fields(config: type) -> list[str]:
-    return [f.name for f in dataclasses.fields(config) if f.name in vars(config).get("__annotations__", {})]
+    """Fields that this class declares, without inherited ones that it only hides."""
+    inherited = {name for base in config.__mro__[1:] for name in vars(base).get("__annotations__", {})}
+    declared = vars(config).get("__annotations__", {})
+    hidden = {name for name in inherited & set(declared) if "Suppress[" in str(declared[name])}
+    return [f.name for f in dataclasses.fields(config) if f.name in set(declared) - hidden]
 
 
 def test_every_field_is_read():
