@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ TEST_TAG = "h3d-net"
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 
 
+@runtime_checkable
 class HeadGenerator(Protocol):
     """A generator of synthetic heads."""
 
@@ -68,7 +69,7 @@ def folder_source(folder: Path, points: int, unit: str) -> Source:
     return _meshes(folder, points, MM_PER_UNIT[unit])
 
 
-def synthetic_source(generator: type[HeadGenerator], cache_dir: Path, heads: int, seed: int, points: int) -> Source:
+def synthetic_source(generator: HeadGenerator, cache_dir: Path, heads: int, seed: int, points: int) -> Source:
     """Synthetic heads, made once and kept in `cache_dir`."""
 
     def load(count: int) -> list[HeadSamples]:
