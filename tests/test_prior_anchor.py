@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_priors import SMALL
+from test_heads import SMALL
 from torch.nn.functional import normalize
 
 from baseh3d_ns.fields.head_field import HeadField

@@ -10,8 +10,8 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.heads.head_file import HeadPrior, prior_names
-from baseh3d_ns.heads.transfer import check_transfers, field_config, field_of_prior, transfer
+from baseh3d_ns.heads.head_file import Head, named_parameters
+from baseh3d_ns.heads.transfer import check_transfers, field_config, field_of_head, transfer
 
 SPACE = HeadFieldConfig(
     sdf=SdfNetworkConfig(layers=4, width=64, skip_layer=2, features=8, latent=5),
@@ -42,9 +42,9 @@ def some_head(config: HeadFieldConfig = SPACE):
     return field
 
 
-def as_prior(field) -> HeadPrior:
-    weights = {name: parameter.detach() for name, parameter in prior_names(field)}
-    return HeadPrior(weights, {}, SceneFrame((0.0, 0.0, 0.0), 200.0))
+def as_prior(field) -> Head:
+    weights = {name: parameter.detach() for name, parameter in named_parameters(field)}
+    return Head(weights, {}, SceneFrame((0.0, 0.0, 0.0), 200.0))
 
 
 def same_shape(one, other):
@@ -136,6 +136,6 @@ def test_what_cannot_be_brought_over_is_said(have, wanted, why):
 
 def test_half_a_prior_is_no_prior():
     prior = as_prior(SPACE.setup())
-    only_sdf = HeadPrior({name: t for name, t in prior.weights.items() if name.startswith("sdf.")}, {})
+    only_sdf = Head({name: t for name, t in prior.weights.items() if name.startswith("sdf.")}, {})
     with pytest.raises(InputError, match="no complete pair of networks"):
-        field_of_prior(only_sdf, HERE)
+        field_of_head(only_sdf, HERE)
