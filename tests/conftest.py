@@ -6,10 +6,15 @@ import re
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from processes import Trained, train
 from tiny_root import write_root
+
+# Shared machines stall; the same examples every time.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Photos held against each other: what they show of a point, what hides it, and which way disagreement moves it."""
+"""Photo consistency: what photos show of a point, what occludes it, which way the loss moves it, how NCC behaves."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from nerfstudio.engine.callbacks import TrainingCallbackAttributes
-from test_heads import SMALL
-from test_view_corrections import set_to
-from tiny_root import SEMI_AXES_MM, UNIT_RADIUS_MM, write_root
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
+from tiny_heads import EGG_AXES, SMALL, egg, set_to
+from tiny_root import UNIT_RADIUS_MM, write_root
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -17,11 +18,11 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.models.idr import IdrModelConfig
-from baseh3d_ns.models.photo_consistency import FINE_FROM, PITCHES_MM, Photos, hidden
+from baseh3d_ns.models.photo_consistency import PhotoConfig, Photos, normalised_cross_correlation, occluded
 from baseh3d_ns.models.view_corrections import ViewCorrections
-from baseh3d_ns.training.plateau import SETTLED
 
-AXES = torch.tensor(SEMI_AXES_MM / UNIT_RADIUS_MM).float()
+CONFIG = PhotoConfig()
+NOISE = CONFIG.noise
 
 
 def photos_of(root: Path, views: str = "3") -> HeadDataset:
@@ -34,25 +35,18 @@ def dataset(tiny_root: Path) -> HeadDataset:
     return photos_of(tiny_root)
 
 
-def egg(points: Tensor) -> Tensor:
-    """First-order distance of the head of `tiny_root`."""
-    x = points / AXES
-    length = x.norm(dim=-1).clamp(min=1e-6)
-    return length * (length - 1.0) / (x / AXES).norm(dim=-1).clamp(min=1e-6)
-
-
 def surface(photos: Photos, views: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
     """Points of the egg that lie between its middle and places beside the way to a camera, and normals."""
     towards = normalize(normalize(photos.centres[views], dim=-1) + at, dim=-1)
-    points = towards / (towards / AXES).norm(dim=-1, keepdim=True)
-    return points, normalize(points / AXES**2, dim=-1)
+    points = towards / (towards / EGG_AXES).norm(dim=-1, keepdim=True)
+    return points, normalize(points / EGG_AXES**2, dim=-1)
 
 
 @pytest.mark.parametrize(("corrected", "skew"), [(False, 0.0), (True, 0.0), (False, 6.0)])
 def test_a_photo_shows_a_point_where_its_ray_passes(tmp_path: Path, corrected: bool, skew: float):
     """Pixels' own grey comes back from points anywhere on their rays, also on those of corrected cameras."""
     dataset = photos_of(write_root(tmp_path, skew=skew))
-    photos, pool = Photos.of(dataset, "cpu", 1.3), RayPool(dataset, "cpu", 200, one_view=False)
+    photos, pool = Photos.read(dataset, "cpu", 1.3, CONFIG), RayPool(dataset, "cpu", 200, one_view=False)
     bundle, batch = pool.draw()
     views = bundle.camera_indices[:, 0]
     origins, directions, corrections = bundle.origins, bundle.directions, None
@@ -62,20 +56,20 @@ def test_a_photo_shows_a_point_where_its_ray_passes(tmp_path: Path, corrected: b
         set_to(corrections, pose=2.0 * torch.randn(3, 6), focal=torch.tensor([3.0, -2.0, 1.0]))
         origins, directions = corrections.rays(origins, directions, views)
     points = origins + (2.0 + torch.rand(200, 1)) * directions
-    shown = photos.show(points[:, None], views[:, None], corrections)[:, 0, 0]
+    shown = photos.sample(points[:, None], views[:, None], corrections)[:, 0, 0]
     grey = batch["image"] @ torch.tensor([0.299, 0.587, 0.114])
     torch.testing.assert_close(shown[:, 0], grey, atol=3e-3, rtol=0.0)
     torch.testing.assert_close(shown[:, 1], batch["fg_mask"][:, 0], atol=1e-3, rtol=0.0)
 
 
-def test_another_head_in_the_way_hides_a_point():
+def test_another_head_in_the_way_occludes_a_point():
     def two_balls(points: Tensor) -> Tensor:
         second = points - torch.tensor([0.0, 0.0, 0.55])
         return torch.minimum(points.norm(dim=-1) - 0.3, second.norm(dim=-1) - 0.1)
 
     points = torch.tensor([[0.0, 0.0, 0.3], [0.3, 0.0, 0.0]])
     towards = torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]).expand(2, 2, 3)
-    assert hidden(two_balls, points, towards).tolist() == [[True, False], [False, False]]
+    assert occluded(two_balls, points, towards, CONFIG).tolist() == [[True, False], [False, False]]
 
 
 def with_texture(photos: Photos) -> Photos:
@@ -85,8 +79,8 @@ def with_texture(photos: Photos) -> Photos:
     v, u = torch.meshgrid(pixel, pixel, indexing="ij")
     pictures = []
     for view in range(3):
-        flat = (torch.stack([u, v], dim=-1) - photos.middle[view]) / photos.focal[view]
-        outwards = torch.linalg.inv(photos.inwards[view])
+        flat = (torch.stack([u, v], dim=-1) - photos.principal_point[view]) / photos.focal[view]
+        outwards = torch.linalg.inv(photos.world_to_camera[view])
         rays = normalize(torch.cat([flat, torch.ones(size, size, 1)], dim=-1) @ outwards, dim=-1)
         t = torch.full((size, size, 1), 2.0)
         for _ in range(40):
@@ -100,14 +94,14 @@ def with_texture(photos: Photos) -> Photos:
 
 def test_photos_agree_on_the_surface_and_say_which_way_it_lies(dataset: HeadDataset):
     torch.manual_seed(0)
-    photos = with_texture(Photos.of(dataset, "cpu", 1.3))
+    photos = with_texture(Photos.read(dataset, "cpu", 1.3, CONFIG))
     views = torch.randint(3, (300,))
     points, normals = surface(photos, views, 0.25 * torch.randn(300, 3))
     values, slopes = [], []
     for moved_mm in (-3.0, 0.0, 3.0):
         along = torch.tensor(moved_mm / UNIT_RADIUS_MM, requires_grad=True)
         towards = normalize(photos.centres[views] - points, dim=-1)
-        value = photos.disagreement(points + along * towards, 7.0 * normals, views, egg)
+        value = photos.ncc_loss(points + along * towards, 7.0 * normals, views, egg)
         values.append(float(value.detach()))
         slopes.append(float(torch.autograd.grad(value, along)[0]))
     assert values[1] < 0.3 * min(values[0], values[2])
@@ -115,7 +109,7 @@ def test_photos_agree_on_the_surface_and_say_which_way_it_lies(dataset: HeadData
 
 
 def test_points_that_one_photo_sees_have_nothing_to_agree_on(dataset: HeadDataset):
-    photos = with_texture(Photos.of(dataset, "cpu", 1.3))
+    photos = with_texture(Photos.read(dataset, "cpu", 1.3, CONFIG))
     views = torch.arange(3).repeat(20)
     points, normals = surface(photos, views, 0.25 * torch.randn(60, 3))
     wrong = points * 1.03, normals, views
@@ -123,36 +117,87 @@ def test_points_that_one_photo_sees_have_nothing_to_agree_on(dataset: HeadDatase
     def everywhere(points: Tensor) -> Tensor:
         return torch.full(points.shape[:-1], -1.0)
 
-    assert photos.disagreement(*wrong, egg) > 0.01
-    assert photos.disagreement(*wrong, everywhere) == 0.0  # hidden
-    assert photos.disagreement(points * 1.03, -normals, views, egg) == 0.0  # turned away
-    assert photos.disagreement(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0).long(), egg) == 0.0
+    assert photos.ncc_loss(*wrong, egg) > 0.01
+    assert photos.ncc_loss(*wrong, everywhere) == 0.0  # occluded
+    assert photos.ncc_loss(points * 1.03, -normals, views, egg) == 0.0  # turned away
+    assert photos.ncc_loss(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0).long(), egg) == 0.0
 
 
-@pytest.mark.parametrize(("views", "weight", "held"), [("3", 0.3, True), ("3", 0.0, False), ("1", 0.3, False)])
-def test_the_model_holds_photos_against_each_other(tiny_root: Path, views: str, weight: float, held: bool):
-    dataset = photos_of(tiny_root, views)
-    config = IdrModelConfig(sdf_field=SMALL, tracer="grid", photo_weight=weight)
+def photo_loss(dataset: HeadDataset, progress: float, **options: object) -> float | None:
+    """Of one batch on an untrained head after that fraction of the training, always of the same rays."""
+    torch.manual_seed(0)
+    config = IdrModelConfig(sdf_field=SMALL, tracer="grid", grid_cells=24, photos=PhotoConfig(**options))
     model = config.setup(scene_box=None, num_train_data=len(dataset), metadata=dataset.metadata)
-    model.get_training_callbacks(TrainingCallbackAttributes(None, None, None, SimpleNamespace(dataset=dataset)))
-    bundle, batch = RayPool(dataset, "cpu", 2000, one_view=False).draw()
-    losses = model.get_loss_dict(model.get_outputs(bundle), batch)
-    assert ("photos" in losses) == held
-    assert not held or losses["photos"] > 0.0
+    pool = RayPool(dataset, "cpu", 2000, one_view=False)
+    manager = SimpleNamespace(train_dataset=dataset, ray_pool=pool)
+    pipeline = SimpleNamespace(datamanager=manager, schedule=SimpleNamespace(progress=lambda step: progress))
+    for callback in model.get_training_callbacks(TrainingCallbackAttributes(None, None, pipeline, None)):
+        callback.run_callback_at_location(0, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
+    bundle, batch = pool.draw()
+    loss = model.get_loss_dict(model.get_outputs(bundle), batch).get("photos")
+    return None if loss is None else float(loss)
 
 
-def test_patches_become_smaller(dataset: HeadDataset, monkeypatch: pytest.MonkeyPatch):
-    config = IdrModelConfig(sdf_field=SMALL, tracer="grid", photo_weight=0.3)
-    model = config.setup(scene_box=None, num_train_data=len(dataset), metadata=dataset.metadata)
-    model.get_training_callbacks(TrainingCallbackAttributes(None, None, None, SimpleNamespace(dataset=dataset)))
-    used_mm = []
+@pytest.mark.parametrize(("views", "weight", "compared"), [("3", 0.3, True), ("3", 0.0, False), ("1", 0.3, False)])
+def test_the_model_compares_photos(tiny_root: Path, views: str, weight: float, compared: bool):
+    loss = photo_loss(photos_of(tiny_root, views), 0.0, weight=weight)
+    assert (loss is not None) == compared
+    assert not compared or loss > 0.0
 
-    def disagreement(self: Photos, points: Tensor, *_) -> Tensor:
-        used_mm.append(self.pitch * UNIT_RADIUS_MM)
-        return points.sum()
 
-    monkeypatch.setattr(Photos, "disagreement", disagreement)
-    for model.progress in (0.0, FINE_FROM - 0.01, FINE_FROM, 1.0):
-        model.get_outputs(RayPool(dataset, "cpu", 200, one_view=False).draw()[0])
-    assert used_mm == pytest.approx([PITCHES_MM[0]] * 2 + [PITCHES_MM[1]] * 2)
-    assert PITCHES_MM[1] < PITCHES_MM[0] and FINE_FROM <= SETTLED
+def test_patches_become_smaller(dataset: HeadDataset):
+    def loss(progress: float, *spacings_mm: float) -> float | None:
+        return photo_loss(dataset, progress, weight=0.3, small_from=0.4, spacings_mm=spacings_mm)
+
+    early, late = loss(0.39, 1.3, 0.8), loss(0.4, 1.3, 0.8)
+    assert early == loss(0.0, 1.3, 1.3) and late == loss(1.0, 0.8, 0.8) and early != late
+
+
+SEEDS, GAINS, OFFSETS = st.integers(0, 2**32), st.floats(0.3, 3.0), st.floats(-0.5, 0.5)
+
+
+def grey_patches(seed: int) -> Tensor:
+    """[2, 5, 49] grey values: five patches in each of two photos."""
+    return torch.rand(2, 5, 49, generator=torch.Generator().manual_seed(seed))
+
+
+@given(SEEDS, GAINS, OFFSETS)
+def test_ncc_ignores_gain_and_offset(seed: int, gain: float, offset: float):
+    one, other = grey_patches(seed)
+    plain = normalised_cross_correlation(one, other, noise=0.0)
+    torch.testing.assert_close(normalised_cross_correlation(gain * one + offset, other, 0.0), plain, rtol=0, atol=1e-4)
+    torch.testing.assert_close(normalised_cross_correlation(one, gain * other + offset, 0.0), plain, rtol=0, atol=1e-4)
+    same = normalised_cross_correlation(one, gain * one + offset, noise=0.0)
+    torch.testing.assert_close(same, torch.ones(5), rtol=0, atol=1e-4)
+    torch.testing.assert_close(normalised_cross_correlation(one, -one, 0.0), -torch.ones(5), rtol=0, atol=1e-4)
+
+
+@given(SEEDS)
+def test_ncc_is_symmetric_bounded_and_small_without_texture(seed: int):
+    one, other = grey_patches(seed)
+    ncc = normalised_cross_correlation(one, other, NOISE)
+    assert (ncc.abs() <= 1.0).all()
+    torch.testing.assert_close(ncc, normalised_cross_correlation(other, one, NOISE))
+    faint = 0.01 * NOISE * one
+    assert normalised_cross_correlation(faint, faint, NOISE).abs().max() < 1e-3
+
+
+@pytest.fixture(scope="module")
+def textured(tiny_root: Path) -> Photos:
+    """Textured photos; a noise level that does not show beside their contrast."""
+    return with_texture(Photos.read(photos_of(tiny_root), "cpu", 1.3, PhotoConfig(noise=1e-6)))
+
+
+@settings(max_examples=20)
+@given(SEEDS, GAINS, OFFSETS)
+def test_the_loss_ignores_the_exposure_of_a_photo(textured: Photos, seed: int, gain: float, offset: float):
+    photos = textured
+    views = torch.arange(3).repeat(20)
+    points, normals = surface(photos, views, 0.25 * torch.randn(60, 3, generator=torch.Generator().manual_seed(seed)))
+    pictures = photos.pictures.clone()
+    pictures[0, 0, seed % 3] = gain * pictures[0, 0, seed % 3] + offset
+    losses = []
+    for exposed in (photos, replace(photos, pictures=pictures)):
+        torch.manual_seed(seed % 2**31)  # the same views are compared
+        losses.append(float(exposed.ncc_loss(1.05 * points, normals, views, egg)))
+    assert losses[0] == pytest.approx(losses[1], abs=2e-3) and losses[0] > 0.0

@@ -82,7 +82,7 @@ def test_every_head_is_learned_from_its_open_surface(pipeline):
     for latent, lean in zip(model.latents.detach(), np.linspace(-1.0, 1.0, 6), strict=True):
         surface = egg((75.0 + 8.0 * lean, 110.0, 90.0), (20.0 * lean, -10.0, 10.0))
         assert sdf_mm(model, surface.vertices, latent).abs().mean() < 2.5
-        inside, outside = sdf_mm(model, [[20.0 * lean, -10.0, 10.0], [20.0 * lean, 160.0, 10.0]], code)
+        inside, outside = sdf_mm(model, [[20.0 * lean, -10.0, 10.0], [20.0 * lean, 160.0, 10.0]], latent)
         assert inside < -40.0 and outside > 25.0
 
 

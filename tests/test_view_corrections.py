@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
-from test_priors import SMALL
+from tiny_heads import SMALL, set_to
 from torch.nn.functional import normalize
 
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.models.idr import IdrModelConfig, TrainingPass
-from baseh3d_ns.models.view_corrections import TYPICAL_FOCAL, TYPICAL_SHIFT, TYPICAL_TURN, ViewCorrections
+from baseh3d_ns.models.idr import IdrModelConfig
+from baseh3d_ns.models.training_records import Rays, TrainingPass
+from baseh3d_ns.models.view_corrections import TYPICAL_FOCAL, TYPICAL_ROTATION, TYPICAL_TRANSLATION, ViewCorrections
 from baseh3d_ns.rendering.sphere_tracing import Hits, SphereTracer
 
 AXES = normalize(torch.tensor([[0.0, 0.0, -1.0], [-1.0, 0.0, -1.0], [1.0, 0.2, -1.0]]), dim=-1)
@@ -21,13 +22,6 @@ def rays_of(views, seed=0):
     generator = torch.Generator().manual_seed(seed)
     directions = normalize(AXES[views] + 0.1 * torch.randn(len(views), 3, generator=generator), dim=-1)
     return -4.0 * AXES[views], directions
-
-
-def set_to(corrections, **values):
-    with torch.no_grad():
-        for name, value in values.items():
-            getattr(corrections, name).copy_(torch.as_tensor(value))
-    return corrections
 
 
 def test_what_all_views_share_moves_nothing():
@@ -73,7 +67,7 @@ def test_a_turn_is_about_the_middle_of_the_ball():
     assert torch.allclose(moved.norm(dim=-1), origins.norm(dim=-1))
     cosine = (normalize(moved.detach()[0], dim=-1) * normalize(origins[0], dim=-1)).sum()
     # Linear in the angle: the exponential map's higher orders do not show at milliradians.
-    assert math.sqrt(2.0 * (1.0 - float(cosine.double()))) == pytest.approx(2.0 * TYPICAL_TURN, abs=5e-4)
+    assert math.sqrt(2.0 * (1.0 - float(cosine.double()))) == pytest.approx(2.0 * TYPICAL_ROTATION, abs=5e-4)
     assert torch.allclose(turned.norm(dim=-1), torch.ones(3))
 
 
@@ -84,7 +78,7 @@ def test_shift_and_focal_length_have_their_units():
     views = torch.zeros(50, dtype=torch.long)
     origins, directions = rays_of(views)
     moved, zoomed = corrections.rays(origins, directions, views)
-    assert torch.allclose(moved - origins, torch.tensor([0.0, TYPICAL_SHIFT, 0.0]), atol=2e-3)
+    assert torch.allclose(moved - origins, torch.tensor([0.0, TYPICAL_TRANSLATION, 0.0]), atol=2e-3)
     # A longer lens sees a narrower cone: the tangent of the angle to the axis falls by that factor.
     tangents = [d[:, :2].norm(dim=-1) / -d[:, 2] for d in (zoomed, directions)]
     assert torch.allclose(tangents[0] * math.exp(TYPICAL_FOCAL), tangents[1], rtol=1e-4)
@@ -103,13 +97,13 @@ class PreciseTracer(SphereTracer):
     """Newton's method after the reference, so that finite differences see no tolerance."""
 
     @torch.no_grad()
-    def training_points(self, sdf, origins, directions, inside):
+    def training_points(self, sdf, origins, directions, in_mask):
         hits = self.trace(sdf, origins, directions)
         t = hits.t
         for _ in range(8):
             ahead, here = sdf(origins + (t + 1e-6)[:, None] * directions), sdf(origins + t[:, None] * directions)
             t = t - 1e-6 * here / (ahead - here)
-        return Hits(t=torch.where(hits.hit, t, hits.t), hit=hits.hit & inside)
+        return Hits(t=torch.where(hits.hit, t, hits.t), hit=hits.hit & in_mask)
 
 
 @pytest.mark.parametrize(("parameter", "index"), [("pose", (0, 0)), ("pose", (1, 4)), ("focal", (2,))])
@@ -122,11 +116,11 @@ def test_the_gradient_is_that_of_the_colours_the_moved_rays_meet(parameter, inde
     model.tracer = PreciseTracer()
     views = torch.arange(3).repeat(40)
     origins, directions = (part.double() for part in rays_of(views))
-    inside = torch.ones(len(views), dtype=torch.bool)
+    everywhere = torch.ones(len(views), dtype=torch.bool)
 
     def loss():
         moved = model.views.rays(origins, directions, views)
-        result = model.training_pass(*moved, inside, views)
+        result = model.training_pass(Rays(*moved, everywhere, everywhere, views))
         assert int(result.on_surface.sum()) > 60
         return (result.colour * torch.linspace(-1.0, 1.0, 3).double()).sum()
 

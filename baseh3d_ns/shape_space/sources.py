@@ -69,7 +69,7 @@ def folder_source(folder: Path, points: int, unit: str) -> Source:
     return _meshes(folder, points, MM_PER_UNIT[unit])
 
 
-def synthetic_source(generator: type[HeadGenerator], cache_dir: Path, heads: int, seed: int, points: int) -> Source:
+def synthetic_source(generator: HeadGenerator, cache_dir: Path, heads: int, seed: int, points: int) -> Source:
     """Synthetic heads, made once and kept in `cache_dir`."""
 
     def load(count: int) -> list[HeadSamples]:
