@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
-from tiny_root import CENTRE_MM, SCENE, UNIT_RADIUS_MM, intrinsics, write_root
+from tiny_root import CENTRE_MM, SCENE, UNIT_RADIUS_MM, write_root
 
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
-from baseh3d_ns.data.h3ds_root import PACKAGED_CONFIGS, H3dsRoot, _packaged_config, open_h3ds
-from baseh3d_ns.data.h3ds_scene import decompose
+from baseh3d_ns.data.h3ds_root import PACKAGED_CONFIGS, H3dsRoot, _packaged_config, choose_views, open_h3ds
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.errors import InputError
 
@@ -55,18 +56,6 @@ def test_a_known_point_lands_on_its_known_pixel(tmp_path, skew):
             assert np.abs(pixel_of(outputs.cameras, index, point_unit) - expected).max() < 0.01
 
 
-def test_decompose_gives_back_camera_whatever_the_sign():
-    rng = np.random.default_rng(0)
-    for sign in (1.0, -3.0):
-        rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-        rotation *= np.linalg.det(rotation)
-        k, t = intrinsics(512, skew=2.5), rng.normal(size=3) * 300
-        k2, r2, t2 = decompose(sign * k @ np.c_[rotation, t])
-        np.testing.assert_allclose(k2, k, atol=1e-6)
-        np.testing.assert_allclose(r2, rotation, atol=1e-9)
-        np.testing.assert_allclose(t2, t, atol=1e-6)
-
-
 def test_the_frame_travels_with_the_data(tiny_root):
     outputs = outputs_of(tiny_root)
     assert outputs.metadata["frame"].radius_mm == pytest.approx(UNIT_RADIUS_MM)
@@ -106,6 +95,26 @@ def test_view_selections(tiny_root, words, expected):
 def test_wrong_view_selections_are_explained(tiny_root, words):
     with pytest.raises(InputError, match="view"):
         open_h3ds(tiny_root).resolve_views(SCENE, words)
+
+
+@given(st.permutations(range(24)), st.integers(2, 24), st.sampled_from([",", " ", ", ", "] ["]), st.booleans())
+def test_indices_are_taken_as_they_are_written(order, count, separator, brackets):
+    wanted = list(order[:count])
+    text = separator.join(map(str, wanted))
+    choices = {"3": [1, 2, 3]}
+    assert choose_views((f"[{text}]" if brackets else text,), 24, choices, SCENE) == wanted
+    assert choose_views(tuple(map(str, wanted)), 24, choices, SCENE) == wanted
+
+
+@given(st.lists(st.text("0123456789,.-[]a ²", max_size=5), max_size=4).map(tuple), st.integers(1, 30))
+def test_any_words_name_views_that_there_are_or_are_refused(words, count):
+    choices = {"1": [0]}
+    try:
+        views = choose_views(words, count, choices, SCENE)
+    except InputError as error:
+        assert "\n" not in str(error) and "view" in str(error)
+    else:
+        assert views and len(set(views)) == len(views) and all(0 <= view < count for view in views)
 
 
 def test_scene_names(tiny_root):

@@ -1,8 +1,8 @@
 """The H3DS score exactly as the `h3ds` package computes it, with the similarity its alignment took.
 
-Meaning of the number: ICP on the ground truth's region moves, *scales* and may mirror the prediction; then the mean over
-ground-truth vertices of the distance to the nearest predicted vertex. So a head that is 20 % too big scores well (the
-scale tells), and extra geometry costs nothing: read it beside `evaluation.rigid`.
+Meaning: ICP on the ground truth's region moves, *scales* and may mirror the prediction; then the mean over ground-truth
+vertices of the distance to the nearest predicted vertex. So a head that is 20 % too big scores well (the scale tells),
+and extra geometry costs nothing: read it beside `evaluation.rigid`.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class PhotoView:
 
 @dataclass(frozen=True)
 class Render:
-    """What one camera sees of a mesh."""
+    """Images of a mesh from one camera."""
 
     colour: UInt8[np.ndarray, "h w 3"]
     """Vertex colours, or plain shading where the mesh has none."""
