@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny_root import CENTRE_MM, SCENE, UNIT_RADIUS_MM, write_root
 
+from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.h3ds_root import PACKAGED_CONFIGS, H3dsRoot, _packaged_config, choose_views, open_h3ds
-from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.data.ray_pool import RayPool, find_strata
 from baseh3d_ns.errors import InputError
 
 
@@ -176,39 +177,45 @@ def test_one_view_a_step_and_every_view_once_an_epoch(tiny_root):
         assert sorted(map(tuple, drawn)) == [(0,), (1,), (2,)]
 
 
+def pool_on_head(dataset: HeadDataset, count: int, skip_edge_px: float = 0.0) -> RayPool:
+    """Rays mostly on the head, with the shares and the band of the data manager's defaults."""
+    config = HeadDataManagerConfig()
+    strata = find_strata(dataset, "cpu", config.ray_shares, config.edge_band, skip_edge_px)
+    return RayPool(dataset, "cpu", count, one_view=False, strata=strata)
+
+
 def test_rays_on_the_head_are_weighted_back_to_the_photos(tiny_root):
     torch.manual_seed(0)
-    dataset = HeadDataset(outputs_of(tiny_root))
-    pool = RayPool(dataset, torch.device("cpu"), 20_000, one_view=False, on_head=True)
-    _, batch = pool.draw()
-    inside = batch["fg_mask"][:, 0] > 0.5
-    share = pool.rays.inside.float().mean()
-    assert inside.float().mean() > 0.6 > share
-    assert (batch["weight"] * inside).sum() / len(inside) == pytest.approx(float(share), rel=0.02)
+    pool = pool_on_head(HeadDataset(outputs_of(tiny_root)), 20_000)
+    rays, batch = pool.draw()
+    in_mask = batch["fg_mask"][:, 0] > 0.5
+    share = pool.rays.in_mask.float().mean()
+    assert in_mask.float().mean() > 0.6 > share
+    assert (batch["weight"] * in_mask).sum() / len(in_mask) == pytest.approx(float(share), rel=0.02)
     assert batch["weight"].mean() == pytest.approx(1.0, rel=1e-3)
     # Any mean over the photos: here of the red channel.
     red = (batch["weight"] * batch["image"][:, 0]).mean()
     assert red == pytest.approx(float(pool.rays.colours[:, 0].float().mean()) / 255.0, rel=0.02)
+    far = rays.metadata["far_from_edge"][:, 0]
+    assert far.float().mean() == pytest.approx(HeadDataManagerConfig().ray_shares[0], abs=0.01)
+    assert in_mask[far].all() and not in_mask[~far].all()
 
 
 def test_pixels_at_the_masks_edge_can_be_left_out(tiny_root):
     dataset = HeadDataset(outputs_of(tiny_root))
-    every, sure = (
-        RayPool(dataset, torch.device("cpu"), 64, one_view=False, on_head=True, skip_edge_px=pixels)
-        for pixels in (0.0, 1.0)
-    )
-    inside = every.rays.inside.view(-1, 48, 48).bool()
-    edge = torch.zeros_like(inside)
+    every, sure = (pool_on_head(dataset, 64, skip_edge_px) for skip_edge_px in (0.0, 1.0))
+    in_mask = every.rays.in_mask.view(-1, 48, 48).bool()
+    edge = torch.zeros_like(in_mask)
     for axis in (1, 2):
-        change = inside.diff(dim=axis)
+        change = in_mask.diff(dim=axis)
         edge.narrow(axis, 0, 47)[change] = True
         edge.narrow(axis, 1, 47)[change] = True
     drawn = [torch.zeros(edge.numel(), dtype=torch.bool) for _ in range(2)]
     for which, pool in zip(drawn, (every, sure), strict=True):
-        which[torch.cat(pool.strata)] = True
+        which[torch.cat(pool.strata.indices)] = True
     assert drawn[0].all() and torch.equal(drawn[1], ~edge.flatten())
     with pytest.raises(InputError, match="skip-edge-px 99.0 leaves no pixel"):
-        RayPool(dataset, torch.device("cpu"), 64, one_view=False, on_head=True, skip_edge_px=99.0)
+        pool_on_head(dataset, 64, 99.0)
 
 
 def test_rays_on_a_head_that_fills_its_photos(own_root):
@@ -216,6 +223,5 @@ def test_rays_on_a_head_that_fills_its_photos(own_root):
         pixels = np.full((48, 48), 255, np.uint8)
         pixels[0, 0] = 0
         Image.fromarray(pixels).save(mask)
-    pool = RayPool(HeadDataset(outputs_of(own_root)), torch.device("cpu"), 1000, one_view=False, on_head=True)
-    _, batch = pool.draw()
+    _, batch = pool_on_head(HeadDataset(outputs_of(own_root)), 1000).draw()
     assert batch["weight"].mean() == pytest.approx(1.0, rel=0.01)
