@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used; the message is one sentence naming the file and the remedy."""
+    """Unusable input from the user; the message is one sentence naming the file and the remedy."""
 
 
 @contextmanager

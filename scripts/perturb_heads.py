@@ -113,9 +113,7 @@ def _crop_masks(folder: Path, scene: H3dsScene, truth: trimesh.Trimesh, height_m
 
 def _rays(view: View, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Camera centre and unit directions of pixels, world millimetres."""
-    pixels = np.column_stack([columns, rows, np.ones(len(rows))])
-    directions = pixels @ np.linalg.inv(view.intrinsics).T @ view.rotation
-    return -view.rotation.T @ view.translation_mm, directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return view.camera.centre_mm, view.camera.rays(np.column_stack([columns, rows]).astype(float))
 
 
 def _add_noise(folder: Path, scene: H3dsScene) -> dict[str, Float[np.ndarray, "4 4"]]:
@@ -128,7 +126,7 @@ def _add_noise(folder: Path, scene: H3dsScene) -> dict[str, Float[np.ndarray, "4
         photo = capture_noise.developed(Photo(read_image(view.image_path), mask), noise)
         Image.fromarray(photo.rgb).save(folder / "image" / view.image_path.name, quality=95, subsampling=0)
         Image.fromarray(photo.mask).save(folder / "mask" / view.mask_path.name)
-        camera = Camera(view.width, view.intrinsics, view.rotation, view.translation_mm)
+        camera = Camera(view.camera.width, view.camera.intrinsics, view.camera.rotation, view.camera.translation_mm)
         cameras[f"world_mat_{view.index}"] = capture_noise.written_camera(camera, noise, focal_factor).world_mat
     return cameras
 

@@ -127,8 +127,27 @@ def test_root_with_a_config_of_another_version(own_root):
     (own_root / "version.txt").write_text("0.4\n")
     message = complaint(own_root)
     assert "0.4" in message and "tiny-1" in message
-    (own_root / "config.toml").write_text("version = ")
-    assert "config.toml" in complaint(own_root)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "version = ",
+        "version",
+        "scenes = 3",
+        'version = "tiny-1"',
+        'version = "tiny-1"\nscenes = 3',
+        'version = "tiny-1"\n[scenes]\naa = 3',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 0',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2\ndefault_views_configs = 3',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = [2]',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = ["a"]',
+    ],
+)
+def test_a_broken_config(own_root, content):
+    (own_root / "config.toml").write_text(content)
+    assert "config.toml is not an h3ds configuration" in complaint(own_root)
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.0, float("nan")])

@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
-from tiny_root import CENTRE_MM, SCENE, UNIT_RADIUS_MM, intrinsics, write_root
+from tiny_root import CENTRE_MM, SCENE, UNIT_RADIUS_MM, write_root
 
+from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
-from baseh3d_ns.data.h3ds_root import PACKAGED_CONFIGS, H3dsRoot, _packaged_config, open_h3ds
-from baseh3d_ns.data.h3ds_scene import decompose
-from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.data.h3ds_root import PACKAGED_CONFIGS, H3dsRoot, _packaged_config, choose_views, open_h3ds
+from baseh3d_ns.data.ray_pool import RayPool, find_strata
 from baseh3d_ns.errors import InputError
 
 
@@ -55,18 +57,6 @@ def test_a_known_point_lands_on_its_known_pixel(tmp_path, skew):
             assert np.abs(pixel_of(outputs.cameras, index, point_unit) - expected).max() < 0.01
 
 
-def test_decompose_gives_back_camera_whatever_the_sign():
-    rng = np.random.default_rng(0)
-    for sign in (1.0, -3.0):
-        rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-        rotation *= np.linalg.det(rotation)
-        k, t = intrinsics(512, skew=2.5), rng.normal(size=3) * 300
-        k2, r2, t2 = decompose(sign * k @ np.c_[rotation, t])
-        np.testing.assert_allclose(k2, k, atol=1e-6)
-        np.testing.assert_allclose(r2, rotation, atol=1e-9)
-        np.testing.assert_allclose(t2, t, atol=1e-6)
-
-
 def test_the_frame_travels_with_the_data(tiny_root):
     outputs = outputs_of(tiny_root)
     assert outputs.metadata["frame"].radius_mm == pytest.approx(UNIT_RADIUS_MM)
@@ -106,6 +96,26 @@ def test_view_selections(tiny_root, words, expected):
 def test_wrong_view_selections_are_explained(tiny_root, words):
     with pytest.raises(InputError, match="view"):
         open_h3ds(tiny_root).resolve_views(SCENE, words)
+
+
+@given(st.permutations(range(24)), st.integers(2, 24), st.sampled_from([",", " ", ", ", "] ["]), st.booleans())
+def test_indices_are_taken_as_they_are_written(order, count, separator, brackets):
+    wanted = list(order[:count])
+    text = separator.join(map(str, wanted))
+    choices = {"3": [1, 2, 3]}
+    assert choose_views((f"[{text}]" if brackets else text,), 24, choices, SCENE) == wanted
+    assert choose_views(tuple(map(str, wanted)), 24, choices, SCENE) == wanted
+
+
+@given(st.lists(st.text("0123456789,.-[]a ²", max_size=5), max_size=4).map(tuple), st.integers(1, 30))
+def test_any_words_name_views_that_there_are_or_are_refused(words, count):
+    choices = {"1": [0]}
+    try:
+        views = choose_views(words, count, choices, SCENE)
+    except InputError as error:
+        assert "\n" not in str(error) and "view" in str(error)
+    else:
+        assert views and len(set(views)) == len(views) and all(0 <= view < count for view in views)
 
 
 def test_scene_names(tiny_root):
@@ -167,39 +177,45 @@ def test_one_view_a_step_and_every_view_once_an_epoch(tiny_root):
         assert sorted(map(tuple, drawn)) == [(0,), (1,), (2,)]
 
 
+def pool_on_head(dataset: HeadDataset, count: int, skip_edge_px: float = 0.0) -> RayPool:
+    """Rays mostly on the head, with the shares and the band of the data manager's defaults."""
+    config = HeadDataManagerConfig()
+    strata = find_strata(dataset, "cpu", config.ray_shares, config.edge_band, skip_edge_px)
+    return RayPool(dataset, "cpu", count, one_view=False, strata=strata)
+
+
 def test_rays_on_the_head_are_weighted_back_to_the_photos(tiny_root):
     torch.manual_seed(0)
-    dataset = HeadDataset(outputs_of(tiny_root))
-    pool = RayPool(dataset, torch.device("cpu"), 20_000, one_view=False, on_head=True)
-    _, batch = pool.draw()
-    inside = batch["fg_mask"][:, 0] > 0.5
-    share = pool.rays.inside.float().mean()
-    assert inside.float().mean() > 0.6 > share
-    assert (batch["weight"] * inside).sum() / len(inside) == pytest.approx(float(share), rel=0.02)
+    pool = pool_on_head(HeadDataset(outputs_of(tiny_root)), 20_000)
+    rays, batch = pool.draw()
+    in_mask = batch["fg_mask"][:, 0] > 0.5
+    share = pool.rays.in_mask.float().mean()
+    assert in_mask.float().mean() > 0.6 > share
+    assert (batch["weight"] * in_mask).sum() / len(in_mask) == pytest.approx(float(share), rel=0.02)
     assert batch["weight"].mean() == pytest.approx(1.0, rel=1e-3)
     # Any mean over the photos: here of the red channel.
     red = (batch["weight"] * batch["image"][:, 0]).mean()
     assert red == pytest.approx(float(pool.rays.colours[:, 0].float().mean()) / 255.0, rel=0.02)
+    far = rays.metadata["far_from_edge"][:, 0]
+    assert far.float().mean() == pytest.approx(HeadDataManagerConfig().ray_shares[0], abs=0.01)
+    assert in_mask[far].all() and not in_mask[~far].all()
 
 
 def test_pixels_at_the_masks_edge_can_be_left_out(tiny_root):
     dataset = HeadDataset(outputs_of(tiny_root))
-    every, sure = (
-        RayPool(dataset, torch.device("cpu"), 64, one_view=False, on_head=True, skip_edge_px=pixels)
-        for pixels in (0.0, 1.0)
-    )
-    inside = every.rays.inside.view(-1, 48, 48).bool()
-    edge = torch.zeros_like(inside)
+    every, sure = (pool_on_head(dataset, 64, skip_edge_px) for skip_edge_px in (0.0, 1.0))
+    in_mask = every.rays.in_mask.view(-1, 48, 48).bool()
+    edge = torch.zeros_like(in_mask)
     for axis in (1, 2):
-        change = inside.diff(dim=axis)
+        change = in_mask.diff(dim=axis)
         edge.narrow(axis, 0, 47)[change] = True
         edge.narrow(axis, 1, 47)[change] = True
     drawn = [torch.zeros(edge.numel(), dtype=torch.bool) for _ in range(2)]
     for which, pool in zip(drawn, (every, sure), strict=True):
-        which[torch.cat(pool.strata)] = True
+        which[torch.cat(pool.strata.indices)] = True
     assert drawn[0].all() and torch.equal(drawn[1], ~edge.flatten())
     with pytest.raises(InputError, match="skip-edge-px 99.0 leaves no pixel"):
-        RayPool(dataset, torch.device("cpu"), 64, one_view=False, on_head=True, skip_edge_px=99.0)
+        pool_on_head(dataset, 64, 99.0)
 
 
 def test_rays_on_a_head_that_fills_its_photos(own_root):
@@ -207,6 +223,5 @@ def test_rays_on_a_head_that_fills_its_photos(own_root):
         pixels = np.full((48, 48), 255, np.uint8)
         pixels[0, 0] = 0
         Image.fromarray(pixels).save(mask)
-    pool = RayPool(HeadDataset(outputs_of(own_root)), torch.device("cpu"), 1000, one_view=False, on_head=True)
-    _, batch = pool.draw()
+    _, batch = pool_on_head(HeadDataset(outputs_of(own_root)), 1000).draw()
     assert batch["weight"].mean() == pytest.approx(1.0, rel=0.01)

@@ -14,8 +14,9 @@ from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch.nn.functional import normalize
 
+from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.h3ds_root import open_h3ds
-from baseh3d_ns.data.h3ds_scene import H3dsScene, View, load_scene
+from baseh3d_ns.data.h3ds_scene import H3dsScene, load_scene
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import PIXEL_CENTRE, SceneFrame
 
@@ -60,7 +61,7 @@ class H3dsDataParser(DataParser):
         views = [self.scene.views[index] for index in self.split_views(split)]
         frame = self.scene.frame
         transform, scale = frame.world_to_unit_transform()
-        cameras = nerfstudio_cameras(views, frame, self.config.downscale)
+        cameras = nerfstudio_cameras([view.camera for view in views], frame, self.config.downscale)
         return DataparserOutputs(
             image_filenames=[view.image_path for view in views],
             cameras=cameras,
@@ -91,23 +92,23 @@ class H3dsDataParser(DataParser):
         return rest
 
 
-def nerfstudio_cameras(views: list[View], frame: SceneFrame, downscale: float = 1.0) -> Cameras:
+def nerfstudio_cameras(cameras: list[Pinhole], frame: SceneFrame, downscale: float = 1.0) -> Cameras:
     """H3DS cameras as nerfstudio's: unit frame, OpenGL axes, pixel centres at +0.5.
 
     nerfstudio has no skew; a skewed K sheares camera rays along x, K^-1 = shear @ K_without_skew^-1, so the shear is
     folded into the camera-to-world matrix, which makes every ray exact.
     """
     c2w, sizes, focal, centre = [], [], [], []
-    for view in views:
-        (fx, skew, cx), (_, fy, cy) = view.intrinsics[0], view.intrinsics[1]
-        pose = frame.c2w_opengl(view.rotation, view.translation_mm)
-        if abs(skew) * view.height / fy > LEAST_SKEW_PX:
+    for camera in cameras:
+        (fx, skew, cx), (_, fy, cy) = camera.intrinsics[0], camera.intrinsics[1]
+        pose = frame.c2w_opengl(camera.rotation, camera.translation_mm)
+        if abs(skew) * camera.height / fy > LEAST_SKEW_PX:
             shear = np.eye(3)
             # OpenGL's y is minus OpenCV's.
             shear[0, 1] = skew / fx
             pose = np.concatenate([pose[:, :3] @ shear, pose[:, 3:]], axis=1)
-        width, height = scaled_size(view, downscale)
-        sx, sy = width / view.width, height / view.height
+        width, height = scaled_size(camera, downscale)
+        sx, sy = width / camera.width, height / camera.height
         c2w.append(pose)
         sizes.append((width, height))
         focal.append((fx * sx, fy * sy))
@@ -124,9 +125,9 @@ def nerfstudio_cameras(views: list[View], frame: SceneFrame, downscale: float = 
     )
 
 
-def scaled_size(view: View, downscale: float) -> tuple[int, int]:
+def scaled_size(camera: Pinhole, downscale: float) -> tuple[int, int]:
     """Width and height in pixels after downscaling, at least 1."""
-    return max(1, round(view.width / downscale)), max(1, round(view.height / downscale))
+    return max(1, round(camera.width / downscale)), max(1, round(camera.height / downscale))
 
 
 h3ds_data = DataParserSpecification(

@@ -14,12 +14,12 @@ import numpy as np
 
 _logger_class = logging.getLoggerClass()
 try:
-    from h3ds.dataset import H3DS, ConfigsHelper
+    from h3ds.dataset import H3DS, ConfigsHelper, H3DSHelper
     from h3ds.mesh import Mesh
 finally:
     logging.setLoggerClass(_logger_class)
 
-__all__ = ["H3DS", "ConfigsHelper", "Mesh", "numpy_int", "quiet"]
+__all__ = ["H3DS", "ConfigsHelper", "H3DSHelper", "Mesh", "numpy_int", "quiet"]
 
 
 @contextmanager

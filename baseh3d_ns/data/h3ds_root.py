@@ -1,6 +1,6 @@
-"""A folder in the H3DS layout: which version it is, which scenes and views it has, how users may name them.
+"""A folder in the H3DS layout: its version, its scenes and views, and the names that users may give them.
 
-Everything is read through the `h3ds` package: its `config_v1.toml` and `config_v2.toml`, or the root's `config.toml`.
+Everything is read by the `h3ds` package: its `config_v1.toml` and `config_v2.toml`, or the root's `config.toml`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from baseh3d_ns.errors import InputError, nearest
 
@@ -97,7 +97,17 @@ class H3dsRoot:
 
 
 def choose_views(views: tuple[str, ...], count: int, choices: Mapping[str, list[int]], scene: str) -> list[int]:
-    """What `H3dsRoot.resolve_views` returns and raises, for a scene of `count` views and those default choices."""
+    """View indices as `H3dsRoot.resolve_views` gives them, for a scene of `count` views.
+
+    Args:
+        views: the words of `--views`.
+        count: number of views of the scene.
+        choices: the scene's default configurations, by name.
+        scene: its id, for messages.
+
+    Raises:
+        InputError: see `H3dsRoot.resolve_views`.
+    """
     words = [word for part in views for word in re.split(r"[,\s\[\]()]+", part) if word]
     if words == ["all"]:
         return list(range(count))
@@ -152,11 +162,17 @@ def open_h3ds(root: Path) -> H3dsRoot:
 
 
 def _checked(root: Path, config: Path, version: str) -> H3dsRoot:
+    """The root with its own configuration.
+
+    Raises:
+        InputError: the configuration is broken, for another version, or without scenes.
+    """
     try:
-        own_version = _version_of(config)
-        scenes = _scenes_in(config)
-        _check_tables(config)
-    except (ValueError, KeyError, TypeError) as error:
+        own_version, scenes = _version_of(config), _scenes_in(config)
+        for scene_id, table in scenes.items():
+            _check_table(scene_id, table)
+    # IndexError: h3ds' TOML reader raises it for a value that is missing.
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(
             f"{config} is not an h3ds configuration ({error}): copy the layout of h3ds' config_v2.toml"
         ) from error
@@ -169,18 +185,15 @@ def _checked(root: Path, config: Path, version: str) -> H3dsRoot:
     return H3dsRoot(path=root, config_path=config)
 
 
-def _check_tables(config: Path) -> None:
-    """Raise `ValueError` unless every scene has its number of views and its view configurations."""
-    import toml
-
-    for scene_id, table in toml.load(config)["scenes"].items():
-        configs = table.get("default_views_configs")
-        if not isinstance(table.get("views"), int) or table["views"] < 1:
-            raise ValueError(f"scene {scene_id} has no number of views")
-        if not isinstance(configs, dict):
-            raise ValueError(f"scene {scene_id} has no default_views_configs")
-        if any(not 0 <= index < table["views"] for indices in configs.values() for index in indices):
-            raise ValueError(f"a view configuration of scene {scene_id} names a view it does not have")
+def _check_table(scene_id: str, table: Any) -> None:
+    """Raise `ValueError` unless a scene has its number of views and its view configurations."""
+    if not isinstance(table, Mapping) or not isinstance(table.get("views"), int) or table["views"] < 1:
+        raise ValueError(f"scene {scene_id} has no number of views")
+    configs = table.get("default_views_configs")
+    if not isinstance(configs, Mapping):
+        raise ValueError(f"scene {scene_id} has no default_views_configs")
+    if any(not 0 <= index < table["views"] for indices in configs.values() for index in indices):
+        raise ValueError(f"a view configuration of scene {scene_id} names a view it does not have")
 
 
 def _packaged_config(name: str) -> Path:
@@ -190,12 +203,16 @@ def _packaged_config(name: str) -> Path:
 
 
 def _version_of(config: Path) -> str:
-    import toml
-
-    return str(toml.load(config)["version"])
+    return str(_read_config(config)["version"])
 
 
-def _scenes_in(config: Path) -> list[str]:
-    import toml
+def _scenes_in(config: Path) -> dict[str, Any]:
+    """Table of each scene, by id."""
+    return dict(_read_config(config)["scenes"])
 
-    return list(toml.load(config)["scenes"])
+
+def _read_config(config: Path) -> Mapping[str, Any]:
+    """The content of a configuration, by the package's own TOML reader: what passes here, it can read later."""
+    from baseh3d_ns.data.h3ds_package import H3DSHelper
+
+    return H3DSHelper("", str(config))._config

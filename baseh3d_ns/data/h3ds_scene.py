@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
+from baseh3d_ns.cameras import Pinhole, decompose
 from baseh3d_ns.data.h3ds_root import H3dsRoot
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
@@ -19,22 +20,14 @@ MASK_THRESHOLD = 127
 
 @dataclass(frozen=True)
 class View:
-    """A photo, its mask and its camera as H3DS has them (OpenCV axes, millimetres, pixel centres at integers)."""
+    """A photo, its mask and its camera."""
 
     index: int
     """Number of the view in its scene."""
     image_path: Path
     mask_path: Path
-    width: int
-    """Width of image and mask in pixels."""
-    height: int
-    """Height of image and mask in pixels."""
-    intrinsics: Float[np.ndarray, "3 3"]
-    """K, upper triangular with K[2, 2] = 1, in pixels; K[0, 1] is the skew."""
-    rotation: Float[np.ndarray, "3 3"]
-    """World to camera."""
-    translation_mm: Float[np.ndarray, " 3"]
-    """World to camera."""
+    camera: Pinhole
+    """Camera in world millimetres; its width and height are those of image and mask."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +66,7 @@ def load_scene(root: H3dsRoot, scene_id: str) -> H3dsScene:
     for index, (image, mask, world_mat) in enumerate(zip(images, masks, world_mats, strict=True)):
         width, height = _checked_size(image, mask)
         _check_mask(mask, read_mask(mask))
-        intrinsics, rotation, translation = decompose(world_mat)
-        views.append(View(index, image, mask, width, height, intrinsics, rotation, translation))
+        views.append(View(index, image, mask, Pinhole(*decompose(world_mat), width, height)))
     return H3dsScene(scene_id=scene_id, frame=frame, views=tuple(views))
 
 
@@ -107,20 +99,6 @@ def read_cameras(path: Path, count: int) -> tuple[list[Float[np.ndarray, "3 4"]]
         if abs(np.linalg.det(world_mat[:, :3])) < 1e-12:
             raise InputError(f"{path}: 'world_mat_{index}' is singular, so it is no camera: unzip the scene again")
     return world_mats, frame
-
-
-def decompose(
-    world_mat: Float[np.ndarray, "3 4"],
-) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
-    """K (K[2,2] = 1, positive diagonal, skew kept), R and t of P ~ K [R | t] (Hartley & Zisserman, section 6.2.4)."""
-    from scipy.linalg import rq
-
-    world_mat = world_mat * np.sign(np.linalg.det(world_mat[:, :3]))
-    upper, rotation = rq(world_mat[:, :3])
-    signs = np.diag(np.sign(np.diag(upper)))
-    upper, rotation = upper @ signs, signs @ rotation
-    translation = np.linalg.solve(upper, world_mat[:, 3])
-    return upper / upper[2, 2], rotation, translation
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:

@@ -1,8 +1,8 @@
 """The H3DS score exactly as the `h3ds` package computes it, with the similarity its alignment took.
 
-What the number means: ICP on the ground truth's region moves, *scales* and may mirror the prediction; then the mean
-over ground-truth vertices of the distance to the nearest predicted vertex. So a head that is 25 % too big scores well
-(the scale tells), and extra geometry costs nothing: read it beside `evaluation.rigid`.
+Meaning: ICP on the ground truth's region moves, *scales* and may mirror the prediction; then the mean over ground-truth
+vertices of the distance to the nearest predicted vertex. So a head that is 20 % too big scores well (the scale tells),
+and extra geometry costs nothing: read it beside `evaluation.rigid`.
 """
 
 from __future__ import annotations
@@ -15,48 +15,43 @@ import trimesh
 from jaxtyping import Float
 
 from baseh3d_ns.data.h3ds_package import H3DS, Mesh, numpy_int, quiet
+from baseh3d_ns.evaluation.protocol import FACE_REGION
 
-FACE_REGION = "face_sphere"
-"""The ground-truth vertices within 95 mm of the nose tip: what every published face number is measured on."""
 REGIONS = (FACE_REGION, None)
-"""Scored: the face, and everything."""
+"""Scored regions: the face, and everything."""
 
 
 @dataclass(frozen=True)
 class OfficialScores:
-    """What `H3DS.evaluate_scene` gives for one prediction."""
+    """Results of `H3DS.evaluate_scene` for one prediction."""
 
     face_mm: float
     """Mean over the ground-truth vertices of `FACE_REGION`, aligned on `FACE_REGION`."""
     head_mm: float
     """Mean over all ground-truth vertices, aligned on the region 'face'."""
     face_icp_scale: float
-    """Factor by which the alignment scaled the prediction for `face_mm`: 0.8 for a head that came out 25 % too big."""
+    """Factor by which the alignment scaled the prediction for `face_mm`: 0.8 for a head 25 % too big."""
     head_icp_scale: float
     """The same for `head_mm`."""
     mirrored: bool
     """Whether either alignment mirrored the prediction."""
-    landmarks_used: bool
-    """Whether landmarks brought the prediction near before ICP."""
     predicted_vertices: int
+    """Number of vertices measured to."""
 
 
-def official_scores(
-    h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh, landmarks: dict[str, int] | None = None
-) -> OfficialScores:
+def official_scores(h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh) -> OfficialScores:
     """Face and head score of a mesh in world millimetres, the same numbers to the last bit as `evaluate_scene`.
 
     Args:
         h3ds_root: the opened dataset.
         scene_id: one of its scenes.
-        mesh: prediction in world mm; its vertices count, so they should lie 0.6 mm apart or closer.
-        landmarks: predicted vertex of each H3DS landmark; only needed for a mesh that is not in the scene's world.
+        mesh: prediction in world mm; its vertices count, so they should lie `SCORED_SPACING_MM` apart or closer.
     """
     prediction = to_h3ds_mesh(mesh)
     # Its warning that alignment was skipped does not hold: our meshes are in the scan's world already. Both at once: it
     # spends its time in searches that keep one core busy and leave Python to others.
     with numpy_int(), quiet(), ThreadPoolExecutor(2) as both:
-        results = both.map(lambda region: h3ds_root.evaluate_scene(scene_id, prediction, landmarks, region), REGIONS)
+        results = both.map(lambda region: h3ds_root.evaluate_scene(scene_id, prediction, region_id=region), REGIONS)
         (face, _, _, face_aligned), (head, _, _, head_aligned) = results
     face_scale, face_mirrored = _scale_between(prediction.vertices, face_aligned.vertices)
     head_scale, head_mirrored = _scale_between(prediction.vertices, head_aligned.vertices)
@@ -66,7 +61,6 @@ def official_scores(
         face_icp_scale=face_scale,
         head_icp_scale=head_scale,
         mirrored=face_mirrored or head_mirrored,
-        landmarks_used=landmarks is not None,
         predicted_vertices=len(prediction.vertices),
     )
 

@@ -15,6 +15,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from trimesh.visual import ColorVisuals
 
+from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.data.h3ds_scene import H3dsScene, read_image
+
 MAX_ERROR_MM = 5.0
 """The end of the colour bar."""
 UNKNOWN_MM = 20.0
@@ -26,31 +29,22 @@ PICTURE_SIDE = 512
 """Photos and renders are drawn with at most this many pixels on the longer side."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PhotoView:
-    """A photo and its camera: x_pixel = K (R x_mm + t), OpenCV axes, pixel centres at integers (as in H3DS)."""
+    """A photo and its camera in world millimetres."""
 
     image: UInt8[np.ndarray, "h w 3"]
-    intrinsics: Float[np.ndarray, "3 3"]
-    rotation: Float[np.ndarray, "3 3"]
-    """World to camera."""
-    translation_mm: Float[np.ndarray, " 3"]
-
-    @property
-    def centre_mm(self) -> Float[np.ndarray, " 3"]:
-        """The camera's position in the world."""
-        return -self.rotation.T @ self.translation_mm
+    camera: Pinhole
 
     def reduced(self) -> PhotoView:
         """The same view with every n-th pixel, so that no side is longer than `PICTURE_SIDE`."""
         step = -(-max(self.image.shape[:2]) // PICTURE_SIDE)
-        intrinsics = np.diag([1.0 / step, 1.0 / step, 1.0]) @ self.intrinsics
-        return PhotoView(self.image[::step, ::step], intrinsics, self.rotation, self.translation_mm)
+        return PhotoView(self.image[::step, ::step], self.camera.every(step))
 
 
 @dataclass(frozen=True)
 class Render:
-    """What one camera sees of a mesh."""
+    """Images of a mesh from one camera."""
 
     colour: UInt8[np.ndarray, "h w 3"]
     """Vertex colours, or plain shading where the mesh has none."""
@@ -60,15 +54,21 @@ class Render:
     """Error colours."""
 
 
-def three_sides(views: Sequence[PhotoView], subject_mm: Float[np.ndarray, " 3"]) -> list[PhotoView]:
-    """Of many views those nearest to the front, to 60 degrees on the subject's left, and to 60 degrees on its right.
+def three_photos(scene: H3dsScene) -> list[PhotoView]:
+    """Photos of a scene from the front and the two sides."""
+    chosen = three_sides([view.camera for view in scene.views], np.asarray(scene.frame.centre_mm))
+    return [PhotoView(read_image(scene.views[index].image_path), scene.views[index].camera) for index in chosen]
 
-    H3DS worlds have +y up and the face towards +z. With fewer than three views, one appears more than once.
+
+def three_sides(cameras: Sequence[Pinhole], subject_mm: Float[np.ndarray, " 3"]) -> list[int]:
+    """Indices of the cameras nearest to the front, to 60 degrees on the subject's left, and to 60 degrees on its right.
+
+    H3DS worlds have +y up and the face towards +z. With fewer than three cameras, one appears more than once.
     """
-    directions = np.stack([view.centre_mm - subject_mm for view in views])
+    directions = np.stack([camera.centre_mm - subject_mm for camera in cameras])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     wanted = [np.array([np.sin(angle), 0.0, np.cos(angle)]) for angle in np.radians([0.0, 60.0, -60.0])]
-    return [views[int((directions @ direction).argmax())] for direction in wanted]
+    return [int((directions @ direction).argmax()) for direction in wanted]
 
 
 def heatmap_mesh(
@@ -88,23 +88,24 @@ def error_colours(distances_mm: Float[np.ndarray, " n"], max_mm: float) -> UInt8
     return colours
 
 
-def render(mesh: trimesh.Trimesh, vertex_heat: UInt8[np.ndarray, "v 3"], view: PhotoView) -> Render:
-    """Cast one ray through every pixel of `view` (embree) and interpolate over the triangle it meets first.
+def render(mesh: trimesh.Trimesh, vertex_heat: UInt8[np.ndarray, "v 3"], camera: Pinhole) -> Render:
+    """Cast one ray through every pixel (embree) and interpolate over the triangle it meets first.
 
     Args:
         mesh: in world mm, with or without vertex colours.
         vertex_heat: error colour of every vertex.
+        camera: the viewpoint, in world mm.
     """
-    pixels, faces, weights = first_hits(mesh, view)
+    pixels, faces, weights = first_hits(mesh, camera)
     corners = mesh.faces[faces]
-    normals = _interpolate(mesh.vertex_normals.view(np.ndarray), corners, weights) @ view.rotation.T
+    normals = _interpolate(mesh.vertex_normals.view(np.ndarray), corners, weights) @ camera.rotation.T
     normals *= np.array([1.0, -1.0, -1.0])  # OpenCV axes to x right, y up, z to the viewer
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     if isinstance(mesh.visual, ColorVisuals) and mesh.visual.kind == "vertex":
         colours = _interpolate(mesh.visual.vertex_colors[:, :3], corners, weights)
     else:
         colours = np.repeat(230.0 * np.clip(normals[:, 2:], 0.1, 1.0), 3, axis=1)
-    shape = view.image.shape[:2]
+    shape = camera.height, camera.width
     return Render(
         colour=_paint(shape, pixels, colours),
         normals=_paint(shape, pixels, (normals + 1.0) * 127.5),
@@ -113,15 +114,11 @@ def render(mesh: trimesh.Trimesh, vertex_heat: UInt8[np.ndarray, "v 3"], view: P
 
 
 def first_hits(
-    mesh: trimesh.Trimesh, view: PhotoView
+    mesh: trimesh.Trimesh, camera: Pinhole
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, "n 3"]]:
-    """Of every pixel that sees the mesh: its index (row by row), the face it sees and barycentric coordinates there."""
-    height, width = view.image.shape[:2]
-    column, row = np.meshgrid(np.arange(width), np.arange(height))
-    in_image = np.stack([column.ravel(), row.ravel(), np.ones(height * width)], axis=1)
-    directions = in_image @ np.linalg.inv(view.intrinsics).T @ view.rotation
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    origins = np.broadcast_to(view.centre_mm, directions.shape)
+    """Pixels that see the mesh (index, row by row), the face each sees, and the barycentric coordinates there."""
+    directions = camera.rays(camera.pixels())
+    origins = np.broadcast_to(camera.centre_mm, directions.shape)
     face = mesh.ray.intersects_first(origins, directions)
     pixel = np.flatnonzero(face >= 0)
     triangles = mesh.triangles.view(np.ndarray)[face[pixel]]
@@ -147,7 +144,7 @@ def evaluation_picture(
 
     Args:
         path: the file, replaced if it exists.
-        views: usually the three of `three_sides`.
+        views: photos with their cameras, usually the three of `three_sides`.
         mesh: prediction in world mm.
         distances_mm: error of every vertex.
         title: the scores, in words.
@@ -157,7 +154,7 @@ def evaluation_picture(
     figure = Figure(figsize=(13.0, 3.1 * len(views) + 0.8), layout="constrained")
     axes = figure.subplots(len(views), 4, squeeze=False)
     for row, view in zip(axes, [view.reduced() for view in views], strict=True):
-        seen = render(mesh, vertex_heat, view)
+        seen = render(mesh, vertex_heat, view.camera)
         for axis, image in zip(row, [view.image, seen.colour, seen.normals, seen.heat], strict=True):
             axis.imshow(image)
             axis.set_axis_off()
@@ -172,7 +169,7 @@ def evaluation_picture(
 def _interpolate(
     values: np.ndarray, corners: Int[np.ndarray, "n 3"], weights: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n c"]:
-    """Values at the three corners of every hit triangle, weighted."""
+    """Barycentric interpolation over the three corners of every hit triangle."""
     return np.einsum("nk,nkc->nc", weights, values[corners].astype(float))
 
 

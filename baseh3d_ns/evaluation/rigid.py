@@ -1,11 +1,10 @@
-"""A score that keeps the size: rigid alignment, then point-to-surface distances in both directions, in millimetres.
+"""A score that keeps the size: rigid alignment, then point-to-surface distances in both directions (chamfer), in mm.
 
 Alignment: point-to-plane ICP (Chen and Medioni 1992) of the ground truth's region 'face' to the predicted surface, six
-degrees of freedom, inverted to move the prediction. (Point-to-point ICP as in the official score sticks where surfaces
-slide along each other: on a test head turned by 4 degrees it stops 1 to 5 mm off.) Face: ground-truth vertices
-of 'face_sphere', and predicted vertices within 95 mm of the ground truth's nose tip. Head: all vertices of both. The
-way from prediction to ground truth is what sees floaters; on the head it also counts what the scan does not have (the
-bottom of a closed bust).
+degrees of freedom, inverted to move the prediction. (Point-to-point ICP, as in the official score, converges slowly and
+stops early where surfaces slide along each other.) Face: ground-truth vertices of `FACE_REGION`, and predicted vertices
+within `FACE_RADIUS_MM` of the ground truth's nose tip. Head: all vertices of both. Only the direction from prediction
+to ground truth sees floaters; on the head it also counts surface that the scan lacks (the bottom of a closed bust).
 """
 
 from __future__ import annotations
@@ -20,10 +19,8 @@ from scipy.spatial.transform import Rotation
 from baseh3d_ns.data.h3ds_package import H3DS, Mesh, numpy_int
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.distance import Surface
-from baseh3d_ns.evaluation.official import FACE_REGION
+from baseh3d_ns.evaluation.protocol import ALIGNED_REGION, FACE_RADIUS_MM, FACE_REGION
 
-FACE_RADIUS_MM = 95.0
-"""Radius of the H3DS region 'face_sphere' around the tip of the nose."""
 ICP_ITERATIONS = 100
 ICP_COARSE = 8
 """Every so many points are aligned first: far from the surface, a search takes long."""
@@ -65,9 +62,9 @@ class TwoWayDistances:
     mean_mm: float
     """Mean of the two directions' means."""
     gt_to_pred: DistanceSummary
-    """Accuracy where the ground truth is: what is missing or displaced."""
+    """Completeness: sees surface that is missing or displaced."""
     pred_to_gt: DistanceSummary
-    """What the prediction has and the ground truth has not."""
+    """Accuracy: sees surface that the ground truth does not have."""
 
     @classmethod
     def of(cls, gt_to_pred_mm: Float[np.ndarray, " n"], pred_to_gt_mm: Float[np.ndarray, " m"]) -> TwoWayDistances:
@@ -83,31 +80,31 @@ class RigidScores:
     face: TwoWayDistances
     head: TwoWayDistances
     rotation_deg: float
-    """How far the alignment turned the prediction."""
+    """Rotation angle of the alignment in degrees."""
     shift_mm: float
-    """How far the alignment moved the tip of the nose."""
+    """Distance in mm by which the alignment moved the tip of the nose."""
     pred_to_world: Float[np.ndarray, "4 4"]
-    """The alignment: predicted world mm -> ground-truth world mm."""
+    """Alignment: predicted world mm -> ground-truth world mm."""
     pred_to_gt_mm: Float[np.ndarray, " m"]
     """Distance of every predicted vertex to the ground-truth surface: the heat map."""
 
 
 @dataclass(frozen=True)
 class OneWay:
-    """From the ground truth to the prediction: half of a score, in a quarter of the time."""
+    """Distances from the ground truth to the prediction only: half of a score, in a quarter of the time."""
 
     truth: Mesh
     """The scan."""
     face: Int[np.ndarray, " f"]
-    """Its vertices in `FACE_REGION`."""
+    """Vertices of the scan in `FACE_REGION`."""
     world_to_pred: Float[np.ndarray, "4 4"]
-    """The alignment: ground-truth world mm -> predicted world mm."""
+    """Alignment: ground-truth world mm -> predicted world mm."""
     distances_mm: Float[np.ndarray, " n"]
-    """Of every vertex of the scan to the predicted surface."""
+    """Distance from every vertex of the scan to the predicted surface."""
 
     @property
     def means_mm(self) -> tuple[float, float]:
-        """Face and head."""
+        """Means over face and head."""
         return float(self.distances_mm[self.face].mean()), float(self.distances_mm.mean())
 
 
@@ -115,15 +112,15 @@ def gt_to_pred(h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh) -> OneWay:
     """Distances from a scene of H3DS to a mesh in world millimetres, after the alignment of `rigid_scores`."""
     truth, surface = h3ds_root.load_mesh(scene_id), Surface(mesh)
     with numpy_int():
-        aligned_on = h3ds_root.load_region(scene_id, "face")
+        aligned_on = h3ds_root.load_region(scene_id, ALIGNED_REGION)
         face = h3ds_root.load_region(scene_id, FACE_REGION)
     world_to_pred = align_rigidly(truth.vertices[aligned_on], surface)
-    distances_mm = surface.distances(trimesh.transform_points(truth.vertices, world_to_pred))
+    distances_mm = surface.closest(trimesh.transform_points(truth.vertices, world_to_pred)).distances
     return OneWay(truth, np.asarray(face), world_to_pred, distances_mm)
 
 
 def rigid_scores(h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh) -> RigidScores:
-    """Score a mesh in world millimetres against a scene of H3DS without giving its scale away.
+    """Score a mesh in world millimetres against a scene of H3DS, its scale kept.
 
     Raises:
         InputError: no predicted vertex is near the ground truth's face.
@@ -140,7 +137,7 @@ def rigid_scores(h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh) -> Rigid
             "scene's world frame and in millimetres."
         )
     truth_surface = Surface(trimesh.Trimesh(truth.vertices, truth.faces, process=False))
-    pred_to_gt_mm = truth_surface.distances(aligned)
+    pred_to_gt_mm = truth_surface.closest(aligned).distances
     turn = np.clip((np.trace(pred_to_world[:3, :3]) - 1.0) / 2.0, -1.0, 1.0)
     nose_before = trimesh.transform_points(nose_tip[None], world_to_pred)[0]
     return RigidScores(
@@ -159,23 +156,21 @@ def align_rigidly(points: Float[np.ndarray, "n 3"], surface: Surface) -> Float[n
     Each step minimises sum_i (n_i . (p_i + w x p_i + t - q_i))^2 over a small rotation w and a translation t, where q_i
     is the surface point closest to p_i and n_i its normal. Directions that change nothing (a ball's rotation) stay.
     """
-    normals = trimesh.util.unitize(trimesh.triangles.cross(surface.triangles))
     total = np.eye(4)
     for chosen in (points[::ICP_COARSE], points):
-        total = _descend(trimesh.transform_points(chosen, total), surface, normals) @ total
+        total = _descend(trimesh.transform_points(chosen, total), surface) @ total
     return total
 
 
-def _descend(
-    points: Float[np.ndarray, "n 3"], surface: Surface, normals: Float[np.ndarray, "f 3"]
-) -> Float[np.ndarray, "4 4"]:
+def _descend(points: Float[np.ndarray, "n 3"], surface: Surface) -> Float[np.ndarray, "4 4"]:
+    """The motion found by repeated point-to-plane steps from where the points are."""
     total, moved = np.eye(4), points
     for _ in range(ICP_ITERATIONS):
-        closest, face = surface.closest(moved)
-        normal = normals[face]
+        closest = surface.closest(moved)
+        normal = surface.normals[closest.faces]
         centre = moved.mean(axis=0)
         system = np.concatenate([np.cross(moved - centre, normal), normal], axis=1)
-        offset = np.einsum("nx,nx->n", normal, closest - moved)
+        offset = np.einsum("nx,nx->n", normal, closest.points - moved)
         solution, *_ = np.linalg.lstsq(system, offset, rcond=1e-6)
         step = np.eye(4)
         step[:3, :3] = Rotation.from_rotvec(solution[:3]).as_matrix()

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from baseh3d_ns.data.h3ds_root import H3dsRoot, open_h3ds
-from baseh3d_ns.data.h3ds_scene import H3dsScene, load_scene, read_image
+from baseh3d_ns.data.h3ds_scene import H3dsScene, load_scene
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.evaluation.pictures import PhotoView, three_sides
-from baseh3d_ns.evaluation.scores import Evaluation, check_scene, evaluate_mesh, write_evaluation
+from baseh3d_ns.evaluation.pictures import three_photos
+from baseh3d_ns.evaluation.scores import Evaluation, mesh_and_score
+from baseh3d_ns.evaluation.write import write_evaluation
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.heads.head_mesh import mesh_of_head, usual_device
 from baseh3d_ns.heads.readers import find_head_file, open_head
@@ -45,12 +46,13 @@ def score_run(
     """
     file, head = find_head_file(path), open_head(path)
     root, h3ds_scene = scene_of_head(head, file, data, scene)
-    check_scene(root.h3ds, h3ds_scene.scene_id)
     device = usual_device()
-    # Halving the edges of a mesh twice as coarse moves its surface by microns and takes a quarter of the time.
-    mesh = mesh_of_head(head, file, 2.0 * spacing_mm, device)
-    evaluation = evaluate_mesh(
-        root.h3ds, h3ds_scene.scene_id, mesh, halvings=1, provenance=_provenance(head, file, root, device)
+    mesh, evaluation = mesh_and_score(
+        root.h3ds,
+        h3ds_scene.scene_id,
+        lambda lattice_mm: mesh_of_head(head, file, lattice_mm, device),
+        spacing_mm,
+        _provenance(head, file, root, device),
     )
     folder = output_dir or _run_folder(file) / "evaluation"
     return ScoredRun(head, evaluation, write_evaluation(folder, evaluation, mesh, three_photos(h3ds_scene)))
@@ -73,20 +75,6 @@ def scene_of_head(head: Head, file: Path, data: Path | None, scene: str | None) 
     if not np.allclose(there, trained_in, atol=1e-2):
         raise InputError(f"scene {found.scene_id} in {where} is not the one that {file} was trained on")
     return root, found
-
-
-def three_photos(scene: H3dsScene) -> list[PhotoView]:
-    """Photos of a scene from the front and the two sides, with their cameras in world millimetres."""
-    views = [
-        PhotoView(
-            image=read_image(view.image_path),
-            intrinsics=view.intrinsics,
-            rotation=view.rotation,
-            translation_mm=np.asarray(view.translation_mm),
-        )
-        for view in scene.views
-    ]
-    return three_sides(views, np.asarray(scene.frame.centre_mm))
 
 
 def _run_folder(file: Path) -> Path:

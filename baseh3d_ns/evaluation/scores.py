@@ -1,13 +1,9 @@
-"""All scores of one mesh with where they come from, and the folder they are written to."""
+"""All scores of one mesh, with where they come from."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
-import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -20,17 +16,14 @@ from jaxtyping import Bool
 
 from baseh3d_ns.data.h3ds_package import H3DS
 from baseh3d_ns.errors import InputError, nearest
-from baseh3d_ns.evaluation.official import FACE_REGION, OfficialScores, official_scores
-from baseh3d_ns.evaluation.pictures import PhotoView, evaluation_picture, heatmap_mesh
-from baseh3d_ns.evaluation.rigid import FACE_RADIUS_MM, RigidScores, rigid_scores
-from baseh3d_ns.mesh.files import save_mesh
+from baseh3d_ns.evaluation.official import OfficialScores, official_scores
+from baseh3d_ns.evaluation.protocol import ALIGNED_REGION, FACE_RADIUS_MM, FACE_REGION
+from baseh3d_ns.evaluation.rigid import RigidScores, rigid_scores
+from baseh3d_ns.evaluation.score_warnings import score_warnings
 
-MAX_SPACING_MM = 0.6
-"""H3DS measures to the nearest predicted vertex: a coarser mesh reads too high."""
-PACKAGES = ("baseh3d_ns", "h3ds", "trimesh", "scipy", "numpy", "torch", "nerfstudio")
-FILES = ("evaluation.json", "error_heatmap.ply", "head.ply", "evaluation.png")
-ARRAYS = ("pred_to_world", "pred_to_gt_mm")
-"""Fields of `RigidScores` that are not numbers for a table."""
+PACKAGES = ("baseh3d_ns", "h3ds", "libigl", "trimesh", "scipy", "numpy", "torch", "nerfstudio")
+Mesher = Callable[[float], trimesh.Trimesh]
+"""Lattice spacing in millimetres, about the distance between neighbouring vertices -> a mesh in world millimetres."""
 
 
 @dataclass(frozen=True)
@@ -38,35 +31,30 @@ class Evaluation:
     """The scores of one mesh against one scene, and everything needed to compare or repeat them."""
 
     official: OfficialScores
-    """What the `h3ds` package says; the only numbers to put beside published ones."""
+    """Scores of the `h3ds` package; the only numbers to put beside published ones."""
     rigid: RigidScores
-    """What it says when the size counts, both ways, to the surface."""
+    """Scores that keep the size: rigid alignment, both directions, to the surface."""
     face_spacing_mm: float
-    """Mean edge length, on the face, of what the official score was given."""
+    """Mean edge length, on the face, of the mesh that the official score measured to; NaN without an edge there."""
     warnings: tuple[str, ...]
     """Reasons to doubt the numbers, one sentence each."""
     provenance: Mapping[str, Any]
     """Scene, dataset, regions, versions, date, and what the caller added (method, steps, views, device ...)."""
 
-    @property
-    def title(self) -> str:
-        """The scores in one line."""
-        official, rigid = self.official, self.rigid
-        return (
-            f"{self.provenance['scene']}   H3DS face / head {official.face_mm:.2f} / {official.head_mm:.2f} mm "
-            f"(scale {official.face_icp_scale:.3f})   rigid, both ways {rigid.face.mean_mm:.2f} / "
-            f"{rigid.head.mean_mm:.2f} mm"
-        )
 
-    def as_json(self) -> str:
-        """The content of `evaluation.json`."""
-        content = dataclasses.asdict(self)
-        for name in ARRAYS:
-            del content["rigid"][name]
-        # JSON has no NaN.
-        content["face_spacing_mm"] = self.face_spacing_mm if np.isfinite(self.face_spacing_mm) else None
-        content["rigid"]["pred_to_world"] = self.rigid.pred_to_world.tolist()
-        return json.dumps(content, indent=2, default=str) + "\n"
+def mesh_and_score(
+    h3ds_root: H3DS, scene_id: str, mesher: Mesher, spacing_mm: float, provenance: Mapping[str, Any] | None = None
+) -> tuple[trimesh.Trimesh, Evaluation]:
+    """Mesh a head and score it with vertices `spacing_mm` apart; the mesh returned is twice as coarse.
+
+    Halving the edges of a mesh twice as coarse moves its surface by microns and takes a quarter of the time.
+
+    Raises:
+        InputError: see `evaluate_mesh`; the scene is checked before anything is meshed.
+    """
+    check_scene(h3ds_root, scene_id)
+    mesh = mesher(2.0 * spacing_mm)
+    return mesh, evaluate_mesh(h3ds_root, scene_id, mesh, halvings=1, provenance=provenance)
 
 
 def evaluate_mesh(
@@ -74,7 +62,6 @@ def evaluate_mesh(
     scene_id: str,
     mesh: trimesh.Trimesh,
     *,
-    landmarks: dict[str, int] | None = None,
     halvings: int = 0,
     provenance: Mapping[str, Any] | None = None,
 ) -> Evaluation:
@@ -84,7 +71,6 @@ def evaluate_mesh(
         h3ds_root: the opened dataset.
         scene_id: one of its scenes.
         mesh: the prediction.
-        landmarks: predicted vertex of each H3DS landmark, for the official alignment only.
         halvings: how often every edge is halved for the official score, which measures to vertices. The surface stays
             what it is.
         provenance: what produced the mesh (method, steps, views, device ...); goes into the JSON as it is.
@@ -98,7 +84,7 @@ def evaluate_mesh(
     dense = mesh
     for _ in range(halvings):
         dense = dense.subdivide()
-    official = official_scores(h3ds_root, scene_id, dense, landmarks)
+    official = official_scores(h3ds_root, scene_id, dense)
     truth = h3ds_root.load_mesh(scene_id)
     nose_tip = truth.vertices[h3ds_root.load_landmarks(scene_id)["nose_tip"]]
     near_nose = np.linalg.norm(dense.vertices - nose_tip, axis=1) <= FACE_RADIUS_MM
@@ -107,47 +93,9 @@ def evaluate_mesh(
         official=official,
         rigid=rigid,
         face_spacing_mm=spacing,
-        warnings=_warnings(official, spacing, mesh),
+        warnings=score_warnings(official, spacing, mesh),
         provenance={**_provenance(h3ds_root, scene_id), **(provenance or {})},
     )
-
-
-def write_evaluation(
-    folder: Path, evaluation: Evaluation, mesh: trimesh.Trimesh, views: Sequence[PhotoView] = ()
-) -> Path:
-    """Write `evaluation.json`, two meshes (`head.ply`, `error_heatmap.ply`) and, given views, `evaluation.png`.
-
-    Nothing is ever overwritten.
-
-    Returns:
-        The folder written to: `folder`, or `folder-2`, `folder-3` ... beside it when it holds an evaluation already.
-
-    Raises:
-        InputError: the folder cannot be written to.
-    """
-    folder = Path(folder)
-    chosen, number = folder, 1
-    while any((chosen / name).exists() for name in FILES):
-        number += 1
-        chosen = folder.with_name(f"{folder.name}-{number}")
-    # All or nothing: an interrupted evaluation leaves no folder that looks finished.
-    unfinished = folder.with_name(f".{chosen.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.mkdir(parents=True)
-        (unfinished / FILES[0]).write_text(evaluation.as_json(), encoding="utf-8")
-        save_mesh(heatmap_mesh(mesh, evaluation.rigid.pred_to_gt_mm), unfinished / FILES[1])
-        save_mesh(mesh, unfinished / FILES[2])
-        if views:
-            distances_mm = evaluation.rigid.pred_to_gt_mm
-            evaluation_picture(unfinished / FILES[3], views, mesh, distances_mm, evaluation.title)
-        chosen.mkdir(exist_ok=True)
-        for file in unfinished.iterdir():
-            os.rename(file, chosen / file.name)
-    except OSError as error:
-        raise InputError(f"{chosen} cannot be written ({error.strerror}): choose another folder") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return chosen
 
 
 def mesh_spacing_mm(mesh: trimesh.Trimesh, on_region: Bool[np.ndarray, " v"]) -> float:
@@ -168,7 +116,7 @@ def check_scene(h3ds_root: H3DS, scene_id: str) -> None:
         )
     helper = h3ds_root.helper
     needed = [helper.scene_mesh(scene_id), helper.scene_landmarks(scene_id)]
-    needed += [helper.scene_region(scene_id, region) for region in ("face", FACE_REGION)]
+    needed += [helper.scene_region(scene_id, region) for region in (ALIGNED_REGION, FACE_REGION)]
     missing = [path for path in needed if not Path(path).is_file()]
     if missing:
         raise InputError(f"{missing[0]} is missing, and scoring needs it; complete the H3DS scene folder.")
@@ -183,29 +131,8 @@ def _check_millimetres(mesh: trimesh.Trimesh) -> None:
         )
 
 
-def _warnings(official: OfficialScores, spacing_mm: float, mesh: trimesh.Trimesh) -> tuple[str, ...]:
-    """Reasons to doubt the scores."""
-    found = []
-    # Written so that NaN (no edge on the face) warns too.
-    if not spacing_mm <= MAX_SPACING_MM:
-        found.append(
-            f"Vertices on the face are {spacing_mm:.2f} mm apart; H3DS measures to the nearest vertex, so the official "
-            f"numbers read too high; mesh again at {MAX_SPACING_MM} mm or less."
-        )
-    if abs(official.face_icp_scale - 1.0) > 0.02:
-        found.append(
-            f"The official alignment scaled the mesh by {official.face_icp_scale:.3f}; its size is wrong, and only the "
-            "rigid numbers show it."
-        )
-    if official.mirrored:
-        found.append("The official alignment mirrored the mesh.")
-    if not mesh.is_watertight:
-        found.append("The mesh is not watertight.")
-    return tuple(found)
-
-
 def _provenance(h3ds_root: H3DS, scene_id: str) -> dict[str, Any]:
-    """Where the numbers come from, as far as it can be found here."""
+    """Scene, dataset, regions, packages, commit and date of a score."""
     return {
         "scene": scene_id,
         "dataset_path": str(h3ds_root.path),
@@ -213,7 +140,7 @@ def _provenance(h3ds_root: H3DS, scene_id: str) -> dict[str, Any]:
         "config": Path(h3ds_root.config_path).name,
         "config_version": h3ds_root.helper.version_config(),
         "scored_regions": {"face": FACE_REGION, "head": "all vertices"},
-        "aligned_on": {"official face": FACE_REGION, "official head": "face", "rigid": "face"},
+        "aligned_on": {"official face": FACE_REGION, "official head": ALIGNED_REGION, "rigid": ALIGNED_REGION},
         "packages": {name: _version(name) for name in PACKAGES},
         "git_commit": _git_commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -1,95 +1,45 @@
 """From a signed distance field to a closed mesh in world millimetres, coarse to fine.
 
-1. The ball of radius 1 is divided into cubes; each is halved again and again, and only cubes that may hold surface are
-   halved further: |f(centre)| <= bound * slope * half diagonal (branch and bound with a Lipschitz constant).
-2. When the cubes are two lattice spacings wide, f is evaluated on the lattice nodes of the cubes that are left.
-3. Marching cubes (Lewiner et al. 2003, scikit-image) runs over slabs of the lattice that share their border nodes;
-   vertices are named by the lattice edge they lie on, so slabs weld exactly.
+1. `cells`: branch and bound finds the cubes, two lattice spacings wide, that may hold surface.
+2. `marching`: the field is evaluated on the lattice nodes of these cubes, and marching cubes runs over them.
+3. Where that leaves holes, a slope was underestimated: again, with a larger bound.
 
-Notation: f is max(sdf, |x| - 1), so what a network does outside the ball never shows and a surface that leaves the ball
-is closed by it. Lattice coordinates are integers, node i lies at i * spacing in the unit frame.
+The field is f = max(sdf, |x| - 1), so that an SDF's values outside the ball never show and a surface that leaves the
+ball is closed by it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from jaxtyping import Float, Int
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.rendering.chunks import Sdf, points_per_call
+from baseh3d_ns.mesh.ball_field import FieldInBall, NoSurfaceError
+from baseh3d_ns.mesh.cells import cells_near_surface
+from baseh3d_ns.mesh.marching import march
+from baseh3d_ns.rendering.chunks import Sdf
 
 if TYPE_CHECKING:
     import trimesh
 
-COARSE_CELLS = 64
-"""The first pass has at least this many cubes along the box (where the spacing allows it)."""
+__all__ = ["NoSurfaceError", "extract_mesh"]
+
 SLOPE_BOUNDS = (1.25, 2.0, 4.0, 8.0)
-"""How much steeper than measured a field may be inside a cube. A wrong guess leaves a hole: then the next is tried."""
+"""Factors by which a field may be steeper inside a cube than measured, tried in turn while the mesh has holes."""
 FINEST = 4096
 """Most lattice spacings in the ball's radius: beyond, memory and the names of the vertices run out."""
-SLAB_LAYERS = 32
-"""Lattice layers handed to marching cubes at once: 100 MB at 0.5 mm in a ball of 500 mm."""
-
-
-class NoSurfaceError(InputError):
-    """The field has no zero crossing inside the unit ball."""
-
-
-class _FieldInBall:
-    """f = max(sdf, |x| - 1) without gradients and in chunks; remembers the range of the SDF seen inside the ball."""
-
-    def __init__(self, sdf: Sdf, device: torch.device) -> None:
-        self.sdf, self.device = sdf, device
-        self.chunk = points_per_call(device)
-        self.lowest, self.highest = math.inf, -math.inf
-
-    @torch.no_grad()
-    def __call__(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
-        # The outermost lattice nodes lie a spacing outside the box, where the field need not be defined.
-        distances = [self.sdf(part.clamp(-1.0, 1.0)).float() for part in points.split(self.chunk)]
-        distance = torch.cat(distances) if distances else points.new_zeros(0)
-        radius = points.norm(dim=-1)
-        within = distance[radius <= 1.0]
-        if len(within):
-            # amin and amax keep NaN, min() and max() of Python floats would lose it.
-            lowest, highest = float(within.amin()), float(within.amax())
-            if not (math.isfinite(lowest) and math.isfinite(highest)):
-                raise NoSurfaceError(
-                    f"The SDF is not finite (smallest {lowest}, largest {highest}): training diverged; "
-                    "export an earlier checkpoint, or train again with a smaller learning rate."
-                )
-            self.lowest, self.highest = min(self.lowest, lowest), max(self.highest, highest)
-        return torch.maximum(distance, radius - 1.0)
-
-    def no_surface(self) -> NoSurfaceError:
-        """The error that says why there is nothing to mesh."""
-        cause = (
-            "everything counts as outside: training diverged or the masks are empty; look at the masks and at the mask "
-            "loss, or start from a prior"
-            if self.lowest > 0.0
-            else "everything counts as inside: the masks may be inverted (white must be the head)"
-            if self.highest <= 0.0
-            else "what is inside is smaller than the spacing: choose a smaller spacing"
-        )
-        return NoSurfaceError(
-            f"The SDF has no surface inside the unit ball (smallest value {self.lowest:.4g}, "
-            f"largest {self.highest:.4g}); {cause}."
-        )
 
 
 def extract_mesh(
     sdf: Sdf,
     frame: SceneFrame,
     *,
-    spacing_mm: float = 0.5,
+    spacing_mm: float,
     device: torch.device | str = "cpu",
     keep_all: bool = False,
     progress: bool = True,
@@ -98,12 +48,12 @@ def extract_mesh(
     """The zero level set of `sdf` inside the unit ball as a closed mesh in world millimetres, normals outward.
 
     Equal to marching cubes on a dense lattice of the same spacing, as long as no piece of surface is hidden from the
-    bound of step 1 (see the head of this file); a field need not be an exact distance, slopes are measured.
+    bound of step 1 (see above); a field need not be an exact distance, slopes are measured.
 
     Args:
         sdf: signed distance in the unit frame, negative inside; called without gradients.
         frame: unit frame -> world millimetres.
-        spacing_mm: lattice spacing. H3DS measures to the nearest predicted *vertex*: to score, at most 0.6 mm.
+        spacing_mm: lattice spacing, about the distance between neighbouring vertices.
         device: where `sdf` wants its points.
         keep_all: keep every component (and cavity); else only the one that encloses most volume.
         progress: show a bar when it takes longer than 5 s.
@@ -115,172 +65,38 @@ def extract_mesh(
     """
     import trimesh
 
-    least_mm, most_mm = frame.radius_mm / FINEST, frame.radius_mm / 8.0
-    if not least_mm <= spacing_mm <= most_mm:
-        raise InputError(
-            f"A spacing of {spacing_mm} mm cannot mesh a ball of {frame.radius_mm:.0f} mm: choose one from "
-            f"{least_mm:.2f} to {most_mm:.0f} mm"
-        )
-    field = _FieldInBall(sdf, torch.device(device))
+    _check_spacing(spacing_mm, frame)
+    field = FieldInBall(sdf, torch.device(device))
     spacing = spacing_mm / frame.radius_mm
     for bound in slope_bounds or SLOPE_BOUNDS:
-        cells, slope = _cells_near_surface(field, spacing, bound)
+        cells, slope = cells_near_surface(field, spacing, bound)
         # A field that is negative everywhere would otherwise come out as the ball itself.
         if not len(cells) or field.highest <= 0.0:
             raise field.no_surface()
-        vertices, faces = _march(field, cells, spacing, slope, progress)
+        vertices, faces = march(field, cells, spacing, slope, progress)
         if not len(faces):
             raise field.no_surface()
-        if _is_closed(faces):
+        if _is_watertight(faces):
             break
     if not keep_all:
         vertices, faces = _most_voluminous_component(vertices, faces)
     return trimesh.Trimesh(frame.to_world_mm(vertices), faces, process=False)
 
 
-# --- 1. branch and bound ----------------------------------------------------------------------------------------------
+def _check_spacing(spacing_mm: float, frame: SceneFrame) -> None:
+    least_mm, most_mm = frame.radius_mm / FINEST, frame.radius_mm / 8.0
+    if not least_mm <= spacing_mm <= most_mm:
+        raise InputError(
+            f"A spacing of {spacing_mm} mm cannot mesh a ball of {frame.radius_mm:.0f} mm: choose one from "
+            f"{least_mm:.2f} to {most_mm:.0f} mm"
+        )
 
 
-def _cells_near_surface(field: _FieldInBall, spacing: float, bound: float) -> tuple[Int[Tensor, "n 3"], float]:
-    """Lower corners (lattice coordinates) of the cubes of 2 spacings that may hold surface, and the typical slope of f.
+def _is_watertight(faces: Int[np.ndarray, "f 3"]) -> bool:
+    """Whether every edge belongs to two triangles."""
+    from trimesh import geometry, graph
 
-    The slope in a cube is the steeper of what its eight halves show and of the median over the level: between two
-    surfaces the halves can agree by symmetry although the field is not flat.
-    """
-    size = 4
-    while 2.0 / (size * spacing) >= COARSE_CELLS:
-        size *= 2
-    half_width = size * math.ceil((1.0 / spacing + 1.0) / size)
-    axis = torch.arange(-half_width, half_width, size, device=field.device)
-    cells = torch.cartesian_prod(axis, axis, axis)
-    cells = cells[_reaches_ball(cells, size, spacing)]
-    octants = torch.cartesian_prod(*[torch.tensor([0, 1], device=field.device)] * 3)
-    slope = 1.0
-    while size > 2 and len(cells):
-        size //= 2
-        cells = cells[:, None] + octants * size
-        centres = (cells.float() + size / 2.0) * spacing
-        values = field(centres.reshape(-1, 3)).reshape(-1, 8)
-        slopes = _slopes(values, size * spacing)
-        slope = float(slopes.median())
-        reach = bound * slopes.clamp(min=slope) * (size * spacing * math.sqrt(3.0) / 2.0)
-        cells = cells[values.abs() <= reach[:, None]]
-        cells = cells[_reaches_ball(cells, size, spacing)]
-    return cells, slope
-
-
-def _reaches_ball(cells: Int[Tensor, "n 3"], size: int, spacing: float) -> Bool[Tensor, " n"]:
-    """Whether cubes of `size` spacings at the given lower corners come near the unit ball."""
-    centres = (cells.float() + size / 2.0) * spacing
-    return centres.norm(dim=-1) <= 1.0 + size * spacing * math.sqrt(3.0) / 2.0
-
-
-def _slopes(values: Float[Tensor, "n 8"], distance: float) -> Float[Tensor, " n"]:
-    """Upper estimate of |grad f| from values at the centres of a cube's eight halves, `distance` apart."""
-    octant = values.reshape(-1, 2, 2, 2)
-    steepest = [(octant.select(axis, 1) - octant.select(axis, 0)).abs().amax(dim=(1, 2)) for axis in (1, 2, 3)]
-    return torch.stack(steepest, dim=-1).norm(dim=-1) / distance
-
-
-# --- 2. and 3. lattice values and marching cubes ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Slab:
-    """A box of the lattice with the values of f where they are known."""
-
-    origin: Int[np.ndarray, " 3"]
-    """Lattice coordinates of node (0, 0, 0)."""
-    values: Float[np.ndarray, "a b c"]
-    """f at the nodes; 1 where no cell of `active` needs it."""
-    active: Bool[np.ndarray, "a-1 b-1 c-1"]
-    """The cells to march."""
-
-
-def _march(
-    field: _FieldInBall, cells: Int[Tensor, "n 3"], spacing: float, slope: float, progress: bool
-) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
-    """Vertices (unit frame) and faces of the surface inside `cells` (cubes of 2 spacings)."""
-    from tqdm import tqdm
-
-    low, high = cells.amin(dim=0), cells.amax(dim=0) + 2
-    keys, points, faces = [np.zeros(0, np.int64)], [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)]
-    starts = range(int(low[0]), int(high[0]), SLAB_LAYERS)
-    for start in tqdm(starts, desc="Meshing", unit="slab", delay=5.0, disable=not progress, leave=False):
-        here = cells[(cells[:, 0] >= start) & (cells[:, 0] < start + SLAB_LAYERS)]
-        if not len(here):
-            continue
-        slab = _slab_values(field, here, low.new_tensor([start, *low[1:]]), high, spacing)
-        slab_keys, slab_points, slab_faces = _march_slab(slab, slope * spacing)
-        faces.append(slab_faces + sum(map(len, keys)))
-        keys.append(slab_keys)
-        points.append(slab_points * spacing)
-    _, first, index = np.unique(np.concatenate(keys), return_index=True, return_inverse=True)
-    return np.concatenate(points)[first], index.reshape(-1)[np.concatenate(faces)]
-
-
-def _slab_values(
-    field: _FieldInBall, cells: Int[Tensor, "n 3"], origin: Int[Tensor, " 3"], high: Int[Tensor, " 3"], spacing: float
-) -> _Slab:
-    """f on the nodes of `cells`, in the slab of `SLAB_LAYERS` layers from `origin`."""
-    shape = (SLAB_LAYERS, *(high - origin)[1:].tolist())
-    active = torch.zeros(shape, dtype=torch.bool, device=cells.device)
-    needed = torch.zeros([extent + 1 for extent in shape], dtype=torch.bool, device=cells.device)
-    corner = cells - origin
-    for i, j, k in np.ndindex(3, 3, 3):
-        needed[corner[:, 0] + i, corner[:, 1] + j, corner[:, 2] + k] = True
-        if max(i, j, k) < 2:
-            active[corner[:, 0] + i, corner[:, 1] + j, corner[:, 2] + k] = True
-    values = torch.ones(needed.shape, dtype=torch.float32, device=cells.device)
-    values[needed] = field((needed.nonzero() + origin).float() * spacing)
-    return _Slab(origin.cpu().numpy(), values.cpu().numpy(), active.cpu().numpy())
-
-
-def _march_slab(
-    slab: _Slab, step: float
-) -> tuple[Int[np.ndarray, " v"], Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
-    """Vertex names, vertices (lattice coordinates) and faces; `step` is the typical change of f from node to node.
-
-    Topology comes from values whose ratios are bounded, so that float32 vertices tell on which edge they lie; the
-    position along the edge then comes from the true values.
-    """
-    from skimage.measure import marching_cubes
-
-    values = slab.values.astype(np.float64) + 0.0  # no negative zeros: zero counts as outside
-    bounded = np.copysign(np.clip(np.abs(values) / step, 0.02, 4.0), values)
-    if bounded.min() > 0.0 or bounded.max() < 0.0:
-        return np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3), np.int64)
-    # scikit-image asks the mask at a cell's upper corner.
-    mask = np.pad(slab.active, ((1, 0),) * 3)
-    try:
-        rough, faces, _, _ = marching_cubes(bounded, 0.0, gradient_direction="descent", mask=mask)
-    except RuntimeError:  # "No surface found": the crossings lie in masked cells
-        return np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3), np.int64)
-    lower = np.floor(rough + 1e-3).astype(np.int64)
-    between = np.abs(rough - np.rint(rough)) > 1e-3
-    on_edge = between.sum(axis=1) == 1
-    axis = np.where(on_edge, between.argmax(axis=1), 3)
-
-    node = lower[on_edge]
-    before = values[tuple(node.T)]
-    after = values[tuple((node + np.eye(3, dtype=np.int64)[axis[on_edge]]).T)]
-    vertices = rough.astype(np.float64)
-    # Never on a node itself, where vertices of several edges would fall together.
-    vertices[on_edge] = node
-    vertices[on_edge, axis[on_edge]] += np.clip(before / (before - after), 1e-4, 1.0 - 1e-4)
-    name = lower + slab.origin + (1 << 19)
-    keys = (((name[:, 0] << 40) + (name[:, 1] << 20) + name[:, 2]) << 2) + axis
-    return keys, vertices + slab.origin, faces.astype(np.int64)
-
-
-# --- faces ------------------------------------------------------------------------------------------------------------
-
-
-def _is_closed(faces: Int[np.ndarray, "f 3"]) -> bool:
-    """Every edge is walked once in each direction."""
-    start, end = faces.reshape(-1), np.roll(faces, -1, axis=1).reshape(-1)
-    count = int(faces.max()) + 1
-    return bool(np.array_equal(np.sort(start * count + end), np.sort(end * count + start)))
+    return bool(graph.is_watertight(geometry.faces_to_edges(faces))[0])
 
 
 def _most_voluminous_component(

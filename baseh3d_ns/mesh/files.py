@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +13,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.files import whole_file
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.rendering.chunks import points_per_call
 
 if TYPE_CHECKING:
     import trimesh
 
+MESH_SUFFIXES = (".ply", ".obj", ".glb", ".stl")
 Appearance = Callable[[Float[Tensor, "n 3"]], tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]]
 """Points in the unit frame -> red, green, blue in [0, 1], and the gradient of the signed distance (any length)."""
 
@@ -29,7 +30,7 @@ def colour_mesh(
 ) -> trimesh.Trimesh:
     """The same mesh with colours, and normals from the SDF gradient, at every vertex.
 
-    Where the ball of radius 1 has cut the surface, the normal is the ball's: the SDF's says nothing about the cut.
+    On the cut of the surface by the ball of radius 1, the normal is the ball's: the SDF says nothing about the cut.
     """
     import trimesh
 
@@ -49,9 +50,6 @@ def colour_mesh(
         vertex_colors=torch.cat(colours).numpy(),
         process=False,
     )
-
-
-MESH_SUFFIXES = (".ply", ".obj", ".glb", ".stl")
 
 
 def check_mesh_path(path: Path, *, overwrite: bool = False) -> None:
@@ -80,22 +78,13 @@ def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) 
     """
     path = Path(path)
     check_mesh_path(path, overwrite=overwrite)
-    content = _encode(mesh_mm, path.suffix.lower())
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    content = encode_mesh(mesh_mm, path.suffix.lower())
+    with whole_file(path) as unfinished:
         unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); choose a folder you may write to.") from error
-    finally:
-        # Already gone when all went well, and not reachable when the folder is what failed.
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
 
 
-def _encode(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
-    """The bytes of a mesh file."""
+def encode_mesh(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
+    """The bytes of a mesh file, see `save_mesh`."""
     options: dict[str, dict[str, Any]] = {
         ".ply": {"vertex_normal": True},
         ".obj": {"include_normals": True, "digits": 6, "header": None},
