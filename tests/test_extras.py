@@ -16,7 +16,7 @@ import baseh3d_ns
 from baseh3d_ns import extras
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import EXTRAS, require_extra
-from baseh3d_ns.synthetic.head_samples import synthetic_heads
+from baseh3d_ns.synthetic.head_samples import AnnyHeads
 
 PACKAGE = Path(baseh3d_ns.__file__).parent
 REPO = PACKAGE.parent
@@ -81,7 +81,7 @@ def test_a_plain_install_opens_heads_and_says_what_synth_and_bench_need(tmp_path
 def test_heads_of_a_shape_space_are_read_without_the_body_model_but_not_made(tmp_path, monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r'this needs anny: pip install "baseh3d_ns\[synth\]"'):
-        synthetic_heads(tmp_path, 1, 7, 300)
+        AnnyHeads.heads(tmp_path, 1, 7, 300)
     assert list(tmp_path.iterdir()) == []
 
 

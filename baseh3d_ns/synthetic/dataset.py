@@ -2,15 +2,13 @@
 
 1. Check the arguments and the place before anything is computed.
 2. Make each subject in turn: head, cameras, photographs, files.
-3. Write `config.toml` and `version.txt` last and rename the finished folder, so that half a set never looks like a set.
+3. Write `config.toml` and `version.txt` last; the folder appears when it is whole: half a set never looks like one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from tqdm import tqdm
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import require_extra
+from baseh3d_ns.files import whole_folder
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.synthetic import capture_noise
 from baseh3d_ns.synthetic.camera_path import Camera, camera_path, views_configs
@@ -83,8 +82,7 @@ def synthesize(
         print(f"{out} already holds this set: nothing to do.")
         return ids
     require_extra("synth")
-    unfinished = _unfinished_folder(out)
-    try:
+    with whole_folder(out) as unfinished:
         configs = []
         for index, scene in enumerate(tqdm(ids, desc="Synthetic heads", unit="head")):
             configs.append(write_subject(unfinished / scene, recipe, index))
@@ -93,13 +91,6 @@ def synthesize(
         (unfinished / RECIPE).write_text(json.dumps(asdict(recipe), indent=1) + "\n")
         (unfinished / "config.toml").write_text(_config_toml(recipe, ids, configs))
         (unfinished / "version.txt").write_text(VERSION + "\n")
-        if out.exists():
-            out.rmdir()
-        unfinished.chmod(0o755)
-        unfinished.rename(out)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
     return ids
 
 
@@ -229,12 +220,3 @@ def _is_already_there(out: Path, recipe: Recipe) -> bool:
         )
         raise InputError(f"{out} already holds a set made with other arguments ({differing}): choose a new folder.")
     return True
-
-
-def _unfinished_folder(out: Path) -> Path:
-    """A temporary folder beside `out`, on the same disk, so that the rename at the end is one step."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{out.name}-unfinished-", dir=out.parent))
-    except OSError as error:
-        raise InputError(f"{out.parent} cannot be written ({error.strerror}): choose another place.") from error

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from baseh3d_ns.extras import require_extra
+from baseh3d_ns.files import whole_file
 from baseh3d_ns.shape_space.surface_samples import HeadSamples
 
 VERSION = "4"
@@ -52,7 +53,6 @@ def sample_heads(folder: Path, heads: int, seed: int, count: int) -> list[Path]:
     missing = [index for index, file in enumerate(files) if not file.is_file()]
     if missing:
         require_extra("synth")
-        place.mkdir(parents=True, exist_ok=True)
         workers = min(os.cpu_count() or 1, len(missing))
         # Not forked: the body model's compiler and torch have threads of their own.
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -73,8 +73,7 @@ def _write_head(place: Path, seed: int, count: int, index: int) -> None:
     from baseh3d_ns.synthetic.sampling import sample_head
 
     samples = sample_head(seed, index, count)
-    unfinished = place / f".{index:05d}.{os.getpid()}.npz"
     normals = (127.0 * samples.normals).round().astype(np.int8)
     assert samples.colours is not None
-    np.savez(unfinished, points=samples.points, normals=normals, colours=samples.colours)
-    os.replace(unfinished, place / f"{index:05d}.npz")
+    with whole_file(place / f"{index:05d}.npz") as unfinished:
+        np.savez(unfinished, points=samples.points, normals=normals, colours=samples.colours)
