@@ -153,7 +153,7 @@ def make_fit(run: RunCell, spec: FitSpec, blank: Result) -> Result:
     else:
         from baseh3d_ns.evaluation.score_run import score_run
 
-        evaluation = score_run(trained.folder / "config.yml", run.data, output, spec.spacing_mm).evaluation
+        evaluation = score_run(trained.folder, run.data, None, output, spec.spacing_mm).evaluation
     return _scored(measured, evaluation, time.monotonic() - begin)
 
 

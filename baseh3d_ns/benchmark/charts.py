@@ -8,7 +8,6 @@ import pandas as pd
 
 from baseh3d_ns.benchmark.beside_published import scene_ids, score_of_scan
 from baseh3d_ns.benchmark.definition import Definition
-from baseh3d_ns.benchmark.extras import needs_bench_extra
 from baseh3d_ns.benchmark.markdown import views_in_words
 from baseh3d_ns.benchmark.metrics import FLOOR_NAME, planned_scenes
 from baseh3d_ns.benchmark.statistics import by_scene, fits, floor_by_scene, mean_curve, summary
@@ -134,8 +133,7 @@ def _add(figure: go.Figure, column: int, name: str, legend: bool = True, **trace
 
 def _panels(x_title: str = "") -> go.Figure:
     """Face on the left, head on the right."""
-    with needs_bench_extra():
-        from plotly.subplots import make_subplots
+    from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.07)
     for column, (_, title) in enumerate(PANELS, 1):

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from baseh3d_ns.rendering.chunks import Sdf
-from baseh3d_ns.training.trainer import HeadTrainerConfig
+from baseh3d_ns.training.head_trainer import HeadTrainerConfig
 
 
 class Skipped(Exception):

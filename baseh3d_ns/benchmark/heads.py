@@ -15,7 +15,6 @@ from PIL import Image
 from scipy.spatial import cKDTree
 from trimesh.visual import ColorVisuals
 
-from baseh3d_ns.benchmark.extras import needs_bench_extra
 from baseh3d_ns.benchmark.metrics import METRICS
 from baseh3d_ns.benchmark.results import Result
 
@@ -118,8 +117,8 @@ def decimated(
     """A mesh (mm) of at most that many faces with nearly the same surface, coloured like the nearest vertex there."""
     if len(faces) <= max_faces:
         return vertices, faces, colours
-    with needs_bench_extra():
-        from fast_simplification import simplify
+    from fast_simplification import simplify
+
     fewer, corners = simplify(vertices.astype(np.float32), faces.astype(np.int32), target_count=max_faces)
     return fewer, corners, colours[cKDTree(vertices).query(fewer)[1]]
 

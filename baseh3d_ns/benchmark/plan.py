@@ -12,7 +12,7 @@ from baseh3d_ns.benchmark.commands import method_config
 from baseh3d_ns.benchmark.definition import Definition, PriorRun, Row, SnapshotRef
 from baseh3d_ns.data.h3ds_root import H3dsRoot, choose_views, open_h3ds
 from baseh3d_ns.errors import InputError, nearest
-from baseh3d_ns.heads.readers import find_prior_file
+from baseh3d_ns.heads.readers import find_head_file
 from baseh3d_ns.synthetic.camera_path import VIEW_COUNTS
 
 
@@ -172,7 +172,7 @@ def _fit_cell(definition: Definition, row: Row, copy: _Copy, views: str, seed: i
     if isinstance(start, SnapshotRef):
         needs, identity = (*needs, priors[start.name]), str(start.epochs or "")
     elif start is not None:
-        identity = hashlib.sha256(find_prior_file(start).read_bytes()).hexdigest()[:12]
+        identity = hashlib.sha256(find_head_file(start).read_bytes()).hexdigest()[:12]
     spec = FitSpec(
         method=row.method,
         options=definition.options_of(row),

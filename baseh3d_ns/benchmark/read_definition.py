@@ -97,7 +97,7 @@ def check_definition(definition: Definition, path: Path) -> None:
 def _check_pretraining(prior: PriorRun, where: str) -> None:
     """A prior of one head has a scene and epochs; a shape space has neither."""
     from baseh3d_ns.shape_space.trainer import ShapeTrainerConfig
-    from baseh3d_ns.training.trainer import PriorTrainerConfig
+    from baseh3d_ns.training.prior import PriorTrainerConfig
 
     config = method_config(prior.method)
     if isinstance(config, ShapeTrainerConfig):

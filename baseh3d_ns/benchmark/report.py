@@ -13,12 +13,12 @@ import pandas as pd
 from baseh3d_ns.benchmark.charts import convergence, error_against_time, scan_bars
 from baseh3d_ns.benchmark.definition import Definition
 from baseh3d_ns.benchmark.detail_tables import scan_table, unfinished_table
-from baseh3d_ns.benchmark.extras import needs_bench_extra
 from baseh3d_ns.benchmark.heads import page_heads
 from baseh3d_ns.benchmark.markdown import counted, views_in_words
 from baseh3d_ns.benchmark.metrics import planned_scenes
 from baseh3d_ns.benchmark.results import Result, curves_frame, to_frame
 from baseh3d_ns.benchmark.tables import main_tables, markdown_tables
+from baseh3d_ns.extras import require_extra
 from baseh3d_ns.files import write_atomically
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def write_report(run: Path, definition: Definition, results: Sequence[tuple[Path
 
 def page(run: Path, definition: Definition, results: Sequence[tuple[Path, Result]]) -> str:
     """The page as HTML."""
-    with needs_bench_extra():
-        from jinja2 import Environment, FileSystemLoader
-        from markupsafe import Markup
-        from plotly.offline import get_plotlyjs
+    require_extra("bench")
+    from jinja2 import Environment, FileSystemLoader
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
 
     measured = [result for _, result in results]
     frame, curves = to_frame(measured), curves_frame(measured)
