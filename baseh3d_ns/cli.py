@@ -163,16 +163,16 @@ class Bench:
 
     def main(self) -> None:
         require_extra("bench")
-        from baseh3d_ns.benchmark.cells import plan
-        from baseh3d_ns.benchmark.definition import read_definition
+        from baseh3d_ns.benchmark.plan import plan
+        from baseh3d_ns.benchmark.read_definition import read_definition
         from baseh3d_ns.benchmark.report import write_report
-        from baseh3d_ns.benchmark.sweep import only_one, open_sweep, overview
+        from baseh3d_ns.benchmark.run_folder import dry_run_report, only_one, open_sweep
 
         definition = read_definition(self.definition)
         cells = plan(definition, self.data)
         out = self.out or Path("outputs/bench") / definition.name
         if self.dry_run:
-            print(overview(definition, cells, out, self.jobs))
+            print(dry_run_report(definition, cells, out, self.jobs))
             return
         sweep = open_sweep(self.definition, definition, cells, out, self.data or definition.data.path)
         with only_one(out):
@@ -205,7 +205,7 @@ class Report:
     def main(self) -> None:
         require_extra("bench")
         from baseh3d_ns.benchmark.report import write_report
-        from baseh3d_ns.benchmark.sweep import reopen_sweep
+        from baseh3d_ns.benchmark.run_folder import reopen_sweep
 
         sweep = reopen_sweep(self.run)
         sweep.write_results()

@@ -10,7 +10,7 @@ import trimesh
 from PIL import Image
 
 from baseh3d_ns.benchmark.definition import DataSource, Definition, Row, SyntheticData
-from baseh3d_ns.benchmark.results import FLOOR, Point, Result
+from baseh3d_ns.benchmark.results import Point, Result, curves_frame, to_frame
 
 SCENES = ("scan0", "scan1")
 DEFINITION = Definition(
@@ -23,16 +23,20 @@ DEFINITION = Definition(
 )
 FACE_MM = {("ours", "scan0"): 1.0, ("ours", "scan1"): 2.0, ("idr", "scan0"): 3.0, ("idr", "scan1"): 5.0}
 PROVENANCE = {
-    "packages": {"torch": "2.9.1", "h3ds": "0.4.0"}, "git_commit": "abc123", "date": "2026-11-01T10:00:00+00:00",
-    "dataset_path": "/home/someone/data", "config": "config.toml",
-}  # fmt: skip
+    "packages": {"torch": "2.9.1", "h3ds": "0.4.0"},
+    "git_commit": "abc123",
+    "date": "2026-11-01T10:00:00+00:00",
+    "dataset_path": "/home/someone/data",
+    "config": "config.toml",
+}
 
 
 def result(row: str, scene: str, face_mm: float | None, **others) -> Result:
     """One done fit; the head error is four times that of the face, the rigid ones are 0.1 above."""
-    errors = {} if face_mm is None else {
-        "face_mm": face_mm, "head_mm": 4 * face_mm, "face_rigid_mm": face_mm + 0.1, "head_rigid_mm": 4 * face_mm + 0.1,
-    }  # fmt: skip
+    errors = {}
+    if face_mm is not None:
+        errors = {"face_mm": face_mm, "head_mm": 4 * face_mm}
+        errors |= {"face_rigid_mm": face_mm + 0.1, "head_rigid_mm": 4 * face_mm + 0.1}
     # The ids of `baseh3d synth` are as long as those of H3DS.
     scene_id = hashlib.sha256(scene.encode()).hexdigest()[:16]
     fixed = {"id": f"{row}-{scene}", "method": "m", "scene_id": scene_id, "views": "3", "seed": 0, "status": "done"}
@@ -41,7 +45,7 @@ def result(row: str, scene: str, face_mm: float | None, **others) -> Result:
 
 def floors(scenes=SCENES, face_mm: float = 0.2) -> list[Result]:
     """The floor of every scene."""
-    return [result(FLOOR, scene, face_mm, kind="floor", views="") for scene in scenes]
+    return [result("floor", scene, face_mm, kind="floor", views="") for scene in scenes]
 
 
 def all_results() -> list[Result]:
@@ -61,9 +65,12 @@ def all_results() -> list[Result]:
                 device="CPU, 2 threads",
                 curve=curve,
                 provenance=PROVENANCE,
-            )  # fmt: skip
+            )
         )
     return [*fits, *floors()]
+
+
+FRAME, CURVES = to_frame(all_results()), curves_frame(all_results())
 
 
 def head(radius_mm: float, subdivisions: int, colour: tuple[int, int, int]) -> trimesh.Trimesh:
@@ -84,7 +91,7 @@ def write_run(run: Path, subdivisions: int = 4) -> list[tuple[Path, Result]]:
         folder.mkdir(parents=True)
         one.save(folder)
         cells.append((folder, one))
-        if one.row != FLOOR and number < 3:
+        if one.kind == "fit" and number < 3:
             write_evaluation(folder / "evaluation", number, subdivisions)
     (run / "definition.toml").write_text('name = "two"  # <the definition>\n')
     return cells

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import toml
 
-from baseh3d_ns.benchmark.cells import Cell, plan
-from baseh3d_ns.benchmark.definition import read_definition
+from baseh3d_ns.benchmark.cells import Cell, FitSpec, SceneId
+from baseh3d_ns.benchmark.definition import SnapshotRef
+from baseh3d_ns.benchmark.plan import plan
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
-from baseh3d_ns.benchmark.sweep import open_sweep, overview
-from baseh3d_ns.benchmark.unequal_settings import differences
+from baseh3d_ns.benchmark.read_definition import read_definition
+from baseh3d_ns.benchmark.run_folder import dry_run_report, open_sweep
+from baseh3d_ns.benchmark.unequal_settings import unequal_settings
 from baseh3d_ns.data.h3ds_package import ConfigsHelper
 from baseh3d_ns.errors import InputError
 
@@ -43,13 +45,14 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
     assert definition.name == file.stem
     data = None
     if definition.data.synthetic is None:
-        data = h3ds_shaped(tmp_path / "h3ds", 2 if definition.name == "h3ds_v2" else 1)
+        data = h3ds_shaped(tmp_path / "h3ds", 2 if "1" in definition.all_views else 1)
     cells = plan(definition, data)
-    text = overview(definition, cells, tmp_path / "out", 1)
+    text = dry_run_report(definition, cells, tmp_path / "out", 1)
     fits = [cell for cell in cells if cell.kind == "fit"]
     scenes = {cell.scene for cell in fits}
-    assert len(fits) == len(scenes) * len(definition.rows) * len(definition.views) * len(definition.seeds)
-    assert all(cell.label in text for cell in cells) and "left on two CPU cores" in text
+    views = sum(len(definition.views_of(row)) for row in definition.rows)
+    assert len(fits) == len(scenes) * views * len(definition.seeds)
+    assert all(cell.label in text for cell in cells) and f"{len(cells)} cells to run" in text
     assert not (tmp_path / "out").exists()
     expected = {"h3ds_table2_methods": set(BASEH3D_SCANS), "h3ds_table1_prior_sweep": {"scan3"}}
     assert scenes == expected.get(definition.name, scenes)
@@ -61,10 +64,10 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
     ("old", "new", "said"),
     [
         ("epochs = 8", "epoch = 8", "unknown key 'epoch'; nearest: epochs"),
-        ("epochs = 8", 'epochs = "8"', "epochs must be int, not '8'"),
-        ("curve = [0.5]", "curve = 0.5", "curve must be a list[float], not 0.5"),
-        ("curve = [0.5]", "curve = [1.5]", "between 0 and 1"),
-        ('scenes = ["scan1"]', "scenes = []", "scenes is empty"),
+        ("epochs = 8", 'epochs = "8"', "epochs is '8': input should be a valid integer"),
+        ("curve = [0.5]", "curve = 0.5", "curve is 0.5: input should be a valid array"),
+        ("curve = [0.5]", "curve = [1.5]", "is 1.5: input should be less than 1"),
+        ('scenes = ["scan1"]', "scenes = []", "scenes is []: tuple should have at least 1 item"),
         ('title = "', 'titel = "', "unknown key 'titel'; nearest: title"),
         ('method = "neus-facto"', 'method = "neus-facta"', "no method 'neus-facta'; nearest: neus-facto"),
         ("num-rays-per-batch", "num-ray-per-batch", "nearest to 'train_num_ray_per_batch': train_num_rays_per_batch"),
@@ -73,10 +76,14 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
         ("one_head@6", "one_head@7", "kept after [6, 12] epochs, not after 7"),
         ("synthetic = {", 'path = "x"\nsynthetic = {', "give either path or synthetic"),
         ('name = "builtin"', 'name = "b"\npublished = "IDL"', "nothing published as 'IDL'; nearest: IDR"),
-        ("subjects = ", "subjects = -", "subjects must be at least 1"),
+        ("subjects = ", "subjects = -", "subjects is -2: input should be greater than or equal to 1"),
         ("[data]", "[data", "is not TOML"),
-        ("[data]", "[data]\ndownscale = 0.5", "downscale must be at least 1"),
+        ("[data]", "[data]\ndownscale = 0.5", "downscale is 0.5: input should be greater than or equal to 1"),
         ('scene = "scan0"', "", "name the scene it is of"),
+        ('method = "neus-facto"', "", "row 3: 'method' is missing: add it"),
+        ("epochs = 12", "epoch = 12", "[priors.one_head]: unknown key 'epoch'; nearest: epochs"),
+        ("subjects = 2", "subject = 2", "[data.synthetic]: unknown key 'subject'; nearest: subjects"),
+        ("[data]", '[data]\nchanges = ["cropped"]', "no change 'cropped'; nearest: cropped at the neck"),
         ("snapshots = [6]", "snapshots = [6, 13]", "between 1 and its 12 epochs"),
         ('method = "baseh3d-fast-prior"', 'method = "h3dnet-fast-prior"', "leave out scene, epochs and snapshots"),
         ('method = "baseh3d-fast-prior"', 'method = "idr"', "idr writes no prior"),
@@ -164,7 +171,7 @@ def test_identity_is_what_decides_and_nothing_else(tmp_path):
     longer = {cell.row: cell.id for cell in plan(replace(definition, epochs=9), None)}
     assert longer["builtin"] != ids["builtin"] and longer["data"] == ids["data"]
     # Another pre-training is another fit, but only of the rows that start from it.
-    other = replace(definition, priors=(replace(definition.priors[0], epochs=13),))
+    other = replace(definition, priors={"one_head": replace(definition.priors["one_head"], epochs=13)})
     moved = {cell.row: cell.id for cell in plan(other, None)}
     assert moved["one head"] != ids["one head"] and moved["builtin"] == ids["builtin"]
     # Other data, other everything.
@@ -180,13 +187,15 @@ def test_a_pre_training_that_no_row_needs_does_not_run():
 
 
 def test_a_folder_of_another_configuration_is_not_taken_over(tmp_path):
-    cell = Cell("fit", "row", {"method": "idr", "seed": 0})
+    spec = FitSpec("idr", {}, SceneId("scan1"), "3", 0, 8, 1.0, 2.0, ())
+    cell = Cell(spec, "row")
     folder = cell.prepare(tmp_path)
     assert cell.prepare(tmp_path) == folder
     # A row that was renamed finds its folder again.
     assert replace(cell, row="renamed").folder(tmp_path) == folder
     content = json.loads((folder / "cell.json").read_text())
-    content["decides"]["seed"] = 1
+    assert content["id"] == cell.id and content["spec"]["method"] == "idr"
+    content["spec"]["seed"] = 1
     (folder / "cell.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match="of another configuration"):
         cell.prepare(tmp_path)
@@ -206,13 +215,13 @@ def test_a_results_folder_of_another_definition(tmp_path):
 
 def test_what_rows_do_not_share_is_said(tmp_path):
     definition = read_definition(CONFIGS / "synthetic_table2.toml")
-    (latent,) = differences(definition)
+    (latent,) = unequal_settings(definition)
     assert "latent" in latent and "baseh3d-fast, one head 0, baseh3d-fast, builtin 200" in latent
     *rows, last = definition.rows
     other = replace(last, method="baseh3d-fast", options={"colours-first": 5})
-    colours, _ = differences(replace(definition, rows=(*rows, other)))
+    colours, _ = unequal_settings(replace(definition, rows=(*rows, other)))
     assert "colours alone" in colours and "baseh3d-fast, builtin 240" in colours and f"{last.name} 5" in colours
-    sentences = differences(read_definition(CONFIGS / "h3ds_table2_methods.toml"))
+    sentences = unequal_settings(read_definition(CONFIGS / "h3ds_table2_methods.toml"))
     assert any("epochs" in sentence and "baseh3d-fast 240" in sentence for sentence in sentences)
     assert any("width of the SDF" in sentence for sentence in sentences)
     assert not any("rays a step" in sentence for sentence in sentences)
@@ -225,3 +234,44 @@ def test_published_rows_of_the_definitions_are_those_of_their_papers():
     mean = PUBLISHED["BaseH3D-Net"].by_views["3"]
     assert sum(score.face_mm for score in scores) / 10 == pytest.approx(mean.face_mm, abs=0.005)
     assert sum(score.head_mm for score in scores) / 10 == pytest.approx(mean.head_mm, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("scan2", SnapshotRef("scan2")),
+        ("scan2@500", SnapshotRef("scan2", 500)),
+        ("scan2@", None),
+        ("scan2@last", None),
+        ("me@home/prior@5.safetensors", None),
+    ],
+)
+def test_a_snapshot_is_a_name_and_epochs(text, reference):
+    assert SnapshotRef.parse(text) == reference
+
+
+def test_a_file_is_no_snapshot(tmp_path):
+    prior = tmp_path / "me@500"
+    prior.touch()
+    file = changed(tmp_path, "one_head@6", str(prior))
+    definition = read_definition(file)
+    assert definition.start_of(definition.rows[0]) == prior
+
+
+def test_changed_copies_are_made_by_cells_of_their_own(tmp_path):
+    file = changed(tmp_path, "[data]", '[data]\nchanges = ["as it is", "badly captured"]')
+    cells = plan(read_definition(file), None)
+    made = [cell for cell in cells if cell.kind == "change"]
+    assert [cell.scene for cell in made] == ["scan1, as it is", "scan1, badly captured"]
+    copies = {cell.id: cell for cell in made}
+    for cell in cells:
+        if cell.kind in ("fit", "floor"):
+            (needed,) = [one for one in cell.needs if one.id in copies]
+            assert needed.scene == cell.scene and cell.data_root(tmp_path, None) == needed.folder(tmp_path) / "heads"
+    assert len([cell for cell in cells if cell.kind == "floor"]) == 2
+
+
+def test_rows_may_have_their_own_views(tmp_path):
+    file = changed(tmp_path, 'name = "builtin"', 'name = "builtin"\nviews = ["1", "3"]')
+    fits = [(cell.row, cell.spec.views) for cell in plan(read_definition(file), None) if cell.kind == "fit"]
+    assert fits == [("one head", "3"), ("builtin", "1"), ("builtin", "3"), ("neus-facto", "3")]

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
+
+import pandas as pd
 
 from baseh3d_ns.benchmark.definition import Definition, Row
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED, Published, Score
-from baseh3d_ns.benchmark.results import FLOOR, Result
 
 SCENES = {
     "h3d-net": "the ten h3d-net scenes",
     "23": "the 23 scenes of config_v1",
     "59": "the 59 scenes of config_v2",
 }
-"""In words, by `Published.scenes`; a single scan stands for itself."""
+"""Wording of `Published.scenes`; a single scan stands for itself."""
 CONFIGS = ("config_v1", "config_v2")
 
 
@@ -52,42 +51,29 @@ def score_of_scan(row: Row, views: str, scene_id: str) -> Score | None:
     return published.by_views.get(views) if published and alone else None
 
 
-def scene_ids(results: Sequence[Result]) -> dict[str, str]:
+def scene_ids(frame: pd.DataFrame) -> dict[str, str]:
     """Scene ids by the names of the scenes, as far as one is finished; a failure may not know the id."""
-    return {result.scene: result.scene_id for result in results if result.done}
+    done = frame[frame["status"] == "done"]
+    return dict(zip(done["scene"], done["scene_id"], strict=True))
 
 
-def planned_scenes(definition: Definition, results: Sequence[Result]) -> list[str]:
-    """Names of the scenes of a benchmark, as far as definition and results tell, in their order.
-
-    The scenes of a tag are known from the results.
-    """
-    synthetic = definition.data.synthetic
-    named = [name for name in definition.scenes if re.fullmatch(r"scan\d+", name)]
-    if synthetic and definition.scenes == ("all",):
-        named = [f"scan{number}" for number in range(synthetic.subjects)]
-    measured = [result.scene for result in results if result.kind in ("fit", "floor") or result.row == FLOOR]
-    return list(dict.fromkeys([*named, *measured]))
-
-
-def reasons(published: Published, definition: Definition, done: Sequence[Result], planned: int) -> str:
+def reasons(published: Published, definition: Definition, done: pd.DataFrame, planned: int) -> str:
     """Why our number may differ from a published one, in words.
 
     Args:
-        published: what it is compared with.
+        published: the published numbers.
         definition: says whether the scenes are synthetic.
         done: the finished results that ours is the mean of; at least one.
         planned: scenes there would be if all had finished.
     """
     found = []
-    ours = {result.scene_id for result in done}
+    ours = set(done["scene_id"])
     if ours != published_scenes(published):
-        found.append(
-            f"published on {SCENES.get(published.scenes, published.scenes)}, ours on {_ours_in_words(definition, done)}"
-        )
+        theirs = SCENES.get(published.scenes, published.scenes)
+        found.append(f"published on {theirs}, ours on {_ours_in_words(definition, done)}")
     if len(ours) < planned:
         found.append(f"fewer scenes finished: {len(ours)} of {planned}")
-    configs = {Path(result.provenance.get("config", "")).stem for result in done} & set(CONFIGS)
+    configs = set(done["config"]) & set(CONFIGS)
     if not published.config:
         found.append("other evaluation: its own")
     elif configs - {published.config}:
@@ -95,10 +81,10 @@ def reasons(published: Published, definition: Definition, done: Sequence[Result]
     return "; ".join(found) or "not known: same scenes, same evaluation"
 
 
-def _ours_in_words(definition: Definition, done: Sequence[Result]) -> str:
-    names = list(dict.fromkeys(result.scene for result in done))
+def _ours_in_words(definition: Definition, done: pd.DataFrame) -> str:
+    names = list(done["scene"].unique())
     if definition.data.synthetic:
         return f"{len(names)} synthetic one{'s' if len(names) > 1 else ''}"
-    if not any(result.scene_id in h3ds_scenes("config_v2") for result in done):
+    if not set(done["scene_id"]) & set(h3ds_scenes("config_v2")):
         return f"{len(names)} that {'are' if len(names) > 1 else 'is'} not of H3DS"
     return ", ".join(names) if len(names) <= 3 else f"{len(names)} of H3DS"

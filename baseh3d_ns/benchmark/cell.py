@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
 import os
 import shutil
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import tyro
+from filelock import FileLock
 
-from baseh3d_ns.benchmark.cells import CELL, DATA, Cell
-from baseh3d_ns.benchmark.machine import device_name, peak_memory_gb
+from baseh3d_ns.benchmark.cells import (
+    DATA,
+    CellFile,
+    ChangeSpec,
+    DataSpec,
+    FitSpec,
+    FloorSpec,
+    PriorSpec,
+    blank_result,
+    read_cell,
+)
 from baseh3d_ns.benchmark.results import Result, load_result
 from baseh3d_ns.errors import InputError
 
@@ -32,31 +38,30 @@ class RunCell:
     data: Path | None = None
     """Root in the H3DS layout."""
     prior: Path | None = None
-    """What the fit starts from."""
-    parent: int = 0
-    """End when the process of this number is not the parent any more; 0: go on alone."""
+    """Start of the fit: a prior's file, or `builtin`."""
+    stay: bool = True
+    """Go on when the parent process ends."""
 
     def main(self) -> int:
         """The exit status."""
-        if self.parent:
-            threading.Thread(target=_end_with, args=(self.parent,), daemon=True).start()
-        with _alone(self.folder):
+        if not self.stay:
+            threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+        # Waits for another process that works here; the system takes the lock off one that was killed.
+        with FileLock(self.folder / ".lock"):
             if load_result(self.folder):
                 return 0
-            result = self.attempt(json.loads((self.folder / CELL).read_text(encoding="utf-8")))
+            result = self.attempt(read_cell(self.folder))
             result.save(self.folder)
             print(f"{result.status} {result.reason}", flush=True)
         return 0 if result.done else 1
 
-    def attempt(self, cell: dict[str, Any]) -> Result:
+    def attempt(self, cell: CellFile) -> Result:
         """The result, or why there is none."""
         from baseh3d_ns.benchmark.external_methods import Skipped
 
-        decides = cell["decides"]
-        blank = Cell(cell["kind"], "", decides).no_result("")
-        blank = replace(blank, id=self.folder.name.rpartition("-")[2])
+        blank = blank_result(cell)
         try:
-            return KINDS[cell["kind"]](self, decides, blank)
+            return self.make(cell, blank)
         except Skipped as reason:
             return replace(blank, status="skipped", reason=str(reason))
         except (Exception, SystemExit) as error:
@@ -66,122 +71,144 @@ class RunCell:
             said = str(cause) if isinstance(cause, InputError) else f"{type(cause).__name__}: {cause}"
             return replace(blank, reason=said.strip().splitlines()[0])
 
+    def make(self, cell: CellFile, blank: Result) -> Result:
+        """Do the work of a cell."""
+        spec = cell.spec
+        if isinstance(spec, DataSpec):
+            return make_data(self, spec, blank)
+        if self.data is None and not (isinstance(spec, PriorSpec) and spec.scene is None):
+            raise InputError(f"the cell in {self.folder} needs scenes: pass --data ROOT")
+        if isinstance(spec, ChangeSpec):
+            return make_change(self, spec, blank)
+        if isinstance(spec, PriorSpec):
+            return make_prior(self, spec, blank)
+        return make_fit(self, spec, blank) if isinstance(spec, FitSpec) else make_floor(self, spec, blank)
 
-def make_data(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
+
+def make_data(run: RunCell, spec: DataSpec, blank: Result) -> Result:
     """Synthetic subjects; a half-made folder of an earlier try goes first."""
     from baseh3d_ns.synthetic.dataset import synthesize
 
-    recipe = decides["synthetic"]
+    recipe = spec.synthetic
     shutil.rmtree(run.folder / DATA, ignore_errors=True)
     begin = time.monotonic()
-    synthesize(run.folder / DATA, recipe["subjects"], recipe["views"], recipe["size"], recipe["seed"], recipe["noise"])
+    synthesize(run.folder / DATA, recipe.subjects, recipe.views, recipe.size, recipe.seed, recipe.noise)
     return replace(blank, status="done", train_s=time.monotonic() - begin)
 
 
-def make_prior(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
+def make_change(run: RunCell, spec: ChangeSpec, blank: Result) -> Result:
+    """A root with one scene, changed."""
+    from baseh3d_ns.benchmark.perturb import CHANGES, perturb
+
+    assert run.data is not None
+    shutil.rmtree(run.folder / DATA, ignore_errors=True)
+    begin = time.monotonic()
+    perturb(run.data, spec.scene.name, run.folder / DATA, CHANGES[spec.change])
+    return replace(blank, status="done", train_s=time.monotonic() - begin)
+
+
+def make_prior(run: RunCell, spec: PriorSpec, blank: Result) -> Result:
     """A pre-training: its priors stay in the folder."""
-    from baseh3d_ns.benchmark import commands, training
+    from baseh3d_ns.benchmark import commands
+    from baseh3d_ns.benchmark.training import train
 
     shutil.rmtree(run.folder / commands.EXPERIMENT, ignore_errors=True)
-    options = dict(decides["options"])
-    parser: dict[str, Any] = {}
-    if run.data is not None:
-        options["data"] = run.data
-    if decides["epochs"]:
-        options["epochs"] = decides["epochs"]
-    if decides["snapshots"]:
-        options["snapshot-epochs"] = decides["snapshots"]
-    if "scene" in decides["scene"]:
-        parser = {key: decides[key] for key in ("views", "downscale")} | {"scene": decides["scene"]["scene"]}
-    trained = training.train(commands.arguments(decides["method"], run.folder, blank.seed, options, parser))
+    given = {"data": run.data, "epochs": spec.epochs, "snapshot-epochs": spec.snapshots}
+    options = {**spec.options, **{name: value for name, value in given.items() if value}}
+    parser: commands.Options = {}
+    if spec.scene:
+        parser = {"scene": spec.scene.name, "views": spec.views, "downscale": spec.downscale}
+    trained = train(commands.arguments(spec.method, run.folder, spec.seed, options, parser))
     return replace(_measured(blank, trained), status="done")
 
 
-def make_fit(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
+def make_fit(run: RunCell, spec: FitSpec, blank: Result) -> Result:
     """Train, mesh, score."""
-    from baseh3d_ns.benchmark import commands, external_methods, training
+    from baseh3d_ns.benchmark import commands, external_methods
+    from baseh3d_ns.benchmark.training import train
 
     shutil.rmtree(run.folder / commands.EXPERIMENT, ignore_errors=True)
     shutil.rmtree(run.folder / "evaluation", ignore_errors=True)
     assert run.data is not None
-    options = {**decides["options"], "data": run.data}
+    options = {**spec.options, "data": run.data}
     if run.prior is not None:
         options["load-prior"] = run.prior
-    parser = {"scene": decides["scene"]["scene"], "views": decides["views"], "downscale": decides["downscale"]}
-    method = commands.method_config(decides["method"])
-    peer = external_methods.is_peer(method)
-    if peer:
+    parser = {"scene": spec.scene.name, "views": spec.views, "downscale": spec.downscale}
+    method = commands.method_config(spec.method)
+    external = external_methods.is_external(method)
+    if external:
         external_methods.check_runs_here(method)
-        options["max-num-iterations"] = decides["epochs"] * commands.count_views(run.data, parser)
+        options["max-num-iterations"] = spec.epochs * commands.count_views(run.data, parser)
     else:
-        options["epochs"] = decides["epochs"]
-    command = commands.arguments(decides["method"], run.folder, blank.seed, options, parser)
-    trained = training.train(command, () if peer else tuple(decides["curve"]))
+        options["epochs"] = spec.epochs
+    command = commands.arguments(spec.method, run.folder, spec.seed, options, parser)
+    trained = train(command, () if external else spec.curve)
     begin = time.monotonic()
-    measured = _measured(blank, trained)
-    spacing_mm, output = decides["spacing_mm"], run.folder / "evaluation"
-    if peer:
+    measured, output = _measured(blank, trained), run.folder / "evaluation"
+    if external:
         from baseh3d_ns.benchmark.scan_scores import score_sdf
 
-        sdf, device = external_methods.sdf_of_peer(trained.trainer), trained.trainer.pipeline.model.device
-        evaluation = score_sdf(sdf, device, run.data, parser["scene"], spacing_mm, output)
+        sdf, device = external_methods.sdf_of_external(trained.trainer), trained.trainer.pipeline.model.device
+        evaluation = score_sdf(sdf, device, run.data, spec.scene.name, spec.spacing_mm, output)
     else:
         from baseh3d_ns.evaluation.score_run import score_run
 
-        evaluation = score_run(trained.folder / "config.yml", run.data, output, spacing_mm).evaluation
+        evaluation = score_run(trained.folder, run.data, None, output, spec.spacing_mm).evaluation
     return _scored(measured, evaluation, time.monotonic() - begin)
 
 
-def make_floor(run: RunCell, decides: dict[str, Any], blank: Result) -> Result:
+def make_floor(run: RunCell, spec: FloorSpec, blank: Result) -> Result:
     """The scan, meshed by our mesher and scored."""
     from baseh3d_ns.benchmark.scan_scores import score_scan
 
     assert run.data is not None
     begin = time.monotonic()
-    evaluation = score_scan(run.data, decides["scene"]["scene"], decides["spacing_mm"])
+    evaluation = score_scan(run.data, spec.scene.name, spec.spacing_mm)
     scored = _scored(blank, evaluation, time.monotonic() - begin)
-    # Beyond the rim of an open scan its mesh goes on: no lower bound of what counts both ways.
+    # Beyond the rim of an open scan its mesh goes on: no lower bound of two-way errors.
     return replace(scored, face_rigid_mm=None, head_rigid_mm=None)
 
 
-KINDS: dict[str, Callable[[RunCell, dict[str, Any], Result], Result]] = {
-    "data": make_data,
-    "prior": make_prior,
-    "fit": make_fit,
-    "floor": make_floor,
-}
-
-
 def _measured(blank: Result, trained: Any) -> Result:
+    from baseh3d_ns.benchmark.machine import device_name, peak_memory_gb
+
     return replace(
-        blank, steps=trained.steps, train_s=trained.seconds, peak_memory_gb=peak_memory_gb(),
-        device=device_name(), curve=tuple(trained.curve),
-    )  # fmt: skip
+        blank,
+        steps=trained.steps,
+        train_s=trained.seconds,
+        peak_memory_gb=peak_memory_gb(),
+        device=device_name(),
+        curve=tuple(trained.curve),
+    )
 
 
 def _scored(measured: Result, evaluation: Any, score_s: float) -> Result:
     official, rigid = evaluation.official, evaluation.rigid
     return replace(
-        measured, status="done", scene_id=evaluation.provenance["scene"], face_mm=official.face_mm,
-        head_mm=official.head_mm, face_rigid_mm=rigid.face.mean_mm, head_rigid_mm=rigid.head.mean_mm, score_s=score_s,
+        measured,
+        status="done",
+        scene_id=evaluation.provenance["scene"],
+        face_mm=official.face_mm,
+        head_mm=official.head_mm,
+        face_rigid_mm=rigid.face.mean_mm,
+        head_rigid_mm=rigid.head.mean_mm,
+        score_s=score_s,
+        config=Path(evaluation.provenance["config"]).stem,
         provenance={**evaluation.provenance, "face_spacing_mm": evaluation.face_spacing_mm},
-    )  # fmt: skip
+    )
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process works on the folder; the system takes the lock off one that was killed."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _end_with(parent: int) -> None:
-    """A benchmark that was killed leaves no process that would work beside its successor's."""
+def _end_with_parent(parent: int) -> None:
+    """End this process soon after its parent, so that it never works beside the parent's successor."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
 
 
+def main(arguments: list[str] | None = None) -> int:
+    """Run a cell; the exit status."""
+    return tyro.cli(RunCell, description=__doc__, args=arguments).main()
+
+
 if __name__ == "__main__":
-    raise SystemExit(tyro.cli(RunCell, description=__doc__).main())
+    raise SystemExit(main())

@@ -1,63 +1,165 @@
-"""The cells of a benchmark and what each needs: a graph of processes, each named by the hash of what decides it.
+"""The cells of a benchmark, each a process, and everything that decides the result of each.
 
 - data: makes the synthetic subjects
+- change: makes a changed copy of one scene
 - prior: a pre-training, shared by all fits that start from it
 - fit: trains one head and scores it
-- floor: the scan itself, meshed by our mesher and scored: what a perfect surface would get
+- floor: the scan itself, meshed by our mesher and scored: the score of a perfect surface
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from baseh3d_ns import __version__
-from baseh3d_ns.benchmark.commands import method_config
-from baseh3d_ns.benchmark.definition import Definition, PriorRun, Row
-from baseh3d_ns.benchmark.results import FAILURE, FLOOR, Result, load_result
-from baseh3d_ns.data.h3ds_root import H3dsRoot, choose_views, open_h3ds
-from baseh3d_ns.errors import InputError, nearest
+from baseh3d_ns.benchmark.commands import Options
+from baseh3d_ns.benchmark.definition import STRICT, SnapshotRef, SyntheticData
+from baseh3d_ns.benchmark.results import FAILURE, Kind, Result, load_result
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_atomically
-from baseh3d_ns.heads.readers import BUILTIN, find_prior_file
-from baseh3d_ns.synthetic.camera_path import VIEW_COUNTS
+from baseh3d_ns.heads.readers import BUILTIN
 
 CELL, CELLS = "cell.json", "cells"
 DATA = "heads"
-"""Folder of the synthetic subjects in the cell that makes them."""
+"""Folder of the root in a cell that makes one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
+class SceneId:
+    """One scene, wherever its data lie."""
+
+    name: str
+    """Name for `--scene`: an id, or scanN of synthetic subjects."""
+    cameras: str = ""
+    """Hash of its cameras.npz; empty where the data are made by a cell."""
+    dataset: str = ""
+    """Version of the dataset."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class DataSpec:
+    """Synthetic subjects."""
+
+    synthetic: SyntheticData
+    kind: Literal["data"] = "data"
+    version: str = __version__
+
+
+@dataclass(frozen=True, config=STRICT)
+class ChangeSpec:
+    """A changed copy of a scene."""
+
+    scene: SceneId
+    change: str
+    kind: Literal["change"] = "change"
+    version: str = __version__
+
+
+@dataclass(frozen=True, config=STRICT)
+class PriorSpec:
+    """A pre-training."""
+
+    method: str
+    options: Options
+    epochs: int
+    snapshots: tuple[int, ...]
+    seed: int
+    views: str = ""
+    downscale: float = 1.0
+    scene: SceneId | None = None
+    """None for a shape space."""
+    scans: tuple[str, ...] = ()
+    """Scans that a shape space is learned from; empty: heads of its own."""
+    dataset: str = ""
+    """Version of the dataset of those scans."""
+    kind: Literal["prior"] = "prior"
+    version: str = __version__
+
+
+@dataclass(frozen=True, config=STRICT)
+class FitSpec:
+    """A fit of one head, scored."""
+
+    method: str
+    options: Options
+    scene: SceneId
+    views: str
+    seed: int
+    epochs: int
+    downscale: float
+    spacing_mm: float
+    curve: tuple[float, ...]
+    start: str = ""
+    """Snapshot (epochs) of the prior among the cells it needs, hash of a prior's file, or empty."""
+    kind: Literal["fit"] = "fit"
+    version: str = __version__
+
+
+@dataclass(frozen=True, config=STRICT)
+class FloorSpec:
+    """The scan of a scene, meshed and scored."""
+
+    scene: SceneId
+    spacing_mm: float
+    kind: Literal["floor"] = "floor"
+    version: str = __version__
+
+
+Spec = Annotated[DataSpec | ChangeSpec | PriorSpec | FitSpec | FloorSpec, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, config=STRICT)
+class CellFile:
+    """Content of cell.json: all that the process of a cell has to know, besides where its inputs lie."""
+
+    id: str
+    spec: Spec
+
+
+@dataclasses.dataclass(frozen=True)
 class Cell:
     """One process of a benchmark."""
 
-    kind: str
-    row: str
-    """Name of its row in the tables, or of what it makes. Names are for people, and no part of the identity."""
-    decides: dict[str, Any]
+    spec: Spec
     """Everything that decides the result."""
-    needs: tuple[Cell, ...] = ()
-    """What has to be there before."""
+    row: str = ""
+    """Name of its row in the tables, or of the thing it makes. Names are for people, and no part of the identity."""
     scene: str = ""
-    """As the definition names it."""
-    prior: str = ""
-    """Of a fit: `builtin`, a file, or NAME@EPOCHS of the prior cell among `needs`."""
+    """Scene as the tables name it."""
+    change: str = ""
+    """Change of the scene's copy."""
+    needs: tuple[Cell, ...] = ()
+    """Cells that have to be done before."""
+    start: SnapshotRef | Path | None = None
+    """Start of a fit: a snapshot of the prior cell among `needs`, a file, `builtin`, or nothing."""
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the cell."""
+        return self.spec.kind
 
     @cached_property
     def id(self) -> str:
         """Hash of everything that decides the result, also of the cells it needs."""
-        content = {**self.decides, "kind": self.kind, "needs": [cell.id for cell in self.needs]}
+        content = {"spec": dataclasses.asdict(self.spec), "needs": [cell.id for cell in self.needs]}
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     @property
     def label(self) -> str:
         """All its names in one line."""
-        views, seed = self.decides.get("views"), self.decides.get("seed")
-        parts = [self.row, self.scene, f"{views} views" if self.kind == "fit" else "", f"seed {seed}" if seed else ""]
+        parts = [self.kind if self.kind in ("data", "floor", "change") else self.row, self.scene]
+        if isinstance(self.spec, FitSpec):
+            parts += [f"{self.spec.views} views", f"seed {self.spec.seed}" if self.spec.seed else ""]
         return ", ".join(part for part in parts if part)
 
     def folder(self, run: Path) -> Path:
@@ -73,199 +175,70 @@ class Cell:
             InputError: the folder holds another configuration, or cannot be written to.
         """
         folder = self.folder(run)
-        content = json.loads(json.dumps({"kind": self.kind, "decides": self.decides}, default=str))
+        content = TypeAdapter(CellFile).dump_json(CellFile(self.id, self.spec), indent=1).decode()
         file = folder / CELL
         if file.is_file():
-            if json.loads(file.read_text(encoding="utf-8")) != content:
+            if file.read_text(encoding="utf-8") != content:
                 raise InputError(f"{file} is of another configuration than this cell: move that folder away")
             return folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --out") from error
-        write_atomically(file, json.dumps(content, indent=1))
+        write_atomically(file, content)
         return folder
 
     def result(self, run: Path) -> Result | None:
-        """What is known of it, under the names this definition uses."""
+        """Its result or failure, under the names this definition uses."""
         folder = self.folder(run)
         found = load_result(folder) or load_result(folder, FAILURE)
-        return found and replace(found, row=self.row, scene=self.scene)
+        return found and replace(found, row=self.row, scene=self.scene, change=self.change)
 
     def no_result(self, reason: str) -> Result:
-        """In the place of a result: why there is none."""
-        known = {key: self.decides.get(key) for key in ("method", "views", "seed", "epochs")}
-        return Result(
-            id=self.id, row=self.row, method=str(known["method"] or ""), scene=self.scene, scene_id="",
-            views=str(known["views"] or ""), seed=int(known["seed"] or 0), status="failed", reason=reason,
-            kind=self.kind, epochs=int(known["epochs"] or 0),
-        )  # fmt: skip
+        """A failure in the place of a result, with the reason."""
+        blank = blank_result(CellFile(self.id, self.spec))
+        return replace(blank, row=self.row, scene=self.scene, change=self.change, reason=reason)
+
+    def data_root(self, run: Path, given: Path | None) -> Path | None:
+        """Root of its scenes: made by a cell that it needs, or the one that was given."""
+        made = [needed for needed in self.needs if needed.kind in ("data", "change")]
+        return made[-1].folder(run) / DATA if made else given
+
+    def prior_file(self, run: Path) -> Path | None:
+        """The file a fit starts from, once the cells it needs are done; None from nothing.
+
+        Raises:
+            InputError: the prior's cell lacks that snapshot.
+        """
+        if not isinstance(self.start, SnapshotRef):
+            return self.start.resolve() if self.start and self.start != BUILTIN else self.start
+        (prior,) = (needed for needed in self.needs if needed.kind == "prior")
+        written = sorted(prior.folder(run).rglob("prior-*.safetensors"))
+        fitting = [file for file in written if self.start.epochs in (None, int(file.stem.removeprefix("prior-")))]
+        if not fitting:
+            after = self.start.epochs or "any"
+            raise InputError(f"{prior.folder(run)} holds no prior after {after} epochs: move that folder away")
+        return fitting[-1]
 
 
-def plan(definition: Definition, data: Path | None) -> list[Cell]:
-    """Every cell of a definition, those first that others need.
-
-    Args:
-        data: root to use instead of the definition's.
+def read_cell(folder: Path) -> CellFile:
+    """The cell.json of a folder.
 
     Raises:
-        InputError: no such data, a scene or view configuration they lack, or two rows that are the same fit.
+        InputError: it is not there or damaged.
     """
-    if definition.data.synthetic is not None:
-        if data is not None:
-            raise InputError(f"the definition {definition.name} makes its own data: leave out --data")
-        make = Cell("data", "data", {"synthetic": asdict(definition.data.synthetic), "version": __version__})
-        scenes = _synthetic_scenes(definition)
-        source = _Source(needs=(make,), scenes=scenes, fingerprint={})
-    else:
-        root = open_h3ds(data or definition.data.path or Path())
-        scenes = _scenes(root, definition)
-        for scene_id in scenes.values():
-            for views in definition.views:
-                root.resolve_views(scene_id, (views,))
-        _check_prior_scenes(root, definition)
-        source = _Source(needs=(), scenes=scenes, fingerprint={"version": root.version}, root=root)
-    priors = {prior.name: _prior_cell(prior, source, definition.data.downscale) for prior in definition.priors}
-    used = [priors[name] for name in priors if any((row.prior or "").split("@")[0] == name for row in definition.rows)]
-    cells = [*source.needs, *used]
-    for name in scenes:
-        for row in definition.rows:
-            cells += [
-                _fit_cell(definition, row, name, views, seed, source, priors)
-                for views in definition.views
-                for seed in definition.seeds
-            ]
-        floor = {"scene": source.identity(name), "spacing_mm": definition.spacing_mm, "version": __version__}
-        cells.append(Cell("floor", FLOOR, floor, source.needs, name))
-    _check_distinct(cells)
-    return cells
+    try:
+        return TypeAdapter(CellFile).validate_json((folder / CELL).read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{folder / CELL} describes no cell: move that folder away") from error
 
 
-@dataclass(frozen=True)
-class _Source:
-    needs: tuple[Cell, ...]
-    scenes: dict[str, str]
-    """Names as in the definition, and ids (synthetic: the same names)."""
-    fingerprint: dict[str, str]
-    root: H3dsRoot | None = None
-
-    def identity(self, name: str) -> dict[str, str]:
-        """What tells one scene from another, wherever the data lie."""
-        if self.root is None:
-            return {"scene": name}
-        scene_id = self.scenes.get(name) or self.root.resolve_scene(name)
-        cameras = self.root.path / scene_id / "cameras.npz"
-        content = hashlib.sha256(cameras.read_bytes()).hexdigest()[:12] if cameras.is_file() else "not there"
-        return {"scene": scene_id, "cameras": content, **self.fingerprint}
-
-
-def _synthetic_scenes(definition: Definition) -> dict[str, str]:
-    assert definition.data.synthetic is not None
-    made = definition.data.synthetic
-    there = [f"scan{number}" for number in range(made.subjects)]
-    wanted = there if definition.scenes == ("all",) else list(definition.scenes)
-    for name in (*wanted, *(prior.scene for prior in definition.priors if prior.scene)):
-        if name not in there:
-            raise InputError(f"the synthetic data of {definition.name} lack '{name}'; nearest: {nearest(name, there)}")
-    # Which views a choice names is known once there are cameras; what there is to choose from, before.
-    choices: dict[str, list[int]] = {str(n): [] for n in VIEW_COUNTS if n <= made.views}
-    for views in (*definition.views, *(prior.views for prior in definition.priors if prior.scene)):
-        choose_views((views,), made.views, choices, f"{there[0]} of {definition.name}")
-    return {name: name for name in wanted}
-
-
-def _scenes(root: H3dsRoot, definition: Definition) -> dict[str, str]:
-    """Scene ids by name: tags of several scenes stand for all of them, as scanN where they have a number."""
-    ids = root.scene_ids()
-    numbered = {}
-    for number in range(len(ids)):
-        try:
-            numbered[root.resolve_scene(f"scan{number}")] = f"scan{number}"
-        except InputError:
-            continue
-    found: dict[str, str] = {}
-    for name in definition.scenes:
-        tagged = [one for one in ids if name == "all" or name in root.h3ds.helper.scene_tags(one)]
-        for scene_id in tagged or [root.resolve_scene(name)]:
-            if scene_id not in found.values():
-                found[numbered.get(scene_id, scene_id)] = scene_id
-    missing = [name for name, scene_id in found.items() if not (root.path / scene_id).is_dir()]
-    if missing:
-        raise InputError(f"{root.path} lacks {len(missing)} of the scenes ({', '.join(missing[:5])}): unzip them there")
-    return found
-
-
-def _check_prior_scenes(root: H3dsRoot, definition: Definition) -> None:
-    """Raise `InputError` unless the root has what its pre-trainings are of."""
-    for prior in definition.priors:
-        if prior.scene:
-            scene_id = root.resolve_scene(prior.scene)
-            root.resolve_views(scene_id, (prior.views,))
-            if not (root.path / scene_id).is_dir():
-                raise InputError(
-                    f"{root.path} lacks {prior.scene}, which the prior '{prior.name}' is of: unzip it there"
-                )
-
-
-def _prior_cell(prior: PriorRun, source: _Source, downscale: float) -> Cell:
-    decides = {**asdict(prior), "version": __version__}
-    del decides["name"]
-    needs = source.needs
-    if prior.scene:
-        decides |= {"scene": source.identity(prior.scene), "downscale": downscale}
-    else:
-        # A shape space is learned from all scans there are, or from heads of its own.
-        there = [one for one in source.root.scene_ids() if (source.root.path / one).is_dir()] if source.root else []
-        decides["scene"] = {**source.fingerprint, "scans": there}
-        needs = ()
-    return Cell("prior", f"prior {prior.name}", decides, needs)
-
-
-def _fit_cell(
-    definition: Definition, row: Row, scene: str, views: str, seed: int, source: _Source, priors: dict[str, Cell]
-) -> Cell:
-    needs, prior_identity = source.needs, ""
-    prior = row.prior or str(getattr(method_config(row.method), "load_prior", None) or "")
-    base = prior.partition("@")[0]
-    if base in priors:
-        needs = (*needs, priors[base])
-        prior_identity = prior.partition("@")[2]
-    elif prior:
-        prior_identity = hashlib.sha256(find_prior_file(Path(prior)).read_bytes()).hexdigest()[:12]
-    decides = {
-        "method": row.method,
-        "options": {**definition.options, **row.options},
-        "scene": source.identity(scene),
-        "views": views,
-        "seed": seed,
-        "epochs": row.epochs or definition.epochs,
-        "downscale": definition.data.downscale,
-        "spacing_mm": definition.spacing_mm,
-        "curve": definition.curve,
-        "prior": prior_identity,
-        "version": __version__,
+def blank_result(cell: CellFile) -> Result:
+    """A result without scores, under no name."""
+    known: dict[str, Any] = {
+        name: getattr(cell.spec, name) for name in ("method", "views", "seed", "epochs") if hasattr(cell.spec, name)
     }
-    return Cell("fit", row.name, decides, needs, scene, prior)
-
-
-def _check_distinct(cells: list[Cell]) -> None:
-    seen: dict[str, Cell] = {}
-    for cell in cells:
-        other = seen.setdefault(cell.id, cell)
-        if other is not cell:
-            raise InputError(f"'{other.label}' and '{cell.label}' are the same fit: take one of them out")
-
-
-def prior_file(cell: Cell, run: Path) -> Path | None:
-    """The file a fit starts from, once the cells it needs are done; None from nothing."""
-    if not cell.prior or cell.prior == str(BUILTIN):
-        return Path(cell.prior) if cell.prior else None
-    made = [needed for needed in cell.needs if needed.kind == "prior"]
-    if not made:
-        return Path(cell.prior).resolve()
-    epochs = cell.prior.partition("@")[2]
-    written = sorted(made[0].folder(run).rglob("prior-*.safetensors"))
-    fitting = [file for file in written if not epochs or int(file.stem[6:]) == int(epochs)]
-    if not fitting:
-        raise InputError(f"{made[0].folder(run)} holds no prior after {epochs or 'any'} epochs: move that folder away")
-    return fitting[-1]
+    known = {"method": "", "views": "", "seed": 0, **known}
+    return Result(
+        id=cell.id, row="", scene="", scene_id="", status="failed", kind=cell.spec.kind, version=__version__, **known
+    )

@@ -1,13 +1,15 @@
-"""Where the cells of a benchmark run: here, on a Ray cluster, or under Slurm."""
+"""Places where the cells of a benchmark run: this machine, a Ray cluster, or Slurm."""
 
 from __future__ import annotations
 
 import importlib
 import logging
+import multiprocessing
 import os
 import shutil
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -18,17 +20,21 @@ import torch
 from baseh3d_ns.errors import InputError
 
 AT_ONCE = 256
-"""Cells handed to a cluster at once; it decides itself how many run."""
+"""Cells handed to a cluster at once; the cluster decides how many run."""
+COMMAND = [sys.executable, "-m", "baseh3d_ns.benchmark.cell"]
+FORKSERVER = multiprocessing.get_context("forkserver")
+"""A server that has imported nerfstudio, which takes as long as a short fit, and forks for every cell."""
 
 
 @runtime_checkable
 class Executor(Protocol):
-    """Runs commands; `run` is called from as many threads as there are `jobs`."""
+    """Runs cells; `run` is called from as many threads as there are `jobs`."""
 
     jobs: int
 
-    def run(self, command: list[str], log: Path) -> int:
-        """Run a command to its end, its output appended to `log`; the exit status."""
+    def run(self, arguments: list[str], log: Path) -> int:
+        """Run a cell (arguments of `python -m baseh3d_ns.benchmark.cell`), its output appended to `log`; its exit
+        status."""
         ...
 
 
@@ -37,7 +43,7 @@ class LocalExecutor:
     """Processes of this machine: one for each GPU, or `jobs` that share the CPU's cores."""
 
     jobs: int = 0
-    """0: as many as there are GPUs, or one."""
+    """Cells at a time; 0: as many as there are GPUs, or one."""
     gpus: int = field(default_factory=torch.cuda.device_count)
 
     def __post_init__(self) -> None:
@@ -45,17 +51,21 @@ class LocalExecutor:
         self.free: SimpleQueue[int] = SimpleQueue()
         for slot in range(self.jobs):
             self.free.put(slot)
-
-    def run(self, command: list[str], log: Path) -> int:
-        slot = self.free.get()
         threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
         # Threads that spin while they wait take the cores of the cells beside them.
-        surroundings = {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive", **os.environ}
-        if self.gpus:
-            allowed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(self.gpus)))
-            surroundings["CUDA_VISIBLE_DEVICES"] = allowed.split(",")[slot % self.gpus]
+        self.env = {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive", **os.environ}
+        if not self.gpus:
+            os.environ |= self.env  # for the fork server, which reads it once
+            FORKSERVER.set_forkserver_preload(["nerfstudio.scripts.train", "baseh3d_ns.benchmark.cell"])
+
+    def run(self, arguments: list[str], log: Path) -> int:
+        slot = self.free.get()
         try:
-            return run_logged([*command, "--parent", str(os.getpid())], log, surroundings)
+            if not self.gpus:
+                return _run_forked([*arguments, "--no-stay"], log)
+            allowed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(self.gpus)))
+            env = {**self.env, "CUDA_VISIBLE_DEVICES": allowed.split(",")[slot % self.gpus]}
+            return run_logged([*COMMAND, *arguments, "--no-stay"], log, env)
         finally:
             self.free.put(slot)
 
@@ -65,10 +75,11 @@ class RayExecutor:
     """Tasks of a Ray cluster whose machines see the same folders."""
 
     address: str | None = None
-    """Of the cluster; None: one that is found, or started on this machine."""
+    """Address of the cluster; None: one that is found, or started on this machine."""
     cpus: int = 2
+    """CPU cores of a cell."""
     gpus: float = 0.0
-    """What one cell takes."""
+    """GPUs of a cell."""
     jobs: int = AT_ONCE
 
     def __post_init__(self) -> None:
@@ -89,11 +100,11 @@ class RayExecutor:
             )
         self.task: Any = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0)(run_logged)
 
-    def run(self, command: list[str], log: Path) -> int:
+    def run(self, arguments: list[str], log: Path) -> int:
         import ray
 
         try:
-            return ray.get(self.task.remote(command, log, None, self.cpus))
+            return ray.get(self.task.remote([*COMMAND, *arguments], log, None, self.cpus))
         except ray.exceptions.RayError as error:
             _append(log, f"Ray: {error}")
             return 1
@@ -123,8 +134,8 @@ class SlurmExecutor:
             timeout_min=int(60 * self.hours), cpus_per_task=self.cpus, gpus_per_node=int(self.gpus), **slurm
         )
 
-    def run(self, command: list[str], log: Path) -> int:
-        job = self.executor.submit(run_logged, command, log, None, self.cpus)
+    def run(self, arguments: list[str], log: Path) -> int:
+        job = self.executor.submit(run_logged, [*COMMAND, *arguments], log, None, self.cpus)
         try:
             return job.result()
         except Exception as error:  # submitit has no base class for what a scheduler may do to a job
@@ -132,18 +143,37 @@ class SlurmExecutor:
             return 1
 
 
-def run_logged(command: list[str], log: Path, surroundings: dict[str, str] | None, threads: int = 0) -> int:
-    """Run a command, its output appended to a log.
+def run_logged(command: list[str], log: Path, env: dict[str, str] | None, threads: int = 0) -> int:
+    """Run a command, its output appended to a log; its exit status.
 
     Args:
-        surroundings: environment variables; None: those of this process.
+        command: program and arguments.
+        log: file for stdout and stderr.
+        env: environment variables; None: those of this process.
         threads: for numerical libraries; 0: as the environment says.
     """
-    environment = dict(surroundings or os.environ)
+    env = dict(env or os.environ)
     if threads:
-        environment["OMP_NUM_THREADS"] = str(threads)
+        env["OMP_NUM_THREADS"] = str(threads)
     with log.open("ab") as output:
-        return subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False).returncode
+        return subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=env, check=False).returncode
+
+
+def _run_forked(arguments: list[str], log: Path) -> int:
+    """Run a cell in a process of the fork server, its output appended to a log; its exit status."""
+    process = FORKSERVER.Process(target=_enter_cell, args=(arguments, log))
+    process.start()
+    process.join()
+    return process.exitcode or 0
+
+
+def _enter_cell(arguments: list[str], log: Path) -> None:
+    from baseh3d_ns.benchmark.cell import main
+
+    with log.open("ab") as output:
+        for descriptor in (1, 2):
+            os.dup2(output.fileno(), descriptor)
+    sys.exit(main(arguments))
 
 
 def _extra(module: str, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Methods of others as rows: what of nerfstudio can be meshed and scored here, and why the rest cannot."""
+"""Methods of nerfstudio and other plugins as rows: those with an SDF can be meshed and scored here."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from baseh3d_ns.rendering.chunks import Sdf
-from baseh3d_ns.training.trainer import HeadTrainerConfig
+from baseh3d_ns.training.head_trainer import HeadTrainerConfig
 
 
 class Skipped(Exception):
-    """This machine cannot run the cell; the message says why."""
+    """Raised for a cell that this machine cannot run; the message is the reason."""
 
 
-def is_peer(config: Any) -> bool:
+def is_external(config: Any) -> bool:
     """Whether a method's config is not one of this plugin's for one head."""
     return not isinstance(config, HeadTrainerConfig)
 
 
 def check_runs_here(config: Any) -> None:
-    """Raise `Skipped` with the reason when a peer cannot be trained or meshed on this machine."""
+    """Raise `Skipped` with the reason when such a method cannot be trained or meshed on this machine."""
     from nerfstudio.fields.sdf_field import SDFFieldConfig
 
     name, field = config.method_name, getattr(config.pipeline.model, "sdf_field", None)
@@ -37,7 +37,7 @@ def check_runs_here(config: Any) -> None:
             raise Skipped(f"{name} needs a GPU for tiny-cuda-nn")
 
 
-def sdf_of_peer(trainer: Any) -> Sdf:
+def sdf_of_external(trainer: Any) -> Sdf:
     """The SDF of a trained model in the unit frame, by the contract of nerfstudio's own exporter."""
     trainer.pipeline.eval()
     field = trainer.pipeline.model.field

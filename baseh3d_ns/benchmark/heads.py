@@ -10,39 +10,36 @@ from typing import Any, cast
 
 import numpy as np
 import trimesh
-from fast_simplification import simplify
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from scipy.spatial import cKDTree
 from trimesh.visual import ColorVisuals
 
-from baseh3d_ns.benchmark.definition import Definition
+from baseh3d_ns.benchmark.metrics import METRICS
 from baseh3d_ns.benchmark.results import Result
-from baseh3d_ns.benchmark.tables import METRICS
 
 EVALUATION, PICTURE = "evaluation", "evaluation.png"
 MESHES = {"error": "error_heatmap.ply", "colour": "head.ply"}
 """Two colourings of the same mesh, by the name of their button."""
 MAX_WIDTH_PX = 1600
 MAX_FACES = 21000
-"""Of a mesh on the page: three times that is below 2**16, so the indices of its corners always fit."""
+"""Faces of a mesh on the page: three times that is below 2**16, so the indices of its corners always fit."""
 FULL_SIZE = 40
-"""That many heads are shown as large as this; more share what those take, about 25 MB, down to `SMALLEST`."""
+"""Number of heads that are shown at full size; more share the 25 MB that those take, down to `SMALLEST`."""
 SMALLEST = 0.1
 
 
-def page_heads(definition: Definition, results: Sequence[tuple[Path, Result]]) -> list[dict[str, Any]]:
-    """What the page shows of every scene, view configuration and row; of several seeds the first that is done.
+def page_heads(results: Sequence[tuple[Path, Result]]) -> list[dict[str, Any]]:
+    """Content of the page for every scene, view configuration and row; of several seeds the first that is done.
 
     Returns:
         Dictionaries with scene, row, views and note (scores, or why there is none); with `picture` and `mesh` where
         the cell's folder has them.
     """
-    rows = {row.name for row in definition.rows}
     chosen: dict[tuple[str, str, str], tuple[Path, Result]] = {}
     for folder, result in results:
         key = (result.scene, result.row, result.views)
-        if result.row in rows and (key not in chosen or result.done > chosen[key][1].done):
+        if result.kind == "fit" and (key not in chosen or (result.done and not chosen[key][1].done)):
             chosen[key] = (folder, result)
     share = max(min(1.0, FULL_SIZE / max(sum(result.done for _, result in chosen.values()), 1)), SMALLEST)
     return [_head(folder, result, share) for folder, result in chosen.values()]
@@ -62,7 +59,7 @@ def head_content(evaluation: Path, share: float = 1.0) -> dict[str, Any]:
     """`picture` (a data URL) and `mesh` (see `packed`) of an evaluation's folder, as far as it has them.
 
     Args:
-        share: of the most pixels and faces that a head is shown with.
+        share: fraction of `MAX_FACES` and of the pixels of `MAX_WIDTH_PX`.
     """
     content: dict[str, Any] = {}
     if (evaluation / PICTURE).is_file():
@@ -89,7 +86,7 @@ def packed(meshes: dict[str, trimesh.Trimesh], max_faces: int = MAX_FACES) -> di
 
     Args:
         meshes: in mm, with the same vertices and faces; one at least.
-        max_faces: of the small one.
+        max_faces: faces of the small one.
 
     Returns:
         `low` (3 numbers, mm) and `step_mm`: a vertex is low + step * its numbers; `vertices`, `faces` (16 bits) and
@@ -120,6 +117,8 @@ def decimated(
     """A mesh (mm) of at most that many faces with nearly the same surface, coloured like the nearest vertex there."""
     if len(faces) <= max_faces:
         return vertices, faces, colours
+    from fast_simplification import simplify
+
     fewer, corners = simplify(vertices.astype(np.float32), faces.astype(np.int32), target_count=max_faces)
     return fewer, corners, colours[cKDTree(vertices).query(fewer)[1]]
 

@@ -6,31 +6,27 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
-from plotly import graph_objects as go
-from plotly.offline import get_plotlyjs
+import pandas as pd
 
-from baseh3d_ns.benchmark.beside_published import planned_scenes
 from baseh3d_ns.benchmark.charts import convergence, error_against_time, scan_bars
 from baseh3d_ns.benchmark.definition import Definition
+from baseh3d_ns.benchmark.detail_tables import scan_table, unfinished_table
 from baseh3d_ns.benchmark.heads import page_heads
-from baseh3d_ns.benchmark.results import Result
-from baseh3d_ns.benchmark.tables import (
-    counted,
-    main_tables,
-    markdown_tables,
-    scan_table,
-    unfinished_table,
-    views_in_words,
-)
+from baseh3d_ns.benchmark.markdown import counted, views_in_words
+from baseh3d_ns.benchmark.metrics import planned_scenes
+from baseh3d_ns.benchmark.results import Result, curves_frame, to_frame
+from baseh3d_ns.benchmark.tables import main_tables, markdown_tables
+from baseh3d_ns.extras import require_extra
 from baseh3d_ns.files import write_atomically
+
+if TYPE_CHECKING:
+    from plotly import graph_objects as go
 
 PAGE, TABLES, TEMPLATE = "report.html", "tables.md", "report.html.j2"
 PROVENANCE = ("git_commit", "dataset_version", "config", "config_version", "trained_on", "evaluated_on")
-"""Of `Result.provenance`; paths of the machine are left out."""
+"""Entries of `Result.provenance` that the page shows; paths of the machine are left out."""
 
 
 def write_report(run: Path, definition: Definition, results: Sequence[tuple[Path, Result]]) -> Path:
@@ -47,28 +43,36 @@ def write_report(run: Path, definition: Definition, results: Sequence[tuple[Path
     Raises:
         InputError: the folder cannot be written to.
     """
-    write_atomically(run / TABLES, markdown_tables(definition, [result for _, result in results]))
+    measured = [result for _, result in results]
+    text = markdown_tables(definition, to_frame(measured), curves_frame(measured))
+    write_atomically(run / TABLES, text)
     write_atomically(run / PAGE, page(run, definition, results))
     return run / PAGE
 
 
 def page(run: Path, definition: Definition, results: Sequence[tuple[Path, Result]]) -> str:
     """The page as HTML."""
+    require_extra("bench")
+    from jinja2 import Environment, FileSystemLoader
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
     measured = [result for _, result in results]
+    frame, curves = to_frame(measured), curves_frame(measured)
     file = run / "definition.toml"
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     environment.globals["zip"] = zip
-    heads = page_heads(definition, results)
+    heads = page_heads(results)
     return environment.get_template(TEMPLATE).render(
         definition=definition,
         names=[row.name for row in definition.rows],
-        scenes=planned_scenes(definition, measured),
-        views={views: views_in_words(views) for views in definition.views},
+        scenes=planned_scenes(definition, frame),
+        views={views: views_in_words(views) for views in definition.all_views},
         summary=one_sentence(definition, measured),
-        main_tables=main_tables(definition, measured),
-        scan_tables=[scan_table(definition, measured, views) for views in definition.views],
-        unfinished=unfinished_table(definition, measured),
-        charts=charts(definition, measured),
+        main_tables=main_tables(definition, frame, curves),
+        scan_tables=[scan_table(definition, frame, views) for views in definition.all_views],
+        unfinished=unfinished_table(definition, frame),
+        charts=charts(definition, frame, curves),
         heads=heads,
         index=[(head["scene"], head["row"], head["views"]) for head in heads],
         provenance=provenance(measured),
@@ -78,29 +82,28 @@ def page(run: Path, definition: Definition, results: Sequence[tuple[Path, Result
 
 
 def one_sentence(definition: Definition, results: Sequence[Result]) -> str:
-    """What was measured, and when."""
-    names = {row.name for row in definition.rows}
-    done = sum(result.done for result in results if result.row in names)
-    scenes = len(planned_scenes(definition, results))
-    planned = len(definition.rows) * scenes * len(definition.views) * len(definition.seeds)
+    """Size of the benchmark, how much of it is done, and when it was measured."""
+    done = sum(result.done for result in results if result.kind == "fit")
+    scenes = len(planned_scenes(definition, to_frame(results)))
+    fits = sum(len(definition.views_of(row)) for row in definition.rows) * scenes * len(definition.seeds)
     dates = sorted(str(result.provenance["date"])[:10] for result in results if result.provenance.get("date"))
     when = f", measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    views = ", ".join(map(views_in_words, definition.views))
+    views = ", ".join(map(views_in_words, definition.all_views))
     return (
         f"{counted(len(definition.rows), 'method')} on {counted(scenes, 'scene')} with {views}: "
-        f"{done} of {planned} fits done{when}; page written {now}."
+        f"{done} of {fits} fits done{when}; page written {now}."
     )
 
 
-def charts(definition: Definition, results: Sequence[Result]) -> dict[str, list[dict[str, Any]]]:
-    """Charts of every section: a title and what plotly draws."""
-    views = {one: views_in_words(one) if len(definition.views) > 1 else "" for one in definition.views}
-    curves = [(title, convergence(definition, results, one)) for one, title in views.items()]
+def charts(definition: Definition, frame: pd.DataFrame, curves: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Charts of every section: titles and figures of plotly."""
+    views = {one: views_in_words(one) if len(definition.all_views) > 1 else "" for one in definition.all_views}
+    lines = [(title, convergence(definition, curves, one)) for one, title in views.items()]
     return {
-        "scans": [_chart(title, scan_bars(definition, results, one)) for one, title in views.items()],
-        "time": [_chart("", error_against_time(definition, results))],
-        "convergence": [_chart(title, figure) for title, figure in curves if figure is not None],
+        "scans": [_chart(title, scan_bars(definition, frame, one)) for one, title in views.items()],
+        "time": [_chart("", error_against_time(definition, frame))],
+        "convergence": [_chart(title, figure) for title, figure in lines if figure is not None],
     }
 
 

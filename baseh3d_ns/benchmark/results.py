@@ -1,20 +1,22 @@
-"""What a benchmark has measured: one JSON for each cell, read back for tables, the CSV and the report."""
+"""Measurements of a benchmark: one JSON a cell, and tidy tables (pandas, CSV) of all of them."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import asdict, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_atomically
 
 RESULT, FAILURE = "result.json", "failure.json"
-FLOOR = "metric's own floor"
-"""Row of the ground truth itself, meshed again by our mesher and scored."""
+Kind = Literal["data", "change", "prior", "fit", "floor"]
 
 
 @dataclass(frozen=True)
@@ -23,41 +25,45 @@ class Point:
 
     step: int
     seconds: float
-    """Of training, without the scoring itself."""
+    """Training time, without the scoring itself."""
     face_mm: float
     head_mm: float
 
 
 @dataclass(frozen=True)
 class Result:
-    """One fit of one scene, scored; all errors in millimetres."""
+    """One cell, measured; all errors in millimetres."""
 
     id: str
     row: str
     method: str
     scene: str
-    """As the definition names it (scan3), or its id."""
+    """Name of the scene in the definition (scan3), or its id; of a changed copy with the change."""
     scene_id: str
     views: str
     seed: int
-    status: str
-    """done, failed or skipped"""
-    kind: str = "fit"
-    """Or data, prior, floor."""
+    status: Literal["done", "failed", "skipped"]
+    kind: Kind = "fit"
+    change: str = ""
+    """Change of a copy (`perturb.CHANGES`); empty for the scene itself."""
     reason: str = ""
     """Why it failed or was skipped, one sentence."""
     epochs: int = 0
     steps: int = 0
     face_mm: float | None = None
-    """By the h3ds package."""
+    """Error of the h3ds package."""
     head_mm: float | None = None
     face_rigid_mm: float | None = None
-    """Rigid, both ways, to the surface."""
+    """Rigid error, both ways, to the surface."""
     head_rigid_mm: float | None = None
     train_s: float | None = None
     score_s: float | None = None
     peak_memory_gb: float | None = None
     device: str = ""
+    version: str = ""
+    """Version of this plugin."""
+    config: str = ""
+    """Configuration of the h3ds package that scored it, like `config_v1`."""
     curve: tuple[Point, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -76,44 +82,76 @@ class Result:
 
 
 def load_result(folder: Path, name: str = RESULT) -> Result | None:
-    """The result (or the failure) in a cell's folder, or None where it has none."""
+    """The result (or the failure) in a cell's folder, or None where it has none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     file = folder / name
     if not file.is_file():
         return None
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        content["curve"] = tuple(Point(**point) for point in content["curve"])
-        return Result(**content)
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{file} is damaged ({error}): move it away, and `baseh3d bench` fills it in again") from error
+        return TypeAdapter(Result).validate_json(file.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise InputError(f"{file} is damaged ({said}): move it away, and `baseh3d bench` fills it in again") from error
 
 
 COLUMNS = tuple(item.name for item in fields(Result) if item.name not in ("curve", "provenance"))
+NUMBERS = {name: int for name in ("seed", "epochs", "steps")} | {
+    name: float
+    for name in (
+        *("face_mm", "head_mm", "face_rigid_mm", "head_rigid_mm"),
+        *("train_s", "score_s", "peak_memory_gb"),
+    )
+}
+"""Types of the columns that hold no text; missing scores are NaN."""
+CURVE_COLUMNS = ("row", "scene", "views", "seed", "step", "seconds", "face_mm", "head_mm")
 
 
-def write_csv(file: Path, results: list[Result]) -> None:
-    """One line for each result, one column for each number."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for result in results:
-        values = (getattr(result, column) for column in COLUMNS)
-        writer.writerow([f"{value:.4f}" if isinstance(value, float) else value for value in values])
-    write_atomically(file, text.getvalue())
+def to_frame(results: Iterable[Result]) -> pd.DataFrame:
+    """One line a result, one column a number: everything but curves and provenance."""
+    lines = [[getattr(result, column) for column in COLUMNS] for result in results]
+    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(NUMBERS)
 
 
-def read_csv(file: Path) -> list[Result]:
-    """What `write_csv` wrote: no curves, no provenance."""
-    kinds = {item.name: str(item.type) for item in fields(Result)}
+def curves_frame(results: Iterable[Result]) -> pd.DataFrame:
+    """One line a score on the way of a finished fit."""
+    lines = [
+        (one.row, one.scene, one.views, one.seed, point.step, point.seconds, point.face_mm, point.head_mm)
+        for one in results
+        if one.done
+        for point in one.curve
+    ]
+    return pd.DataFrame(lines, columns=list(CURVE_COLUMNS))
 
-    def value(column: str, text: str) -> Any:
-        if kinds[column] == "int":
-            return int(text)
-        if kinds[column].startswith("float"):
-            return float(text) if text else None
-        return text
 
-    with file.open(encoding="utf-8", newline="") as lines:
-        return [
-            Result(**{column: value(column, text) for column, text in row.items()}) for row in csv.DictReader(lines)
-        ]
+def write_csv(file: Path, frame: pd.DataFrame) -> None:
+    """Write a tidy table, numbers to four digits.
+
+    Raises:
+        InputError: the disk is full or not writable.
+    """
+    write_atomically(file, frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+
+
+def read_results(file: Path) -> pd.DataFrame:
+    """The table of `to_frame`, from its CSV.
+
+    Raises:
+        InputError: it lacks a column.
+    """
+    texts = {column: str for column in COLUMNS if column not in NUMBERS}
+    frame = pd.read_csv(file, dtype=texts, keep_default_na=False, na_values={name: [""] for name in NUMBERS})
+    missing = [column for column in COLUMNS if column not in frame.columns]
+    if missing:
+        raise InputError(f"{file} has no column '{missing[0]}': measure it again with this version")
+    return frame.astype(NUMBERS)
+
+
+def read_curves(file: Path) -> pd.DataFrame:
+    """The table of `curves_frame`, from its CSV; empty where there is none."""
+    if not file.is_file():
+        return curves_frame([])
+    texts = {name: str for name in ("row", "scene", "views")}
+    return pd.read_csv(file, dtype=texts, keep_default_na=False)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from scipy import stats
-
-from baseh3d_ns.benchmark.results import Point, Result
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
 SEED = 0
-"""Of the bootstrap: the same results give the same interval."""
+"""Seed of the bootstrap: the same results give the same interval."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Summary:
 
     mean: float
     std: float
-    """Of the population (ddof 0), as the published numbers have it."""
+    """Standard deviation of the population (ddof 0), as in the published numbers."""
     scenes: int
 
 
@@ -38,36 +36,35 @@ class Difference:
     pairs: int
 
 
-def by_scene(results: Sequence[Result], row: str, views: str, metric: str) -> dict[str, float]:
-    """One number for each scene that a row has finished, the mean over its seeds.
-
-    Args:
-        metric: a numeric field of `Result`, like `face_mm`.
-    """
-    found: dict[str, list[float]] = {}
-    for result in results:
-        value = getattr(result, metric)
-        if result.done and (result.row, result.views) == (row, views) and value is not None:
-            found.setdefault(result.scene, []).append(value)
-    return {scene: float(np.mean(values)) for scene, values in found.items()}
+def fits(frame: pd.DataFrame, row: str, views: str) -> pd.DataFrame:
+    """Finished fits of a row with a view configuration."""
+    wanted = (frame["kind"] == "fit") & (frame["status"] == "done") & (frame["row"] == row) & (frame["views"] == views)
+    return frame[wanted]
 
 
-def summary(values: Mapping[str, float]) -> Summary | None:
+def by_scene(measured: pd.DataFrame, metric: str) -> pd.Series:
+    """One number a scene, the mean over seeds; scenes that lack it are left out."""
+    return measured.dropna(subset=[metric]).groupby("scene", sort=False)[metric].mean()
+
+
+def floor_by_scene(frame: pd.DataFrame, metric: str) -> pd.Series:
+    """Score of the scan itself, scene by scene."""
+    return by_scene(frame[(frame["kind"] == "floor") & (frame["status"] == "done")], metric)
+
+
+def summary(values: pd.Series) -> Summary | None:
     """Mean and population standard deviation over scenes; None of no scene."""
-    if not values:
-        return None
-    numbers = np.array(list(values.values()))
-    return Summary(float(numbers.mean()), float(numbers.std()), len(numbers))
+    return Summary(float(values.mean()), float(values.std(ddof=0)), len(values)) if len(values) else None
 
 
-def paired_difference(values: Mapping[str, float], reference: Mapping[str, float]) -> Difference | None:
+def paired_difference(values: pd.Series, reference: pd.Series) -> Difference | None:
     """Mean of `values` minus `reference` over the scenes both have; None where they share none."""
-    shared = [scene for scene in values if scene in reference]
-    if not shared:
+    shared = values[values.index.isin(reference.index)]
+    if shared.empty:
         return None
-    differences = np.array([values[scene] - reference[scene] for scene in shared])
-    interval = mean_interval(differences) if len(shared) > 1 else None
-    return Difference(float(differences.mean()), interval, len(shared))
+    differences = (shared - reference.reindex(shared.index)).to_numpy()
+    interval = mean_interval(differences) if len(differences) > 1 else None
+    return Difference(float(differences.mean()), interval, len(differences))
 
 
 def mean_interval(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
@@ -79,21 +76,20 @@ def mean_interval(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
         with warnings.catch_warnings(), np.errstate(invalid="ignore"):
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)
             interval = stats.bootstrap(
-                (values,), np.mean, confidence_level=CONFIDENCE, n_resamples=RESAMPLES, method=method,
+                (values,),
+                np.mean,
+                confidence_level=CONFIDENCE,
+                n_resamples=RESAMPLES,
+                method=method,
                 random_state=np.random.default_rng(SEED),
-            ).confidence_interval  # fmt: skip
+            ).confidence_interval
         if np.isfinite(interval).all():
             break
     return float(interval.low), float(interval.high)
 
 
-def mean_curve(curves: Sequence[Sequence[Point]]) -> list[Point]:
-    """The mean of several fits, at the steps at which all of them were scored."""
-    by_step = [{point.step: point for point in curve} for curve in curves]
-    shared = sorted(set.intersection(*(set(points) for points in by_step))) if by_step else []
-    return [_mean_point([points[step] for points in by_step]) for step in shared]
-
-
-def _mean_point(points: Sequence[Point]) -> Point:
-    numbers = np.mean([(point.seconds, point.face_mm, point.head_mm) for point in points], axis=0)
-    return Point(points[0].step, *map(float, numbers))
+def mean_curve(curves: pd.DataFrame) -> pd.DataFrame:
+    """Mean of several fits (`results.curves_frame`) at the steps at which all of them were scored."""
+    number = curves.groupby(["scene", "seed"]).ngroups
+    steps = curves.groupby("step")
+    return steps[["seconds", "face_mm", "head_mm"]].mean()[steps.size() == number].reset_index()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import sys
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -14,16 +12,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from baseh3d_ns.benchmark.cells import CELLS, DATA, Cell, plan, prior_file
-from baseh3d_ns.benchmark.definition import Definition, read_definition
-from baseh3d_ns.benchmark.estimates import Clock, duration
+from baseh3d_ns.benchmark.cells import Cell
+from baseh3d_ns.benchmark.definition import Definition
+from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.executors import Executor
-from baseh3d_ns.benchmark.results import FAILURE, Result, load_result, write_csv
-from baseh3d_ns.benchmark.unequal_settings import differences
-from baseh3d_ns.errors import InputError
-from baseh3d_ns.files import write_atomically
+from baseh3d_ns.benchmark.results import FAILURE, Result, curves_frame, load_result, to_frame, write_csv
 
-DEFINITION, RESULTS, DATA_PATH, LOCK = "definition.toml", "results.csv", "data.txt", ".lock"
+RESULTS, CURVES = "results.csv", "curves.csv"
 POLL_S = 1.0
 
 
@@ -44,11 +39,11 @@ class Sweep:
 
     def __post_init__(self) -> None:
         self.done: dict[str, Result] = {}
-        self.clock = Clock()
+        self.eta = Eta()
         for cell in self.cells:
             result = self._done(cell)
             if result is not None:
-                self.clock.note(cell, result)
+                self.eta.note(cell, result)
 
     def run_all(self, executor: Executor) -> None:
         """Run what has no result yet; results.csv grows with every cell."""
@@ -77,7 +72,7 @@ class Sweep:
                     self._take(cell, future, bars)
                     graph.done(cell.id)
                     bars.advance(total)
-                bars.update(total, left=self.clock.left(self.open_cells(), executor.jobs))
+                bars.update(total, left=self.eta.left(self.open_cells(), executor.jobs))
         self.write_results()
 
     def results(self) -> list[tuple[Path, Result]]:
@@ -93,8 +88,12 @@ class Sweep:
         return found
 
     def write_results(self) -> None:
-        """The tidy table of everything there is."""
-        write_csv(self.run / RESULTS, [result for _, result in self.results()])
+        """Write the tidy tables of everything there is."""
+        results = [result for _, result in self.results()]
+        write_csv(self.run / RESULTS, to_frame(results))
+        curves = curves_frame(results)
+        if len(curves):
+            write_csv(self.run / CURVES, curves)
 
     def _done(self, cell: Cell) -> Result | None:
         """Its result, read once."""
@@ -112,17 +111,15 @@ class Sweep:
         folder = cell.prepare(self.run)
         # What an earlier try said is no answer if this one dies without a word.
         (folder / FAILURE).unlink(missing_ok=True)
-        command = [sys.executable, "-m", "baseh3d_ns.benchmark.cell", str(folder)]
-        made = [needed for needed in cell.needs if needed.kind == "data"]
-        data = made[0].folder(self.run) / DATA if made else self.data
+        arguments = [str(folder)]
+        data, prior = cell.data_root(self.run, self.data), cell.prior_file(self.run)
         if data is not None and cell.kind != "data":
-            command += ["--data", str(data)]
-        prior = prior_file(cell, self.run)
+            arguments += ["--data", str(data)]
         if prior is not None:
-            command += ["--prior", str(prior)]
-        bar = bars.add_task(cell.label, total=None, left=self.clock.of(cell))
+            arguments += ["--prior", str(prior)]
+        bar = bars.add_task(cell.label, total=None, left=self.eta.expected(cell))
         try:
-            return executor.run(command, folder / "log.txt")
+            return executor.run(arguments, folder / "log.txt")
         finally:
             bars.remove_task(bar)
 
@@ -136,7 +133,7 @@ class Sweep:
             return
         result = self._done(cell)
         if result is not None:
-            self.clock.note(cell, result)
+            self.eta.note(cell, result)
             bars.console.print(f"{cell.label}: {_scores(result)}", soft_wrap=True)
         else:
             self._note_failure(cell, status)
@@ -156,72 +153,6 @@ class Sweep:
         bars.console.print(f"[yellow]{cell.label}: no result: {reason}[/yellow]", soft_wrap=True)
 
 
-def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell], run: Path, data: Path | None) -> Sweep:
-    """The folder of a benchmark, made or found again.
-
-    Raises:
-        InputError: it belongs to another definition, or cannot be written to.
-    """
-    kept = run / DEFINITION
-    if kept.is_file():
-        other = read_definition(kept)
-        if other.name != definition.name:
-            raise InputError(f"{run} holds results of '{other.name}', not of '{definition.name}': choose another --out")
-    elif run.exists() and any(item.name not in (CELLS, LOCK) for item in run.iterdir()):
-        raise InputError(f"{run} holds something else than a benchmark: choose another --out")
-    try:
-        (run / CELLS).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write to {run} ({error.strerror}): choose another --out") from error
-    with only_one(run):
-        write_atomically(kept, definition_file.read_text(encoding="utf-8"))
-        if definition.data.synthetic is None and data is not None:
-            write_atomically(run / DATA_PATH, str(data.resolve()))
-    return Sweep(definition, cells, run.resolve(), data.resolve() if data else None)
-
-
-def reopen_sweep(run: Path) -> Sweep:
-    """The benchmark in a results folder, as far as it got.
-
-    Raises:
-        InputError: there is none, or the data that it names are gone.
-    """
-    if not (run / DEFINITION).is_file():
-        raise InputError(f"{run} holds no benchmark: pass the folder that `baseh3d bench` wrote")
-    definition = read_definition(run / DEFINITION)
-    data = run / DATA_PATH
-    root = Path(data.read_text(encoding="utf-8")) if data.is_file() else None
-    return Sweep(definition, plan(definition, root), run.resolve(), root)
-
-
-def overview(definition: Definition, cells: list[Cell], run: Path, jobs: int) -> str:
-    """What a benchmark would do: its cells, what they need, how long they may take."""
-    sweep = Sweep(definition, cells, run, None)
-    lines = [f"{definition.title}: {len(cells)} cells in {run}"]
-    for cell in cells:
-        needs = ", ".join(needed.row for needed in cell.needs) or (f"prior {cell.prior}" if cell.prior else "")
-        state = "done" if cell.id in sweep.done else duration(sweep.clock.seconds(cell))
-        lines.append(f"  {cell.kind:<5} {cell.label:<60} {state:>8}" + (f"   needs {needs}" if needs else ""))
-    lines += differences(definition)
-    left = sweep.clock.left(sweep.open_cells(), jobs or 1)
-    return "\n".join([*lines, f"about {left or 'nothing left'} on two CPU cores; no GPU was ever timed"])
-
-
-@contextlib.contextmanager
-def only_one(run: Path) -> Iterator[None]:
-    """Hold the folder; the system gives it free when the process ends, however it ends.
-
-    Raises:
-        InputError: another benchmark works in it.
-    """
-    with (run / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"another process works in {run}: wait for it, or choose another --out") from error
-        yield
-
-
 @contextlib.contextmanager
 def _threads(jobs: int) -> Iterator[ThreadPoolExecutor]:
     """Threads that start nothing more once the benchmark is interrupted."""
@@ -233,10 +164,9 @@ def _threads(jobs: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _bars() -> Progress:
-    return Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"), console=Console(), refresh_per_second=2,
-    )  # fmt: skip
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn())
+    left = TextColumn("{task.fields[left]}")
+    return Progress(*columns, TimeElapsedColumn(), left, console=Console(), refresh_per_second=2)
 
 
 def _scores(result: Result) -> str:

@@ -31,16 +31,16 @@ BALL_MARGIN = 1.05
 
 @dataclass(frozen=True)
 class Change:
-    """How a copy departs from its scene."""
+    """Departure of a copy from its scene."""
 
     crop: bool = False
     """Cut masks and scan at the neck; the unit ball shrinks to what is left."""
     scale: float = 1.0
-    """Of the unit ball."""
+    """Factor of the unit ball's radius."""
     shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Of the unit ball's centre."""
-    turn_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Rotation vector of head and cameras together, about the unit ball's centre."""
+    """Translation of the unit ball's centre, in millimetres."""
+    rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Rotation vector in degrees, of head and cameras together, about the unit ball's centre."""
     noise: bool = False
     """Poses, focal length, exposure, white balance and masks as wrong as `baseh3d synth --noise` makes them."""
 
@@ -50,27 +50,29 @@ CHANGES = {
     "cropped at the neck": Change(crop=True),
     "unit ball 30 % larger": Change(scale=1.3),
     "unit ball 30 mm lower": Change(scale=1.2, shift_mm=(0.0, -30.0, 0.0)),
-    "turned by 15 degrees": Change(turn_deg=(8.0, 10.0, 8.0)),
-    "lying, in a world of other axes": Change(turn_deg=(-90.0, 0.0, 0.0)),
-    "looking the other way": Change(turn_deg=(0.0, 180.0, 0.0)),
+    "turned by 15 degrees": Change(rotation_deg=(8.0, 10.0, 8.0)),
+    "lying, in a world of other axes": Change(rotation_deg=(-90.0, 0.0, 0.0)),
+    "looking the other way": Change(rotation_deg=(0.0, 180.0, 0.0)),
     "badly captured": Change(noise=True),
 }
 
 
 def perturb(root: Path, scene_name: str, out: Path, change: Change) -> None:
-    """Write a root with one changed scene, unless it is there already."""
+    """Write a root with one changed scene.
+
+    Args:
+        root: root in the H3DS layout.
+        scene_name: id, scanN or tag of the scene.
+        out: folder to write.
+        change: departure from the scene.
+
+    Raises:
+        InputError: no such root or scene.
+    """
     opened = open_h3ds(root)
     scene = load_scene(opened, opened.resolve_scene(scene_name))
-    if (out / scene.scene_id).is_dir():
-        return
     folder = out / ".unfinished"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(root / scene.scene_id, folder)
-    for path in folder.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    for name in ("config.toml", "version.txt"):
-        if (root / name).is_file():
-            shutil.copyfile(root / name, out / name)
+    _copy_files(root, scene, folder)
     truth = opened.h3ds.load_mesh(scene.scene_id)
     landmarks = opened.h3ds.load_landmarks(scene.scene_id)
     frame, vertices, kept = scene.frame, truth.vertices, np.ones(len(truth.vertices), bool)
@@ -80,13 +82,23 @@ def perturb(root: Path, scene_name: str, out: Path, change: Change) -> None:
         _crop_masks(folder, scene, trimesh.Trimesh(vertices, truth.faces, process=False), height_mm)
         middle = (vertices[kept].min(axis=0) + vertices[kept].max(axis=0)) / 2.0
         frame = _ball(middle, BALL_MARGIN * float(np.linalg.norm(vertices[kept] - middle, axis=1).max()))
-    turn = np.eye(4)
-    turn[:3, :3] = Rotation.from_rotvec(change.turn_deg, degrees=True).as_matrix()
-    turn[:3, 3] = frame.centre_mm - turn[:3, :3] @ frame.centre_mm
+    moved = np.eye(4)
+    moved[:3, :3] = Rotation.from_rotvec(change.rotation_deg, degrees=True).as_matrix()
+    moved[:3, 3] = frame.centre_mm - moved[:3, :3] @ frame.centre_mm
     ball = _ball(np.array(frame.centre_mm) + change.shift_mm, frame.radius_mm * change.scale)
-    _write_cameras(folder, scene, ball, turn, _add_noise(folder, scene) if change.noise else {})
-    _write_truth(folder, trimesh.transform_points(vertices, turn), truth.faces, kept, landmarks)
+    _write_cameras(folder, scene, ball, moved, _add_noise(folder, scene) if change.noise else {})
+    _write_truth(folder, trimesh.transform_points(vertices, moved), truth.faces, kept, landmarks)
     folder.rename(out / scene.scene_id)
+
+
+def _copy_files(root: Path, scene: H3dsScene, folder: Path) -> None:
+    """Copy a scene and what its root says of it."""
+    shutil.copytree(root / scene.scene_id, folder)
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    for name in ("config.toml", "version.txt"):
+        if (root / name).is_file():
+            shutil.copyfile(root / name, folder.parent / name)
 
 
 def _ball(centre_mm: Float[np.ndarray, " 3"], radius_mm: float) -> SceneFrame:
@@ -135,13 +147,13 @@ def _write_cameras(
     folder: Path,
     scene: H3dsScene,
     ball: SceneFrame,
-    turn: Float[np.ndarray, "4 4"],
+    moved: Float[np.ndarray, "4 4"],
     changed: dict[str, Float[np.ndarray, "4 4"]],
 ) -> None:
-    """World to pixels as in the scene's own file or as `changed`, of a world that is turned."""
+    """World to pixels as in the scene's own file or as `changed`, of a world moved by that matrix."""
     with np.load(folder / "cameras.npz") as archive:
         names = [name for name in archive.files if name.startswith("world_mat_")]
-        matrices = {name: changed.get(name, archive[name]) @ np.linalg.inv(turn) for name in names}
+        matrices = {name: changed.get(name, archive[name]) @ np.linalg.inv(moved) for name in names}
     matrices |= {f"scale_mat_{view.index}": ball.unit_to_world for view in scene.views}
     np.savez(folder / "cameras.npz", **matrices)
 

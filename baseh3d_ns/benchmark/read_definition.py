@@ -1,0 +1,146 @@
+"""Definitions from TOML files: a mistake is named in one sentence, with the nearest known name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from baseh3d_ns.benchmark.commands import Options, method_config
+from baseh3d_ns.benchmark.definition import DataSource, Definition, PriorRun, Row, SnapshotRef, SyntheticData
+from baseh3d_ns.errors import InputError, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+UNKNOWN = "unexpected_keyword_argument"
+"""Pydantic's name of that error."""
+TABLES = {"rows": Row, "priors": PriorRun, "data": DataSource, "synthetic": SyntheticData}
+"""Class of a table, by the key it stands under."""
+
+
+def read_definition(path: Path) -> Definition:
+    """Read and check a definition.
+
+    Raises:
+        InputError: no such file, not TOML, a key or method that is not known (the nearest is named), a key that is
+            missing or of another type, two rows of one name, or a prior that is not there.
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = nearest(path.name, [file.name for file in path.parent.glob("*.toml")]) if path.parent.is_dir() else ""
+        raise InputError(f"no such definition: {path}" + (f"; nearest: {near}" if near else "; pass a .toml file"))
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML ({error}): see the definitions in configs") from error
+    try:
+        # As JSON, where lists may become tuples and texts paths, and nothing else becomes anything.
+        definition = TypeAdapter(Definition).validate_json(json.dumps(table, default=str))
+    except ValidationError as error:
+        # A misspelt key comes before the one that it leaves missing.
+        found = sorted(error.errors(), key=lambda one: one["type"] != UNKNOWN)
+        raise InputError(_sentence(dict(found[0]), path)) from error
+    check_definition(definition, path)
+    return definition
+
+
+def _sentence(error: dict[str, Any], path: Path) -> str:
+    """What pydantic found, in one sentence."""
+    *parents, key = error["loc"]
+    where = str(path)
+    if parents:
+        name = f"row {parents[1] + 1}" if parents[0] == "rows" and len(parents) > 1 else ".".join(map(str, parents))
+        where += f", {name}" if name.startswith("row ") else f", [{name}]"
+    if error["type"] == UNKNOWN:
+        table = next((TABLES[part] for part in reversed(parents) if part in TABLES), Definition)
+        return f"{where}: unknown key '{key}'; nearest: {nearest(key, [one.name for one in dataclasses.fields(table)])}"
+    if error["type"] == "missing":
+        return f"{where}: '{key}' is missing: add it"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"{where}: {key} is {error['input']!r}: {message}"
+
+
+def check_definition(definition: Definition, path: Path) -> None:
+    """Raise `InputError` for what no single table shows."""
+    from baseh3d_ns.benchmark.perturb import CHANGES
+    from baseh3d_ns.benchmark.published import PUBLISHED
+
+    data = definition.data
+    if (data.path is None) == (data.synthetic is None):
+        raise InputError(f"{path}, [data]: give either path or synthetic")
+    for change in data.changes:
+        if change not in CHANGES:
+            raise InputError(f"{path}, [data]: no change '{change}'; nearest: {nearest(change, CHANGES)}")
+    names = [row.name for row in definition.rows]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise InputError(f"{path}: two rows are called '{min(twice)}': their results could not be told apart")
+    for row in definition.rows:
+        where = f"{path}, row '{row.name}'"
+        _check_start(definition, row, where)
+        if row.published and row.published not in PUBLISHED:
+            near = nearest(row.published, PUBLISHED)
+            raise InputError(f"{where}: nothing published as '{row.published}'; nearest: {near}")
+        check_method(row.method, definition.options_of(row), where)
+    for name, prior in definition.priors.items():
+        check_method(prior.method, prior.options, f"{path}, [priors.{name}]")
+        _check_pretraining(prior, f"{path}, [priors.{name}]")
+
+
+def _check_pretraining(prior: PriorRun, where: str) -> None:
+    """A prior of one head has a scene and epochs; a shape space has neither."""
+    from baseh3d_ns.shape_space.trainer import ShapeTrainerConfig
+    from baseh3d_ns.training.prior import PriorTrainerConfig
+
+    config = method_config(prior.method)
+    if isinstance(config, ShapeTrainerConfig):
+        if prior.scene or prior.epochs or prior.snapshots:
+            raise InputError(f"{where}: {prior.method} learns many heads: leave out scene, epochs and snapshots")
+    elif not isinstance(config, PriorTrainerConfig):
+        raise InputError(
+            f"{where}: {prior.method} writes no prior: take baseh3d-prior, h3dnet-prior or their fast ones"
+        )
+    elif not prior.scene or prior.epochs < 1:
+        raise InputError(f"{where}: name the scene it is of, and its epochs")
+    elif any(not 0 < epochs <= prior.epochs for epochs in prior.snapshots):
+        raise InputError(f"{where}: snapshots lie between 1 and its {prior.epochs} epochs")
+
+
+def _check_start(definition: Definition, row: Row, where: str) -> None:
+    """A row's prior is one of ours and kept after those epochs, or a file that is there."""
+    from baseh3d_ns.heads.readers import BUILTIN
+
+    start = definition.start_of(row)
+    if isinstance(start, SnapshotRef):
+        run = definition.priors[start.name]
+        kept = {*run.snapshots, run.epochs}
+        if start.epochs is not None and start.epochs not in kept:
+            raise InputError(
+                f"{where}: prior '{start.name}' is kept after {sorted(kept)} epochs, not after {start.epochs}"
+            )
+    elif start is not None and start != BUILTIN and not start.exists():
+        near = nearest(str(start), [*definition.priors, str(BUILTIN)])
+        raise InputError(f"{where}: no prior '{start}'; nearest: {near}")
+
+
+def check_method(name: str, options: Options, where: str) -> None:
+    """Raise `InputError` unless nerfstudio knows the method, and the method the options."""
+    from nerfstudio.configs.method_configs import all_methods
+
+    if name not in all_methods:
+        raise InputError(f"{where}: no method '{name}'; nearest: {nearest(name, all_methods)}")
+    for path in options:
+        owner: Any = all_methods[name]
+        for part in path.replace("-", "_").split("."):
+            known = owner if isinstance(owner, dict) else getattr(owner, "__dataclass_fields__", {})
+            if part not in known:
+                near = f"; nearest to '{part}': {nearest(part, known)}" if known else ""
+                raise InputError(f"{where}: {name} has no option '{path}'{near}")
+            owner = owner[part] if isinstance(owner, dict) else getattr(owner, part)

@@ -1,0 +1,86 @@
+"""The results folder of a benchmark: made, found again, held by one process, reported on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from baseh3d_ns.benchmark.cells import CELLS, Cell
+from baseh3d_ns.benchmark.definition import Definition
+from baseh3d_ns.benchmark.plan import plan
+from baseh3d_ns.benchmark.read_definition import read_definition
+from baseh3d_ns.benchmark.sweep import Sweep
+from baseh3d_ns.benchmark.unequal_settings import unequal_settings
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.files import write_atomically
+
+DEFINITION, DATA_PATH, LOCK = "definition.toml", "data.txt", ".lock"
+
+
+def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell], run: Path, data: Path | None) -> Sweep:
+    """The folder of a benchmark, made or found again.
+
+    Raises:
+        InputError: it belongs to another definition, or cannot be written to.
+    """
+    kept = run / DEFINITION
+    if kept.is_file():
+        other = read_definition(kept)
+        if other.name != definition.name:
+            raise InputError(f"{run} holds results of '{other.name}', not of '{definition.name}': choose another --out")
+    elif run.exists() and any(item.name not in (CELLS, LOCK) for item in run.iterdir()):
+        raise InputError(f"{run} holds something else than a benchmark: choose another --out")
+    try:
+        (run / CELLS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {run} ({error.strerror}): choose another --out") from error
+    with only_one(run):
+        write_atomically(kept, definition_file.read_text(encoding="utf-8"))
+        if definition.data.synthetic is None and data is not None:
+            write_atomically(run / DATA_PATH, str(data.resolve()))
+    return Sweep(definition, cells, run.resolve(), data.resolve() if data else None)
+
+
+def reopen_sweep(run: Path) -> Sweep:
+    """The benchmark in a results folder, as far as it got.
+
+    Raises:
+        InputError: there is none, or the data that it names are gone.
+    """
+    if not (run / DEFINITION).is_file():
+        raise InputError(f"{run} holds no benchmark: pass the folder that `baseh3d bench` wrote")
+    definition = read_definition(run / DEFINITION)
+    data = run / DATA_PATH
+    root = Path(data.read_text(encoding="utf-8")) if data.is_file() else None
+    return Sweep(definition, plan(definition, root), run.resolve(), root)
+
+
+def dry_run_report(definition: Definition, cells: list[Cell], run: Path, jobs: int) -> str:
+    """The cells of a benchmark, what they need, and how long they will take as far as any like them is done."""
+    sweep = Sweep(definition, cells, run, None)
+    lines = [f"{definition.title}: {len(cells)} cells in {run}"]
+    for cell in cells:
+        needs = ", ".join(needed.label for needed in cell.needs) or (f"prior {cell.start}" if cell.start else "")
+        state = "done" if cell.id in sweep.done else sweep.eta.expected(cell)
+        lines.append(f"  {cell.kind:<6} {cell.label:<60} {state:>11}" + (f"   needs {needs}" if needs else ""))
+    lines += unequal_settings(definition)
+    remaining = sweep.open_cells()
+    left = sweep.eta.left(remaining, jobs or 1) or "time unknown until cells of every kind are done"
+    return "\n".join([*lines, f"{len(remaining)} cells to run, {left}" if remaining else "nothing left to run"])
+
+
+@contextlib.contextmanager
+def only_one(run: Path) -> Iterator[None]:
+    """Hold the folder; the system gives it free when the process ends, however it ends.
+
+    Raises:
+        InputError: another benchmark works in it.
+    """
+    try:
+        with FileLock(run / LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise InputError(f"another process works in {run}: wait for it, or choose another --out") from error
