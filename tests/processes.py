@@ -7,11 +7,15 @@ import os
 import sys
 import tempfile
 import warnings
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import torch
+import tyro
+from nerfstudio.configs.method_configs import all_methods
 from nerfstudio.utils.rich_utils import CONSOLE
 from tiny_root import SCENE
 
@@ -54,6 +58,18 @@ def _enter(tool: str, arguments: list[str], output: str, folder: str) -> None:
     sys.argv = [str(BIN / tool), *arguments]
     (command,) = entry_points(group="console_scripts", name=tool)
     sys.exit(command.load()())
+
+
+def configured(method: str, root: Path, out: Path, *options: object, views: str = "3") -> Any:
+    """The config that `ns-train` builds of a command, in this process."""
+    arguments = ["--output-dir", out, "--experiment-name", "t", "--timestamp", "t", "--data", root, *options]
+    arguments += ["h3ds-data", "--scene", SCENE, "--views", views]
+    default = deepcopy(all_methods[method])
+    config = tyro.cli(
+        tyro.conf.FlagConversionOff[type(default)], default=default, args=[str(word) for word in arguments]
+    )
+    config.pipeline.datamanager.data = config.data
+    return config
 
 
 def train(method: str, root: Path, out: Path, *options: object, views: str = "3", fails: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Bad input to whole commands: a sentence, exit code 1, no traceback, nothing written."""
+"""Bad input to trainings: a sentence before any long work, nothing written."""
 
 from __future__ import annotations
 
@@ -6,46 +6,56 @@ import re
 from pathlib import Path
 
 import pytest
-from processes import call, checkpoint, train
+import torch
+from processes import call, checkpoint, configured, train
 from tiny_root import SCENE
 
+from baseh3d_ns import methods
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.score_run import scene_of_head
+from baseh3d_ns.frames import HEAD_FRAME
+from baseh3d_ns.heads.head_file import Head, save_head, weights_of_field
+from baseh3d_ns.heads.readers import open_head
 
-def refused(method: str, root: Path, out: Path, *options: object, views: str = "3") -> str:
-    text = train(method, root, out, *options, views=views, fails=True)
-    assert "Traceback" not in text and "Error: " in text, text[-2000:]
+
+def refusal(method: str, root: Path, out: Path, *options: object, views: str = "3") -> str:
+    """The sentence that a training is refused with, after checking that nothing was written."""
+    with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
+        said: list[str] = []
+        patch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
+        configured(method, root, out, *options, views=views).save_config()
+    assert ended.value.code == 1 and len(said) == 1 and said[0].startswith("Error: ") and "\n" not in said[0]
     assert not list(out.rglob("config.yml"))
-    return text
+    return said[0]
+
+
+def test_a_refused_command_ends_with_a_sentence_and_writes_nothing(tiny_root, tmp_path):
+    text = train("idr", tiny_root, tmp_path / "o", views="0,7", fails=True)
+    assert "Error: " in text and "has no view 7" in text and "Traceback" not in text
+    assert not list(tmp_path.rglob("config.yml"))
 
 
 def test_no_prior_is_said_before_anything_is_loaded(tiny_root, tmp_path):
-    text = refused("baseh3d", tiny_root, tmp_path / "o")
-    assert "--load-prior" in text and "baseh3d-fast-prior" in text and "builtin" in text
+    said = refusal("baseh3d", tiny_root, tmp_path)
+    assert "--load-prior" in said and "baseh3d-fast-prior" in said and "builtin" in said
 
 
 def test_a_prior_of_larger_networks(tiny_root, tmp_path):
-    from baseh3d_ns import methods
-    from baseh3d_ns.heads.head_file import Head, named_parameters, save_head
-
     field = methods.idr.config.pipeline.model.sdf_field.setup()
-    weights = {name: parameter.detach() for name, parameter in named_parameters(field)}
-    save_head(tmp_path / "full-size.safetensors", Head(weights, {}))
-    text = refused("baseh3d-fast", tiny_root, tmp_path / "o", "--load-prior", tmp_path / "full-size.safetensors")
-    assert "full-size.safetensors" in text and "4 x 128" in text and "8 x 512" in text
+    save_head(tmp_path / "full-size.safetensors", Head(weights_of_field(field), {}))
+    said = refusal("baseh3d-fast", tiny_root, tmp_path, "--load-prior", tmp_path / "full-size.safetensors")
+    assert "full-size.safetensors" in said and "4 x 128" in said and "8 x 512" in said
 
 
 def test_no_data(tmp_path):
-    assert "no such data folder" in refused("idr", tmp_path / "nowhere", tmp_path / "o")
-
-
-def test_views_out_of_range(tiny_root, tmp_path):
-    assert "has no view 7" in refused("idr", tiny_root, tmp_path / "o", views="0,7")
+    assert "no such data folder" in refusal("idr", tmp_path / "nowhere", tmp_path)
 
 
 @pytest.mark.parametrize("views", ["2,3", "0,1"], ids=["to train on", "to evaluate"])
 def test_a_photo_that_is_cut_off(own_root, tmp_path, views):
     photo = sorted((own_root / SCENE / "image").iterdir())[2]
     photo.write_bytes(photo.read_bytes()[: photo.stat().st_size // 2])
-    assert f"{photo.name} is not a readable image" in refused("idr", own_root, tmp_path / "o", views=views)
+    assert f"{photo.name} is not a readable image" in refusal("idr", own_root, tmp_path / "o", views=views)
 
 
 @pytest.mark.parametrize(
@@ -55,77 +65,67 @@ def test_a_photo_that_is_cut_off(own_root, tmp_path, views):
         ("baseh3d-fast", ["--pipeline.model.mask-alpha", 2000], "1600 at most"),
         ("baseh3d-fast", ["--warm-start.colours.steps", -1], "pass a number of steps"),
         ("h3dnet-fast", ["--warm-start.latent.steps", -1], "pass a number of steps"),
-        ("baseh3d-fast", ["--carry-optimizer", True], "set both to 0"),
+        ("baseh3d-fast", ["--carry-optimizer", True], "goes with no warm start"),
+        ("baseh3d-fast", ["--plateau-steps", 0], "--plateau-steps must be at least 1"),
+        ("baseh3d-fast", ["--plateau", 5], "--plateau 5.0 is no fraction"),
+        ("idr", ["--pipeline.model.sdf-field.feature-layers", 2], "only h3dnet"),
+        ("idr", ["--pipeline.model.sdf-field.sdf.latent", 4], "only h3dnet"),
+        ("h3dnet-fast", ["--pipeline.model.sdf-field.sdf.latent", 0], "h3dnet needs both"),
     ],
 )
 def test_options_without_a_meaning(method, options, said, tiny_root, tmp_path):
-    assert said in refused(method, tiny_root, tmp_path / "o", *options)
+    assert said in refusal(method, tiny_root, tmp_path / "o", *options)
 
 
 def test_output_folder_not_writable(tiny_root, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    assert "--output-dir" in refused("idr", tiny_root, tmp_path / "file")
+    assert "--output-dir" in refusal("idr", tiny_root, tmp_path / "file")
 
 
 def test_a_truncated_checkpoint_is_named(fit_run, tiny_root, tmp_path):
     models = tmp_path / "nerfstudio_models"
     models.mkdir()
     (models / "step-000000011.ckpt").write_bytes(checkpoint(fit_run).read_bytes()[:500])
-    text = train("baseh3d-fast", tiny_root, tmp_path / "o", "--load-dir", models, fails=True)
-    assert "step-000000011.ckpt is truncated" in text and "Traceback" not in text
+    said = refusal("baseh3d-fast", tiny_root, tmp_path / "o", "--load-dir", models)
+    assert "step-000000011.ckpt is truncated" in said
 
 
-WRITER = "nerfstudio.utils.writer"
-EVIL_CONFIGS = [
-    "!!python/object/apply:os.system ['touch {out}/pwned']",
-    "!!python/object/apply:nerfstudio.utils.writer.SummaryWriter ['{out}/pwned']",
-    "!!python/object/apply:nerfstudio.utils.scripts.run_command ['touch {out}/pwned']",
-    "!!python/module:this",
-    "!!python/object/apply:builtins.getattr [!!python/name:pathlib.PosixPath '', unlink]",
-    "\x00binary",
-    "- a list",
-]
+def test_a_checkpoint_of_0_1_is_not_resumed_but_started_from(fit_run, tiny_root, tmp_path):
+    models = tmp_path / "nerfstudio_models"
+    models.mkdir()
+    state = torch.load(checkpoint(fit_run), weights_only=True)
+    del state["pipeline"]["schedule._extra_state"]
+    torch.save(state, models / "step-000000011.ckpt")
+    said = refusal("baseh3d-fast", tiny_root, tmp_path / "o", "--load-dir", models)
+    assert "before 0.2" in said and "--load-prior" in said
+    configured("baseh3d-fast", tiny_root, tmp_path / "o", "--load-prior", models / "step-000000011.ckpt").check()
 
 
-@pytest.mark.parametrize("text", EVIL_CONFIGS)
-def test_a_config_that_names_code_is_not_executed(text, tmp_path):
-    from baseh3d_ns.runs import read_config
-
-    from baseh3d_ns.errors import InputError
-
-    (tmp_path / "config.yml").write_text(text.format(out=tmp_path))
-    with pytest.raises(InputError, match="config.yml"):
-        read_config(tmp_path)
-    assert not (tmp_path / "pwned").exists()
+def test_a_check_changes_nothing(fit_run, tiny_root, tmp_path):
+    config = configured("baseh3d-fast", tiny_root, tmp_path, "--load-prior", fit_run.folder)
+    before = repr(config)
+    config.check()
+    assert repr(config) == before and not list(tmp_path.iterdir())
 
 
-def test_a_config_of_another_python_opens(fit_run, tmp_path):
-    """Releases of Python 3.11 write the member of an enum in two ways."""
-    from baseh3d_ns.runs import read_config
-    from nerfstudio.configs.base_config import LocalWriterConfig  # noqa: F401 (nerfstudio's writer cannot come first)
-    from nerfstudio.utils.writer import EventName
-
-    text = fit_run.config.read_text()
-    by_value, by_name = (f"!!python/object/apply:{name}" for name in (f"{WRITER}.EventName", "builtins.getattr"))
-    for value in re.findall(rf"{by_value}\n\s+- (.+)", text):
-        other = rf"{by_name}\1- !!python/name:{WRITER}.EventName ''\1- {EventName(value).name}"
-        text = re.sub(rf"{by_value}(\n\s+)- {re.escape(value)}", other, text)
-    assert text.count(by_name) > 3
-    (tmp_path / "config.yml").write_text(text)
-    assert read_config(tmp_path).logging == read_config(fit_run.folder).logging
+def test_a_head_of_an_old_run_says_what_it_does_not_know(fit_run, tmp_path):
+    """A checkpoint alone, as 0.1.x left it: meshed as it is, scored once its scene is named."""
+    models = tmp_path / "nerfstudio_models"
+    models.mkdir()
+    (models / checkpoint(fit_run).name).write_bytes(checkpoint(fit_run).read_bytes())
+    call("baseh3d", "export", "--load-config", tmp_path, "--output", tmp_path / "head.stl", "--spacing-mm", 6.0)
+    said = call("baseh3d", "evaluate", "--load-config", tmp_path, fails=True)
+    assert "pass --data ROOT --scene NAME" in said and "Traceback" not in said
+    named = ["--data", fit_run.root, "--scene", SCENE, "--spacing-mm", 6.0]
+    assert re.search(r"face \d+", call("baseh3d", "evaluate", "--load-config", tmp_path, *named))
+    assert (tmp_path / "evaluation" / "evaluation.json").is_file()
 
 
-def test_a_config_with_another_dataparser_is_refused(fit_run, tmp_path):
-    """nerfstudio's minimal parser unpickles what lies beside it."""
-    from baseh3d_ns.runs import read_config
-
-    from baseh3d_ns.errors import InputError
-
-    parser = "nerfstudio.data.dataparsers.minimal_dataparser.MinimalDataParser"
-    text = fit_run.config.read_text().replace("baseh3d_ns.data.h3ds_dataparser.H3dsDataParser", parser)
-    (tmp_path / "config.yml").write_text(text)
-    with pytest.raises(InputError, match="it names nerfstudio.data.dataparsers.minimal"):
-        read_config(tmp_path)
+def test_another_scene_than_the_heads_is_refused(fit_run):
+    head = open_head(fit_run.folder)
+    elsewhere = Head(head.weights, head.provenance, HEAD_FRAME)
+    with pytest.raises(InputError, match="is not the one"):
+        scene_of_head(elsewhere, fit_run.folder, None, None)
 
 
 def test_our_own_commands_run_from_any_folder(fit_run, tmp_path, monkeypatch):

@@ -352,20 +352,6 @@ def test_checkpoint_of_a_space_is_safe_to_load(space_run):
     assert state["step"] == 5
 
 
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [
-        (["idr", "--pipeline.model.sdf-field.feature-layers", 2], "only h3dnet"),
-        (["idr", "--pipeline.model.sdf-field.sdf.latent", 4], "only h3dnet"),
-        (["h3dnet-fast", "--pipeline.model.sdf-field.sdf.latent", 0], "h3dnet needs both"),
-    ],
-)
-def test_networks_that_nobody_would_train_are_refused(tiny_root, tmp_path, options, why):
-    method, *rest = options
-    text = train(method, tiny_root, tmp_path / "o", *rest, fails=True)
-    assert why in text and "Traceback" not in text
-
-
 def test_a_checkpoint_of_a_space_is_a_prior_with_its_mean_head(space_run):
     """Whatever the sliders showed when it was saved, and from several GPUs, too."""
     whole, kept = (

@@ -73,6 +73,7 @@ class AnchorSamples:
 class PriorAnchor(nn.Module):
     """Points with the prior's SDF and gradient, and the visibility of each."""
 
+    config: AnchorConfig
     points: Tensor
     sdf: Tensor
     gradient: Tensor
