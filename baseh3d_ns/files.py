@@ -28,6 +28,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     with _beside(Path(path)) as unfinished:
         yield unfinished
+        # safetensors writes for its owner only; the file is as readable as any other that the user writes.
+        unfinished.chmod(0o666 & ~_umask())
         os.replace(unfinished, path)
 
 
@@ -52,9 +54,6 @@ def write_text(path: Path, text: str) -> None:
         unfinished.write_text(text, encoding="utf-8")
 
 
-write_atomically = write_text
-
-
 def check_writable(folder: Path) -> None:
     """Make a folder, if need be.
 
@@ -68,6 +67,13 @@ def check_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --output-dir") from error
+
+
+def _umask() -> int:
+    """Permissions that the user's new files do not get."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 @contextmanager

@@ -116,3 +116,11 @@ def test_a_kill_in_the_middle_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("prior-*.safetensors")) == [path]
     write_text(path, "new")
     assert path.read_text() == "new"
+
+
+def test_a_file_gets_the_permissions_of_any_other(tmp_path):
+    """safetensors writes files that only their owner may read."""
+    (tmp_path / "other").touch()
+    with whole_file(tmp_path / "mine") as unfinished:
+        unfinished.touch(mode=0o600)
+    assert (tmp_path / "mine").stat().st_mode == (tmp_path / "other").stat().st_mode

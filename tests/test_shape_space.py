@@ -117,7 +117,7 @@ def test_no_latent_is_a_symmetric_mean_head(pipeline):
 def test_the_sliders_show_other_heads(pipeline):
     found = parse_object(pipeline, ViewerElement, "Custom Elements")
     assert parse_object(pipeline, ViewerControl, "Custom Elements")  # the first look
-    assert {element.name for _, element in found} >= {f"Direction {number}" for number in (1, 2, 3, 4)}
+    assert {element.name for _, element in found} >= {f"Component {number}" for number in (1, 2, 3, 4)}
     model = pipeline.model.eval()
     camera = pipeline.datamanager.train_dataset.cameras[0:1]
     pictures = []

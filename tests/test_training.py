@@ -6,18 +6,24 @@ import re
 import signal
 import subprocess
 import time
+from collections import Counter
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
-from processes import BIN, SMALL, Trained, call, checkpoint, train
+from nerfstudio.engine.callbacks import TrainingCallbackLocation
+from processes import BIN, SMALL, Trained, call, checkpoint, configured, train
 from tiny_root import SCENE
 
 from baseh3d_ns import methods
+from baseh3d_ns.data import dataset, h3ds_scene
 from baseh3d_ns.heads.head_file import named_parameters
 from baseh3d_ns.heads.readers import open_head
+from baseh3d_ns.models.photo_consistency import Photos
+from baseh3d_ns.training import head_trainer
 from baseh3d_ns.training.plateau import PlateauSchedule
+from baseh3d_ns.training.trainer import SdfTrainer
 from baseh3d_ns.warm_start.colours import warm_up_colours
 from baseh3d_ns.warm_start.config import ColourWarmUpConfig
 
@@ -114,6 +120,72 @@ def test_colours_first_teaches_the_colours_and_leaves_the_priors_shape_alone(tin
     assert "its colours stay" in capsys.readouterr().out
 
 
+def started(config) -> SdfTrainer:
+    """A trainer at step 0."""
+    config.vis = "tensorboard"
+    config.pipeline.datamanager.train_num_rays_per_batch = 256
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+    trainer.pipeline.train()
+    return trainer
+
+
+def before_step(trainer: SdfTrainer, step: int) -> None:
+    """All that happens before a step's batch goes through the model."""
+    for callback in trainer.callbacks:
+        callback.run_callback_at_location(step, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
+    trainer.pipeline.model.keep_grid_fresh()
+
+
+def test_photos_are_decoded_once_for_the_check_and_once_for_the_fit(tiny_root, tmp_path, monkeypatch):
+    """Placing, colours, strata, rays and both sizes of patches had each decoded them again."""
+    decoded = Counter()
+    read = h3ds_scene.read_image
+    for module in (dataset, head_trainer):
+        monkeypatch.setattr(module, "read_image", lambda path: decoded.update([path]) or read(path))
+    config = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2)
+    config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2, 2), 2, 2
+    trainer = started(config)
+    before_step(trainer, 0)
+    trainer.pipeline.get_train_loss_dict(0)
+    assert len(decoded) == 5 and [decoded[path] for path in trainer.dataset.image_filenames] == [2, 2, 2]
+
+
+def test_an_anchor_leaves_the_eikonal_loss_alone(tiny_root, tmp_path):
+    """The loss had also been asked for at the points that the prior holds."""
+    config = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2)
+    config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2, 2), 0, 0
+    trainer = started(config)
+    model, asked = trainer.pipeline.model, {}
+    for confidence in (1.0, 0.0):
+        model.anchor.confidence.fill_(confidence)
+        before_step(trainer, 0)
+        model.anchor.unseen = torch.arange(100)
+        torch.manual_seed(0)
+        bundle, _ = trainer.ray_pool.draw()
+        asked[confidence] = model.training_pass(model.training_rays(bundle))
+    assert asked[1.0].anchor > 0 and asked[0.0].anchor == 0
+    assert len(asked[1.0].gradients) == 256 + 128
+    assert torch.equal(asked[1.0].gradients, asked[0.0].gradients)
+
+
+def test_patches_lie_well_inside_the_masks_in_whatever_order_rays_come(tiny_root, tmp_path, monkeypatch):
+    """They had been the first rays of a batch, which only the pool's own order made those inside."""
+    config = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2, "--pipeline.model.photos.patches", 20)
+    config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2, 2), 0, 0
+    trainer = started(config)
+    before_step(trainer, 0)
+    compared = []
+    monkeypatch.setattr(Photos, "ncc_loss", lambda self, points, *_: compared.append(points))
+    model, (bundle, _) = trainer.pipeline.model, trainer.ray_pool.draw()
+    model.training_pass(model.training_rays(bundle[torch.arange(len(bundle) - 1, -1, -1)]))
+    far = bundle.directions[bundle.metadata["far_from_edge"][:, 0]]
+    origins = bundle.origins[bundle.metadata["far_from_edge"][:, 0]]
+    off = (compared[0][:, None] - origins).cross(far.expand(20, -1, -1), dim=-1).norm(dim=-1)
+    assert len(compared[0]) == 20 and off.amin(dim=1).max() < 0.02
+
+
 def test_a_killed_run_resumes_to_the_same_last_step(tiny_root, tmp_path):
     options = ["--epochs", 20, "--steps-per-save", 10]
     arguments = [
@@ -157,8 +229,6 @@ def test_a_killed_run_resumes_to_the_same_last_step(tiny_root, tmp_path):
 def test_a_kill_while_saving_leaves_the_last_good_checkpoint(fit_run, monkeypatch, tmp_path):
     """torch.save dies half way: the folder stock tools look into never holds the half file."""
     from types import SimpleNamespace
-
-    from baseh3d_ns.training.trainer import SdfTrainer
 
     good = checkpoint(fit_run).read_bytes()
     models = tmp_path / "nerfstudio_models"

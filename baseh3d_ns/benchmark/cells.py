@@ -26,7 +26,7 @@ from baseh3d_ns.benchmark.commands import Options
 from baseh3d_ns.benchmark.definition import STRICT, SnapshotRef, SyntheticData
 from baseh3d_ns.benchmark.results import FAILURE, Kind, Result, load_result
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.files import write_atomically
+from baseh3d_ns.files import write_text
 from baseh3d_ns.heads.readers import BUILTIN
 
 CELL, CELLS = "cell.json", "cells"
@@ -185,7 +185,7 @@ class Cell:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --out") from error
-        write_atomically(file, content)
+        write_text(file, content)
         return folder
 
     def result(self, run: Path) -> Result | None:

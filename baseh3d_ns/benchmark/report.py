@@ -19,7 +19,7 @@ from baseh3d_ns.benchmark.metrics import planned_scenes
 from baseh3d_ns.benchmark.results import Result, curves_frame, to_frame
 from baseh3d_ns.benchmark.tables import main_tables, markdown_tables
 from baseh3d_ns.extras import require_extra
-from baseh3d_ns.files import write_atomically
+from baseh3d_ns.files import write_text
 
 if TYPE_CHECKING:
     from plotly import graph_objects as go
@@ -45,8 +45,8 @@ def write_report(run: Path, definition: Definition, results: Sequence[tuple[Path
     """
     measured = [result for _, result in results]
     text = markdown_tables(definition, to_frame(measured), curves_frame(measured))
-    write_atomically(run / TABLES, text)
-    write_atomically(run / PAGE, page(run, definition, results))
+    write_text(run / TABLES, text)
+    write_text(run / PAGE, page(run, definition, results))
     return run / PAGE
 
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.files import write_atomically
+from baseh3d_ns.files import write_text
 
 RESULT, FAILURE = "result.json", "failure.json"
 Kind = Literal["data", "change", "prior", "fit", "floor"]
@@ -78,7 +78,7 @@ class Result:
         Raises:
             InputError: the disk is full or not writable.
         """
-        write_atomically(folder / (RESULT if self.done else FAILURE), json.dumps(asdict(self), indent=1))
+        write_text(folder / (RESULT if self.done else FAILURE), json.dumps(asdict(self), indent=1))
 
 
 def load_result(folder: Path, name: str = RESULT) -> Result | None:
@@ -132,7 +132,7 @@ def write_csv(file: Path, frame: pd.DataFrame) -> None:
     Raises:
         InputError: the disk is full or not writable.
     """
-    write_atomically(file, frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    write_text(file, frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
 
 
 def read_results(file: Path) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.sweep import Sweep
 from baseh3d_ns.benchmark.unequal_settings import unequal_settings
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.files import write_atomically
+from baseh3d_ns.files import write_text
 
 DEFINITION, DATA_PATH, LOCK = "definition.toml", "data.txt", ".lock"
 
@@ -38,9 +38,9 @@ def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell],
     except OSError as error:
         raise InputError(f"cannot write to {run} ({error.strerror}): choose another --out") from error
     with only_one(run):
-        write_atomically(kept, definition_file.read_text(encoding="utf-8"))
+        write_text(kept, definition_file.read_text(encoding="utf-8"))
         if definition.data.synthetic is None and data is not None:
-            write_atomically(run / DATA_PATH, str(data.resolve()))
+            write_text(run / DATA_PATH, str(data.resolve()))
     return Sweep(definition, cells, run.resolve(), data.resolve() if data else None)
 
 
