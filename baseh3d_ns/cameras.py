@@ -32,6 +32,13 @@ class Pinhole:
         """Centre of projection in the world."""
         return -self.rotation.T @ self.translation_mm
 
+    @property
+    def world_mat(self) -> Float[np.ndarray, "4 4"]:
+        """Projection matrix K [R | t] with a last row 0 0 0 1, as IDR and H3DS store it."""
+        matrix = np.eye(4)
+        matrix[:3] = self.intrinsics @ np.column_stack([self.rotation, self.translation_mm])
+        return matrix
+
     def rays(self, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
         """Unit directions in the world of the rays from `centre_mm` through pixel coordinates."""
         homogeneous = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1)

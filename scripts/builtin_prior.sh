@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Makes the shape space that comes with the plugin from nothing: 1000 synthetic heads, mirrored. On 2 cores 61 min, of
-# which sampling took 25 (beside other jobs for ten of them).
-# Usage: bash scripts/builtin_prior.sh [FOLDER]      (default: outputs/builtin; heads already sampled are not made again)
+# Makes the shape space that comes with the plugin from nothing: 1000 synthetic heads and their mirror images, about an
+# hour on two cores.
+# Usage: bash scripts/builtin_prior.sh [FOLDER [OPTIONS OF ns-train]]
+# (default: outputs/builtin; heads already sampled there are not made again)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source scripts/venv.sh
+source scripts/venv.sh synth
 out="${1:-outputs/builtin}"
 start=$SECONDS
-rm -f "$out"/space/h3dnet-fast-prior/builtin/prior-*.safetensors
+run="$out/space/h3dnet-fast-prior/builtin"
+rm -f "$run"/prior-*.safetensors
 ns-train h3dnet-fast-prior --vis tensorboard --output-dir "$out" --experiment-name space --timestamp builtin \
-  --steps-per-eval-image 100000 --pipeline.datamanager.cache-dir "$out/heads"
-space=$(echo "$out"/space/h3dnet-fast-prior/builtin/prior-*.safetensors)
-baseh3d prior "$space"
-echo "Done in $((SECONDS - start)) s. To fit from it: --load-prior $space"
+  --steps-per-eval-image 100000 --pipeline.datamanager.cache-dir "$out/heads" "${@:2}"
+baseh3d prior "$run"
+echo "Done in $((SECONDS - start)) s. To fit from it: --load-prior $run"

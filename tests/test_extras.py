@@ -14,6 +14,7 @@ from setuptools.config.pyprojecttoml import read_configuration
 
 import baseh3d_ns
 from baseh3d_ns import extras
+from baseh3d_ns.benchmark.executors import RayExecutor, SlurmExecutor
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import EXTRAS, require_extra
 from baseh3d_ns.synthetic.head_samples import AnnyHeads
@@ -88,6 +89,14 @@ def test_heads_of_a_shape_space_are_read_without_the_body_model_but_not_made(tmp
 def test_what_is_installed_is_not_asked_for():
     for extra in EXTRAS:
         require_extra(extra)
+
+
+def test_executors_say_what_they_need(tmp_path, monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'this needs ray: pip install "baseh3d_ns\[ray\]"'):
+        RayExecutor()
+    with pytest.raises(InputError, match=r'this needs submitit: pip install "baseh3d_ns\[slurm\]"'):
+        SlurmExecutor(tmp_path)
 
 
 @pytest.mark.parametrize("extra", EXTRAS)

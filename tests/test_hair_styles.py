@@ -9,7 +9,8 @@ import pytest
 
 from baseh3d_ns.synthetic.anatomy import BUST_DEPTH_MM, CANONICAL, EAR, HAIR, bare_head, load_body_model
 from baseh3d_ns.synthetic.hair import grow_hair
-from baseh3d_ns.synthetic.identity import STYLES, HairStyle, draw_identity
+from baseh3d_ns.synthetic.hair_style import STYLES, HairStyle
+from baseh3d_ns.synthetic.identity import draw_identity
 from baseh3d_ns.synthetic.rays import RayCaster
 from baseh3d_ns.synthetic.sampling import sampled_identity
 from baseh3d_ns.synthetic.surface import Surface

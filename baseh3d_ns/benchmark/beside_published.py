@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache
+from pathlib import Path
 
 import pandas as pd
 
 from baseh3d_ns.benchmark.definition import Definition, Row
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED, Published, Score
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 SCENES = {
     "h3d-net": "the ten h3d-net scenes",
@@ -22,11 +29,9 @@ CONFIGS = ("config_v1", "config_v2")
 @cache
 def h3ds_scenes(config: str) -> dict[str, tuple[str, ...]]:
     """Tags of every scene id of a packaged h3ds configuration; of config_v1 also scanN, as the papers count."""
-    import toml
-
     from baseh3d_ns.data.h3ds_package import ConfigsHelper
 
-    scenes = toml.load(ConfigsHelper.get_config_file(config))["scenes"]
+    scenes = tomllib.loads(Path(ConfigsHelper.get_config_file(config)).read_text(encoding="utf-8"))["scenes"]
     return {
         scene_id: (*scenes[scene_id]["tags"], *([f"scan{number}"] if config == "config_v1" else []))
         for number, scene_id in enumerate(sorted(scenes))

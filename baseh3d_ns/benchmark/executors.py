@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import multiprocessing
 import os
@@ -18,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.extras import require_extra
 
 AT_ONCE = 256
 """Cells handed to a cluster at once; the cluster decides how many run."""
@@ -83,7 +83,9 @@ class RayExecutor:
     jobs: int = AT_ONCE
 
     def __post_init__(self) -> None:
-        ray = _extra("ray", "ray")
+        require_extra("ray")
+        import ray
+
         if self.address and self.address != "auto":
             _check_listens(self.address)
         try:
@@ -125,7 +127,9 @@ class SlurmExecutor:
     jobs: int = AT_ONCE
 
     def __post_init__(self) -> None:
-        submitit = _extra("submitit", "slurm")
+        require_extra("slurm")
+        import submitit
+
         if self.cluster == "slurm" and shutil.which("srun") is None:
             raise InputError("--executor slurm: there is no srun on this machine; log in to the cluster")
         self.executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster)
@@ -174,14 +178,6 @@ def _enter_cell(arguments: list[str], log: Path) -> None:
         for descriptor in (1, 2):
             os.dup2(output.fileno(), descriptor)
     sys.exit(main(arguments))
-
-
-def _extra(module: str, name: str) -> Any:
-    """A library that only one executor needs."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise InputError(f"--executor {name} needs {module}: pip install 'baseh3d_ns[{name}]'") from error
 
 
 def _check_listens(address: str) -> None:

@@ -21,7 +21,6 @@ from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import H3dsScene, View, load_scene, read_image, read_mask
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.synthetic import capture_noise
-from baseh3d_ns.synthetic.camera_path import Camera
 from baseh3d_ns.synthetic.render import Photo
 
 NECK_MM = 95.0
@@ -138,8 +137,7 @@ def _add_noise(folder: Path, scene: H3dsScene) -> dict[str, Float[np.ndarray, "4
         photo = capture_noise.developed(Photo(read_image(view.image_path), mask), noise)
         Image.fromarray(photo.rgb).save(folder / "image" / view.image_path.name, quality=95, subsampling=0)
         Image.fromarray(photo.mask).save(folder / "mask" / view.mask_path.name)
-        camera = Camera(view.camera.width, view.camera.intrinsics, view.camera.rotation, view.camera.translation_mm)
-        cameras[f"world_mat_{view.index}"] = capture_noise.written_camera(camera, noise, focal_factor).world_mat
+        cameras[f"world_mat_{view.index}"] = capture_noise.written_camera(view.camera, noise, focal_factor).world_mat
     return cameras
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
+
+from baseh3d_ns.cameras import Pinhole
 
 SIDE_DEG, FEW_SIDE_DEG = 90.0, 50.0
 """Half the angle of the frontal arc in degrees, and of an arc with fewer than five views."""
@@ -36,41 +36,6 @@ MANY_VIEWS = (16, 32)
 VIEW_COUNTS = (*VIEW_TARGETS_DEG, *MANY_VIEWS)
 
 
-@dataclass(frozen=True)
-class Camera:
-    """Pinhole camera: OpenCV axes, millimetres, pixel centres at integers, square image."""
-
-    size: int
-    """Width and height of the image in pixels."""
-    intrinsics: Float[np.ndarray, "3 3"]
-    rotation: Float[np.ndarray, "3 3"]
-    """World-to-camera rotation."""
-    translation_mm: Float[np.ndarray, " 3"]
-
-    @property
-    def centre_mm(self) -> Float[np.ndarray, " 3"]:
-        """Camera centre in the world."""
-        return -self.rotation.T @ self.translation_mm
-
-    @property
-    def world_mat(self) -> Float[np.ndarray, "4 4"]:
-        """Projection matrix K [R | t] with a last row 0 0 0 1, as IDR and H3DS store it."""
-        matrix = np.eye(4)
-        matrix[:3] = self.intrinsics @ np.column_stack([self.rotation, self.translation_mm])
-        return matrix
-
-    def project(self, points_mm: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
-        """Pixel coordinates (column, row) of world points."""
-        image = (points_mm @ self.rotation.T + self.translation_mm) @ self.intrinsics.T
-        return image[:, :2] / image[:, 2:]
-
-    def rays(self, columns: Float[np.ndarray, " r"], rows: Float[np.ndarray, " r"]) -> Float[np.ndarray, "r 3"]:
-        """Unit world directions through pixel coordinates."""
-        image = np.column_stack([columns, rows, np.ones(len(columns))])
-        directions = image @ np.linalg.inv(self.intrinsics).T @ self.rotation
-        return directions / np.linalg.norm(directions, axis=1, keepdims=True)
-
-
 def azimuths_deg(views: int) -> Float[np.ndarray, " v"]:
     """Azimuths of the views in degrees (0: frontal, positive: the subject's left): five in eight on the frontal arc."""
     frontal = 2 * round((views * 0.625 - 1.0) / 2.0) + 1
@@ -80,7 +45,7 @@ def azimuths_deg(views: int) -> Float[np.ndarray, " v"]:
     return np.concatenate([front, (back + 180.0) % 360.0 - 180.0])
 
 
-def camera_path(subject_mm: Float[np.ndarray, "n 3"], views: int, size: int, rng: np.random.Generator) -> list[Camera]:
+def camera_path(subject_mm: Float[np.ndarray, "n 3"], views: int, size: int, rng: np.random.Generator) -> list[Pinhole]:
     """`views` cameras on a slightly irregular orbit of the subject, with the one focal length that just fits it."""
     centre = (subject_mm.min(axis=0) + subject_mm.max(axis=0)) / 2.0
     even = azimuths_deg(views)
@@ -101,10 +66,10 @@ def camera_path(subject_mm: Float[np.ndarray, "n 3"], views: int, size: int, rng
     widest = max(np.abs(points[:, :2] / points[:, 2:]).max() for points in in_camera)
     focal = FILL * size / widest
     intrinsics = np.array([[focal, 0.0, middle[0]], [0.0, focal, middle[1]], [0.0, 0.0, 1.0]])
-    return [Camera(size, intrinsics, rotation, translation) for rotation, translation in poses]
+    return [Pinhole(intrinsics, rotation, translation, size, size) for rotation, translation in poses]
 
 
-def views_configs(cameras: list[Camera], subject_centre_mm: Float[np.ndarray, " 3"]) -> dict[str, list[int]]:
+def views_configs(cameras: list[Pinhole], subject_centre_mm: Float[np.ndarray, " 3"]) -> dict[str, list[int]]:
     """View configurations by number of views, those of `VIEW_COUNTS` that the cameras suffice for."""
     positions = np.stack([camera.centre_mm for camera in cameras]) - subject_centre_mm
     azimuths = np.degrees(np.arctan2(positions[:, 0], positions[:, 2]))

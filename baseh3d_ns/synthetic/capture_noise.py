@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.spatial.transform import Rotation
 
-from baseh3d_ns.synthetic.camera_path import Camera
+from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.synthetic.render import Photo
 
 MOST_TRANSLATION_MM, TYPICAL_TRANSLATION_MM = 1.5, 1.0
@@ -53,11 +53,12 @@ def draw_focal_factor(rng: np.random.Generator) -> float:
     return 1.0 + float(np.clip(rng.normal(0.0, FOCAL_DEVIATION), -2.0 * FOCAL_DEVIATION, 2.0 * FOCAL_DEVIATION))
 
 
-def written_camera(camera: Camera, noise: ViewNoise, focal_factor: float) -> Camera:
+def written_camera(camera: Pinhole, noise: ViewNoise, focal_factor: float) -> Pinhole:
     """Camera with the calibration errors of a view."""
     rotation = Rotation.from_rotvec(noise.rotation_deg, degrees=True).as_matrix() @ camera.rotation
     intrinsics = camera.intrinsics * np.array([[focal_factor, 1.0, 1.0], [1.0, focal_factor, 1.0], [1.0, 1.0, 1.0]])
-    return Camera(camera.size, intrinsics, rotation, -rotation @ (camera.centre_mm + noise.translation_mm))
+    translation_mm = -rotation @ (camera.centre_mm + noise.translation_mm)
+    return replace(camera, intrinsics=intrinsics, rotation=rotation, translation_mm=translation_mm)
 
 
 def developed(photo: Photo, noise: ViewNoise) -> Photo:

@@ -17,12 +17,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import require_extra
 from baseh3d_ns.files import whole_folder
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.synthetic import capture_noise
-from baseh3d_ns.synthetic.camera_path import Camera, camera_path, views_configs
+from baseh3d_ns.synthetic.camera_path import camera_path, views_configs
 from baseh3d_ns.synthetic.contact_sheet import save_contact_sheet
 from baseh3d_ns.synthetic.head import Head, make_head
 from baseh3d_ns.synthetic.identity import identity_rng
@@ -126,7 +127,7 @@ def unit_frame(head: Head) -> SceneFrame:
     return SceneFrame(centre_mm=(x, y, z), radius_mm=BALL_MARGIN * radius_mm)
 
 
-def _write_photographs(folder: Path, head: Head, cameras: list[Camera], recipe: Recipe, index: int) -> list[Camera]:
+def _write_photographs(folder: Path, head: Head, cameras: list[Pinhole], recipe: Recipe, index: int) -> list[Pinhole]:
     """Render and save every view; return the cameras as they are to be written."""
     renderer = Renderer(head)
     background = _background(identity_rng(recipe.seed, index, WALL_STREAM))
@@ -147,7 +148,7 @@ def _write_photographs(folder: Path, head: Head, cameras: list[Camera], recipe: 
     return written
 
 
-def _turned_light(head: Head, camera: Camera) -> Lighting:
+def _turned_light(head: Head, camera: Pinhole) -> Lighting:
     """Lighting of a room that rotates with the camera about the vertical, as if the subject sat on a turning chair."""
     azimuth = np.arctan2(camera.centre_mm[0], camera.centre_mm[2])
     cos, sin = np.cos(azimuth), np.sin(azimuth)

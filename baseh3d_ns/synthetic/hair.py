@@ -14,7 +14,8 @@ from scipy.interpolate import PchipInterpolator
 from scipy.sparse import csr_matrix
 
 from baseh3d_ns.synthetic.anatomy import ATTRIBUTES, CANONICAL, EAR, HAIR, nearest_vertex, under_cloth_mm
-from baseh3d_ns.synthetic.identity import HairStyle, Identity
+from baseh3d_ns.synthetic.hair_style import HairStyle
+from baseh3d_ns.synthetic.identity import Identity
 from baseh3d_ns.synthetic.noise import fractal, noise, smoothstep
 from baseh3d_ns.synthetic.rays import RayCaster
 from baseh3d_ns.synthetic.surface import Surface, refine

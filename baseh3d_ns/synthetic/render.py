@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter
 
+from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.synthetic.anatomy import ATTRIBUTES
-from baseh3d_ns.synthetic.camera_path import Camera
 from baseh3d_ns.synthetic.head import Head
 from baseh3d_ns.synthetic.identity import Identity
 from baseh3d_ns.synthetic.light import Lighting
@@ -51,10 +51,10 @@ class Renderer:
         self._caster = RayCaster(head.surface)
         self._fixed = np.hstack([head.surface.attributes, head.surface.normals])
 
-    def photograph(self, camera: Camera, lighting: Lighting, background: Background) -> Photo:
-        """Photo of one view, white balance and exposure neutral."""
+    def photograph(self, camera: Pinhole, lighting: Lighting, background: Background) -> Photo:
+        """Photo of one view (a square image), white balance and exposure neutral."""
         left, top, width, height = _box(camera, self._head.surface.vertices_mm)
-        directions = camera.rays(*_sample_grid(left, top, width, height))
+        directions = camera.rays(_sample_grid(left, top, width, height))
         origins = np.broadcast_to(camera.centre_mm, directions.shape)
         hits = self._caster.first_hits(origins, directions)
         values = hits.interpolate(np.hstack([self._fixed, lighting.irradiance, lighting.lamp_visibility]))
@@ -63,10 +63,10 @@ class Renderer:
         samples = np.zeros((len(directions), 4))
         samples[hits.ray] = np.column_stack([colours, np.ones(len(colours))])
         pixels = samples.reshape(height, SAMPLES, width, SAMPLES, 4).mean(axis=(1, 3))
-        canvas = np.zeros((camera.size, camera.size, 4))
+        canvas = np.zeros((camera.height, camera.width, 4))
         canvas[top : top + height, left : left + width] = pixels
         coverage = canvas[..., 3:]
-        rgb = canvas[..., :3] + (1.0 - coverage) * _wall(camera.size, background)
+        rgb = canvas[..., :3] + (1.0 - coverage) * _wall(camera.width, background)
         return Photo(
             (rgb.clip(0.0, 1.0) * 255.0 + 0.5).astype(np.uint8),
             np.where(coverage[..., 0] >= 0.5, 255, 0).astype(np.uint8),
@@ -101,23 +101,21 @@ def to_srgb(light: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
     return np.where(rolled <= 0.0031308, 12.92 * rolled, 1.055 * rolled.clip(1e-9) ** (1.0 / 2.4) - 0.055)
 
 
-def _box(camera: Camera, vertices_mm: Float[np.ndarray, "n 3"]) -> tuple[int, int, int, int]:
+def _box(camera: Pinhole, vertices_mm: Float[np.ndarray, "n 3"]) -> tuple[int, int, int, int]:
     """Left, top, width and height in pixels of the bounding box of the head in the image."""
     pixels = camera.project(vertices_mm)
-    low = np.clip(np.floor(pixels.min(axis=0)).astype(int) - MARGIN_PX, 0, camera.size - 1)
-    high = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + MARGIN_PX, 0, camera.size - 1)
+    low = np.clip(np.floor(pixels.min(axis=0)).astype(int) - MARGIN_PX, 0, camera.width - 1)
+    high = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + MARGIN_PX, 0, camera.width - 1)
     return int(low[0]), int(low[1]), int(high[0] - low[0] + 1), int(high[1] - low[1] + 1)
 
 
-def _sample_grid(
-    left: int, top: int, width: int, height: int
-) -> tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]:
-    """Column and row coordinates of all samples, row by row; pixel centres lie at integers."""
+def _sample_grid(left: int, top: int, width: int, height: int) -> Float[np.ndarray, "s 2"]:
+    """Pixel coordinates (column, row) of all samples, row by row; pixel centres lie at integers."""
     offsets = (np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5
     columns = (left + np.arange(width)[:, None] + offsets).ravel()
     rows = (top + np.arange(height)[:, None] + offsets).ravel()
     grid_columns, grid_rows = np.meshgrid(columns, rows)
-    return grid_columns.ravel(), grid_rows.ravel()
+    return np.column_stack([grid_columns.ravel(), grid_rows.ravel()])
 
 
 def _wall(size: int, background: Background) -> Float[np.ndarray, "s s 3"]:
