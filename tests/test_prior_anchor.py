@@ -1,14 +1,19 @@
-"""The anchor: which points count as unseen, and what holding them costs."""
+"""The prior anchor: which points count as unseen, and what holding them costs."""
 
 import pytest
 import torch
-from test_heads import SMALL
+from tiny_heads import SMALL
 from torch.nn.functional import normalize
 
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.models.prior_anchor import POINTS, SHELL, PriorAnchor
+from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.models.idr import IdrModelConfig
+from baseh3d_ns.models.prior_anchor import AnchorConfig, PriorAnchor
+from baseh3d_ns.models.training_records import Rays
 
 RADIUS = 0.5
+CONFIG = AnchorConfig()
+POINTS, SHELL = CONFIG.points, CONFIG.shell
 
 
 class Ball(HeadField):
@@ -29,15 +34,15 @@ def front_rays(count: int = 1 << 14):
     return torch.cat([across, torch.full((count, 1), 3.0)], dim=1), torch.tensor([[0.0, 0.0, -1.0]]).expand(count, 3)
 
 
-INSIDE = front_rays()[0][:, :2].norm(dim=-1) < RADIUS
+IN_MASK = front_rays()[0][:, :2].norm(dim=-1) < RADIUS
 """The rays that lie in the mask."""
 
 
 @pytest.fixture
 def anchor() -> PriorAnchor:
     torch.manual_seed(0)
-    anchor = PriorAnchor(one_view=False)
-    anchor.hold(Ball(), trust=1.0)
+    anchor = PriorAnchor(CONFIG, one_view=False)
+    anchor.set_reference(Ball(), confidence=1.0)
     return anchor
 
 
@@ -49,7 +54,7 @@ def test_it_holds_points_near_the_prior_with_its_distance_and_slope(anchor):
 
 
 def test_what_lies_behind_the_head_is_unseen(anchor):
-    anchor.look(Ball(), *front_rays(), INSIDE)
+    anchor.update_visibility(Ball(), *front_rays(), IN_MASK)
     z, across = anchor.points[:, 2], anchor.points[:, :2].norm(dim=-1)
     unseen = torch.zeros(POINTS, dtype=torch.bool)
     unseen[anchor.unseen] = True
@@ -59,10 +64,10 @@ def test_what_lies_behind_the_head_is_unseen(anchor):
 
 
 def test_a_single_view_sees_what_lies_beside_the_head_and_no_depth():
-    anchor = PriorAnchor(one_view=True)
-    anchor.hold(Ball(), trust=1.0)
+    anchor = PriorAnchor(CONFIG, one_view=True)
+    anchor.set_reference(Ball(), confidence=1.0)
     # Another head than the mask's does not change what the photo shows.
-    anchor.look(Ball(0.8), *front_rays(), INSIDE)
+    anchor.update_visibility(Ball(0.8), *front_rays(), IN_MASK)
     unseen = torch.zeros(POINTS, dtype=torch.bool)
     unseen[anchor.unseen] = True
     across = anchor.points[:, :2].norm(dim=-1)
@@ -71,32 +76,55 @@ def test_a_single_view_sees_what_lies_beside_the_head_and_no_depth():
 
 def test_no_rays_no_sight_and_all_round_everything_is_seen(anchor):
     origins, directions = front_rays()
-    anchor.look(Ball(), origins[:0], directions[:0], INSIDE[:0])
+    anchor.update_visibility(Ball(), origins[:0], directions[:0], IN_MASK[:0])
     assert len(anchor.unseen) == POINTS
-    anchor.look(Ball(0.05), origins, directions, INSIDE)  # hardly a head: rays pass everywhere else
+    anchor.update_visibility(Ball(0.05), origins, directions, IN_MASK)  # hardly a head: rays pass everywhere else
     assert len(anchor.unseen) < 0.05 * POINTS
 
 
 def test_holding_costs_nothing_where_the_prior_stays_and_pulls_it_back_where_not(anchor):
-    anchor.look(Ball(), *front_rays(), INSIDE)
+    anchor.update_visibility(Ball(), *front_rays(), IN_MASK)
     held = anchor.draw(500)
     assert len(held.points) == 500 and (held.sdf[held.points[:, 2] > 0.2] < 0.0).all()
     sdf, _, gradient = Ball().with_gradient(held.points, create_graph=False)
-    assert float(held.difference(sdf, gradient)) < 1e-6
-    larger = held.difference(sdf - 0.1, gradient)
-    turned = held.difference(sdf, gradient.roll(1, dims=1))
+    assert float(held.loss(sdf, gradient)) < 1e-6
+    larger = held.loss(sdf - 0.1, gradient)
+    turned = held.loss(sdf, gradient.roll(1, dims=1))
     assert float(larger) == pytest.approx(0.1, rel=1e-3) and float(turned) > 0.1
 
 
-def test_a_prior_that_is_not_trusted_holds_nothing():
-    anchor = PriorAnchor(one_view=False)
-    anchor.hold(Ball(), trust=0.0)
-    anchor.look(Ball(), *front_rays(), INSIDE)
+def test_a_prior_without_confidence_holds_nothing():
+    anchor = PriorAnchor(CONFIG, one_view=False)
+    anchor.set_reference(Ball(), confidence=0.0)
+    anchor.update_visibility(Ball(), *front_rays(), IN_MASK)
     held = anchor.draw(100)
-    assert len(held.points) == 0 and float(held.difference(held.sdf, held.gradient)) == 0.0
+    assert len(held.points) == 0 and float(held.loss(held.sdf, held.gradient)) == 0.0
 
 
 def test_a_prior_without_surface_holds_nothing():
-    anchor = PriorAnchor(one_view=False)
-    anchor.hold(Ball(3.0), trust=1.0)
-    assert float(anchor.trust) == 0.0
+    anchor = PriorAnchor(CONFIG, one_view=False)
+    anchor.set_reference(Ball(3.0), confidence=1.0)
+    assert float(anchor.confidence) == 0.0
+
+
+def eikonal_loss(anchor: AnchorConfig) -> float:
+    """Of one batch on an untrained head, with everything behind it held."""
+    torch.manual_seed(0)
+    frame, axis = SceneFrame((0.0, 0.0, 0.0), 150.0), torch.tensor([[0.0, 0.0, -1.0]])
+    metadata = {"camera_axes": axis.expand(2, 3), "camera_centres": -4.0 * axis.expand(2, 3), "frame": frame}
+    model = IdrModelConfig(sdf_field=SMALL, anchor=anchor).setup(scene_box=None, num_train_data=2, metadata=metadata)
+    if model.anchor:
+        model.anchor.set_reference(Ball(), confidence=1.0)
+        model.anchor.update_visibility(Ball(), *front_rays(), IN_MASK)
+    torch.manual_seed(1)
+    origins, directions = front_rays(200)
+    hit = origins[:, :2].norm(dim=-1) < RADIUS
+    rays = Rays(origins, directions.contiguous(), hit, hit, torch.zeros(200, dtype=torch.long))
+    batch = {"image": torch.zeros(200, 3), "fg_mask": hit[:, None].float(), "weight": torch.ones(200)}
+    losses = model.get_loss_dict({"training_pass": model.training_pass(rays)}, batch)
+    assert ("anchor" in losses) == (anchor.weight > 0.0) and losses.get("anchor", 1.0) > 0.0
+    return float(losses["eikonal"])
+
+
+def test_the_held_points_leave_the_eikonal_loss_alone():
+    assert eikonal_loss(AnchorConfig(weight=0.1)) == pytest.approx(eikonal_loss(AnchorConfig()), rel=1e-5)

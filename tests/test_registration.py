@@ -131,7 +131,7 @@ def test_faces_pull_the_prior_into_place(tiny_root: Path):
         torch.manual_seed(0)
         found = candidate()
         registration._descend(found, pool, faces, 40, lambda: None)
-        heights.append(float(found.placement.shift[1]))
+        heights.append(float(found.placement.translation[1]))
     # x_prior = x_unit + shift: the prior's head rises when the shift falls.
     assert abs(heights[0]) < 0.05 and heights[1] < heights[0] - 0.04
 

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tiny_heads import points_in_box, unit_vectors
 
 from baseh3d_ns import methods
 from baseh3d_ns.errors import InputError
@@ -11,7 +14,8 @@ from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import Head, named_parameters
-from baseh3d_ns.heads.transfer import check_transfers, field_config, field_of_head, transfer
+from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.transfer import check_transfers, transfer
 
 SPACE = HeadFieldConfig(
     sdf=SdfNetworkConfig(layers=4, width=64, skip_layer=2, features=8, latent=5),
@@ -21,8 +25,7 @@ LARGER = HeadFieldConfig(
     sdf=SdfNetworkConfig(layers=7, width=200, skip_layer=3, features=20), colour=ColourNetworkConfig(layers=4, width=40)
 )
 HERE = Path("here.safetensors")
-POINTS = torch.rand(200, 3) * 2.0 - 1.0
-VIEWS = torch.nn.functional.normalize(torch.randn(200, 3), dim=-1)
+POINTS, VIEWS = points_in_box(200), unit_vectors(200)
 
 
 def with_latent(config: HeadFieldConfig, latent: int, feature_layers: int = 0) -> HeadFieldConfig:
@@ -110,7 +113,7 @@ def test_an_untouched_copy():
 @pytest.mark.parametrize("name", ["idr", "baseh3d_fast", "h3dnet", "h3dnet_fast"])
 def test_sizes_are_read_off_the_weights(name):
     config = getattr(methods, name).config.pipeline.model.sdf_field
-    assert field_config(as_prior(config.setup()), HERE) == config
+    assert field_of_head(as_prior(config.setup()), HERE).config == config
 
 
 def test_every_fit_takes_the_small_shape_space():
@@ -139,3 +142,47 @@ def test_half_a_prior_is_no_prior():
     only_sdf = Head({name: t for name, t in prior.weights.items() if name.startswith("sdf.")}, {})
     with pytest.raises(InputError, match="no complete pair of networks"):
         field_of_head(only_sdf, HERE)
+
+
+SPACES = st.builds(
+    lambda layers, skip, width, features, latent: HeadFieldConfig(
+        sdf=SdfNetworkConfig(layers=layers, width=width, skip_layer=skip, features=features, latent=latent),
+        colour=ColourNetworkConfig(layers=2, width=16),
+    ),
+    layers=st.integers(3, 5),
+    skip=st.integers(1, 2),
+    width=st.integers(48, 64),
+    features=st.integers(1, 9),
+    latent=st.integers(1, 6),
+)
+
+
+@settings(max_examples=25)
+@given(
+    SPACES, st.integers(0, 3), st.integers(0, 2), st.integers(0, 2), st.integers(0, 60), st.integers(0, 9), st.data()
+)
+def test_any_larger_network_is_the_same_head(space, latent, before, after, wider, features, data):
+    """Layers added before and after the skip, wider layers, more features; the latent folded in or kept."""
+    sdf, more_layers = space.sdf, before + after
+    grown = more_layers > 0 or wider > 0
+    encoded = 3 * (1 + 2 * sdf.octaves)
+    width = 2 * sdf.width + encoded + wider if grown else sdf.width
+    assume(sdf.skip_layer + before < sdf.layers + more_layers)
+    keeps_latent = data.draw(st.booleans())
+    wanted = HeadFieldConfig(
+        sdf=SdfNetworkConfig(
+            layers=sdf.layers + more_layers,
+            width=width,
+            skip_layer=sdf.skip_layer + before,
+            features=sdf.features + features,
+            latent=sdf.latent + latent if keeps_latent else 0,
+        ),
+        colour=ColourNetworkConfig(layers=3, width=24),
+        feature_layers=2 if keeps_latent else 0,
+    )
+    head, other = some_head(space), wanted.setup()
+    check_transfers(as_prior(head), wanted, HERE)
+    transfer(head, other)
+    same_shape(head, other)
+    if not keeps_latent:
+        same_colours(head, other)

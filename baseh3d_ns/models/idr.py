@@ -170,9 +170,8 @@ class IdrModel(SdfModel):
         if traced.requires_grad:
             # View corrections move the rays, and with them the SDF that they meet.
             sdf_on_rays = sdf_on_rays + (gradients[0].detach() * (traced - traced.detach())).sum(-1)
-        return FieldSamples(
-            sdf_on_rays, gradients[0], torch.cat(gradients[1:]), held.loss(sdf[2], gradients[2]) if held else None
-        )
+        anchor = held.loss(sdf[2], gradients[2]) if held else None
+        return FieldSamples(sdf_on_rays, gradients[0], gradients[1], anchor)
 
     def surface(
         self, rays: Rays, hits: Hits, samples: FieldSamples
