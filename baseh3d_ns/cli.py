@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from baseh3d_ns.errors import exit_on_input_error
+from baseh3d_ns.evaluation.protocol import SCORED_SPACING_MM
 from baseh3d_ns.extras import require_extra
 
 if TYPE_CHECKING:
     from baseh3d_ns.benchmark.executors import Executor
-
-SPACING_MM = 0.6
-"""Mesh edges of 0.58 mm on average: the official metric measures to mesh vertices, so a coarse mesh reads too high."""
 
 
 @dataclass
@@ -52,7 +50,7 @@ class Export:
     """Run folder, its config.yml, a head file or prior (.safetensors), or a checkpoint (.ckpt)."""
     output: Path = Path("head.ply")
     """File to write: .ply, .obj, .glb or .stl."""
-    spacing_mm: float = SPACING_MM
+    spacing_mm: float = SCORED_SPACING_MM
     """Distance between the samples of the mesh, in millimetres."""
     keep_all: bool = False
     """Keep every piece of the surface, not only the largest."""
@@ -88,7 +86,7 @@ class Evaluate:
     """Scene id, for files that do not record it (checkpoints, runs of 0.1.x)."""
     output_dir: Path | None = None
     """Folder for evaluation.json, evaluation.png and two .ply; by default `evaluation` in the run's folder."""
-    spacing_mm: float = SPACING_MM
+    spacing_mm: float = SCORED_SPACING_MM
     """Distance between the vertices that are scored, in millimetres; above 0.6 the official numbers read too high."""
 
     def main(self) -> None:

@@ -22,11 +22,12 @@ else:
     import tomli as tomllib
 
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.frames import LANDMARKS_MM
 from baseh3d_ns.synthetic import camera_path, capture_noise, dataset
 from baseh3d_ns.synthetic.anatomy import ATTRIBUTES, CANONICAL, HAIR
 from baseh3d_ns.synthetic.dataset import scene_id, synthesize
-from baseh3d_ns.synthetic.head import FACE_SPHERE_MM, Head, make_head
+from baseh3d_ns.synthetic.head import Head, make_head
 from baseh3d_ns.synthetic.rays import RayCaster
 from baseh3d_ns.synthetic.surface import Surface, refine
 
@@ -176,7 +177,7 @@ def test_landmarks_are_where_anatomy_has_them(root: Path, scene: Path, vertices_
 
 def test_regions_are_what_their_names_say(root: Path, scene: Path, vertices_mm: np.ndarray):
     tip = vertices_mm[_open(root).load_landmarks(scene.name)["nose_tip"]]
-    in_sphere = np.flatnonzero(np.linalg.norm(vertices_mm - tip, axis=1) <= FACE_SPHERE_MM)
+    in_sphere = np.flatnonzero(np.linalg.norm(vertices_mm - tip, axis=1) <= FACE_RADIUS_MM)
     np.testing.assert_array_equal(_region(scene, "face_sphere"), in_sphere)
     assert set(_region(scene, "nose")) <= set(_region(scene, "face"))
     assert len(_region(scene, "nose")) > 300

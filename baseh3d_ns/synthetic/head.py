@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
 
+from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.frames import LANDMARKS_MM
 from baseh3d_ns.synthetic import anatomy
 from baseh3d_ns.synthetic.anatomy import CANONICAL, EYEBALL, HAIR, MOUTH_CAVITY
@@ -16,7 +17,6 @@ from baseh3d_ns.synthetic.identity import Identity, draw_identity, identity_rng
 from baseh3d_ns.synthetic.surface import Surface, join
 from baseh3d_ns.synthetic.visibility import directional_visibility, sphere_directions, visible_to_scanner
 
-FACE_SPHERE_MM = 95.0
 """Radius of the region `face_sphere` about the tip of the nose, in millimetres, as in H3DS."""
 EYES_MM = (0.0, 48.0, 75.0)
 """World position of the middle between the eyes before the random offset, in millimetres."""
@@ -95,6 +95,6 @@ def _regions(scan: Surface, nose_tip: int, identity: Identity) -> dict[str, Int[
     from_nose_mm = np.linalg.norm(scan.vertices_mm - scan.vertices_mm[nose_tip], axis=1)
     return {
         "face": np.flatnonzero(bare & (z > -30.0) & (y < 62.0)),
-        "face_sphere": np.flatnonzero(from_nose_mm <= FACE_SPHERE_MM),
+        "face_sphere": np.flatnonzero(from_nose_mm <= FACE_RADIUS_MM),
         "nose": np.flatnonzero(is_skin & (y > -53.0) & (y < 0.0) & (x < 9.0 + 0.3 * (0.0 - y).clip(0.0)) & (z > 90.0)),
     }
