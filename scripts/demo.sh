@@ -4,7 +4,7 @@
 # Usage: bash scripts/demo.sh [FOLDER]      (default: outputs/demo; what is finished there is not done again)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source scripts/venv.sh bench
+source scripts/venv.sh synth,bench
 out="${1:-outputs/demo}"
 export PYTHONWARNINGS=ignore
 start=$SECONDS
