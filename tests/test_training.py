@@ -11,23 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from baseh3d_ns.runs import open_run
 from processes import BIN, SMALL, Trained, call, checkpoint, train
 from tiny_root import SCENE
 
 from baseh3d_ns import methods
-<<<<<<< HEAD
 from baseh3d_ns.heads.head_file import named_parameters
 from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.training.plateau import PlateauSchedule
 from baseh3d_ns.warm_start.colours import warm_up_colours
 from baseh3d_ns.warm_start.config import ColourWarmUpConfig
-=======
-from baseh3d_ns.heads.head_file import prior_names
-from baseh3d_ns.heads.readers import load_prior
-from baseh3d_ns.training.plateau import EarlyEnd
-from baseh3d_ns.warm_start.colours import learn_colours
->>>>>>> 870e923 (Benchmark tests on typed cells and frames; a changed copy end to end)
 
 
 def test_priors_are_written_at_the_epochs_asked_for_and_at_the_end(prior_run):
