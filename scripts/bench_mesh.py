@@ -16,12 +16,12 @@ import numpy as np
 import torch
 import trimesh
 import tyro
+from baseh3d_ns.runs import Run, open_run
 from in_process import device_name
 from scipy.spatial import cKDTree
 
 from baseh3d_ns.mesh.extract import extract_mesh
 from baseh3d_ns.rendering.chunks import in_chunks
-from baseh3d_ns.runs import Run, open_run
 
 
 @dataclass

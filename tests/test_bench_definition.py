@@ -218,7 +218,7 @@ def test_what_rows_do_not_share_is_said(tmp_path):
     (latent,) = unequal_settings(definition)
     assert "latent" in latent and "baseh3d-fast, one head 0, baseh3d-fast, builtin 200" in latent
     *rows, last = definition.rows
-    other = replace(last, method="baseh3d-fast", options={"colours-first": 5})
+    other = replace(last, method="baseh3d-fast", options={"warm-start.colours.steps": 5})
     colours, _ = unequal_settings(replace(definition, rows=(*rows, other)))
     assert "colours alone" in colours and "baseh3d-fast, builtin 240" in colours and f"{last.name} 5" in colours
     sentences = unequal_settings(read_definition(CONFIGS / "h3ds_table2_methods.toml"))

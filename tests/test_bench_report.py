@@ -267,7 +267,10 @@ def test_race_says_when_the_face_was_as_good_as_the_end_of_the_first_row():
     fast = (Point(1, 2.0, 4.0, 9.0), Point(20, 5.0, 2.9, 6.0), Point(40, 8.0, 1.5, 4.0))
     results = [result("idr", "scan0", 3.0, curve=slow), result("ours", "scan0", 1.5, curve=fast)]
     (row,) = race_table(definition, curves_frame(results), "3").rows
-    assert row == ("scan0", "3.00 / 8.00", "80", "ours", "1.50 / 4.00", "8", "0.50, 0.50", "5.0", "1/16")
+    assert row == ("scan0", "ours", "1.50 / 4.00", "8", "3.00 / 8.00", "80", "0.50, 0.50", "5.0", "0.06")
+    both = [*results, *(replace(one, scene="scan1") for one in results)]
+    *_, mean = race_table(definition, curves_frame(both), "3").rows
+    assert mean == ("mean", *row[1:])
     never = [results[0], result("ours", "scan0", 1.5, curve=slow[:1])]
     assert race_table(definition, curves_frame(never), "3").rows[0][-2:] == ("-", "-")
     assert race_table(definition, curves_frame(results[:1]), "3").rows == ()

@@ -7,22 +7,28 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import trimesh
 from processes import BIN, call
+from tiny_root import CENTRE_MM
 
 from baseh3d_ns.benchmark import executors
-from baseh3d_ns.benchmark.cells import Cell, plan
-from baseh3d_ns.benchmark.definition import DataSource, Definition, Row, read_definition
+from baseh3d_ns.benchmark.cells import Cell, ChangeSpec, FitSpec, PriorSpec, SceneId
+from baseh3d_ns.benchmark.definition import DataSource, Definition, Row
 from baseh3d_ns.benchmark.executors import LocalExecutor, RayExecutor, SlurmExecutor
-from baseh3d_ns.benchmark.results import FLOOR, load_result, read_csv
-from baseh3d_ns.benchmark.sweep import Sweep, only_one
+from baseh3d_ns.benchmark.plan import plan
+from baseh3d_ns.benchmark.read_definition import read_definition
+from baseh3d_ns.benchmark.results import load_result, read_results
+from baseh3d_ns.benchmark.run_folder import only_one
+from baseh3d_ns.benchmark.sweep import Sweep
 from baseh3d_ns.errors import InputError
 
+SCENES = ("00000000000000aa", "00000000000000bb")
 SMALL = Path(__file__).parents[1] / "configs" / "synthetic_small.toml"
 
 
@@ -63,12 +69,12 @@ def test_a_killed_benchmark_is_finished_by_the_same_command(killed):
     after = finished(run)
     assert before.items() <= after.items() and len(after) == 5
     assert "neus-facto" in text and "tiny-cuda-nn" in text and "report.html" in text
-    results = {result.row: result for result in read_csv(run / "results.csv")}
-    assert set(results) == {"one head", "builtin", "neus-facto", FLOOR}
-    assert results["neus-facto"].status == "skipped"
+    results = read_results(run / "results.csv").set_index("row")
+    assert set(results.index) == {"one head", "builtin", "neus-facto", "floor"}
+    assert results.loc["neus-facto", "status"] == "skipped"
     for row in ("one head", "builtin"):
-        result = results[row]
-        assert result.done and 0.3 < result.face_mm < 30 and result.steps == 24 and result.train_s > 1
+        result = results.loc[row]
+        assert result.status == "done" and 0.3 < result.face_mm < 30 and result.steps == 24 and result.train_s > 1
     # What is done is not done again.
     call("baseh3d", "bench", SMALL, "--out", run)
     assert finished(run) == after
@@ -79,7 +85,8 @@ def test_a_result_says_where_it_comes_from(killed):
     (folder,) = run.glob("cells/builtin-*")
     result = load_result(folder)
     assert result is not None and result.id == folder.name[-12:]
-    assert [point.step for point in result.curve] == [12] and 0 < result.curve[0].seconds < result.train_s
+    assert [point.step for point in result.curve] == [12, 24] and 0 < result.curve[0].seconds < result.train_s
+    assert result.curve[1].seconds == result.train_s and result.config == "config" and result.version
     known = result.provenance
     assert known["seed"] == 0 and known["views"] and known["packages"]["h3ds"] and known["scored_regions"]
     assert result.peak_memory_gb > 0.1 and ("CPU" in result.device or "NVIDIA" in result.device)
@@ -88,7 +95,7 @@ def test_a_result_says_where_it_comes_from(killed):
 
 def test_the_floor_is_what_the_metric_cannot_see_below(killed):
     run, _ = killed
-    (folder,) = run.glob("cells/metric-s-own-floor-*")
+    (folder,) = run.glob("cells/floor-scan1-*")
     floor = load_result(folder)
     # Vertices 2 mm apart: a perfect surface is about 0.8 mm from the nearest.
     assert floor is not None and 0.5 < floor.face_mm < 1.1
@@ -109,10 +116,9 @@ def test_a_report_of_nothing(tmp_path):
 @pytest.fixture
 def on_tiny(own_root) -> Definition:
     row = Row("fast", "baseh3d-fast", "builtin", options={"register": False})
-    return Definition(
-        "tiny", "tiny", ("scan0", "scan1"), DataSource(own_root), (row,), epochs=2, spacing_mm=2.0,
-        options={"pipeline.datamanager.train-num-rays-per-batch": 64},
-    )  # fmt: skip
+    few = {"pipeline.datamanager.train-num-rays-per-batch": 64}
+    scenes = ("scan0", "scan1")
+    return Definition("tiny", "tiny", scenes, DataSource(own_root), (row,), epochs=2, spacing_mm=2.0, options=few)
 
 
 def sweep_of(definition: Definition, run: Path, *kinds: str) -> Sweep:
@@ -130,7 +136,7 @@ def test_a_cell_that_fails_is_reported_and_the_others_go_on(on_tiny, own_root, t
     results = {result.scene: result for _, result in sweep.results()}
     assert results["scan1"].done and not results["scan0"].done
     assert "img_0000.jpg" in results["scan0"].reason and "log.txt" in results["scan0"].reason
-    assert len(sweep.failed) == 1 and [result.status for result in read_csv(tmp_path / "run" / "results.csv")]
+    assert len(sweep.failed) == 1 and len(read_results(tmp_path / "run" / "results.csv")) == 2
 
 
 class Dies:
@@ -138,7 +144,7 @@ class Dies:
 
     jobs = 1
 
-    def run(self, command: list[str], log: Path) -> int:
+    def run(self, arguments: list[str], log: Path) -> int:
         return -9
 
 
@@ -153,7 +159,7 @@ def test_a_process_that_dies_without_a_word_is_not_taken_for_its_last_failure(on
 class Breaks(Dies):
     """An executor that fails itself, as one may whose cluster goes away."""
 
-    def run(self, command: list[str], log: Path) -> int:
+    def run(self, arguments: list[str], log: Path) -> int:
         raise RuntimeError("the cluster went away")
 
 
@@ -165,15 +171,29 @@ def test_an_executor_that_fails_does_not_end_the_benchmark(on_tiny, tmp_path):
 
 
 def test_what_needs_a_failed_cell_is_not_run(on_tiny, tmp_path):
-    broken = Cell(
-        "prior", "prior x", {"method": "idr", "epochs": 1, "snapshots": [], "scene": {}, "options": {"no-such": 1}}
-    )
+    broken = Cell(PriorSpec("idr", {"no-such": 1}, 1, (), 0), "prior x")
     fit = replace(plan(on_tiny, None)[0], needs=(broken,))
     (tmp_path / "cells").mkdir()
     sweep = Sweep(on_tiny, [broken, fit], tmp_path, on_tiny.data.path)
     sweep.run_all(LocalExecutor())
     assert set(sweep.failed) == {broken.id, fit.id} and "it needs prior x" in sweep.failed[fit.id]
     assert not fit.folder(tmp_path).exists()
+
+
+def test_a_changed_copy_is_fitted_and_scored_in_its_place(on_tiny, tmp_path):
+    data = replace(on_tiny.data, changes=("turned by 15 degrees",))
+    definition = replace(on_tiny, scenes=("scan1",), data=data)
+    sweep = sweep_of(definition, tmp_path / "run", "change", "fit", "floor")
+    sweep.run_all(LocalExecutor())
+    assert not sweep.failed, sweep.failed
+    (copy,) = [cell for cell in sweep.cells if isinstance(cell.spec, ChangeSpec)]
+    truth = trimesh.load(definition.data.path / SCENES[1] / "full_head.obj", process=False)
+    moved = trimesh.load(copy.folder(sweep.run) / "heads" / SCENES[1] / "full_head.obj", process=False)
+    to_centre = truth.vertices - CENTRE_MM
+    assert np.abs(np.linalg.norm(moved.vertices - CENTRE_MM, axis=1) - np.linalg.norm(to_centre, axis=1)).max() < 0.1
+    assert np.abs(moved.vertices - truth.vertices).max() > 10.0
+    for _, result in sweep.results():
+        assert result.done and (result.scene, result.change) == ("scan1, turned by 15 degrees", data.changes[0])
 
 
 @pytest.mark.parametrize("executor", ["ray", "slurm"])
@@ -183,7 +203,7 @@ def test_the_same_cells_on_a_cluster(executor, on_tiny, tmp_path):
     sweep = sweep_of(on_tiny, tmp_path / "run", "floor")
     try:
         sweep.run_all(made)
-        assert made.run([sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "log.txt") == 3
+        assert made.run([str(tmp_path / "no-cell")], tmp_path / "log.txt") == 1
     finally:
         if executor == "ray":
             import ray
@@ -207,7 +227,7 @@ def test_gpus_that_were_taken_away_stay_away(tmp_path, monkeypatch):
 def test_a_cell_that_cannot_even_start_does_not_end_the_others(on_tiny, tmp_path):
     sweep = sweep_of(on_tiny, tmp_path / "run", "floor")
     first = sweep.cells[0].prepare(sweep.run)
-    (first / "cell.json").write_text('{"kind": "floor", "decides": {}}')
+    (first / "cell.json").write_text('{"id": "", "spec": {"kind": "floor"}}')
     sweep.run_all(LocalExecutor())
     assert list(sweep.failed) == [sweep.cells[0].id] and "of another configuration" in sweep.failed[sweep.cells[0].id]
     assert sweep.results()[1][1].done
@@ -225,7 +245,8 @@ def test_slurm_where_there_is_none(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_leaves_earlier_results_alone(tmp_path, monkeypatch):
-    result = Cell("fit", "row", {"method": "idr"}).no_result("")
+    spec = FitSpec("idr", {}, SceneId("scan1"), "3", 0, 8, 1.0, 2.0, ())
+    result = Cell(spec, "row").no_result("")
     result = replace(result, status="done", face_mm=1.0)
     result.save(tmp_path)
 

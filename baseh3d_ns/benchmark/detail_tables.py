@@ -11,6 +11,8 @@ from baseh3d_ns.benchmark.metrics import FLOOR_NAME, OFFICIAL, SPREAD, floor_not
 from baseh3d_ns.benchmark.published import PUBLISHED
 from baseh3d_ns.benchmark.statistics import by_scene, fits, floor_by_scene, summary
 
+RACE = ("face", "head", "seconds", "first face", "first head", "first seconds", "soon")
+
 
 def published_table(definition: Definition, frame: pd.DataFrame, views: str) -> Table:
     """Ours beside published numbers, for every row that names them."""
@@ -72,43 +74,43 @@ def race_table(definition: Definition, curves: pd.DataFrame, views: str) -> Tabl
         views: view configuration.
     """
     first, *others = definition.rows_with(views)
-    rows = []
+    lines, scenes = [], list(curves["scene"].unique())
     for row in others:
-        measured = [_race(curves, scene, views, first.name, row.name) for scene in curves["scene"].unique()]
-        pairs = pd.DataFrame([one for one in measured if one])
-        for scene, one in [*pairs.iterrows(), *([("mean", pairs.mean(numeric_only=True))] if len(pairs) > 1 else [])]:
-            ends = pair(one["face"], one["head"]), number(one["seconds"], 0)
-            ratios = f"{one['face'] / one['first face']:.2f}, {one['head'] / one['first head']:.2f}"
-            soon = number(one["soon"], 1), f"1/{one['first seconds'] / one['soon']:.0f}" if one["soon"] > 0 else EMPTY
-            theirs = pair(one["first face"], one["first head"]), number(one["first seconds"], 0)
-            rows.append((str(one.get("scene", scene)), *theirs, row.name, *ends, ratios, *soon))
-    title = f"Race with {first.name}, {views_in_words(views)}"
-    theirs_and_ours = ("scan", f"{first.name}: face / head mm", "after s", "method", "face / head mm", "after s")
+        found = [_race(curves, scene, views, first.name, row.name) for scene in scenes]
+        races = pd.DataFrame(found, index=scenes, columns=list(RACE)).dropna(subset=["face"])
+        if len(races) > 1:
+            races.loc["mean"] = races.mean()
+        lines += [(str(scene), row.name, *_race_cells(one)) for scene, one in races.iterrows()]
+    ends = ("face / head mm", "after s")
     race = (f"face, head of {first.name}'s", "s until as good in the face", f"of {first.name}'s time")
-    caption = "Rigid, ground truth to surface; scored on the way, the clock stopped."
-    return Table(title, caption, (*theirs_and_ours, *race), tuple(rows))
+    return Table(
+        title=f"Race with {first.name}, {views_in_words(views)}",
+        caption="Rigid, ground truth to surface; scored on the way, the clock stopped.",
+        header=("scan", "method", *ends, *(f"{first.name}: {name}" for name in ends), *race),
+        rows=tuple(lines),
+    )
 
 
-def _race(curves: pd.DataFrame, scene: str, views: str, first: str, other: str) -> dict[str, float | str] | None:
+def _race(curves: pd.DataFrame, scene: str, views: str, first: str, other: str) -> dict[str, float]:
     """Ends of two rows on a scene, and the seconds until the second's face is as good as the first's end."""
     here = curves[(curves["scene"] == scene) & (curves["views"] == views)]
-    ends = []
-    for name in (first, other):
-        of_row = here[here["row"] == name]
-        ends.append(of_row[of_row["seed"] == of_row["seed"].min()].sort_values("step"))
-    if any(one.empty for one in ends):
-        return None
-    reference, mine = (one.iloc[-1] for one in ends)
-    as_good = ends[1][ends[1]["face_mm"] <= reference["face_mm"]]
+    of_rows = [here[here["row"] == name] for name in (first, other)]
+    if any(one.empty for one in of_rows):
+        return {}
+    theirs, ours = (one[one["seed"] == one["seed"].min()].sort_values("step") for one in of_rows)
+    end, goal = ours.iloc[-1], theirs.iloc[-1]
     return {
-        "scene": scene,
-        **{f"first {name}": reference[column] for name, column in _ENDS.items()},
-        **{name: mine[column] for name, column in _ENDS.items()},
-        "soon": as_good["seconds"].min() if len(as_good) else float("nan"),
+        **{"face": end["face_mm"], "head": end["head_mm"], "seconds": end["seconds"]},
+        **{"first face": goal["face_mm"], "first head": goal["head_mm"], "first seconds": goal["seconds"]},
+        "soon": ours.loc[ours["face_mm"] <= goal["face_mm"], "seconds"].min(),
     }
 
 
-_ENDS = {"face": "face_mm", "head": "head_mm", "seconds": "seconds"}
+def _race_cells(one: pd.Series) -> tuple[str, ...]:
+    ends = pair(one["face"], one["head"]), number(one["seconds"], 0)
+    theirs = pair(one["first face"], one["first head"]), number(one["first seconds"], 0)
+    ratios = f"{one['face'] / one['first face']:.2f}, {one['head'] / one['first head']:.2f}"
+    return (*ends, *theirs, ratios, number(one["soon"], 1), number(one["soon"] / one["first seconds"]))
 
 
 def unfinished_table(definition: Definition, frame: pd.DataFrame) -> Table:

@@ -1,4 +1,4 @@
-"""Scores of what is no run of ours: a peer's SDF, and the scan itself."""
+"""Scores of heads that are no run of ours: another method's SDF, and the scan itself."""
 
 from __future__ import annotations
 

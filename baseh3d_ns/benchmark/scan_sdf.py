@@ -1,4 +1,4 @@
-"""The scan itself as a signed distance field: what our mesher and the metric make of a perfect reconstruction."""
+"""The scan itself as a signed distance field, to measure our mesher and the metric on a perfect reconstruction."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.rendering.chunks import Sdf
 
 POINT_SPACING_MM = 0.4
-"""Points on the scan lie that far apart: the field between them is that of their tangent planes."""
-TANGENT_MM, NEAR_MM = 1.0, 30.0
+"""Distance between the points on the scan; the field between them is that of their tangent planes."""
+TANGENT_MM = 1.0
+"""Distance to the nearest point below which the distance to its tangent plane is taken."""
+NEAR_MM = 30.0
+"""Distance below which all points are searched, not one in `EVERY`."""
 EVERY = 200
 
 
