@@ -1,0 +1,200 @@
+"""The parts of `on_gpu.sh`, each in a process of its own.
+
+Measurements go into the file --figures at once, since a part may be stopped at any time. Clocks are read, and peaks of
+memory reset, once the GPU has finished what was queued.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from on_gpu_job import SMALL, Figures, Job, Sizes, Skipped, finite, forget_peak
+
+from baseh3d_ns import __version__
+from baseh3d_ns.benchmark.in_process import configure, curve, run, start
+from baseh3d_ns.benchmark.machine import device_name, now_s, peak_memory_gb
+from baseh3d_ns.benchmark.results import Point
+
+VIEW = {"scene": "scan0", "views": "3"}
+"""Scene and number of training views of every fit."""
+STRETCH = 25
+"""Steps between two notes of the speed."""
+CLOSE = 1.05
+"""A fit is as good as finished when its face error is at most this many times its final one."""
+
+
+@dataclass
+class Part:
+    """One part, run in this process."""
+
+    name: tyro.conf.Positional[str]
+    """Which: a key of PARTS."""
+    data: Path
+    """H3DS root: three heads with photos of 512 pixels."""
+    figures: Path
+    """JSON file to write."""
+    small: bool = False
+    """Small sizes, to show on a CPU that every part runs."""
+
+    def main(self) -> None:
+        kept = Figures(self.figures)
+        with tempfile.TemporaryDirectory() as scratch:
+            try:
+                PARTS[self.name](Job(self.data, Path(scratch), SMALL if self.small else Sizes(), kept))
+            except Skipped as reason:
+                kept.add(skipped=str(reason))
+
+
+def machine(job: Job) -> None:
+    """Versions of what everything else depends on."""
+    packages = ("torch", "numpy", "nerfstudio", "h3ds", "trimesh")
+    job.figures.add(
+        device=device_name(),
+        cuda=torch.version.cuda if torch.cuda.is_available() else None,
+        python=platform.python_version(),
+        **{name: version(name) for name in packages},
+        baseh3d_ns=__version__,
+    )
+
+
+def cuda_tests(job: Job) -> None:
+    """`pytest -m cuda`; without a GPU the tests are only collected."""
+    if find_spec("pytest") is None:
+        raise Skipped("pytest is not installed")
+    import pytest
+
+    counts: dict[str, int] = {}
+
+    class Counter:
+        """A plugin that counts outcomes."""
+
+        def pytest_collection_finish(self, session: pytest.Session) -> None:
+            job.figures.add(collected=len(session.items))
+
+        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            if report.when == "call" or report.outcome != "passed":
+                counts[report.outcome] = counts.get(report.outcome, 0) + 1
+                job.figures.add(**counts)
+
+    options = [
+        "-m",
+        "cuda",
+        "tests/test_cuda.py",
+        "-v",
+        "-p",
+        "no:cacheprovider",
+        f"--basetemp={job.scratch / 'tests'}",
+    ]
+    code = pytest.main([*options, *([] if torch.cuda.is_available() else ["--collect-only"])], plugins=[Counter()])
+    if code == pytest.ExitCode.TESTS_FAILED:
+        raise SystemExit(f"{counts.get('failed', 0)} of the CUDA tests failed: see the log")
+    if code != pytest.ExitCode.OK:
+        raise SystemExit(f"pytest ended with {code!r}: see the log")
+    if not torch.cuda.is_available():
+        raise Skipped("no GPU here: the CUDA tests were collected, not run")
+
+
+def idr(job: Job) -> None:
+    """Speed of IDR with its own networks."""
+    measure_steps(job, configure("idr", job.scratch, {"data": job.data, **job.sizes.head}, VIEW), job.sizes.steps)
+
+
+def baseh3d(job: Job) -> None:
+    """Speed of BaseH3D-Net with IDR's networks, from the built-in prior carried over to them."""
+    options = {"data": job.data, "load-prior": "builtin", **job.sizes.head}
+    measure_steps(job, configure("baseh3d", job.scratch, options, VIEW), job.sizes.steps)
+
+
+def shape_space(job: Job) -> None:
+    """Speed of H3D-Net's shape space, on the scans of the root."""
+    steps = job.sizes.shape_space_steps
+    options = {"data": job.data, "max-num-iterations": job.sizes.warm_up + steps, **job.sizes.shape_space}
+    measure_steps(job, configure("h3dnet-prior", job.scratch, options, {}), steps)
+
+
+def measure_steps(job: Job, config: Any, steps: int) -> None:
+    """Steps a second, and the peak of memory, after a warm-up."""
+    fit = start(config)
+    warm = run(fit, job.sizes.warm_up)
+    job.figures.add(start_s=fit.start_s, warm_up_s=warm.seconds, first_loss=finite(warm.loss))
+    forget_peak()
+    done, seconds = 0, 0.0
+    while done < steps:
+        stretch = run(fit, min(STRETCH, steps - done))
+        done, seconds = done + stretch.steps, seconds + stretch.seconds
+        job.figures.add(
+            steps=done, steps_per_s=done / seconds, peak_memory_gb=peak_memory_gb(), last_loss=finite(stretch.loss)
+        )
+
+
+def fits(job: Job) -> None:
+    """Fits of baseh3d-fast with its defaults, from the built-in prior, with a seed each, scored on the way."""
+    # Rows of a benchmark go to the last epoch; here the method ends by its own rule.
+    options = {"data": job.data, "plateau": 0.05, **job.sizes.fit}
+    for seed in job.sizes.seeds:
+        forget_peak()
+        fit = start(configure("baseh3d-fast", job.scratch / str(seed), options, {**VIEW, **job.sizes.view}, seed))
+        points = curve(fit, job.sizes.scored_at)
+        last = points[-1]
+        result = {
+            "start_s": fit.start_s,
+            "seconds": last.seconds,
+            "steps": last.step,
+            "face_mm": finite(last.face_mm),
+            "head_mm": finite(last.head_mm),
+            "close_s": seconds_until_close(points),
+            "peak_memory_gb": peak_memory_gb(),
+            "curve": [{name: finite(value) for name, value in asdict(point).items()} for point in points],
+        }
+        job.figures.add(**{f"seed {seed}": result})
+
+
+def seconds_until_close(points: list[Point]) -> float:
+    """Training time until the face error is `CLOSE` to the final one, at the first scored step where it is."""
+    return next(point.seconds for point in points if point.face_mm <= CLOSE * points[-1].face_mm)
+
+
+def meshing(job: Job) -> None:
+    """Seconds and peak of memory of the built-in head as a mesh."""
+    from baseh3d_ns.heads.head_mesh import usual_device
+    from baseh3d_ns.heads.networks import field_of_head
+    from baseh3d_ns.heads.readers import BUILTIN, open_head
+    from baseh3d_ns.mesh.extract import extract_mesh
+    from baseh3d_ns.rendering.denormals import flush_denormals
+
+    flush_denormals()
+    head, device = open_head(BUILTIN), usual_device()
+    assert head.frame is not None
+    field, frame = field_of_head(head, BUILTIN).to(device).eval(), head.frame
+    # A small mesh first: kernels are loaded.
+    for number, cells in enumerate((32, *job.sizes.cells)):
+        forget_peak()
+        begin = now_s()
+        mesh = extract_mesh(field.sdf, frame, spacing_mm=2.0 * frame.radius_mm / cells, device=device, progress=False)
+        result = {"seconds": now_s() - begin, "peak_memory_gb": peak_memory_gb(), "vertices": len(mesh.vertices)}
+        if number:
+            job.figures.add(**{f"{cells} cells": result})
+
+
+PARTS: dict[str, Callable[[Job], None]] = {
+    "machine": machine,
+    "cuda tests": cuda_tests,
+    "idr": idr,
+    "baseh3d": baseh3d,
+    "fits": fits,
+    "h3dnet-prior": shape_space,
+    "meshing": meshing,
+}
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(Part, description=__doc__).main())
