@@ -46,6 +46,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from baseh3d_ns.benchmark.commands import Options
+from baseh3d_ns.evaluation.protocol import SCORED_SPACING_MM
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 """Unknown keys and values of another type are errors."""
@@ -136,7 +137,7 @@ class Definition:
     epochs: Count
     views: Names = ("3",)
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
-    spacing_mm: Annotated[float, Field(gt=0.0)] = 0.6
+    spacing_mm: Annotated[float, Field(gt=0.0)] = SCORED_SPACING_MM
     """Distance between the mesh vertices that are scored, the same for every row."""
     curve: tuple[Fraction, ...] = ()
     """Fractions of a fit's steps after which it is also scored on its way (rigid, quickly), and at its end."""
