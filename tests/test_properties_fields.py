@@ -69,6 +69,19 @@ def test_turned_from_is_the_axis_times_the_sine(place, angle, which):
     assert_close(turn.turned_from(place), math.sin(angle) * VECTORS[which], rtol=0, atol=1e-6)
 
 
+@given(numbers(3, bound=1.75), st.sampled_from([0.0, 1e-4, 3e-3, 1.0]))
+def test_the_rotation_is_the_exponential_map(vector, size):
+    skew = size * torch.linalg.cross(torch.eye(3), vector.expand(3, 3)).double()
+    rotation = placed(0.0, size * vector, torch.zeros(3)).rotation
+    assert_close(rotation, torch.linalg.matrix_exp(skew), rtol=0, atol=1e-6)
+
+
+def test_the_rotation_can_be_learned_from_zero():
+    place = Placement().requires_grad_(True)
+    place.rotation[2, 1].backward()
+    assert_close(place.similarity.grad, torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]), rtol=0, atol=1e-4)
+
+
 def cameras(seed: int, views: int) -> tuple[Tensor, Tensor]:
     """Axes and centres of cameras that look at the ball from about four units away."""
     towards = unit_vectors(views, seed)

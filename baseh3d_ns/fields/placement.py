@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
+from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 
 class Placement(nn.Module):
@@ -25,9 +27,7 @@ class Placement(nn.Module):
     @property
     def rotation(self) -> Float[Tensor, "3 3"]:
         """Rotation matrix from the unit frame to the networks' frame."""
-        x, y, z = self.similarity[1:4]
-        zero = torch.zeros_like(x)
-        return torch.linalg.matrix_exp(torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).view(3, 3))
+        return exp_map_SO3xR3(pad(self.similarity[1:4], (3, 0))[None])[0, :, :3]
 
     @property
     def translation(self) -> Float[Tensor, " 3"]:
