@@ -116,7 +116,7 @@ class Prior:
     """`builtin`, a run folder, its config.yml, a .safetensors, a .ckpt or an original IDR .pth."""
 
     def main(self) -> None:
-        from baseh3d_ns.heads.architecture import architecture, summary
+        from baseh3d_ns.heads.networks import architecture, summary
         from baseh3d_ns.heads.readers import find_head_file, open_head
 
         prior = open_head(self.file)

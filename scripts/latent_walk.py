@@ -12,12 +12,12 @@ from PIL import Image
 
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.fields.placement import Placement
-from baseh3d_ns.heads.latent_pca import main_directions
-from baseh3d_ns.heads.readers import load_prior
-from baseh3d_ns.heads.transfer import field_of_prior
+from baseh3d_ns.heads.latent_pca import principal_components
+from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.placing.correspondences import render
 from baseh3d_ns.rendering.sdf_grid import GridTracer
-from baseh3d_ns.shape_space.datamanager import look_from
+from baseh3d_ns.shape_space.datamanager import orbit_cameras
 
 
 @dataclass
@@ -38,13 +38,13 @@ class LatentWalk:
     """Height and width of a head in pixels."""
 
     def main(self) -> None:
-        prior = load_prior(self.prior)
+        prior = open_head(self.prior)
         if prior.latents is None:
             raise InputError(f"{self.prior} is the prior of one head: pass a shape space")
-        field = field_of_prior(prior, self.prior)
+        field = field_of_head(prior, self.prior)
         mean_head = field.latent.detach().clone()
-        walk = main_directions(prior.latents, mean_head, self.directions)
-        rays = look_from(30.0, self.size).generate_rays(camera_indices=0)
+        walk = principal_components(prior.latents, mean_head, self.directions)
+        rays = orbit_cameras(30.0, self.size).generate_rays(camera_indices=0)
         grid, rows = GridTracer(64), []
         for direction in walk:
             row = []

@@ -1,36 +1,36 @@
-"""Put a table that `scripts/compare.py` wrote into the README, with the command that made it."""
+"""Write every table of README.md and configs/results/README.md from kept results; keep those of finished benchmarks."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
+from baseh3d_ns.benchmark.kept import keep_benchmark
+from baseh3d_ns.benchmark.tables_in_md import write_tables
+from baseh3d_ns.errors import exit_on_input_error
+
+REPO = Path(__file__).parents[1]
+RESULTS = REPO / "configs" / "results"
+
 
 @dataclass
 class UpdateReadme:
-    """Replace what stands between `<!-- table: NAME -->` and `<!-- end -->`."""
+    """Fill the places between `<!-- table: NAME -->` and `<!-- end -->`."""
 
-    name: str
-    """Name of the table in the README."""
-    table: Path
-    """The table.md to put there."""
-    command: str
-    """The command that made it, shown above the table."""
-    readme: Path = Path("README.md")
-    """File to change."""
+    keep: tuple[Path, ...] = ()
+    """Results folders of `baseh3d bench` whose numbers are kept first, in configs/results."""
+    command: str = ""
+    """Command that made them, where it is not `baseh3d bench configs/NAME.toml`."""
 
     def main(self) -> None:
-        text = self.readme.read_text(encoding="utf-8")
-        pattern = rf"(<!-- table: {re.escape(self.name)} -->\n).*?(<!-- end -->)"
-        filled = f"`{self.command}`\n\n{self.table.read_text(encoding='utf-8').strip()}\n"
-        text, places = re.subn(pattern, lambda match: match.group(1) + filled + match.group(2), text, flags=re.DOTALL)
-        if places != 1:
-            raise SystemExit(f"Error: {self.readme} has {places} places '<!-- table: {self.name} -->', expected one")
-        self.readme.write_text(text, encoding="utf-8")
+        for run in self.keep:
+            print(f"kept {keep_benchmark(run, RESULTS, self.command)}")
+        for file in (REPO / "README.md", RESULTS / "README.md"):
+            print(f"{file}: {'written' if write_tables(file, RESULTS) else 'as it was'}")
 
 
 if __name__ == "__main__":
-    tyro.cli(UpdateReadme, description=__doc__).main()
+    with exit_on_input_error():
+        tyro.cli(UpdateReadme, description=__doc__).main()

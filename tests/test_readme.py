@@ -26,9 +26,12 @@ def parsed(command: str):
 
     tool, *arguments = shlex.split(command)
     kinds = {
-        "ns-train": AnnotatedBaseConfigUnion, "ns-eval": ComputePSNR, "ns-render": Render, "ns-viewer": RunViewer,
+        "ns-train": AnnotatedBaseConfigUnion,
+        "ns-eval": ComputePSNR,
+        "ns-render": Render,
+        "ns-viewer": RunViewer,
         "baseh3d": Commands,
-    }  # fmt: skip
+    }
     return tyro.cli(kinds[tool], args=arguments)
 
 
@@ -67,18 +70,3 @@ def test_every_method_is_in_the_readme():
 
 def test_pictures_are_there():
     assert all((REPO / path).is_file() for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README))
-
-
-@pytest.mark.parametrize("kept", sorted((REPO / "configs" / "results").glob("*.csv")), ids=lambda file: file.stem)
-def test_benchmark_tables_are_those_of_the_numbers(kept):
-    """`scripts/readme_bench.py` writes both: neither may be changed by hand, nor the definition without a new run."""
-    from baseh3d_ns.benchmark.definition import read_definition
-    from baseh3d_ns.benchmark.results import read_csv
-    from baseh3d_ns.benchmark.tables import summary_markdown
-
-    tables = summary_markdown(read_definition(REPO / "configs" / f"{kept.stem}.toml"), read_csv(kept))
-    assert f"<!-- table: {kept.stem} -->" in README and tables.strip() in README
-
-
-def test_there_is_a_benchmark_in_the_readme():
-    assert "<!-- table: synthetic_table2 -->" in README

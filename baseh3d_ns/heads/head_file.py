@@ -24,7 +24,6 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.files import whole_file
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.heads.architecture import architecture
 
 HEAD_FILE = "head.safetensors"
 """Name of a training's head file in its run folder."""
@@ -114,7 +113,6 @@ def save_head(path: Path, head: Head) -> None:
 
     metadata = {
         "format": FORMAT,
-        "architecture": json.dumps(architecture(head.weights)),
         "frame": json.dumps(dataclasses.asdict(head.frame) if head.frame else None),
         "provenance": json.dumps(head.provenance),
         "adam_steps": str(head.adam_steps),

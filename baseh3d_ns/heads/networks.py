@@ -1,17 +1,21 @@
-"""A head file's weights as a field whose networks have the sizes of the file, or those of a method."""
+"""A head's networks: their sizes, read off the shapes of its weights, and the field that the weights fill."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
-from baseh3d_ns.heads.architecture import architecture, field_config, summary
+from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.heads.head_file import LATENT, PLACEMENT, Head, named_parameters
 
 SAME_FAMILY = "take a prior of the same method family (idr / baseh3d: 8 x 512, the -fast ones: 4 x 128)"
+POINT_AND_NORMAL = 6
+"""Inputs of the colour network beside the encoded viewing direction and the features."""
 
 
 def field_of_head(head: Head, source: Path) -> HeadField:
@@ -67,3 +71,63 @@ def check_carries_on(prior: Head, config: HeadFieldConfig, source: Path) -> None
             f"{source} does not hold an optimiser state and its epochs: leave out --carry-optimizer, or pass a "
             "prior-*.safetensors trained here"
         )
+
+
+def architecture(weights: dict[str, Any]) -> dict[str, int]:
+    """Hidden layers, width, inputs and outputs of both networks, as `sdf_layers`, `colour_width` and so on."""
+    found: dict[str, int] = {}
+    for network in ("sdf", "colour"):
+        layers = sorted(
+            int(match.group(1)) for name in weights if (match := re.fullmatch(rf"{network}\.lin(\d+)\.weight_v", name))
+        )
+        if not layers:
+            continue
+        first, last = weights[f"{network}.lin0.weight_v"].shape, weights[f"{network}.lin{layers[-1]}.weight_v"].shape
+        found |= {f"{network}_layers": len(layers) - 1, f"{network}_width": int(last[1])}
+        found |= {f"{network}_inputs": int(first[1]), f"{network}_outputs": int(last[0])}
+    return found
+
+
+def summary(shape: dict[str, int]) -> str:
+    """`an SDF of 8 x 512 with 256 features and a colour network of 4 x 512`."""
+    if not {"sdf_layers", "colour_layers"} <= shape.keys():
+        return "no complete pair of networks"
+    return (
+        f"an SDF of {shape['sdf_layers']} x {shape['sdf_width']} with {shape['sdf_outputs'] - 1} features "
+        f"and a colour network of {shape['colour_layers']} x {shape['colour_width']}"
+    )
+
+
+def field_config(weights: dict[str, Any], latent: int) -> HeadFieldConfig:
+    """Config of the field that the weights fill.
+
+    Args:
+        weights: by their file names.
+        latent: numbers of the latent, 0 for none.
+
+    Raises:
+        KeyError: these are not shapes of the networks here.
+    """
+    shape = architecture(weights)
+    colour_inputs = shape["colour_inputs"] - POINT_AND_NORMAL - (shape["sdf_outputs"] - 1)
+    octaves, colour_octaves = ((n / 3 - 1) / 2 for n in (shape["sdf_inputs"] - latent, colour_inputs))
+    if octaves % 1 or colour_octaves % 1:
+        raise KeyError("inputs")
+    rows = [len(weights[f"sdf.lin{index}.weight_v"]) for index in range(shape["sdf_layers"])]
+    # The layer before the skip gives fewer values, since the skip adds the encoded position.
+    before_skip = [index for index, width in enumerate(rows) if width < shape["sdf_width"]]
+    separate = [name for name in weights if re.fullmatch(r"appearance\.lin\d+\.weight_v", name)]
+    return HeadFieldConfig(
+        sdf=SdfNetworkConfig(
+            layers=shape["sdf_layers"],
+            width=shape["sdf_width"],
+            skip_layer=before_skip[0] + 1 if before_skip else 0,
+            octaves=int(octaves),
+            features=shape["sdf_outputs"] - 1,
+            latent=latent,
+        ),
+        colour=ColourNetworkConfig(
+            layers=shape["colour_layers"], width=shape["colour_width"], octaves=int(colour_octaves)
+        ),
+        feature_layers=max(0, len(separate) - 1),
+    )

@@ -10,9 +10,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.heads.architecture import architecture, summary
 from baseh3d_ns.heads.head_file import LATENT, Head
-from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.networks import architecture, field_of_head, summary
 from baseh3d_ns.heads.transfer import transfer
 from baseh3d_ns.placing.config import PlacingConfig
 from baseh3d_ns.placing.registration import Registration, register_prior

@@ -1,0 +1,156 @@
+"""Results kept in the repository: numbers as NAME.csv, their origin as NAME.json, a table of them as Markdown.
+
+Two kinds: a benchmark (its results.csv and curves.csv; the definition is configs/NAME.toml), and any other measurement,
+whose CSV is the table itself.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, field
+from pathlib import Path
+
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from baseh3d_ns.benchmark.definition import STRICT, Definition
+from baseh3d_ns.benchmark.detail_tables import race_table, scan_table
+from baseh3d_ns.benchmark.error_tables import brief_table, change_table, error_table
+from baseh3d_ns.benchmark.markdown import number, pipe_table, to_markdown
+from baseh3d_ns.benchmark.metrics import MEANING
+from baseh3d_ns.benchmark.read_definition import read_definition
+from baseh3d_ns.benchmark.results import read_curves, read_results, write_csv
+from baseh3d_ns.benchmark.run_folder import DEFINITION
+from baseh3d_ns.benchmark.sweep import CURVES, RESULTS
+from baseh3d_ns.benchmark.tables import summary_markdown
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.files import write_text
+
+Numbers = tuple[Definition, pd.DataFrame, pd.DataFrame]
+"""A definition, its results, its scores on the way."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Origin:
+    """Origin of kept numbers."""
+
+    command: str
+    version: str
+    """Version of this plugin."""
+    seeds: tuple[int, ...]
+    machine: str
+    metric: str
+    benchmark: bool = False
+    """Whether the numbers are those of a benchmark, and configs/NAME.toml its definition."""
+    digits: dict[str, int] = field(default_factory=dict)
+    """Digits after the point, by column of a table that is no benchmark."""
+
+    @property
+    def line(self) -> str:
+        """The same in one line."""
+        seeds = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
+        return f"`{self.command}`, version {self.version}, {seeds}, {self.machine}. {self.metric}."
+
+
+VIEWS: dict[str, Callable[[Numbers], str]] = {
+    "all": lambda numbers: summary_markdown(*numbers),
+    "brief": lambda numbers: to_markdown(brief_table(*numbers[:2])),
+    "errors": lambda numbers: _each_views(numbers, lambda views: error_table(*numbers[:2], views)),
+    "changes": lambda numbers: _each_views(numbers, lambda views: change_table(*numbers[:2], views)),
+    "race": lambda numbers: _each_views(numbers, lambda views: race_table(numbers[0], numbers[2], views)),
+    "scans": lambda numbers: _each_views(numbers, lambda views: scan_table(*numbers[:2], views)),
+}
+"""Tables of a benchmark, by the second word of a marker in a .md file."""
+
+
+def keep_benchmark(run: Path, results: Path, command: str = "") -> Path:
+    """Keep the numbers of a finished benchmark.
+
+    Args:
+        run: its results folder.
+        results: folder of kept results, beside the definitions.
+        command: command that made it; empty: `baseh3d bench` of its definition.
+
+    Raises:
+        InputError: the definition has changed since, a fit is missing, or versions or machines are mixed.
+    """
+    definition = read_definition(run / DEFINITION)
+    ours = results.parent / f"{definition.name}.toml"
+    if not ours.is_file() or ours.read_text(encoding="utf-8") != (run / DEFINITION).read_text(encoding="utf-8"):
+        raise InputError(f"{run / DEFINITION} is not {ours}: run the benchmark again")
+    frame = read_results(run / RESULTS)
+    failed = frame[frame["status"] == "failed"]
+    if len(failed):
+        raise InputError(f"{run} is not finished ({failed.iloc[0]['row']}, {failed.iloc[0]['scene']}): run it again")
+    known = {name: sorted(set(frame[name]) - {""}) for name in ("version", "device")}
+    for name, values in known.items():
+        if len(values) != 1:
+            raise InputError(f"{run} has results of {len(values)} {name}s ({', '.join(values)}): measure them with one")
+    (version,), (machine,) = known["version"], known["device"]
+    command = command or f"baseh3d bench configs/{definition.name}.toml"
+    origin = Origin(command, version, definition.seeds, machine, MEANING, benchmark=True)
+    if (run / CURVES).is_file():
+        shutil.copyfile(run / CURVES, results / f"{definition.name}.curves.csv")
+    return _write(results / f"{definition.name}.csv", frame, origin)
+
+
+def keep_table(file: Path, frame: pd.DataFrame, origin: Origin) -> Path:
+    """Keep a measurement that is no benchmark; columns are the headings of its table."""
+    return _write(file, frame, origin)
+
+
+def kept_markdown(results: Path, name: str, view: str = "all") -> str:
+    """A kept table with the line of its origin.
+
+    Raises:
+        InputError: nothing is kept under that name, its files are damaged, made with different versions, or there is no
+            such view of it.
+    """
+    origin = read_origin(results, name)
+    if not origin.benchmark:
+        frame = pd.read_csv(results / f"{name}.csv", keep_default_na=False, na_values=[""])
+        cells = [
+            tuple(_cell(value, origin.digits.get(column, 0)) for column, value in zip(frame.columns, row, strict=True))
+            for row in frame.itertuples(index=False)
+        ]
+        return f"{origin.line}\n\n{pipe_table(tuple(frame.columns), tuple(cells))}\n"
+    frame = read_results(results / f"{name}.csv")
+    others = sorted(set(frame["version"]) - {origin.version})
+    if others:
+        raise InputError(f"{results / name}.csv holds results of {others[0]}, not {origin.version}: measure it again")
+    if view not in VIEWS:
+        raise InputError(f"{name} has no table '{view}': take {', '.join(VIEWS)}")
+    numbers = read_definition(results.parent / f"{name}.toml"), frame, read_curves(results / f"{name}.curves.csv")
+    return f"{origin.line}\n\n{VIEWS[view](numbers).strip()}\n"
+
+
+def read_origin(results: Path, name: str) -> Origin:
+    """Origin of kept numbers.
+
+    Raises:
+        InputError: nothing is kept under that name, or the file is damaged.
+    """
+    file = results / f"{name}.json"
+    try:
+        return TypeAdapter(Origin).validate_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"there is no {file}: keep that result first (scripts/update_readme.py --help)") from error
+    except ValidationError as error:
+        raise InputError(f"{file} is damaged: keep that result again") from error
+
+
+def _write(file: Path, frame: pd.DataFrame, origin: Origin) -> Path:
+    write_csv(file, frame)
+    write_text(file.with_suffix(".json"), json.dumps(asdict(origin), indent=1) + "\n")
+    return file
+
+
+def _cell(value: float | int | str, digits: int) -> str:
+    return value if isinstance(value, str) else number(value, digits)
+
+
+def _each_views(numbers: Numbers, make: Callable) -> str:
+    return "\n\n".join(to_markdown(make(views)) for views in numbers[0].all_views)

@@ -1,0 +1,63 @@
+"""Every table of a .md file, written from kept results: what stands between its markers, and nothing else.
+
+```
+<!-- version: 0.2 -->                the version that all tables of the file are made with (optional)
+<!-- table: starts brief -->         a kept result, and the table of it (`kept.VIEWS`; left out: all)
+<!-- end -->
+```
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from baseh3d_ns.benchmark.kept import kept_markdown, read_origin
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.files import write_text
+
+TABLE = re.compile(r"<!-- table: (?P<name>\w+)(?: (?P<view>\w+))? -->\n(?P<content>.*?)<!-- end -->", re.DOTALL)
+VERSION = re.compile(r"<!-- version: (\d+\.\d+) -->")
+
+
+def with_tables(text: str, results: Path) -> str:
+    """A text with every table written anew.
+
+    Args:
+        text: of the .md file.
+        results: folder of kept results.
+
+    Raises:
+        InputError: a table names no kept result, or one that another version made than the text states.
+    """
+    stated = VERSION.search(text)
+
+    def write(match: re.Match[str]) -> str:
+        name, view = match["name"], match["view"]
+        version = read_origin(results, name).version
+        if stated and not version.startswith(f"{stated[1]}."):
+            raise InputError(f"the table '{name}' was made with {version}, not {stated[1]}: measure it again")
+        marker = f"{name} {view}" if view else name
+        return f"<!-- table: {marker} -->\n{kept_markdown(results, name, view or 'all')}<!-- end -->"
+
+    return TABLE.sub(write, text)
+
+
+def write_tables(file: Path, results: Path) -> bool:
+    """Write the tables of a file; whether that changed it.
+
+    Raises:
+        InputError: see `with_tables`.
+    """
+    before = file.read_text(encoding="utf-8")
+    after = with_tables(before, results)
+    if after != before:
+        write_text(file, after)
+    return after != before
+
+
+def tables_by_hand(text: str) -> list[str]:
+    """Headings of the tables with measurements (mm, seconds) that stand outside of markers."""
+    outside = TABLE.sub("", text)
+    headings = re.findall(r"^(\|.*\|)\n\|[ :|-]+\|$", outside, re.MULTILINE)
+    return [heading for heading in headings if re.search(r"\b(mm|s|seconds|ms)\b", heading)]

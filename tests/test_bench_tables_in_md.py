@@ -1,0 +1,125 @@
+"""Tables of .md files: written from kept results by one command, and refused where those are of another version."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from bench_run import CURVES, all_results
+
+from baseh3d_ns.benchmark.kept import Origin, keep_benchmark, keep_table, kept_markdown
+from baseh3d_ns.benchmark.results import to_frame, write_csv
+from baseh3d_ns.benchmark.tables_in_md import tables_by_hand, with_tables, write_tables
+from baseh3d_ns.errors import InputError
+
+REPO = Path(__file__).parents[1]
+FILES = (REPO / "README.md", REPO / "configs" / "results" / "README.md")
+DEFINITION = """
+name = "two"
+title = "Two methods on two scenes"
+scenes = ["scan0", "scan1"]
+epochs = 100
+data = {synthetic = {subjects = 2}}
+[[rows]]
+name = "ours"
+method = "baseh3d-fast"
+[[rows]]
+name = "idr"
+method = "idr"
+"""
+PAGE = "# Results\n\n<!-- version: 0.2 -->\n\n<!-- table: two brief -->\n<!-- end -->\n\nText.\n"
+
+
+@pytest.mark.parametrize("file", FILES, ids=["README", "results"])
+def test_every_table_is_that_of_its_kept_numbers(file):
+    text = file.read_text(encoding="utf-8")
+    assert with_tables(text, REPO / "configs" / "results") == text, "run scripts/update_readme.py"
+    assert tables_by_hand(text) == []
+
+
+@pytest.fixture
+def results(tmp_path) -> Path:
+    """A run as `baseh3d bench` leaves it, and the folder to keep it in."""
+    (tmp_path / "configs" / "results").mkdir(parents=True)
+    (tmp_path / "configs" / "two.toml").write_text(DEFINITION)
+    write_run(tmp_path / "run")
+    return tmp_path / "configs" / "results"
+
+
+def write_run(run: Path, **changed: str) -> None:
+    run.mkdir(exist_ok=True)
+    (run / "definition.toml").write_text(DEFINITION)
+    made = {"version": "0.2.0", "device": "CPU, 2 threads", **changed}
+    write_csv(run / "results.csv", to_frame(replace(one, **made) for one in all_results()))
+    write_csv(run / "curves.csv", CURVES)
+
+
+def test_a_table_is_filled_from_kept_numbers(results, tmp_path):
+    keep_benchmark(tmp_path / "run", results)
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    assert write_tables(page, results) and not write_tables(page, results)
+    text = page.read_text()
+    assert "`baseh3d bench configs/two.toml`, version 0.2.0, seed 0, CPU, 2 threads." in text
+    assert "| ours | 3 views | 1.50 | 6.00 |" in text and text.startswith("# Results\n") and text.endswith("Text.\n")
+
+
+def test_a_number_changed_by_hand_is_stale(results, tmp_path):
+    keep_benchmark(tmp_path / "run", results)
+    text = with_tables(PAGE, results)
+    assert with_tables(text.replace("| 1.50 |", "| 1.40 |"), results) == text != text.replace("| 1.50 |", "| 1.40 |")
+    kept = results / "two.csv"
+    kept.write_text(kept.read_text().replace("1.0000", "1.1000", 1))
+    assert with_tables(text, results) != text
+
+
+def test_results_of_another_version_are_refused(results, tmp_path):
+    write_run(tmp_path / "run", version="0.1.10")
+    keep_benchmark(tmp_path / "run", results)
+    with pytest.raises(InputError, match=r"'two' was made with 0\.1\.10, not 0\.2: measure it again"):
+        with_tables(PAGE, results)
+    kept = results / "two.csv"
+    kept.write_text(kept.read_text().replace("0.1.10", "0.1.9", 1))
+    with pytest.raises(InputError, match=r"holds results of 0\.1\.9, not 0\.1\.10"):
+        kept_markdown(results, "two")
+
+
+def test_results_that_cannot_be_kept(results, tmp_path):
+    frame = to_frame(replace(one, version="0.2.0", device=f"CPU {n % 2}") for n, one in enumerate(all_results()))
+    write_csv(tmp_path / "run" / "results.csv", frame)
+    with pytest.raises(InputError, match=r"results of 2 devices \(CPU 0, CPU 1\)"):
+        keep_benchmark(tmp_path / "run", results)
+    frame.loc[1, "status"] = "failed"
+    write_csv(tmp_path / "run" / "results.csv", frame)
+    with pytest.raises(InputError, match="is not finished"):
+        keep_benchmark(tmp_path / "run", results)
+    (tmp_path / "configs" / "two.toml").write_text(DEFINITION.replace("epochs = 100", "epochs = 99"))
+    with pytest.raises(InputError, match="run the benchmark again"):
+        keep_benchmark(tmp_path / "run", results)
+
+
+def test_a_table_that_nothing_is_kept_for(results):
+    with pytest.raises(InputError, match="keep that result first"):
+        with_tables("<!-- table: nothing -->\n<!-- end -->", results)
+
+
+def test_a_view_that_there_is_not(results, tmp_path):
+    keep_benchmark(tmp_path / "run", results)
+    with pytest.raises(InputError, match="no table 'breif': take all, brief"):
+        kept_markdown(results, "two", "breif")
+
+
+def test_a_measurement_that_is_no_benchmark(tmp_path):
+    origin = Origin("python scripts/x.py", "0.2.0", (0, 1), "CPU", "Seconds", digits={"s": 1})
+    keep_table(tmp_path / "x.csv", pd.DataFrame({"method": ["a", "b"], "s": [1.25, None], "steps": [3, 4]}), origin)
+    lines = kept_markdown(tmp_path, "x").splitlines()
+    assert lines[0] == "`python scripts/x.py`, version 0.2.0, seeds 0, 1, CPU. Seconds."
+    assert lines[2:] == ["| method | s | steps |", "| --- | --- | --- |", "| a | 1.2 | 3 |", "| b | - | 4 |"]
+
+
+def test_tables_outside_of_markers_are_found():
+    by_hand = "| method | face mm |\n| --- | --- |\n| a | 1.00 |\n"
+    assert tables_by_hand(by_hand) == ["| method | face mm |"]
+    assert tables_by_hand(f"<!-- table: x -->\n{by_hand}<!-- end -->\n| method | what |\n|---|---|\n") == []
