@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +28,8 @@ from baseh3d_ns.files import write_text
 
 SECONDS = 540.0
 """Time that everything may take."""
+NOT_RUN = "not run"
+"""Among a part's measurements: why it makes no sense on this machine."""
 REFERENCE = Path(".gpu/cpu/on_gpu.json")
 """Results of the same fits on a CPU."""
 
@@ -45,12 +47,12 @@ class Part:
 
 PARTS = (
     Part("machine", 15),
-    Part("cuda tests", 130),
-    Part("idr", 60),
-    Part("baseh3d", 60),
-    Part("fits", 180),
-    Part("h3dnet-prior", 45),
-    Part("meshing", 35),
+    Part("cuda tests", 120),
+    Part("idr", 50),
+    Part("baseh3d", 50),
+    Part("fits", 220),
+    Part("h3dnet-prior", 40),
+    Part("meshing", 30),
 )
 """All parts, those that matter most first."""
 
@@ -132,8 +134,8 @@ def run_part(part: Part, figures: Path, log: IO[str], limit_s: float) -> Outcome
         outcome.status, outcome.reason = "out of time", f"stopped after {limit_s:.0f} s"
     elif code:
         outcome.status, outcome.reason = "failed", last_line(Path(log.name), before) or f"exit code {code}"
-    elif "skipped" in outcome.figures:
-        outcome.status, outcome.reason = "skipped", str(outcome.figures.pop("skipped"))
+    elif NOT_RUN in outcome.figures:
+        outcome.status, outcome.reason = "skipped", str(outcome.figures.pop(NOT_RUN))
     return outcome
 
 
@@ -158,12 +160,23 @@ def last_line(log: Path, start: int) -> str:
 
 
 def read_reference(file: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Results to compare with; none where there are none, or of another version or other sizes."""
-    if not file.is_file():
+    """Results to compare with; none where the file is missing or damaged, or of another version or other sizes."""
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        print(f"nothing to compare with: {file} ({error})")
         return {}
-    results = json.loads(file.read_text(encoding="utf-8"))
     same = {"baseh3d_ns": __version__, "small": about["small"]}
     return results if all(results.get(name) == value for name, value in same.items()) else {}
+
+
+def with_command(part: Part, options: argparse.Namespace) -> Part:
+    """A part with the command that runs it."""
+    here = Path(__file__).parent
+    if part.name == "cuda tests":
+        return replace(part, command=(sys.executable, str(here / "on_gpu_tests.py")))
+    words = [str(here / "on_gpu_parts.py"), part.name, "--data", str(options.data)]
+    return replace(part, command=(sys.executable, *words, *["--small"] * options.small))
 
 
 def main() -> None:
@@ -179,12 +192,9 @@ def main() -> None:
     options = parser.parse_args()
     if not (options.data / "version.txt").is_file():
         parser.error(f"{options.data} is no H3DS root: make it with `bash scripts/on_gpu.sh prepare`, or pass --data")
-    parts = []
-    for part in PARTS:
-        if not options.only or part.name in ("machine", *options.only):
-            script = str(Path(__file__).with_name("on_gpu_parts.py"))
-            command = [sys.executable, script, part.name, "--data", str(options.data)]
-            parts.append(Part(part.name, part.share, (*command, *(["--small"] if options.small else []))))
+    # Without the machine, results say nothing.
+    wanted = ["machine", *options.only] if options.only else [part.name for part in PARTS]
+    parts = [with_command(part, options) for part in PARTS if part.name in wanted]
     about = {"small": options.small, "data": str(options.data), "date": time.strftime("%Y-%m-%d")}
     reference = read_reference(options.reference, about)
     outcomes = OnGpu(options.out, parts, options.seconds - options.started_s, about, reference).main()

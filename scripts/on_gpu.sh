@@ -4,9 +4,9 @@
 # fails or time runs out. The machine needs an NVIDIA GPU and a Python with torch; no network, no install of this package.
 #
 #   1. Here (network, extra synth):   bash scripts/on_gpu.sh prepare
-#        Wheels of Python 3.12 into .whl, heads and our entry points into .gpu; git ignores both (60 MB together).
+#        Wheels of Python 3.12 into .whl, heads and our entry points into .gpu; git ignores both (55 of the 64 MiB that may travel).
 #   2. Here, on the CPU (optional):   bash scripts/on_gpu.sh .gpu/cpu --only fits --seconds 7200
-#        The millimetres that the GPU's are compared with; half an hour on two cores, once a version.
+#        The millimetres that the GPU's are compared with: three whole fits, once a version.
 #   3. There, .whl and .gpu carried:  bash scripts/on_gpu.sh OUT        (with the tool `run`: carry [".whl", ".gpu"], OUT is $OUT)
 #
 # Options after OUT: --data ROOT (an H3DS root, by default .gpu/heads), --seconds N (540), --only PART ..., and --small, which

@@ -1,4 +1,4 @@
-"""The parts of `on_gpu.sh`, each in a process of its own.
+"""The measured parts of `on_gpu.sh`, each in a process of its own.
 
 Measurements go into the file --figures at once, since a part may be stopped at any time. Clocks are read, and peaks of
 memory reset, once the GPU has finished what was queued.
@@ -12,15 +12,15 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 import tyro
-from on_gpu_job import SMALL, Figures, Job, Sizes, Skipped, finite, forget_peak
+from on_gpu_job import SMALL, Figures, Job, Sizes, finite, forget_peak
 
 from baseh3d_ns import __version__
+from baseh3d_ns.benchmark.commands import method_config
 from baseh3d_ns.benchmark.in_process import configure, curve, run, start
 from baseh3d_ns.benchmark.machine import device_name, now_s, peak_memory_gb
 from baseh3d_ns.benchmark.results import Point
@@ -47,12 +47,9 @@ class Part:
     """Small sizes, to show on a CPU that every part runs."""
 
     def main(self) -> None:
-        kept = Figures(self.figures)
         with tempfile.TemporaryDirectory() as scratch:
-            try:
-                PARTS[self.name](Job(self.data, Path(scratch), SMALL if self.small else Sizes(), kept))
-            except Skipped as reason:
-                kept.add(skipped=str(reason))
+            sizes = SMALL if self.small else Sizes()
+            PARTS[self.name](Job(self.data, Path(scratch), sizes, Figures(self.figures)))
 
 
 def machine(job: Job) -> None:
@@ -65,43 +62,6 @@ def machine(job: Job) -> None:
         **{name: version(name) for name in packages},
         baseh3d_ns=__version__,
     )
-
-
-def cuda_tests(job: Job) -> None:
-    """`pytest -m cuda`; without a GPU the tests are only collected."""
-    if find_spec("pytest") is None:
-        raise Skipped("pytest is not installed")
-    import pytest
-
-    counts: dict[str, int] = {}
-
-    class Counter:
-        """A plugin that counts outcomes."""
-
-        def pytest_collection_finish(self, session: pytest.Session) -> None:
-            job.figures.add(collected=len(session.items))
-
-        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-            if report.when == "call" or report.outcome != "passed":
-                counts[report.outcome] = counts.get(report.outcome, 0) + 1
-                job.figures.add(**counts)
-
-    options = [
-        "-m",
-        "cuda",
-        "tests/test_cuda.py",
-        "-v",
-        "-p",
-        "no:cacheprovider",
-        f"--basetemp={job.scratch / 'tests'}",
-    ]
-    code = pytest.main([*options, *([] if torch.cuda.is_available() else ["--collect-only"])], plugins=[Counter()])
-    if code == pytest.ExitCode.TESTS_FAILED:
-        raise SystemExit(f"{counts.get('failed', 0)} of the CUDA tests failed: see the log")
-    if code != pytest.ExitCode.OK:
-        raise SystemExit(f"pytest ended with {code!r}: see the log")
-    if not torch.cuda.is_available():
-        raise Skipped("no GPU here: the CUDA tests were collected, not run")
 
 
 def idr(job: Job) -> None:
@@ -140,7 +100,7 @@ def measure_steps(job: Job, config: Any, steps: int) -> None:
 def fits(job: Job) -> None:
     """Fits of baseh3d-fast with its defaults, from the built-in prior, with a seed each, scored on the way."""
     # Rows of a benchmark go to the last epoch; here the method ends by its own rule.
-    options = {"data": job.data, "plateau": 0.05, **job.sizes.fit}
+    options = {"data": job.data, "plateau": method_config("baseh3d-fast").plateau, **job.sizes.fit}
     for seed in job.sizes.seeds:
         forget_peak()
         fit = start(configure("baseh3d-fast", job.scratch / str(seed), options, {**VIEW, **job.sizes.view}, seed))
@@ -188,7 +148,6 @@ def meshing(job: Job) -> None:
 
 PARTS: dict[str, Callable[[Job], None]] = {
     "machine": machine,
-    "cuda tests": cuda_tests,
     "idr": idr,
     "baseh3d": baseh3d,
     "fits": fits,

@@ -47,20 +47,20 @@ def part_rows(outcome: dict[str, Any]) -> list[dict[str, str]]:
         )
     if "steps" in figures:
         result += f", {figures['steps']} steps"
-    own = {"part": part, "result": result, "s": f"{outcome['seconds']:.0f}", **numbers(figures)}
+    own = {"part": part, "result": result, **numbers(figures), "s": f"{outcome['seconds']:.0f}"}
     return [own, *({"part": f"{part}: {name}", **measured(value)} for name, value in nested.items())]
 
 
 def measured(figures: dict[str, Any]) -> dict[str, str]:
     """Cells of one fit or one mesh."""
-    result = f"{figures['steps']} steps" if "steps" in figures else f"{figures['vertices']} vertices"
-    return {"result": result, "s": number(figures["seconds"]), **numbers(figures)}
+    counts = [f"{figures[name]} {name}" for name in ("steps", "vertices") if name in figures]
+    return {"result": ", ".join(counts), **numbers(figures)}
 
 
 def numbers(figures: dict[str, Any]) -> dict[str, str]:
     """Cells that fits and speeds share, as far as they were measured."""
     names = {"steps/s": "steps_per_s", "peak GB": "peak_memory_gb", "face mm": "face_mm", "head mm": "head_mm"}
-    names |= {"start s": "start_s", "s to within 5 %": "close_s"}
+    names |= {"start s": "start_s", "s to within 5 %": "close_s", "s": "seconds"}
     return {column: number(figures[name]) for column, name in names.items() if figures.get(name) is not None}
 
 

@@ -105,11 +105,16 @@ def test_a_fit_from_the_shape_space_on_the_gpu(tiny_root, tmp_path):
     assert "Placed the prior" in said and "Fitted the latent" in said and "has stopped falling" in said
 
 
-def test_a_shape_space_learned_on_the_gpu(tiny_root, tmp_path):
+def test_a_shape_space_learned_on_the_gpu(tmp_path):
+    (tmp_path / "heads").mkdir()
+    for name, semi_axes_mm in (("one", (75.0, 100.0, 85.0)), ("other", (70.0, 110.0, 90.0))):
+        mesh = trimesh.creation.icosphere(subdivisions=4)
+        mesh.apply_scale(semi_axes_mm)
+        mesh.export(tmp_path / "heads" / f"{name}.ply")
     sizes = {"samples-per-head": 500, "heads-per-step": 2, "points-per-head": 32}
     options = {f"pipeline.datamanager.{name}": value for name, value in sizes.items()}
-    options |= {"data": tiny_root, "max-num-iterations": 5, "machine.device-type": GPU}
-    fit = in_process.start(in_process.configure("h3dnet-fast-prior", tmp_path, options, {}))
+    options |= {"data": tmp_path / "heads", "max-num-iterations": 5, "machine.device-type": GPU}
+    fit = in_process.start(in_process.configure("h3dnet-fast-prior", tmp_path / "run", options, {}))
     assert isfinite(in_process.run(fit, 5).loss)
     save_head(tmp_path / "prior.safetensors", fit.trainer.shape_space(4))
     space = open_head(tmp_path / "prior.safetensors")

@@ -45,7 +45,7 @@ def test_parts_that_fail_hang_or_crash_leave_their_reason_and_what_they_measured
         Part("not there", 1.0, ("/no/such/program",)),
         shell("crashes", "kill -SEGV $$"),
         shell("hangs", f"""echo '{{"steps": 2}}' > "$2"; sleep 77 & echo $! > '{tmp_path}/child'; wait"""),
-        shell("skips", """echo '{"skipped": "no GPU here"}' > "$2" """),
+        shell("skips", """echo '{"skipped": 1, "not run": "no GPU here"}' > "$2" """),
         shell("last", """echo '{"512 cells": {"seconds": 1.0, "vertices": 9}}' > "$2" """),
     ]
     begin = time.monotonic()
@@ -119,12 +119,14 @@ def test_fits_are_set_beside_those_of_a_cpu(cpu, face):
     assert beside.startswith(f"| fits: the same on CPU, 2 threads | face {face} scatter, head within scatter |")
 
 
-def test_results_of_another_version_or_size_are_no_reference(tmp_path):
+def test_results_of_another_version_or_size_or_damaged_are_no_reference(tmp_path):
     file = tmp_path / "on_gpu.json"
     assert on_gpu.read_reference(file, {"small": False}) == {}
     file.write_text(json.dumps(fits_of([1.0])))
     assert on_gpu.read_reference(file, {"small": False})["parts"]
     assert on_gpu.read_reference(file, {"small": True}) == {}
+    file.write_text("{")
+    assert on_gpu.read_reference(file, {"small": False}) == {}
     file.write_text(json.dumps({**fits_of([1.0]), "baseh3d_ns": "0.1.0"}))
     assert on_gpu.read_reference(file, {"small": False}) == {}
 
