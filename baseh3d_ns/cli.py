@@ -119,17 +119,19 @@ class Prior:
         from baseh3d_ns.heads.networks import architecture, summary
         from baseh3d_ns.heads.readers import find_head_file, open_head
 
-        prior = open_head(self.file)
-        numbers = sum(tensor.numel() for tensor in prior.weights.values())
-        print(f"{find_head_file(self.file)}")
-        print(f"  networks   : {summary(architecture(prior.weights))}; {len(prior.weights)} tensors, {numbers} numbers")
-        print(f"  frame (mm) : {asdict(prior.frame) if prior.frame else 'not recorded'}")
-        if prior.latents is not None:
-            heads, size = prior.latents.shape
-            print(f"  shape space: {heads} heads, latents of {size} numbers")
-        print(f"  optimiser  : {f'Adam after {prior.adam_steps} steps' if prior.moments else 'not kept'}")
-        for name, value in prior.provenance.items():
-            print(f"  {name:<11}: {value}")
+        head = open_head(self.file)
+        numbers = sum(tensor.numel() for tensor in head.weights.values())
+        said = {
+            "networks": f"{summary(architecture(head.weights))}; {len(head.weights)} tensors, {numbers} numbers",
+            "frame (mm)": asdict(head.frame) if head.frame else "not recorded",
+            "optimiser": f"Adam after {head.adam_steps} steps" if head.moments else "not kept",
+        }
+        if head.latents is not None:
+            heads, size = head.latents.shape
+            said["shape space"] = f"{heads} heads, latents of {size} numbers"
+        print(find_head_file(self.file))
+        for name, value in {**said, **head.provenance}.items():
+            print(f"  {name:<15}: {value}")
 
 
 @dataclass
@@ -137,7 +139,7 @@ class Bench:
     """Run a benchmark: every method on every scene, each its own process; what is done is not done again."""
 
     definition: tyro.conf.Positional[Path]
-    """What to compare: a .toml file, see configs."""
+    """Definition of the comparison: a .toml file, see configs."""
     data: Path | None = None
     """Root in the H3DS layout, instead of the definition's."""
     out: Path | None = None
@@ -145,7 +147,7 @@ class Bench:
     dry_run: bool = False
     """Only list the cells, the priors they need and how long they may take."""
     executor: Literal["local", "ray", "slurm"] = "local"
-    """Where cells run: processes of this machine, a Ray cluster, or Slurm (through submitit)."""
+    """Executor of the cells: processes of this machine, a Ray cluster, or Slurm (through submitit)."""
     jobs: int = 0
     """local: cells at a time; 0: one for each GPU, or one on the CPU."""
     cpus: int = 2
@@ -182,7 +184,7 @@ class Bench:
             raise SystemExit(f"{len(sweep.failed)} cells have no result; the same command tries them again")
 
     def make_executor(self, out: Path) -> Executor:
-        """Where the cells will run; an `InputError` when that is not there."""
+        """The executor of the cells; an `InputError` when it is not there."""
         from baseh3d_ns.benchmark.executors import LocalExecutor, RayExecutor, SlurmExecutor
 
         if self.executor == "ray":
