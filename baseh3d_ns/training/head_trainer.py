@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class HeadTrainerConfig(SdfTrainerConfig):
         manager = self.pipeline.datamanager
         parser = manager.dataparser
         if manager.data is not None:
-            parser = parser.__class__(**{**vars(parser), "data": Path(manager.data)})
+            parser = replace(parser, data=Path(manager.data))
         return parser.setup().get_dataparser_outputs(split).image_filenames
 
 
