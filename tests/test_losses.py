@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tiny_heads import unit_vectors
 
 from baseh3d_ns.rendering.losses import colour_loss, eikonal_loss, mask_loss, mask_sharpness
 from baseh3d_ns.rendering.surface_point import differentiable_surface_point
@@ -22,7 +23,7 @@ def test_colour_loss_is_idrs_in_its_own_range():
 
 
 def test_eikonal_loss_of_a_distance_is_zero_and_of_a_doubled_one_is_one():
-    gradients = torch.nn.functional.normalize(torch.randn(50, 3), dim=-1)
+    gradients = unit_vectors(50)
     assert eikonal_loss(gradients).item() == pytest.approx(0.0, abs=1e-9)
     assert eikonal_loss(2.0 * gradients).item() == pytest.approx(1.0, rel=1e-5)
 

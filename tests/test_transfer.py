@@ -15,6 +15,7 @@ from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import Head, named_parameters
 from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.heads.transfer import check_transfers, transfer
 
 SPACE = HeadFieldConfig(
@@ -142,6 +143,19 @@ def test_half_a_prior_is_no_prior():
     only_sdf = Head({name: t for name, t in prior.weights.items() if name.startswith("sdf.")}, {})
     with pytest.raises(InputError, match="no complete pair of networks"):
         field_of_head(only_sdf, HERE)
+
+
+def test_an_h3dnet_checkpoint_of_0_1_opens(tmp_path):
+    """Its feature network had another name."""
+    field = some_head(with_latent(SPACE, 5, 3))
+    state = {f"_model.field.{name}": tensor for name, tensor in field.state_dict().items()}
+    old = {name.replace("feature_network", "appearance_network"): tensor for name, tensor in state.items()}
+    path = tmp_path / "step-000000009.ckpt"
+    torch.save({"step": 9, "pipeline": old | {"_model.frame_mm": torch.tensor([0.0, 0.0, 0.0, 200.0])}}, path)
+    other = field_of_head(open_head(path), path)
+    assert other.config.feature_layers == 3 and len(old.keys() - state.keys()) > 0
+    same_shape(field, other)
+    same_colours(field, other)
 
 
 SPACES = st.builds(
