@@ -23,7 +23,7 @@ from baseh3d_ns import __version__
 from baseh3d_ns.benchmark.commands import method_config
 from baseh3d_ns.benchmark.in_process import configure, curve, run, start
 from baseh3d_ns.benchmark.machine import device_name, now_s, peak_memory_gb
-from baseh3d_ns.benchmark.results import Point
+from baseh3d_ns.benchmark.point import Point
 
 VIEW = {"scene": "scan0", "views": "3"}
 """Scene and number of training views of every fit."""

@@ -10,7 +10,8 @@ import trimesh
 from PIL import Image
 
 from baseh3d_ns.benchmark.definition import DataSource, Definition, Row, SyntheticData
-from baseh3d_ns.benchmark.results import Point, Result, curves_frame, to_frame
+from baseh3d_ns.benchmark.point import Point
+from baseh3d_ns.benchmark.results import Result, curves_frame, to_frame
 
 SCENES = ("scan0", "scan1")
 DEFINITION = Definition(

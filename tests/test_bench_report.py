@@ -15,8 +15,9 @@ from baseh3d_ns.benchmark.detail_tables import published_table, race_table, scan
 from baseh3d_ns.benchmark.error_tables import brief_table, change_table, difference_table, error_table, views_table
 from baseh3d_ns.benchmark.markdown import to_markdown, views_in_words
 from baseh3d_ns.benchmark.metrics import FLOOR_NAME, floor_note
+from baseh3d_ns.benchmark.point import Point
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
-from baseh3d_ns.benchmark.results import Point, curves_frame, read_curves, read_results, to_frame, write_csv
+from baseh3d_ns.benchmark.results import curves_frame, read_curves, read_results, to_frame, write_csv
 from baseh3d_ns.benchmark.statistics import by_scene, fits, mean_curve, mean_interval, paired_difference, summary
 from baseh3d_ns.benchmark.tables import main_tables, markdown_tables
 

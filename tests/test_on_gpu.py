@@ -134,7 +134,7 @@ def test_results_of_another_version_or_size_or_damaged_are_no_reference(tmp_path
 def test_the_time_until_a_fit_is_close_to_its_end():
     from on_gpu_parts import seconds_until_close
 
-    from baseh3d_ns.benchmark.results import Point
+    from baseh3d_ns.benchmark.point import Point
 
     points = [Point(step, 10.0 * step, face, 1.0) for step, face in enumerate((float("inf"), 2.2, 2.09, 2.3, 2.0))]
     assert seconds_until_close(points) == 20.0

@@ -22,7 +22,7 @@ from torch import nn
 
 from baseh3d_ns.benchmark.commands import NEVER, Options, arguments, parse
 from baseh3d_ns.benchmark.machine import now_s
-from baseh3d_ns.benchmark.results import Point
+from baseh3d_ns.benchmark.point import Point
 from baseh3d_ns.evaluation.quick_score import quick_score
 
 

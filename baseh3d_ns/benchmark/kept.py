@@ -149,7 +149,7 @@ def _write(file: Path, frame: pd.DataFrame, origin: Origin) -> Path:
 
 
 def _cell(value: float | int | str, digits: int) -> str:
-    return value if isinstance(value, str) else number(value, digits)
+    return value if isinstance(value, str) else number(float(value), digits)
 
 
 def _each_views(numbers: Numbers, make: Callable) -> str:

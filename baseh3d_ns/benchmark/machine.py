@@ -11,7 +11,9 @@ import torch
 
 def device_name() -> str:
     """The GPU, or the CPU with its number of threads."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    cpu = f"CPU, {threads} thread{'' if threads == 1 else 's'}"
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
 
 
 def now_s() -> float:

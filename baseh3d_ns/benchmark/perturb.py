@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import H3dsScene, View, load_scene, read_image, read_mask
+from baseh3d_ns.files import whole_folder
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.synthetic import capture_noise
 from baseh3d_ns.synthetic.render import Photo
@@ -70,34 +71,33 @@ def perturb(root: Path, scene_name: str, out: Path, change: Change) -> None:
     """
     opened = open_h3ds(root)
     scene = load_scene(opened, opened.resolve_scene(scene_name))
-    folder = out / ".unfinished"
-    _copy_files(root, scene, folder)
-    truth = opened.h3ds.load_mesh(scene.scene_id)
-    landmarks = opened.h3ds.load_landmarks(scene.scene_id)
-    frame, vertices, kept = scene.frame, truth.vertices, np.ones(len(truth.vertices), bool)
-    if change.crop:
-        height_mm = vertices[landmarks["nose_base"]][1] - NECK_MM
-        kept = vertices[:, 1] > height_mm
-        _crop_masks(folder, scene, trimesh.Trimesh(vertices, truth.faces, process=False), height_mm)
-        middle = (vertices[kept].min(axis=0) + vertices[kept].max(axis=0)) / 2.0
-        frame = _ball(middle, BALL_MARGIN * float(np.linalg.norm(vertices[kept] - middle, axis=1).max()))
-    moved = np.eye(4)
-    moved[:3, :3] = Rotation.from_rotvec(change.rotation_deg, degrees=True).as_matrix()
-    moved[:3, 3] = frame.centre_mm - moved[:3, :3] @ frame.centre_mm
-    ball = _ball(np.array(frame.centre_mm) + change.shift_mm, frame.radius_mm * change.scale)
-    _write_cameras(folder, scene, ball, moved, _add_noise(folder, scene) if change.noise else {})
-    _write_truth(folder, trimesh.transform_points(vertices, moved), truth.faces, kept, landmarks)
-    folder.rename(out / scene.scene_id)
+    with whole_folder(out / scene.scene_id) as folder:
+        _copy_files(root, scene, folder, out)
+        truth = opened.h3ds.load_mesh(scene.scene_id)
+        landmarks = opened.h3ds.load_landmarks(scene.scene_id)
+        frame, vertices, kept = scene.frame, truth.vertices, np.ones(len(truth.vertices), bool)
+        if change.crop:
+            height_mm = vertices[landmarks["nose_base"]][1] - NECK_MM
+            kept = vertices[:, 1] > height_mm
+            _crop_masks(folder, scene, trimesh.Trimesh(vertices, truth.faces, process=False), height_mm)
+            middle = (vertices[kept].min(axis=0) + vertices[kept].max(axis=0)) / 2.0
+            frame = _ball(middle, BALL_MARGIN * float(np.linalg.norm(vertices[kept] - middle, axis=1).max()))
+        moved = np.eye(4)
+        moved[:3, :3] = Rotation.from_rotvec(change.rotation_deg, degrees=True).as_matrix()
+        moved[:3, 3] = frame.centre_mm - moved[:3, :3] @ frame.centre_mm
+        ball = _ball(np.array(frame.centre_mm) + change.shift_mm, frame.radius_mm * change.scale)
+        _write_cameras(folder, scene, ball, moved, _add_noise(folder, scene) if change.noise else {})
+        _write_truth(folder, trimesh.transform_points(vertices, moved), truth.faces, kept, landmarks)
 
 
-def _copy_files(root: Path, scene: H3dsScene, folder: Path) -> None:
-    """Copy a scene and what its root says of it."""
-    shutil.copytree(root / scene.scene_id, folder)
+def _copy_files(root: Path, scene: H3dsScene, folder: Path, out: Path) -> None:
+    """Copy the files of a scene, and of its root those that describe it."""
+    shutil.copytree(root / scene.scene_id, folder, dirs_exist_ok=True)
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     for name in ("config.toml", "version.txt"):
         if (root / name).is_file():
-            shutil.copyfile(root / name, folder.parent / name)
+            shutil.copyfile(root / name, out / name)
 
 
 def _ball(centre_mm: Float[np.ndarray, " 3"], radius_mm: float) -> SceneFrame:

@@ -12,22 +12,12 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from baseh3d_ns.benchmark.point import Point
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_text
 
 RESULT, FAILURE = "result.json", "failure.json"
 Kind = Literal["data", "change", "prior", "fit", "floor"]
-
-
-@dataclass(frozen=True)
-class Point:
-    """A score on the way: rigid, ground truth to surface, in mm."""
-
-    step: int
-    seconds: float
-    """Training time, without the scoring itself."""
-    face_mm: float
-    head_mm: float
 
 
 @dataclass(frozen=True)

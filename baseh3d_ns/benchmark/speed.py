@@ -13,7 +13,7 @@ from baseh3d_ns.benchmark.commands import Options
 from baseh3d_ns.benchmark.definition import Definition, Row, SnapshotRef
 from baseh3d_ns.benchmark.in_process import InProcessFit, configure, run, score, start
 from baseh3d_ns.benchmark.machine import peak_memory_gb
-from baseh3d_ns.benchmark.results import Point
+from baseh3d_ns.benchmark.point import Point
 from baseh3d_ns.errors import InputError
 
 PILOT_STEPS = 10

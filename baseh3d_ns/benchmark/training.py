@@ -11,7 +11,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocati
 from baseh3d_ns.benchmark.commands import parse
 from baseh3d_ns.benchmark.in_process import score_trainer
 from baseh3d_ns.benchmark.machine import now_s
-from baseh3d_ns.benchmark.results import Point
+from baseh3d_ns.benchmark.point import Point
 
 
 @dataclass
