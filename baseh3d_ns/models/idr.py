@@ -69,7 +69,7 @@ class IdrModelConfig(SdfModelConfig):
         """Raise `InputError` for networks that this model would not train."""
         if self.sdf_field.feature_layers or self.sdf_field.sdf.latent:
             raise InputError(
-                "--pipeline.model.sdf-field: only h3dnet has an feature network and a latent, leave them at 0"
+                "--pipeline.model.sdf-field: only h3dnet has a feature network and a latent, leave them at 0"
             )
 
     def sdf_learns_from(self) -> float:
