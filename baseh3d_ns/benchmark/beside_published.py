@@ -47,7 +47,7 @@ def published_scenes(published: Published) -> frozenset[str]:
 
 
 def score_of_scan(row: Row, views: str, scene_id: str) -> Score | None:
-    """What was published for one scan and the row's method; None where nothing was."""
+    """Published score of the row's method on one scan; None where there is none."""
     tags = h3ds_scenes("config_v1").get(scene_id, ())
     if row.published == "BaseH3D-Net" and views == "3":
         return next((BASEH3D_SCANS[tag] for tag in tags if tag in BASEH3D_SCANS), None)

@@ -25,7 +25,7 @@ class _Source:
     root: H3dsRoot | None = None
     """None where a cell makes the data."""
     needs: tuple[Cell, ...] = ()
-    """That cell."""
+    """The cell that makes the data."""
 
     def identity(self, name: str) -> SceneId:
         """Identity of a scene, wherever the data lie."""

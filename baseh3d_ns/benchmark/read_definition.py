@@ -52,7 +52,7 @@ def read_definition(path: Path) -> Definition:
 
 
 def _sentence(error: dict[str, Any], path: Path) -> str:
-    """What pydantic found, in one sentence."""
+    """An error of pydantic in one sentence."""
     *parents, key = error["loc"]
     where = str(path)
     if parents:

@@ -102,7 +102,7 @@ class Sweep:
         return self.done.get(cell.id)
 
     def open_cells(self) -> list[Cell]:
-        """What has neither a result nor a failure of this run."""
+        """Cells that have neither a result nor a failure of this run."""
         without = self.done.keys() | self.failed.keys() | self.skipped.keys()
         return [cell for cell in self.cells if cell.id not in without]
 
