@@ -8,98 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from egg_head import SCENE, head, photo_view, sphere, wavy, write_h3ds
 from h3ds.numeric import unidirectional_chamfer_distance
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image
 
-from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.h3ds_package import H3DS, numpy_int
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.distance import Surface
 from baseh3d_ns.evaluation.official import official_scores, to_h3ds_mesh
-from baseh3d_ns.evaluation.pictures import (
-    UNKNOWN_GREY,
-    PhotoView,
-    error_colours,
-    evaluation_picture,
-    heatmap_mesh,
-    render,
-    three_sides,
-)
+from baseh3d_ns.evaluation.pictures import error_colours
 from baseh3d_ns.evaluation.rigid import DistanceSummary, align_rigidly, rigid_scores
 from baseh3d_ns.evaluation.scores import evaluate_mesh, mesh_and_score, mesh_spacing_mm
 from baseh3d_ns.evaluation.write import write_evaluation
-
-SCENE = "0123456789abcdef"
-LANDMARKS = {
-    "right_eye": (-30.0, 30.0, 90.0),
-    "left_eye": (30.0, 30.0, 90.0),
-    "nose_tip": (0.0, 0.0, 130.0),
-    "nose_base": (0.0, -15.0, 110.0),
-    "right_lips": (-20.0, -40.0, 95.0),
-    "left_lips": (20.0, -40.0, 95.0),
-}
-CONFIG = f"""
-version = "test-1"
-[scenes.{SCENE}]
-tags = ["test"]
-views = 1
-[scenes.{SCENE}.default_views_configs]
-1 = [0]
-"""
-
-
-def sphere(radius_mm: float = 100.0, subdivisions: int = 4) -> trimesh.Trimesh:
-    return trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius_mm)
-
-
-def head(subdivisions: int = 4) -> trimesh.Trimesh:
-    """An egg with a nose towards +z and two ears: nothing that could slide along itself."""
-    mesh = sphere(1.0, subdivisions)
-    directions = mesh.vertices.view(np.ndarray)
-    radius_mm = 80.0 + 30.0 * directions[:, 1] ** 2 + 10.0 * directions[:, 1]
-    for direction, height_mm, width in [
-        ((0, 0, 1), 25.0, 0.03),
-        ((1, 0.1, 0), 15.0, 0.05),
-        ((-1, 0.0, 0.2), 15.0, 0.05),
-    ]:
-        towards = np.array(direction) / np.linalg.norm(direction)
-        radius_mm += height_mm * np.exp((directions @ towards - 1.0) / width)
-    return trimesh.Trimesh(directions * radius_mm[:, None], mesh.faces, process=False)
-
-
-def write_h3ds(folder: Path, mesh: trimesh.Trimesh, whole_face: bool = False) -> H3DS:
-    """A one-scene dataset on disk; without photos, which scoring does not read."""
-    scene = folder / SCENE
-    (scene / "regions").mkdir(parents=True)
-    (folder / "config.toml").write_text(CONFIG)
-    (folder / "version.txt").write_text("test-1\n")
-    lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh.vertices]
-    lines += [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces]
-    (scene / "full_head.obj").write_text("\n".join(lines) + "\n")
-    vertices = mesh.vertices.view(np.ndarray)
-    landmarks = {name: int(np.linalg.norm(vertices - at, axis=1).argmin()) for name, at in LANDMARKS.items()}
-    (scene / "landmarks.txt").write_text("".join(f"{name} {index}\n" for name, index in landmarks.items()))
-    from_nose = np.linalg.norm(vertices - vertices[landmarks["nose_tip"]], axis=1)
-    regions = {
-        "face": np.full(len(vertices), True) if whole_face else vertices[:, 2] > -20.0,
-        "face_sphere": from_nose < 95.0,
-        "nose": from_nose < 20.0,
-    }
-    for name, inside in regions.items():
-        (scene / "regions" / f"{name}.txt").write_text("".join(f"{i}\n" for i in np.flatnonzero(inside)))
-    return H3DS(str(folder), config_path=str(folder / "config.toml"))
 
 
 @pytest.fixture(scope="module")
 def head_root(tmp_path_factory: pytest.TempPathFactory) -> H3DS:
     return write_h3ds(tmp_path_factory.mktemp("h3ds"), head())
-
-
-def wavy(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
-    """A prediction with errors: displaced by up to a millimetre, differently everywhere."""
-    return trimesh.Trimesh(mesh.vertices + np.sin(mesh.vertices[:, [1, 2, 0]] / 9.0), mesh.faces, process=False)
 
 
 # --- distances --------------------------------------------------------------------------------------------------------
@@ -256,79 +180,3 @@ def test_a_mesh_in_metres_far_away_or_of_an_unknown_scene_is_one_sentence(head_r
     (tmp_path / SCENE / "landmarks.txt").unlink()
     with pytest.raises(InputError, match="landmarks.txt is missing"):
         evaluate_mesh(incomplete, SCENE, head())
-
-
-# --- pictures ---------------------------------------------------------------------------------------------------------
-
-
-def camera(angle_deg: float = 0.0, side: int = 101) -> Pinhole:
-    """A camera 500 mm from the origin, turned about +y; it sees the origin at pixel (50, 40)."""
-    turn = np.radians(angle_deg)
-    backward = np.array([np.sin(turn), 0.0, np.cos(turn)])
-    right = np.array([np.cos(turn), 0.0, -np.sin(turn)])
-    rotation = np.stack([right, [0.0, -1.0, 0.0], -backward])
-    intrinsics = np.array([[150.0, 0.0, 50.0], [0.0, 150.0, 40.0], [0.0, 0.0, 1.0]])
-    return Pinhole(intrinsics, rotation, np.array([0.0, 0.0, 500.0]), side, side)
-
-
-def photo_view(angle_deg: float = 0.0, side: int = 101) -> PhotoView:
-    return PhotoView(np.full((side, side, 3), 60, np.uint8), camera(angle_deg, side))
-
-
-def test_a_rendered_sphere_has_its_outline_normals_and_colours() -> None:
-    ball = sphere(100.0, subdivisions=5)
-    ball.visual.vertex_colors = np.where(ball.vertices[:, :1] > 0, [250, 0, 0], [0, 0, 250]).astype(np.uint8)
-    heat = error_colours(np.full(len(ball.vertices), 2.0), 5.0)
-    seen = render(ball, heat, camera())
-    row, column = np.nonzero((seen.heat != 255).any(axis=2))
-    # Pixel centres at integers: half a pixel of offset would show in the centre of the outline.
-    assert (column.mean(), row.mean()) == pytest.approx((50.0, 40.0), abs=0.05)
-    radius_px = 150.0 * 100.0 / np.sqrt(500.0**2 - 100.0**2)
-    assert len(row) == pytest.approx(np.pi * radius_px**2, rel=0.02)
-    assert (seen.heat[row, column] == heat[0]).all()
-    # x right is red, y up is green, towards the viewer is blue.
-    assert np.allclose(seen.normals[40, 50], [127.5, 127.5, 255], atol=2)
-    assert seen.normals[40, 75, 0] > 210 and seen.normals[15, 50, 1] > 210
-    assert seen.colour[40, 60].tolist() == [250, 0, 0] and seen.colour[40, 40].tolist() == [0, 0, 250]
-
-
-def test_heat_colours_grow_to_the_end_of_the_bar_and_stop_where_nothing_is_known() -> None:
-    ball = sphere(100.0, subdivisions=1)
-    distances_mm = np.linspace(0.0, 30.0, len(ball.vertices))
-    colours = heatmap_mesh(ball, distances_mm).visual.vertex_colors[:, :3]
-    assert (colours[distances_mm > 20.0] == UNKNOWN_GREY).all()
-    assert len(np.unique(colours[(distances_mm >= 5.0) & (distances_mm <= 20.0)], axis=0)) == 1
-    assert len(np.unique(colours[distances_mm < 5.0], axis=0)) == (distances_mm < 5.0).sum()
-
-
-def test_three_sides_are_front_left_and_right_of_the_subject() -> None:
-    cameras = [camera(angle) for angle in (170.0, -55.0, 15.0, 80.0, -5.0, 50.0, -90.0)]
-    assert three_sides(cameras, np.zeros(3)) == [4, 5, 1]
-
-
-@given(st.lists(st.floats(-180.0, 180.0), min_size=1, max_size=12))
-def test_three_sides_are_the_nearest_in_angle(angles_deg: list[float]) -> None:
-    chosen = three_sides([camera(angle) for angle in angles_deg], np.zeros(3))
-    for index, wanted in zip(chosen, (0.0, 60.0, -60.0), strict=True):
-        away = [abs((angle - wanted + 180.0) % 360.0 - 180.0) for angle in angles_deg]
-        assert away[index] == pytest.approx(min(away), abs=1e-4)
-
-
-def test_large_photos_are_reduced_and_still_fit_their_camera() -> None:
-    full = photo_view(side=1100)
-    small = full.reduced()
-    assert small.image.shape == (367, 367, 3) == (small.camera.height, small.camera.width, 3)
-    point = np.array([[30.0, -50.0, 20.0]])
-    assert np.allclose(small.camera.project(point), full.camera.project(point) / 3.0)
-
-
-def test_the_picture_shows_every_view_four_times(tmp_path: Path) -> None:
-    mesh = head()
-    views = [photo_view(angle) for angle in (0.0, 60.0, -60.0)]
-    evaluation_picture(tmp_path / "picture.png", views, mesh, np.abs(mesh.vertices[:, 0]) / 20.0, "scores")
-    picture = np.asarray(Image.open(tmp_path / "picture.png").convert("RGB")).astype(int)
-    height, width = picture.shape[:2]
-    assert height > 900 and width > 1300
-    columns = np.split(picture[:, : width // 5 * 4], 4, axis=1)
-    spread = [float(column.std()) for column in columns]
-    assert min(spread) > 10.0 and len({round(value, 3) for value in spread}) == 4
