@@ -67,6 +67,8 @@ class Export:
         check_mesh_path(self.output, overwrite=self.overwrite)
         head = open_head(self.load_config)
         mesh = mesh_of_head(head, self.load_config, self.spacing_mm, usual_device(), self.keep_all)
+        if head.camera_centres is None:
+            print("note: this file knows no cameras, so the colours are those seen from its unit frame's front (+z)")
         if not mesh.is_watertight:
             print("note: the surface has holes at this spacing; try a finer one")
         save_mesh(mesh, self.output, overwrite=self.overwrite)

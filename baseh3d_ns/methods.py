@@ -81,7 +81,7 @@ LR = 1e-4
 FAST_LR = 2e-3
 """Learning rate of the 4 x 128 networks with 1024 rays a step."""
 FAST_NORM = 1.0
-"""Usual length of their gradients, at which they are clipped: a batch of grazing rays brings ten times that."""
+"""Usual length of their gradients, at which they are clipped: a batch of grazing rays brings far longer ones."""
 FAST_SCHEDULE: dict[str, Any] = {"lr_halvings": (), "lr_final": 0.05, "lr_warmup": 0.1}
 """Schedule of short trainings: a thousand steps leave no time for plateaus."""
 FIT_LR, FIT_VIEWS_LR = 5e-4, 1e-2

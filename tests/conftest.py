@@ -19,7 +19,7 @@ hypothesis.settings.load_profile("tests")
 
 @pytest.fixture(autouse=True)
 def denormals_again():
-    """A field has its process count denormal numbers as 0; hypothesis refuses to work so."""
+    """A pipeline has its process count denormal numbers as 0; hypothesis refuses to work so."""
     yield
     torch.set_flush_denormal(False)
 

@@ -22,9 +22,15 @@ from tiny_root import SCENE
 BIN = Path(sys.executable).parent
 os.environ |= {"PYTHONWARNINGS": "ignore", "MPLBACKEND": "Agg"}
 SMALL = [
-    "--pipeline.datamanager.train-num-rays-per-batch", "64", "--vis", "tensorboard",
-    "--steps-per-eval-image", "100000", "--steps-per-eval-batch", "5",
-]  # fmt: skip
+    "--pipeline.datamanager.train-num-rays-per-batch",
+    "64",
+    "--vis",
+    "tensorboard",
+    "--steps-per-eval-image",
+    "100000",
+    "--steps-per-eval-batch",
+    "5",
+]
 TIMEOUT_S = 600
 # Importing nerfstudio takes longer than what most tests do: one server has imported it and forks for every command.
 # CUDA cannot fork.

@@ -12,10 +12,11 @@ from tiny_root import SCENE
 
 from baseh3d_ns import methods
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.evaluation.score_run import scene_of_head
+from baseh3d_ns.evaluation.score_run import _run_folder, scene_of_head
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import Head, save_head, weights_of_field
 from baseh3d_ns.heads.readers import open_head
+from baseh3d_ns.training import head_trainer
 
 
 def refusal(method: str, root: Path, out: Path, *options: object, views: str = "3") -> str:
@@ -35,7 +36,8 @@ def test_a_refused_command_ends_with_a_sentence_and_writes_nothing(tiny_root, tm
     assert not list(tmp_path.rglob("config.yml"))
 
 
-def test_no_prior_is_said_before_anything_is_loaded(tiny_root, tmp_path):
+def test_no_prior_is_said_before_anything_is_loaded(tiny_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(head_trainer, "read_image", lambda path: pytest.fail(f"{path} was opened first"))
     said = refusal("baseh3d", tiny_root, tmp_path)
     assert "--load-prior" in said and "baseh3d-fast-prior" in said and "builtin" in said
 
@@ -68,6 +70,7 @@ def test_a_photo_that_is_cut_off(own_root, tmp_path, views):
         ("baseh3d-fast", ["--carry-optimizer", True], "goes with no warm start"),
         ("baseh3d-fast", ["--plateau-steps", 0], "--plateau-steps must be at least 1"),
         ("baseh3d-fast", ["--plateau", 5], "--plateau 5.0 is no fraction"),
+        ("baseh3d-fast", ["--pipeline.model.photos.small-from", 0.5], "lies after --plateau-from 0.3"),
         ("idr", ["--pipeline.model.sdf-field.feature-layers", 2], "only h3dnet"),
         ("idr", ["--pipeline.model.sdf-field.sdf.latent", 4], "only h3dnet"),
         ("h3dnet-fast", ["--pipeline.model.sdf-field.sdf.latent", 0], "h3dnet needs both"),
@@ -119,6 +122,22 @@ def test_a_head_of_an_old_run_says_what_it_does_not_know(fit_run, tmp_path):
     named = ["--data", fit_run.root, "--scene", SCENE, "--spacing-mm", 6.0]
     assert re.search(r"face \d+", call("baseh3d", "evaluate", "--load-config", tmp_path, *named))
     assert (tmp_path / "evaluation" / "evaluation.json").is_file()
+
+
+def test_a_config_that_names_code_is_not_executed(fit_run, tmp_path):
+    """The config.yml of a run that somebody sent is not read at all."""
+    (tmp_path / "config.yml").write_text(f"!!python/object/apply:os.system ['touch {tmp_path}/pwned']")
+    (tmp_path / "head.safetensors").write_bytes((fit_run.folder / "head.safetensors").read_bytes())
+    output = tmp_path / "head.stl"
+    call("baseh3d", "export", "--load-config", tmp_path / "config.yml", "--output", output, "--spacing-mm", 6.0)
+    assert output.is_file() and not (tmp_path / "pwned").exists()
+
+
+def test_an_evaluation_lies_in_the_runs_folder_from_wherever_it_is_named(tmp_path, monkeypatch):
+    (tmp_path / "run" / "nerfstudio_models").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run" / "nerfstudio_models")
+    assert _run_folder(Path("step-000000009.ckpt")) == tmp_path / "run"
+    assert _run_folder(tmp_path / "run" / "head.safetensors") == tmp_path / "run"
 
 
 def test_another_scene_than_the_heads_is_refused(fit_run):

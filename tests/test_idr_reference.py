@@ -36,9 +36,12 @@ def batch_of_rays():
     in_mask = (torch.arange(RAYS) % 5 > 0) & (targets[:, :2].norm(dim=-1) < 0.7)
     batch = {"image": points_in_box(RAYS, seed=2).double().abs(), "fg_mask": in_mask[:, None].double()}
     bundle = RayBundle(
-        origins, directions, torch.ones(RAYS, 1), torch.zeros(RAYS, 1, dtype=torch.long),
+        origins,
+        directions,
+        torch.ones(RAYS, 1),
+        torch.zeros(RAYS, 1, dtype=torch.long),
         metadata={"fg_mask": in_mask[:, None], "far_from_edge": in_mask[:, None]},
-    )  # fmt: skip
+    )
     return bundle, batch | {"weight": torch.ones(RAYS).double()}, in_mask
 
 

@@ -260,12 +260,27 @@ def space_run(eggs, tmp_path_factory) -> Path:
 def train_space(eggs: Path, out: Path) -> Path:
     """`ns-train h3dnet-fast-prior` on the folder of eggs, 6 steps."""
     call(
-        "ns-train", "h3dnet-fast-prior", *SMALL[2:], "--output-dir", out, "--experiment-name", "t", "--timestamp", "t",
-        "--data", eggs, "--max-num-iterations", 6, "--machine.device-type", "cpu",
-        "--pipeline.datamanager.samples-per-head", 200,
+        "ns-train",
+        "h3dnet-fast-prior",
+        *SMALL[2:],
+        "--output-dir",
+        out,
+        "--experiment-name",
+        "t",
+        "--timestamp",
+        "t",
+        "--data",
+        eggs,
+        "--max-num-iterations",
+        6,
+        "--machine.device-type",
+        "cpu",
+        "--pipeline.datamanager.samples-per-head",
+        200,
         # So little that there is still a surface for rays to meet.
-        "--optimizers.fields.optimizer.lr", 1e-5,
-    )  # fmt: skip
+        "--optimizers.fields.optimizer.lr",
+        1e-5,
+    )
     return out / "t" / "h3dnet-fast-prior" / "t"
 
 
@@ -285,8 +300,19 @@ def test_a_shape_space_is_written_and_described(space_run):
 
 
 def test_a_shape_space_goes_on_where_it_stopped(eggs, tmp_path):
-    options = [*SMALL[2:], "--output-dir", tmp_path, "--experiment-name", "t", "--timestamp", "t", "--data", eggs,
-               "--pipeline.datamanager.samples-per-head", 200]  # fmt: skip
+    options = [
+        *SMALL[2:],
+        "--output-dir",
+        tmp_path,
+        "--experiment-name",
+        "t",
+        "--timestamp",
+        "t",
+        "--data",
+        eggs,
+        "--pipeline.datamanager.samples-per-head",
+        200,
+    ]
     call("ns-train", "h3dnet-fast-prior", *options, "--max-num-iterations", 3)
     folder = tmp_path / "t" / "h3dnet-fast-prior" / "t"
     state = torch.load(next((folder / "nerfstudio_models").iterdir()), weights_only=True)
@@ -353,13 +379,15 @@ def test_checkpoint_of_a_space_is_safe_to_load(space_run):
 
 
 def test_a_checkpoint_of_a_space_is_a_prior_with_its_mean_head(space_run):
-    """Whatever the sliders showed when it was saved, and from several GPUs, too."""
+    """Whatever the sliders showed when it was saved, from several GPUs, and from 0.1.x, too."""
     whole, kept = (
         open_head(space_run),
         torch.load(next((space_run / "nerfstudio_models").iterdir()), weights_only=True),
     )
     renamed = {name.replace("_model.", "_model.module.", 1): tensor for name, tensor in kept["pipeline"].items()}
-    for number, pipeline in enumerate((kept["pipeline"], renamed)):
+    names = {"_model.latents": "_model.codes", "_model.symmetric_latents": "_model.shared_latents"}
+    of_0_1 = {names.get(name, name): tensor for name, tensor in kept["pipeline"].items()}
+    for number, pipeline in enumerate((kept["pipeline"], renamed, of_0_1)):
         path = space_run / f"copy-{number}.ckpt"
         torch.save({**kept, "pipeline": pipeline}, path)
         prior = open_head(path)

@@ -25,11 +25,16 @@ def test_ns_eval(fit_run, tmp_path):
 
 
 CAMERA_PATH = {
-    "camera_type": "perspective", "render_height": 24, "render_width": 24, "fps": 2, "seconds": 1, "is_cycle": False,
+    "camera_type": "perspective",
+    "render_height": 24,
+    "render_width": 24,
+    "fps": 2,
+    "seconds": 1,
+    "is_cycle": False,
     "camera_path": [
         {"camera_to_world": [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, z, 0, 0, 0, 1], "fov": 45, "aspect": 1} for z in (3, 3.5)
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", ["interpolate", "spiral", "camera-path", "dataset"])
@@ -85,8 +90,10 @@ def test_ns_viewer_serves(fit_run):
     port = 17007 + os.getpid() % 1000
     process = subprocess.Popen(
         [BIN / "ns-viewer", "--load-config", fit_run.config, "--viewer.websocket-port", str(port)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         status, deadline = None, time.monotonic() + 120
         while status is None and time.monotonic() < deadline and process.poll() is None:

@@ -76,6 +76,28 @@ def test_a_shape_space_that_is_not_placed_holds_nothing(tiny_root, tmp_path):
     assert state["pipeline"]["_model.anchor.confidence"] == 0 and "holds nothing" in text
 
 
+def test_the_head_file_is_the_checkpoints_head(fit_run):
+    head, kept = open_head(fit_run.folder), open_head(checkpoint(fit_run))
+    assert head.weights.keys() == kept.weights.keys() and head.frame == kept.frame
+    assert all(torch.equal(tensor, kept.weights[name]) for name, tensor in head.weights.items())
+    assert all(torch.equal(tensor, kept.view_corrections[name]) for name, tensor in head.view_corrections.items())
+    assert torch.equal(head.camera_centres, kept.camera_centres) and head.view_corrections.keys() == {
+        "pose",
+        "focal",
+        "colour",
+    }
+
+
+def test_a_training_flushes_denormal_numbers(fit_run, tiny_root, tmp_path):
+    """A step of a fit takes far longer with them."""
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor always keeps them")
+    small = torch.full((4,), 1e-39)
+    assert bool((small * 1.0 > 0.0).all())
+    configured("idr", tiny_root, tmp_path).pipeline.setup(device="cpu", test_mode="val", world_size=1, local_rank=0)
+    assert bool((small * 1.0 == 0.0).all())
+
+
 def test_checkpoints_load_with_torchs_safe_default(fit_run):
     state = torch.load(checkpoint(fit_run), weights_only=True)
     assert state["step"] == 11 and isinstance(state["schedulers"]["fields"]["_last_lr"][0], float)
@@ -203,9 +225,10 @@ def test_a_killed_run_resumes_to_the_same_last_step(tiny_root, tmp_path):
     tail = ["h3ds-data", "--scene", SCENE, "--views", "all"]
     models = tmp_path / "t" / "baseh3d-fast-prior" / "t" / "nerfstudio_models"
     process = subprocess.Popen(
-        [BIN / "ns-train", "baseh3d-fast-prior", *map(str, [*arguments, *tail])], stdout=subprocess.DEVNULL,
+        [BIN / "ns-train", "baseh3d-fast-prior", *map(str, [*arguments, *tail])],
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
         deadline = time.monotonic() + 300
         while not list(models.glob("step-*.ckpt")) and time.monotonic() < deadline and process.poll() is None:

@@ -80,7 +80,7 @@ class RayPool:
         """A batch of rays, with `image` [n, 3] in [0, 1], `fg_mask` [n, 1] and `weight` [n].
 
         The rays' metadata also hold the mask (the model needs it before its losses) and `far_from_edge` [n, 1], true
-        for rays drawn well inside the masks. A mean weighted by `weight` is the expected mean over all pixels.
+        for rays drawn well inside the masks. Weighted by `weight`, a batch's mean estimates that over all pixels.
         """
         if self.strata is not None:
             return self._from_strata(self.strata)

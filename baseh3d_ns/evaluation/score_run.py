@@ -66,7 +66,7 @@ def scene_of_head(head: Head, file: Path, data: Path | None, scene: str | None) 
     """
     where, which = data or head.provenance.get("data"), scene or head.provenance.get("scene")
     if where is None or which is None:
-        raise InputError(f"{file} does not record its scene (0.1.x did not): pass --data ROOT --scene NAME")
+        raise InputError(f"{file} does not record its scene: pass --data ROOT --scene NAME")
     root = open_h3ds(Path(where))
     found = load_scene(root, root.resolve_scene(str(which)))
     if head.frame is None:
@@ -79,7 +79,8 @@ def scene_of_head(head: Head, file: Path, data: Path | None, scene: str | None) 
 
 def _run_folder(file: Path) -> Path:
     """Folder of the run that a head file or a checkpoint belongs to."""
-    return file.parents[1] if file.suffix == ".ckpt" else file.parent
+    folder = file.resolve().parent
+    return folder.parent if folder.name == "nerfstudio_models" else folder
 
 
 def _provenance(head: Head, file: Path, root: H3dsRoot, device: torch.device) -> dict[str, Any]:

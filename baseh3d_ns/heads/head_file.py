@@ -29,7 +29,8 @@ HEAD_FILE = "head.safetensors"
 """Name of a training's head file in its run folder."""
 FORMAT = "baseh3d-head-2"
 FORMATS = (FORMAT, "baseh3d-prior-1")
-"""Formats that can be read; 1 was written by versions 0.1.x and knows no cameras and no scene folder."""
+"""Formats that can be read; 1 was written by versions 0.1.x and knows no cameras and calls
+features appearance."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
 PLACEMENT = "placement.similarity"
 """Similarity from the unit frame to the networks' frame; absent in heads that were never placed."""
@@ -37,7 +38,7 @@ LATENT, LATENTS = "latent", "latents"
 CENTRES, VIEWS = "cameras.centres", "views."
 _MODULE_NAMES = {
     "sdf_network.": "sdf.",
-    "feature_network.": "appearance.",
+    "feature_network.": "features.",
     "colour_network.": "colour.",
     ".parametrizations.weight.original0": ".weight_g",
     ".parametrizations.weight.original1": ".weight_v",
@@ -49,7 +50,7 @@ class Head:
     """A trained head, or a prior, or a shape space."""
 
     weights: dict[str, Tensor]
-    """Networks below `sdf.`, `colour.`, `appearance.`, by IDR's parameter names; perhaps `PLACEMENT` and `LATENT`."""
+    """Networks below `sdf.`, `colour.`, `features.`, by IDR's parameter names; perhaps `PLACEMENT` and `LATENT`."""
     provenance: dict[str, Any]
     """Method, scene, data folder, views, epochs, steps, seed, version, date; as far as known for other files."""
     frame: SceneFrame | None = None
@@ -57,7 +58,7 @@ class Head:
     camera_centres: Float[Tensor, "views 3"] | None = None
     """Centres of the training cameras in the unit frame; where surface colours are looked at from."""
     view_corrections: dict[str, Tensor] = field(default_factory=dict)
-    """Parameters of `ViewCorrections` (pose, focal, colour) where views were refined."""
+    """Parameters of `ViewCorrections` (pose, focal, colour) where views were refined; for projecting photos."""
     moments: dict[str, Tensor] = field(default_factory=dict)
     """Adam's running moments, below `exp_avg.` and `exp_avg_sq.`; empty when not kept."""
     adam_steps: int = 0
@@ -145,6 +146,8 @@ def read_head(path: Path, remedy: str) -> Head:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} is truncated or no safetensors file: copy it again, or {remedy}") from error
+    if metadata.get("format") == FORMATS[1]:
+        tensors = {name.replace("appearance.", "features.", 1): tensor for name, tensor in tensors.items()}
     if metadata.get("format") not in FORMATS:
         raise InputError(f"{path} is a safetensors file but not a head file ({FORMAT}): {remedy}")
     try:

@@ -116,7 +116,7 @@ def field_config(weights: dict[str, Any], latent: int) -> HeadFieldConfig:
     rows = [len(weights[f"sdf.lin{index}.weight_v"]) for index in range(shape["sdf_layers"])]
     # The layer before the skip gives fewer values, since the skip adds the encoded position.
     before_skip = [index for index, width in enumerate(rows) if width < shape["sdf_width"]]
-    separate = [name for name in weights if re.fullmatch(r"appearance\.lin\d+\.weight_v", name)]
+    separate = [name for name in weights if re.fullmatch(r"features\.lin\d+\.weight_v", name)]
     return HeadFieldConfig(
         sdf=SdfNetworkConfig(
             layers=shape["sdf_layers"],

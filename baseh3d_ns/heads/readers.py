@@ -22,6 +22,9 @@ BUILTIN = Path("builtin")
 """The shape space that comes with the plugin, in place of a path."""
 BUILTIN_FILE = Path(__file__).with_name("builtin.safetensors")
 MAKE_ONE = "pass `builtin`, or make one with `ns-train baseh3d-prior` (or `baseh3d-fast-prior`, `h3dnet-prior`)"
+"""Remedy where a prior is wanted."""
+PASS_A_HEAD = "pass a run folder, its config.yml, a head or prior .safetensors, a step-*.ckpt, or `builtin`"
+"""Remedy where any head is wanted."""
 _IDR_NETWORKS = {"implicit_network.": "sdf.", "rendering_network.": "colour."}
 _MODEL, _FIELD, _VIEWS = "_model.", "_model.field.", "_model.views."
 _VIEW_PARAMETERS = ("pose", "focal", "colour")
@@ -41,12 +44,12 @@ def open_head(path: Path) -> Head:
     """
     file = find_head_file(Path(path))
     if file.suffix == ".safetensors":
-        return read_head(file, MAKE_ONE)
+        return read_head(file, PASS_A_HEAD)
     if file.suffix == ".ckpt":
         return _from_checkpoint(file)
     if file.suffix == ".pth":
         return _from_idr(file)
-    raise InputError(f"{file} holds no head: pass a run folder, its config.yml, a .safetensors, a .ckpt or an IDR .pth")
+    raise InputError(f"{file} holds no head: {PASS_A_HEAD}")
 
 
 def find_head_file(path: Path) -> Path:
@@ -58,7 +61,7 @@ def find_head_file(path: Path) -> Path:
     if path == BUILTIN:
         return BUILTIN_FILE
     if not path.exists():
-        raise InputError(f"no such head or prior: {path}; {MAKE_ONE}")
+        raise InputError(f"no such file or folder: {path}; {PASS_A_HEAD}")
     if path.is_file() and path.name != "config.yml":
         return path
     folder = path if path.is_dir() else path.parent
@@ -66,7 +69,7 @@ def find_head_file(path: Path) -> Path:
         found = sorted(folder.glob(pattern))
         if found:
             return found[-1]
-    raise InputError(f"{folder} holds neither {HEAD_FILE} nor prior-*.safetensors nor a checkpoint: {MAKE_ONE}")
+    raise InputError(f"{folder} holds neither {HEAD_FILE} nor prior-*.safetensors nor a checkpoint: {PASS_A_HEAD}")
 
 
 def newest_checkpoint(folder: Path, step: int | None = None) -> Path:
@@ -89,7 +92,7 @@ def _from_checkpoint(path: Path) -> Head:
     state = read_checkpoint(path)
     pipeline = state.get("pipeline") if isinstance(state, dict) else None
     if not isinstance(pipeline, dict) or not isinstance(state.get("step"), int):
-        raise InputError(f"{path} is not a nerfstudio checkpoint: {MAKE_ONE}")
+        raise InputError(f"{path} is not a nerfstudio checkpoint: {PASS_A_HEAD}")
     # As saved by a training on several GPUs.
     pipeline = {name.replace("_model.module.", _MODEL, 1): tensor for name, tensor in pipeline.items()}
     for old, new in _BEFORE_0_2.items():
@@ -99,7 +102,7 @@ def _from_checkpoint(path: Path) -> Head:
     }
     frame = pipeline.get("_model.frame_mm")
     if not weights or not _all_tensors(weights) or not isinstance(frame, Tensor) or frame.shape != (4,):
-        raise InputError(f"{path} is a checkpoint of another method, without SDF and colour networks: {MAKE_ONE}")
+        raise InputError(f"{path} is a checkpoint of another method, without SDF and colour networks: {PASS_A_HEAD}")
     x, y, z, radius = frame.tolist()
     latents, symmetric = pipeline.get("_model.latents"), pipeline.get("_model.symmetric_latents")
     if isinstance(latents, Tensor):
@@ -144,7 +147,7 @@ def _from_idr(path: Path) -> Head:
                 weights[ours + network[len(idr) :]] = tensor
     if not weights:
         raise InputError(
-            f"{path} holds no implicit_network / rendering_network, so it is no IDR checkpoint: {MAKE_ONE}"
+            f"{path} holds no implicit_network / rendering_network, so it is no IDR checkpoint: {PASS_A_HEAD}"
         )
     return Head(weights=weights, provenance={"source": path.name, "epochs": state.get("epoch")})
 

@@ -5,7 +5,8 @@ The path of a ray, top to bottom (`training_pass`):
     trace           unit ball -> point on the surface, or of minimum SDF (no gradient)
     query_field     SDF and gradient at all traced points, at points uniform in the box, at points held by the anchor
     surface         differentiable surface points, normals and features there
-    shade           colours, back to the rays; patches compared between photos (with `photos.weight`)
+    field.colour    colours of the surface points, back to the rays
+    compare_photos  patches of the surface compared between photos (with `photos.weight`)
 """
 
 from __future__ import annotations

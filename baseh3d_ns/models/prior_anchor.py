@@ -36,15 +36,15 @@ class AnchorConfig:
     points: int = 1 << 14
     """Points that are held."""
     shell: float = 0.15
-    """Distance from the prior's surface within which they lie (0.15: 2 cm)."""
+    """Distance from the prior's surface within which they lie."""
     visibility_steps: int = 100
     """Training steps between two updates of the visibility."""
     visibility_rays: int = 1 << 14
     """Rays traced per update."""
     visibility_cells: int = 40
-    """Cells of the grid that remembers where rays have passed, along an axis of the unit ball's box (40: 8 mm each)."""
+    """Cells of the grid that remembers where rays have passed, along an axis of the unit ball's box."""
     depth: float = 0.05
-    """Depth below the surface down to which a ray still sees (0.05: 8 mm): the surface may move."""
+    """Depth below the surface down to which a ray still sees: the surface may move."""
     grid_cells: int = 64
     """Cells along an axis of the SDF grid that those rays are traced on."""
 

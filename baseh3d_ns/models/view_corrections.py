@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 TYPICAL_TRANSLATION, TYPICAL_ROTATION = 0.02, 0.002
-"""Typical error of a view's pose: in units of the unit ball (3 mm), in radians (0.1 degrees)."""
+"""Typical error of a view's pose: in units of the unit ball, in radians."""
 TYPICAL_FOCAL, TYPICAL_COLOUR = 0.003, 0.05
 """Typical relative error of a focal length, and of exposure, white balance and black point."""
 

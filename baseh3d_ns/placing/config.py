@@ -16,7 +16,7 @@ class FaceMatchConfig:
     box_weight: float = 0.1
     """Loss weight of the correspondence between the centres of the face boxes."""
     box_tolerance: float = 0.04
-    """Distance of ray and point beyond which the box loss grows linearly, in units of the unit ball (0.04: 8 mm)."""
+    """Distance of ray and point beyond which the box loss grows linearly, in units of the unit ball."""
     patch_weight: float = 0.5
     """Loss weight of the correspondences between face patches (priors of one head only)."""
     patch_tolerance: float = 0.02
@@ -63,7 +63,7 @@ class PlacingConfig:
     latent_refresh_steps: int = 20
     """Steps between two refreshes of the cached SDF grid while the latent changes."""
     neck_mm: float = -125.0
-    """Height below which silhouettes are ignored for a shape space, in millimetres above the ears (below the chin)."""
+    """Height below which silhouettes are ignored for a shape space, in mm from the ears (negative: below them)."""
     min_iou: float = 0.6
     """Silhouette IoU below which the placement counts as poor: two heads with other hair still agree to 0.7. Confidence
     in the prior falls from 1 there to 0 at half of it."""

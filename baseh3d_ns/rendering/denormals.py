@@ -9,6 +9,7 @@ def flush_denormals() -> None:
     """Have this process count numbers below 1e-38 as 0.
 
     A trained softplus is full of them. Threads that torch starts later do as the one that starts them, so this comes
-    before any network is asked: where nerfstudio's tools and our commands enter, never in a network or a field.
+    before any network is asked: where nerfstudio's tools enter (they all build a pipeline, once a process) and in our
+    own commands; never in a network or a field.
     """
     torch.set_flush_denormal(True)

@@ -31,6 +31,11 @@ class HeadGenerator(Protocol):
         ...
 
     @staticmethod
+    def check(cache_dir: Path, count: int, seed: int, points: int) -> None:
+        """Raise `InputError` when heads are missing in `cache_dir` and cannot be made."""
+        ...
+
+    @staticmethod
     def provenance(seed: int) -> str:
         """Name, version and seed of the generator."""
         ...
@@ -49,6 +54,8 @@ class Source:
     """
     provenance: str
     """Folder, or generator and seed."""
+    check: Callable[[], None] = lambda: None
+    """Raises `InputError` when the heads cannot be loaded, as far as can be told at once."""
 
 
 def folder_source(folder: Path, points: int, unit: str) -> Source:
@@ -75,7 +82,10 @@ def synthetic_source(generator: HeadGenerator, cache_dir: Path, heads: int, seed
     def load(count: int) -> list[HeadSamples]:
         return generator.heads(cache_dir, min(count, heads), seed, points)
 
-    return Source([f"anny-{seed}-{index:05d}" for index in range(heads)], load, generator.provenance(seed))
+    def check() -> None:
+        generator.check(cache_dir, heads, seed, points)
+
+    return Source([f"anny-{seed}-{index:05d}" for index in range(heads)], load, generator.provenance(seed), check)
 
 
 def h3ds_scans(root: Path) -> list[str]:

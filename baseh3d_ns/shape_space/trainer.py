@@ -50,7 +50,9 @@ class ShapeTrainerConfig(SdfTrainerConfig):
             raise InputError("a shape space has no feature network: leave --...sdf-field.feature-layers at 0")
         if not 0 <= symmetric <= latent:
             raise InputError(f"--pipeline.model.symmetric-latents must lie between 0 and the latent's {latent} numbers")
-        heads = len(self.pipeline.datamanager.source(self.data).names)
+        source = self.pipeline.datamanager.source(self.data)
+        source.check()
+        heads = len(source.names)
         checkpoint = self.resume_from()
         latents = read_checkpoint(checkpoint)["pipeline"].get("_model.latents") if checkpoint else None
         if latents is not None and latents.shape != (heads, latent):
@@ -68,9 +70,10 @@ class ShapeTrainerConfig(SdfTrainerConfig):
 
     def save_config(self) -> None:
         super().save_config()
-        if self.machine.num_devices > 1:
-            source = self.pipeline.datamanager.source(None)
-            source.load(len(source.names))  # made once, before there are several processes
+        if self.machine.num_devices > 1 and self.pipeline.datamanager.data is None:
+            with exit_on_input_error():  # made once, before there are several processes
+                source = self.pipeline.datamanager.source(None)
+                source.load(len(source.names))
 
 
 class ShapeTrainer(SdfTrainer):

@@ -35,6 +35,12 @@ class AnnyHeads:
         return [load_samples(file) for file in sample_heads(cache_dir, count, seed, points)]
 
     @staticmethod
+    def check(cache_dir: Path, count: int, seed: int, points: int) -> None:
+        """Raise `InputError` when heads must be sampled, and the extra `synth` is not installed."""
+        if _missing(_files(cache_dir, count, seed, points)):
+            require_extra("synth")
+
+    @staticmethod
     def provenance(seed: int) -> str:
         """Generator, version and seed, as a shape space records them."""
         return f"anny-{VERSION}, seed {seed}"
@@ -48,17 +54,27 @@ def sample_heads(folder: Path, heads: int, seed: int, count: int) -> list[Path]:
     """
     from tqdm import tqdm
 
-    place = folder / f"anny-{VERSION}-seed{seed}-{count}"
-    files = [place / f"{index:05d}.npz" for index in range(heads)]
-    missing = [index for index, file in enumerate(files) if not file.is_file()]
+    files = _files(folder, heads, seed, count)
+    missing = _missing(files)
     if missing:
         require_extra("synth")
         workers = min(os.cpu_count() or 1, len(missing))
         # Not forked: the body model's compiler and torch have threads of their own.
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            make = partial(_write_head, place, seed, count)
+            make = partial(_write_head, files[0].parent, seed, count)
             list(tqdm(pool.map(make, missing), total=len(missing), desc="Sampling synthetic heads", unit="head"))
     return files
+
+
+def _files(folder: Path, heads: int, seed: int, count: int) -> list[Path]:
+    """Files of the first `heads` subjects of `seed` with `count` points each."""
+    place = folder / f"anny-{VERSION}-seed{seed}-{count}"
+    return [place / f"{index:05d}.npz" for index in range(heads)]
+
+
+def _missing(files: list[Path]) -> list[int]:
+    """Numbers of the subjects whose files are not there."""
+    return [index for index, file in enumerate(files) if not file.is_file()]
 
 
 def load_samples(file: Path) -> HeadSamples:

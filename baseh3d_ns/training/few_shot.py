@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -36,9 +37,12 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     """Colours and latent, learned on the prior's surface before the first training step."""
 
     def check(self) -> None:
+        if self.resume_from() is None:
+            self._check_prior()
         super().check()
-        if self.resume_from() is not None:
-            return
+
+    def _check_prior(self) -> None:
+        """Raise `InputError` when the fit cannot start from the prior."""
         if self.load_prior is None:
             raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {MAKE_ONE}")
         warm_up_steps = (self.warm_start.colours.steps, self.warm_start.latent.steps)
@@ -49,6 +53,8 @@ class FewShotTrainerConfig(HeadTrainerConfig):
                 "--carry-optimizer goes with no warm start: set --warm-start.colours.steps and "
                 "--warm-start.latent.steps to 0"
             )
+        if not Path(self.load_prior).exists() and self.load_prior != BUILTIN:
+            raise InputError(f"no such prior: {self.load_prior}; {MAKE_ONE}")
         prior = open_head(self.load_prior)
         check_transfers(prior, self.pipeline.model.sdf_field, self.load_prior)
         if self.carry_optimizer:
@@ -64,6 +70,9 @@ class FewShotTrainer(HeadTrainer):
     """A fit from a prior."""
 
     config: FewShotTrainerConfig
+
+    def provenance(self, step: int) -> dict[str, Any]:
+        return {**super().provenance(step), "load_prior": str(self.config.load_prior)}
 
     def start(self) -> None:
         """Place the prior, learn colours and latent on it, and begin there."""

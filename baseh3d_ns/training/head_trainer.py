@@ -38,18 +38,23 @@ class HeadTrainerConfig(SdfTrainerConfig):
         if self.epochs < 1:
             raise InputError("--epochs must be at least 1")
         self.pipeline.model.check()
-        photos = self._photos("train") + self._photos("val")
-        for path in dict.fromkeys(photos):
+        photos = self.pipeline.model.photos
+        if self.plateau > 0.0 and photos.weight > 0.0 and photos.small_from > self.plateau_from:
+            raise InputError(
+                f"--pipeline.model.photos.small-from {photos.small_from} lies after --plateau-from {self.plateau_from}"
+                ": the jump of the loss there would end the plateau, so lower it, or raise --plateau-from"
+            )
+        for path in dict.fromkeys(path for photos in self._photos() for path in photos):
             read_image(path)  # Eval photos are only opened in the middle of the training.
 
     def resolve(self) -> None:
         super().resolve()
         manager = self.pipeline.datamanager
         manager.data = manager.dataparser.data = Path(manager.data or manager.dataparser.data).resolve()
-        self.max_num_iterations = min(self.max_num_iterations, self.epochs * len(self._photos("train")))
+        self.max_num_iterations = min(self.max_num_iterations, self.epochs * len(self._photos()[0]))
 
-    def _photos(self, split: str) -> list[Path]:
-        """Photos of a split of the scene.
+    def _photos(self) -> tuple[list[Path], list[Path]]:
+        """Training and eval photos of the scene.
 
         Raises:
             InputError: the data cannot be used.
@@ -58,7 +63,9 @@ class HeadTrainerConfig(SdfTrainerConfig):
         parser = manager.dataparser
         if manager.data is not None:
             parser = replace(parser, data=Path(manager.data))
-        return parser.setup().get_dataparser_outputs(split).image_filenames
+        scene = parser.setup()
+        train, evaluation = (scene.get_dataparser_outputs(split).image_filenames for split in ("train", "val"))
+        return train, evaluation
 
 
 class HeadTrainer(SdfTrainer):
@@ -95,7 +102,6 @@ class HeadTrainer(SdfTrainer):
     def provenance(self, step: int) -> dict[str, Any]:
         """Method, data, length and seed of this training, for the head file."""
         config, metadata = self.config, self.dataset.metadata
-        prior = getattr(config, "load_prior", None)
         return {
             "scene": metadata["scene_id"],
             "data": str(config.pipeline.datamanager.data),
@@ -105,7 +111,6 @@ class HeadTrainer(SdfTrainer):
             "planned_steps": config.max_num_iterations,
             "seed": config.machine.seed,
             "method": config.method_name,
-            "load_prior": str(prior) if prior else None,
             "trained_on": config.machine.device_type,
             "version": __version__,
             "date": datetime.now().isoformat(timespec="seconds"),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class PlateauRule:
-    """When a loss counts as having stopped falling, and how fast the training then ends."""
+    """Rule by which a loss counts as having stopped falling, and the length of the cooldown that follows."""
 
     min_fall: float
     """Relative fall of the mean loss from one window to the next below which the loss is on a plateau."""
@@ -33,7 +33,7 @@ KEPT = {
     "start_progress": float,
     "cooldown_start": int,
     "total": int,
-    "losses": int,
+    "loss_count": int,
     "mean_before": float,
     "loss_sum": float,
 }
@@ -56,7 +56,7 @@ class PlateauSchedule(nn.Module):
     def reset(self) -> None:
         """No early end is scheduled and the loss history is empty."""
         self.cooldown_start, self.total = 0, 0
-        self.losses, self.mean_before = 0, inf
+        self.loss_count, self.mean_before = 0, inf
         self.loss_sum: Float[Tensor, ""] | float = 0.0
 
     def plan(self, steps: int) -> None:
@@ -88,11 +88,11 @@ class PlateauSchedule(nn.Module):
         """Take note of the loss of `step`; true when this step begins the cooldown."""
         if self.total or step < ceil(rule.first * self.planned):
             return False
-        self.loss_sum, self.losses = self.loss_sum + loss.detach(), self.losses + 1
-        if self.losses < rule.window:
+        self.loss_sum, self.loss_count = self.loss_sum + loss.detach(), self.loss_count + 1
+        if self.loss_count < rule.window:
             return False
-        before, now = self.mean_before, float(self.loss_sum) / self.losses
-        self.losses, self.loss_sum, self.mean_before = 0, 0.0, now
+        before, now = self.mean_before, float(self.loss_sum) / self.loss_count
+        self.loss_count, self.loss_sum, self.mean_before = 0, 0.0, now
         done = step + 1
         total = done + round(rule.cooldown * done)
         fell = now < (1.0 - rule.min_fall) * before

@@ -4,6 +4,7 @@ checkpoints that survive a kill."""
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,8 +40,8 @@ class SdfTrainerConfig(TrainerConfig):
     """Fraction of the training over which the learning rate rises from 0, from when the SDF begins to learn: the first
     steps of a fresh Adam are as large as any, and a prior is worth keeping."""
     plateau: float = 0.0
-    """Finish early once the loss falls by less than this fraction from one --plateau-steps to the next, going through
-    the rest of the schedule faster; 0: train to the last step."""
+    """Finish early once the mean loss falls by less than this fraction from one window of --plateau-steps steps to the
+    next, going through the rest of the schedule faster; 0: train to the last step."""
     plateau_steps: int = 75
     """Steps whose mean loss is compared with that of as many before (with --plateau)."""
     plateau_from: float = 0.3
@@ -80,6 +81,8 @@ class SdfTrainerConfig(TrainerConfig):
             raise InputError("--max-num-iterations and --plateau-steps must be at least 1")
         if not 0.0 <= self.plateau < 1.0:
             raise InputError(f"--plateau {self.plateau} is no fraction: 0.05 is 5 %, 0 trains to the last step")
+        if self.plateau > 0.0 and self.machine.num_devices * self.machine.num_machines > 1:
+            raise InputError("--plateau sees the loss of one device only: set it to 0 to train on several")
         checkpoint = self.resume_from()
         if checkpoint is not None and SCHEDULE not in read_checkpoint(checkpoint).get("pipeline", {}):
             raise InputError(
@@ -188,7 +191,9 @@ class SdfTrainer(Trainer):
         """
         step = min(step, self.total_steps - 1)
         final_dir, name = self.checkpoint_dir, f"step-{step:09d}.ckpt"
-        beside = self.base_dir / f".{name}"
+        beside = self.base_dir / name
+        for left_by_a_kill in self.base_dir.glob(".step-*.ckpt.*.tmp"):
+            shutil.rmtree(left_by_a_kill, ignore_errors=True)
         try:
             with exit_on_input_error(), whole_file(beside) as unfinished:
                 self.checkpoint_dir = unfinished.parent

@@ -1,7 +1,6 @@
 """Colour warm-up: the colour network learns the new person's colours before anything else moves.
 
-The surface is frozen meanwhile. So rays are traced once, and a step asks the colour network only: a few milliseconds
-where a step of the training takes a hundred.
+The surface is frozen meanwhile. So rays are traced once, and a step asks the colour network only.
 """
 
 from __future__ import annotations

@@ -52,12 +52,12 @@ class LatentFitConfig:
     min_cos_incidence: float = 0.15
     """Cosine between normal and ray below which a surface point is ignored: grazing rays say little of where it is."""
     max_move: float = 0.05
-    """Distance that a surface point may move along its ray between two tracings, in units of the unit ball (7 mm)."""
+    """Distance that a surface point may move along its ray between two tracings, in units of the unit ball."""
 
 
 @dataclass
 class WarmStartConfig:
-    """Settings of all that is learned before the first training step."""
+    """Settings of the colours and the latent that are learned before the first training step."""
 
     grid_cells: int = 64
     """Cells along an axis of the SDF grid that the rays are traced on."""

@@ -54,8 +54,8 @@ def fit_latent(
     coefficients = pca.encode(field.latent.detach()).requires_grad_(True)
     views = len(pool.rays.origins)
     batches = max(config.batches, views) if pool.one_view else config.batches
+    groups = ([coefficients], [similarity], list(field.colour_network.parameters()))
     with _frozen_decoder(field):
-        groups = ([coefficients], [similarity], list(field.colour_network.parameters()))
         optimizer = torch.optim.Adam([{"params": group} for group in groups])
         for step in tqdm(range(config.steps), desc="Fitting the latent", unit="step", delay=2.0, leave=False):
             done = step / config.steps
@@ -67,7 +67,7 @@ def fit_latent(
             rays = hits[torch.randint(len(hits), (config.rays,), device=similarity.device)]
             sharpness = config.sharpness[0] ** (1.0 - done) * config.sharpness[1] ** done
             loss = _photo_loss(field, pca.decode(coefficients), rays, sharpness, config, placing.neck_mm)
-            # Only the size is held: the rotation from placing without colours falls short by one to three degrees.
+            # Only the size is held: placing without colours leaves some of the rotation to be found here.
             loss = loss + config.latent_weight / views * coefficients.square().sum()
             loss = loss + placing.size_weight * (similarity[0] - log_scale).square()
             optimizer.zero_grad()
@@ -75,9 +75,14 @@ def fit_latent(
             optimizer.step()
         optimizer.zero_grad()
     field.latent.data = pca.decode(coefficients).detach()
+    _log_likelihood(coefficients.detach(), pca.encode(latents.to(coefficients)))
+
+
+def _log_likelihood(coefficients: Float[Tensor, " k"], learned_from: Float[Tensor, "heads k"]) -> None:
+    """Log the fitted head's distance from the mean head beside that of the heads the space was learned from."""
     CONSOLE.log(
-        f"Fitted the latent: a head {float(coefficients.detach().norm()):.1f} standard deviations from the mean one "
-        f"(those learned from: {float(pca.encode(latents.to(coefficients)).norm(dim=-1).median()):.1f})."
+        f"Fitted the latent: a head {float(coefficients.norm()):.1f} standard deviations from the mean one "
+        f"(those learned from: {float(learned_from.norm(dim=-1).median()):.1f})."
     )
 
 

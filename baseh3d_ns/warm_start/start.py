@@ -25,7 +25,7 @@ class WarmStart:
     """Outcome of a warm start."""
 
     placed: Registration | None
-    """How the prior was placed; None where it was left in its own frame."""
+    """Outcome of the registration; None where the prior was left in its own frame."""
     from_shape_space: bool
     """Whether the prior is a shape space, whose latent the photos have chosen."""
 
