@@ -151,7 +151,7 @@ def test_bad_files(prior_file, tmp_path):
     other = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(2)}, other)
     assert "not a head file" in complaint(other)
-    assert "no such head or prior" in complaint(tmp_path / "nowhere.safetensors")
+    assert "no such file or folder" in complaint(tmp_path / "nowhere.safetensors")
     note = tmp_path / "note.txt"
     note.write_text("hello")
     assert "holds no head" in complaint(note)
