@@ -9,7 +9,6 @@ import pytest
 from tiny_root import SCENE
 
 from baseh3d_ns.benchmark.perturb import CHANGES, perturb
-from baseh3d_ns.data.h3ds_package import numpy_int
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import H3dsScene, load_scene, read_image, read_mask
 from baseh3d_ns.errors import InputError
@@ -19,8 +18,7 @@ def opened(root: Path) -> tuple[H3dsScene, np.ndarray, np.ndarray]:
     """A scene, the vertices of its scan in mm, and those of its face."""
     h3ds_root = open_h3ds(root)
     scan = h3ds_root.h3ds.load_mesh(SCENE)
-    with numpy_int():
-        face = np.asarray(h3ds_root.h3ds.load_region(SCENE, "face"))
+    face = h3ds_root.h3ds.load_region(SCENE, "face")
     return load_scene(h3ds_root, SCENE), np.asarray(scan.vertices), np.asarray(scan.vertices)[face]
 
 
