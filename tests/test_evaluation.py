@@ -165,6 +165,15 @@ def test_a_mesh_in_metres_far_away_or_of_an_unknown_scene_is_one_sentence(head_r
     metres.apply_scale(1e-3)
     with pytest.raises(InputError, match="metres"):
         evaluate_mesh(head_root, SCENE, metres)
+    for factor, words in (
+        (1 / 25.4, "in inches: multiply its coordinates by 25.4"),
+        (25.4, "times 25.4, as if it had been in inches"),
+        (0.1, "in centimetres"),
+    ):
+        odd = head()
+        odd.apply_scale(factor)
+        with pytest.raises(InputError, match=words):
+            evaluate_mesh(head_root, SCENE, odd)
     with pytest.raises(InputError, match="no scene.*nearest: 0123456789abcdef"):
         evaluate_mesh(head_root, "0123456789abcdee", head())
     incomplete = write_h3ds(tmp_path, head(2))

@@ -16,7 +16,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
 
 SINGULAR = 1e-12
-"""Determinant of P's left half, divided by its norm, below which P is no camera."""
+"""Determinant of P's left half, its largest entry brought to 1, below which P is no camera."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _pictures(folder: Path, expected: list[str]) -> list[Path]:
 
 
 def read_cameras(path: Path, count: int) -> tuple[list[Float[np.ndarray, "3 4"]], SceneFrame]:
-    """P = K [R | t] of `count` views (pixels from world mm) and the scene's frame.
+    """P ~ K [R | t] of `count` views (pixels from world mm), entries up to 1 in the left half, and the scene's frame.
 
     Raises:
         InputError: the file is missing, damaged, lacks a matrix, holds NaN, or its scale_mat_0 is singular.
@@ -117,12 +117,15 @@ def read_cameras(path: Path, count: int) -> tuple[list[Float[np.ndarray, "3 4"]]
         frame = SceneFrame.from_scale_mat(matrices["scale_mat_0"])
     except (ValueError, IndexError) as error:
         raise InputError(f"{path}: scale_mat_0 does not map the unit ball to the world: {error}") from error
-    world_mats = [matrices[f"world_mat_{index}"][:3] for index in range(count)]
-    for index, world_mat in enumerate(world_mats):
-        # Any multiple of P is the same camera.
-        norm = float(np.abs(world_mat[:, :3]).max())
-        if not norm or abs(np.linalg.det(world_mat[:, :3] / norm)) < SINGULAR:
+    world_mats = []
+    for index in range(count):
+        world_mat = matrices[f"world_mat_{index}"][:3]
+        # Any multiple of P is the same camera; a power of two leaves all digits as they are.
+        _, exponent = np.frexp(np.abs(world_mat[:, :3]).max())
+        world_mat = np.ldexp(world_mat, -exponent)
+        if not np.isfinite(world_mat).all() or abs(np.linalg.det(world_mat[:, :3])) < SINGULAR:
             raise InputError(f"{path}: 'world_mat_{index}' is singular, so it is no camera: unzip the scene again")
+        world_mats.append(world_mat)
     return world_mats, frame
 
 

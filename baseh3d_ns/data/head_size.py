@@ -8,14 +8,12 @@ TYPICAL_MM = 280.0
 """Largest extent of a head with its neck."""
 HEAD_MM = (120.0, 900.0)
 """Largest extents of anything from a bare face to a bust with shoulders."""
-MM_PER_UNIT = {"centimetres": 10.0, "inches": 25.4, "feet": 304.8, "metres": 1000.0}
-FACTORS = {
-    **{f"it would be the size of a head in {unit}": factor for unit, factor in MM_PER_UNIT.items()},
-    **{
-        f"it is a head's size times {factor:g}, as if it had been in {unit}": 1.0 / factor
-        for unit, factor in MM_PER_UNIT.items()
-    },
+UNITS_MM = {"centimetres": 10.0, "inches": 25.4, "feet": 304.8, "metres": 1000.0}
+MISTAKES = {
+    **{f"it has a head's size in {unit}": mm for unit, mm in UNITS_MM.items()},
+    **{f"it has a head's size times {mm:g}, as if it had been in {unit}": 1.0 / mm for unit, mm in UNITS_MM.items()},
 }
+"""Mistakes of unit in words, and the factors that undo them."""
 
 
 def unit_mistake(extent_mm: float) -> str | None:
@@ -23,7 +21,7 @@ def unit_mistake(extent_mm: float) -> str | None:
 
     None where no unit makes it a head.
     """
-    likely = {words: factor for words, factor in FACTORS.items() if HEAD_MM[0] <= extent_mm * factor <= HEAD_MM[1]}
+    likely = {words: factor for words, factor in MISTAKES.items() if HEAD_MM[0] <= extent_mm * factor <= HEAD_MM[1]}
     if not likely:
         return None
     words = min(likely, key=lambda name: abs(math.log(extent_mm * likely[name] / TYPICAL_MM)))

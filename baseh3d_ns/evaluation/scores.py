@@ -16,7 +16,7 @@ import trimesh
 from jaxtyping import Bool
 
 from baseh3d_ns.data.h3ds_package import H3DS, Mesh
-from baseh3d_ns.data.head_size import FACTORS, unit_mistake
+from baseh3d_ns.data.head_size import MISTAKES, unit_mistake
 from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.evaluation.official import OfficialScores, official_scores
 from baseh3d_ns.evaluation.protocol import ALIGNED_REGION, FACE_RADIUS_MM, FACE_REGION
@@ -116,7 +116,7 @@ def mesh_spacing_mm(mesh: trimesh.Trimesh, on_region: Bool[np.ndarray, " v"]) ->
 
 
 def check_scene(h3ds_root: H3DS, scene_id: str) -> None:
-    """Raise `InputError` unless a scene's scan, landmarks and regions can be scored; official code would fail halfway."""
+    """Raise `InputError` unless a scene's scan, landmarks and regions can be scored: the package fails halfway."""
     if scene_id not in h3ds_root.scenes():
         raise InputError(
             f"{h3ds_root.config_path} has no scene {scene_id}; nearest: {nearest(scene_id, h3ds_root.scenes())}."
@@ -141,7 +141,7 @@ def _check_millimetres(mesh: trimesh.Trimesh, scan: Mesh) -> None:
     """Raise `InputError` for a size that is no head's, or that is the scan's in another unit."""
     extent_mm = float(mesh.extents.max()) if len(mesh.faces) else 0.0
     factor = float(np.ptp(scan.vertices, axis=0).max()) / max(extent_mm, 1e-9)
-    in_other_unit = any(abs(math.log(factor / unit)) < SAME_SIZE for unit in FACTORS.values())
+    in_other_unit = any(abs(math.log(factor / unit)) < SAME_SIZE for unit in MISTAKES.values())
     if not SIZE_RANGE_MM[0] <= extent_mm <= SIZE_RANGE_MM[1] or in_other_unit:
         mistake = unit_mistake(extent_mm) if extent_mm else "it has no faces"
         raise InputError(
