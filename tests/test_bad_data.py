@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_root import SCENE
+from tiny_root import CENTRE_MM, SCENE
 
+from baseh3d_ns.cameras import Pinhole, decompose
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
 
@@ -50,6 +51,70 @@ def test_cameras(own_root, change, named):
     rewrite_cameras(own_root, change)
     message = complaint(own_root)
     assert named in message and "cameras.npz" in message
+
+
+def seen_from(centre_mm, turned=False):
+    """View 1's camera at another place, with the same direction or the opposite one."""
+
+    def change(matrices):
+        camera = Pinhole(*decompose(matrices["world_mat_1"][:3]), 48, 48)
+        rotation = np.diag([-1.0, 1.0, -1.0]) @ camera.rotation if turned else camera.rotation
+        centre = camera.centre_mm if centre_mm is None else np.asarray(centre_mm)
+        matrices["world_mat_1"] = Pinhole(camera.intrinsics, rotation, -rotation @ centre, 48, 48).world_mat
+
+    return change
+
+
+def multiplied(left=None, right=None):
+    """View 1's P times other matrices."""
+
+    def change(matrices):
+        matrices["world_mat_1"] = (np.eye(4) if left is None else left) @ matrices["world_mat_1"]
+        matrices["world_mat_1"] = matrices["world_mat_1"] @ (np.eye(4) if right is None else right)
+
+    return change
+
+
+def all_like_view_2(matrices):
+    matrices.update({f"world_mat_{view}": matrices["world_mat_2"] for view in range(5)})
+
+
+MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+SHIFTED = np.eye(4)
+SHIFTED[0, 2] = 5000.0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (seen_from(CENTRE_MM), "'world_mat_1' puts its camera into the ball"),
+        (seen_from(CENTRE_MM + [0.0, 0.0, 90.0]), "'world_mat_1' puts its camera into the ball"),
+        (seen_from(None, turned=True), "'world_mat_1' has the head behind"),
+        (multiplied(left=MIRROR), "'world_mat_1' has the head behind its camera, or is mirrored"),
+        (multiplied(right=MIRROR), "'world_mat_1' has the head behind its camera, or is mirrored"),
+        (multiplied(left=SHIFTED), "'world_mat_1' sees the head outside its photo"),
+        (all_like_view_2, "views 0, 1, 2, 3, 4 all stand on one spot"),
+    ],
+)
+def test_cameras_that_cannot_have_taken_their_photos(own_root, change, words):
+    rewrite_cameras(own_root, change)
+    message = complaint(own_root)
+    assert words in message and "cameras.npz" in message
+
+
+def test_training_views_on_one_spot(own_root):
+    rewrite_cameras(own_root, lambda matrices: matrices.update(world_mat_1=matrices["world_mat_0"]))
+    assert "views 0, 1 all stand on one spot" in complaint(own_root, views=("0,1",))
+    H3dsDataParserConfig(data=own_root, scene=SCENE, views=("0,2",)).setup()
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e-300, -1.0, 1e300])
+def test_a_multiple_of_p_is_the_same_camera(tiny_root, own_root, factor):
+    rewrite_cameras(own_root, put("world_mat_1", factor))
+    before, after = (
+        H3dsDataParserConfig(data=root, scene=SCENE).setup().scene.views[1].camera for root in (tiny_root, own_root)
+    )
+    np.testing.assert_allclose(after.world_mat, before.world_mat, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"not an archive"])
@@ -143,6 +208,22 @@ def test_root_with_a_config_of_another_version(own_root):
         'version = "tiny-1"\n[scenes.aa]\nviews = 2\ndefault_views_configs = 3',
         'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = [2]',
         'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = ["a"]',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = []',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = [0.0]',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = [[0]]',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = [true]',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = 0',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = [1, 1]',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2\ntags = [["a"]]\n[scenes.aa.default_views_configs]',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2\ntags = [1.5]\n[scenes.aa.default_views_configs]',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2\ntags = "a"\n[scenes.aa.default_views_configs]',
+        'version = "tiny-1"\n[scenes.aa]\nviews = true\n[scenes.aa.default_views_configs]',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 2.0\n[scenes.aa.default_views_configs]',
+        'version = "tiny-1"\n[scenes.aa]\nviews = 1000000\n[scenes.aa.default_views_configs]',
+        'version = "tiny-1"\n[scenes."../aa"]\nviews = 2\n[scenes."../aa".default_views_configs]',
+        'version = "tiny-1"\nscenes = ["aa"]',
+        'version = ["tiny-1"]\n[scenes]',
+        "version = " + 5000 * "[",
     ],
 )
 def test_a_broken_config(own_root, content):

@@ -37,7 +37,7 @@ def test_a_refused_command_ends_with_a_sentence_and_writes_nothing(tiny_root, tm
 
 
 def test_no_prior_is_said_before_anything_is_loaded(tiny_root, tmp_path, monkeypatch):
-    monkeypatch.setattr(head_trainer, "read_image", lambda path: pytest.fail(f"{path} was opened first"))
+    monkeypatch.setattr(head_trainer, "read_photo", lambda path: pytest.fail(f"{path} was opened first"))
     said = refusal("baseh3d", tiny_root, tmp_path)
     assert "--load-prior" in said and "baseh3d-fast-prior" in said and "builtin" in said
 

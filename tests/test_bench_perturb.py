@@ -9,9 +9,9 @@ import pytest
 from tiny_root import SCENE
 
 from baseh3d_ns.benchmark.perturb import CHANGES, perturb
-from baseh3d_ns.data.h3ds_package import numpy_int
 from baseh3d_ns.data.h3ds_root import open_h3ds
-from baseh3d_ns.data.h3ds_scene import H3dsScene, load_scene, read_image, read_mask
+from baseh3d_ns.data.h3ds_scene import H3dsScene, load_scene
+from baseh3d_ns.data.pictures import read_mask, read_photo
 from baseh3d_ns.errors import InputError
 
 
@@ -19,8 +19,7 @@ def opened(root: Path) -> tuple[H3dsScene, np.ndarray, np.ndarray]:
     """A scene, the vertices of its scan in mm, and those of its face."""
     h3ds_root = open_h3ds(root)
     scan = h3ds_root.h3ds.load_mesh(SCENE)
-    with numpy_int():
-        face = np.asarray(h3ds_root.h3ds.load_region(SCENE, "face"))
+    face = h3ds_root.h3ds.load_region(SCENE, "face")
     return load_scene(h3ds_root, SCENE), np.asarray(scan.vertices), np.asarray(scan.vertices)[face]
 
 
@@ -41,7 +40,7 @@ def test_a_changed_copy_is_a_scene(name, tiny_root, tmp_path):
     assert len(after.views) == len(before.views)
     # Masks of 48 px that are off by a pixel or two lose much of a head.
     assert seen(after, copy) > (0.4 if change.noise else 0.85), "photos and scan still agree"
-    photos = [read_image(scene.views[0].image_path) for scene in (before, after)]
+    photos = [read_photo(scene.views[0].image_path) for scene in (before, after)]
     assert np.array_equal(*photos) == (not change.noise)
     if change.crop:
         assert 0 < len(copy) < len(scan) and seen(after, scan) < seen(after, copy)

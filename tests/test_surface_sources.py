@@ -10,6 +10,7 @@ from tiny_root import write_root
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
+from baseh3d_ns.mesh.files import save_mesh
 from baseh3d_ns.shape_space import sources
 from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig
 from baseh3d_ns.shape_space.sources import h3ds_scans
@@ -84,7 +85,42 @@ def test_landmarks_beside_a_mesh_are_used(tmp_path):
     centre = HEAD_FRAME.to_world_mm(samples.points).mean(axis=0)
     assert np.abs(centre - mesh.triangles_center.mean(axis=0)).max() < 12.0
     (tmp_path / "head.landmarks.txt").write_text("nose_tip 99999\n")
-    with pytest.raises(InputError, match="head.ply: 'nose_tip 99999' in"):
+    with pytest.raises(InputError, match="head.landmarks.txt: '99999' is no vertex number"):
+        load(tmp_path)
+
+
+def test_materials_keep_the_files_vertex_numbers(tmp_path):
+    """The marks stand last in the file but belong to a material of their own, which trimesh reads as its own mesh."""
+    mesh, shift = egg(), np.array([200.0, 100.0, -80.0])
+    places = np.array(list(LANDMARKS_MM.values()))
+    points = np.concatenate([mesh.vertices, places]) + shift
+    first = len(mesh.vertices)
+    (tmp_path / "a.mtl").write_text("newmtl skin\nKd 0.5 0.4 0.3\nnewmtl hair\nKd 0.1 0.1 0.1\n")
+    lines = ["mtllib a.mtl", *(f"v {x:.4f} {y:.4f} {z:.4f}" for x, y, z in points), "usemtl hair"]
+    lines += [f"f {first + a} {first + a + 1} {first + a + 2}" for a in (1, 4)]
+    for material, faces in (("skin", mesh.faces[::2]), ("hair", mesh.faces[1::2])):
+        lines += [f"usemtl {material}", *(f"f {a + 1} {b + 1} {c + 1}" for a, b, c in faces)]
+    marks = "".join(f"{name} {first + number}\n" for number, name in enumerate(LANDMARKS_MM))
+    (tmp_path / "a.landmarks.txt").write_bytes(b"\xef\xbb\xbf# marks\r\n\r\n" + marks.encode())
+    (tmp_path / "a.obj").write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).replace(" ", "\t").encode())
+    _, (samples,) = load(tmp_path)
+    centre = HEAD_FRAME.to_world_mm(samples.points).mean(axis=0)
+    assert np.abs(centre - mesh.triangles_center.mean(axis=0)).max() < 12.0
+
+
+def test_colours_of_a_glb_come_back_as_srgb(tmp_path):
+    mesh = egg()
+    mesh.visual.vertex_colors = np.tile(np.array([30, 128, 230], np.uint8), (len(mesh.vertices), 1))
+    save_mesh(mesh, tmp_path / "a.glb")
+    (samples,) = load(tmp_path, unit="m")[1]
+    assert np.abs(samples.colours.astype(int) - [30, 128, 230]).max() <= 3
+
+
+def test_a_mesh_in_inches_is_told_so(tmp_path):
+    mesh = egg()
+    mesh.apply_scale(1 / 25.4)
+    mesh.export(tmp_path / "a.ply")
+    with pytest.raises(InputError, match=r"a.ply: .*in inches: multiply its coordinates by 25.4"):
         load(tmp_path)
 
 
@@ -131,8 +167,9 @@ def test_what_is_no_colour_does_not_count_as_grey(tmp_path):
     lines += ["vt 0.1 0.2", "vt 0.7 0.9"]
     lines += [f"f {a + 1}/{1 + i % 2} {b + 1}/1 {c + 1}/2" for i, (a, b, c) in enumerate(mesh.faces)]
     (tmp_path / "a.obj").write_text("\n".join(lines) + "\n")
-    read = sources._read_mesh(tmp_path / "a.obj")
-    np.testing.assert_allclose(read.vertices, mesh.vertices, atol=1e-3)
+    read, numbered = sources._read_mesh(tmp_path / "a.obj")
+    np.testing.assert_allclose(numbered, mesh.vertices, atol=1e-3)
+    np.testing.assert_allclose(read.bounds, mesh.bounds, atol=1e-3)
     (samples,) = load(tmp_path)[1]
     assert samples.colours is None
 

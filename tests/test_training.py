@@ -17,7 +17,7 @@ from processes import BIN, SMALL, Trained, call, checkpoint, configured, train
 from tiny_root import SCENE
 
 from baseh3d_ns import methods
-from baseh3d_ns.data import dataset, h3ds_scene
+from baseh3d_ns.data import dataset, pictures
 from baseh3d_ns.heads.head_file import named_parameters
 from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.models.photo_consistency import Photos
@@ -163,9 +163,9 @@ def before_step(trainer: SdfTrainer, step: int) -> None:
 def test_photos_are_decoded_once_for_the_check_and_once_for_the_fit(tiny_root, tmp_path, monkeypatch):
     """Placing, colours, strata, rays and both sizes of patches had each decoded them again."""
     decoded = Counter()
-    read = h3ds_scene.read_image
+    read = pictures.read_photo
     for module in (dataset, head_trainer):
-        monkeypatch.setattr(module, "read_image", lambda path: decoded.update([path]) or read(path))
+        monkeypatch.setattr(module, "read_photo", lambda path: decoded.update([path]) or read(path))
     config = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2)
     config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2, 2), 2, 2
     trainer = started(config)

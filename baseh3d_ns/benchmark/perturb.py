@@ -18,7 +18,8 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.data.h3ds_root import open_h3ds
-from baseh3d_ns.data.h3ds_scene import H3dsScene, View, load_scene, read_image, read_mask
+from baseh3d_ns.data.h3ds_scene import H3dsScene, View, load_scene
+from baseh3d_ns.data.pictures import read_mask, read_photo
 from baseh3d_ns.files import whole_folder
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.synthetic import capture_noise
@@ -134,7 +135,7 @@ def _add_noise(folder: Path, scene: H3dsScene) -> dict[str, Float[np.ndarray, "4
     for view in scene.views:
         noise = capture_noise.draw_view_noise(rng)
         mask = np.where(read_mask(view.mask_path), 255, 0).astype(np.uint8)
-        photo = capture_noise.developed(Photo(read_image(view.image_path), mask), noise)
+        photo = capture_noise.developed(Photo(read_photo(view.image_path), mask), noise)
         Image.fromarray(photo.rgb).save(folder / "image" / view.image_path.name, quality=95, subsampling=0)
         Image.fromarray(photo.mask).save(folder / "mask" / view.mask_path.name)
         cameras[f"world_mat_{view.index}"] = capture_noise.written_camera(view.camera, noise, focal_factor).world_mat

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from baseh3d_ns.benchmark.commands import Options, method_config
 from baseh3d_ns.benchmark.definition import DataSource, Definition, PriorRun, Row, SnapshotRef, SyntheticData
+from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError, nearest
 
 if sys.version_info >= (3, 11):
@@ -37,8 +38,8 @@ def read_definition(path: Path) -> Definition:
         near = nearest(path.name, [file.name for file in path.parent.glob("*.toml")]) if path.parent.is_dir() else ""
         raise InputError(f"no such definition: {path}" + (f"; nearest: {near}" if near else "; pass a .toml file"))
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML ({error}): see the definitions in configs") from error
     try:
         # As JSON, where lists may become tuples and texts paths, and nothing else becomes anything.

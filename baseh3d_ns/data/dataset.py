@@ -10,7 +10,7 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from PIL import Image
 from torch import Tensor
 
-from baseh3d_ns.data.h3ds_scene import read_image, read_mask
+from baseh3d_ns.data.pictures import read_mask, read_photo
 from baseh3d_ns.errors import InputError
 
 
@@ -27,7 +27,7 @@ class HeadDataset(InputDataset):
     def photo(self, view: int) -> UInt8[np.ndarray, "h w 3"]:
         """RGB photo of a view at its camera's size; not to be written to."""
         if view not in self._photos:
-            photo = Image.fromarray(read_image(self.image_filenames[view]))
+            photo = Image.fromarray(read_photo(self.image_filenames[view]))
             self._photos[view] = np.asarray(photo.resize(self._size(view), Image.Resampling.BOX))
         return self._photos[view]
 

@@ -15,6 +15,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch.nn.functional import normalize
 
 from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.data.camera_checks import check_apart
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import H3dsScene, load_scene
 from baseh3d_ns.errors import InputError
@@ -56,6 +57,8 @@ class H3dsDataParser(DataParser):
         scene_id = self.root.resolve_scene(self.config.scene)
         self.train_views = self.root.resolve_views(scene_id, self.config.views)
         self.scene: H3dsScene = load_scene(self.root, scene_id)
+        cameras = [self.scene.views[index].camera for index in self.train_views]
+        check_apart(cameras, self.train_views, self.scene.frame, self.root.path / scene_id / "cameras.npz")
 
     def _generate_dataparser_outputs(self, split: str = "train", **_: object) -> DataparserOutputs:
         views = [self.scene.views[index] for index in self.split_views(split)]

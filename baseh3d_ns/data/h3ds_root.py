@@ -1,6 +1,6 @@
 """A folder in the H3DS layout: its version, its scenes and views, and the names that users may give them.
 
-Everything is read by the `h3ds` package: its `config_v1.toml` and `config_v2.toml`, or the root's `config.toml`.
+The configuration is one of the `h3ds` package's, `config_v1.toml` or `config_v2.toml`, or the root's `config.toml`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from baseh3d_ns.data.h3ds_package import H3DS
 
 PACKAGED_CONFIGS = ("config_v1", "config_v2")
+MOST_VIEWS = 10_000
+"""File names number the views with four digits."""
 ACCESS = "ask for access at github.com/CrisalixSA/h3ds, or make synthetic heads with `baseh3d synth {root}`"
 
 
@@ -33,11 +36,9 @@ class H3dsRoot:
     @cached_property
     def h3ds(self) -> H3DS:
         """The h3ds package's own object for this root."""
-        from baseh3d_ns.data.h3ds_package import H3DS, quiet
+        from baseh3d_ns.data.h3ds_package import H3DS
 
-        # It warns whenever any scene of the full set is missing; a subset is fine here, our own checks are per scene.
-        with quiet():
-            return H3DS(path=str(self.path), config_path=str(self.config_path))
+        return H3DS(path=str(self.path), config_path=str(self.config_path))
 
     @property
     def version(self) -> str:
@@ -147,7 +148,7 @@ def open_h3ds(root: Path) -> H3dsRoot:
         if zips:
             raise InputError(f"{zips[0]} is not unzipped yet: unzip it into {root} with your H3DS token")
         raise InputError(f"{root} holds no version.txt, so it is not an H3DS root: {access}")
-    version = version_file.read_text(encoding="utf-8", errors="replace").strip()
+    version = read_text(version_file).strip()
     own_config = root / "config.toml"
     if own_config.is_file():
         return _checked(root, own_config, version)
@@ -171,8 +172,9 @@ def _checked(root: Path, config: Path, version: str) -> H3dsRoot:
         own_version, scenes = _version_of(config), _scenes_in(config)
         for scene_id, table in scenes.items():
             _check_table(scene_id, table)
-    # IndexError: h3ds' TOML reader raises it for a value that is missing.
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{config} is not an h3ds configuration ({error}): copy the layout of h3ds' config_v2.toml"
         ) from error
@@ -186,14 +188,25 @@ def _checked(root: Path, config: Path, version: str) -> H3dsRoot:
 
 
 def _check_table(scene_id: str, table: Any) -> None:
-    """Raise `ValueError` unless a scene has its number of views and its view configurations."""
-    if not isinstance(table, Mapping) or not isinstance(table.get("views"), int) or table["views"] < 1:
-        raise ValueError(f"scene {scene_id} has no number of views")
+    """Raise `ValueError` unless a scene has its number of views, its view configurations, and tags that are words."""
+    if Path(scene_id).name != scene_id:
+        raise ValueError(f"'{scene_id}' is no name of a folder in the root")
+    views = table.get("views") if isinstance(table, Mapping) else None
+    # Not isinstance: true and false are no numbers.
+    if type(views) is not int or not 1 <= views <= MOST_VIEWS:
+        raise ValueError(f"scene {scene_id} has no number of views from 1 to {MOST_VIEWS}")
+    tags = table.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise ValueError(f"the tags of scene {scene_id} are no list of words")
     configs = table.get("default_views_configs")
     if not isinstance(configs, Mapping):
         raise ValueError(f"scene {scene_id} has no default_views_configs")
-    if any(not 0 <= index < table["views"] for indices in configs.values() for index in indices):
-        raise ValueError(f"a view configuration of scene {scene_id} names a view it does not have")
+    for name, indices in configs.items():
+        named = f"the view configuration {name} of scene {scene_id}"
+        if not isinstance(indices, list) or not indices or any(type(index) is not int for index in indices):
+            raise ValueError(f"{named} is no list of view numbers")
+        if not all(0 <= index < views for index in indices) or len(set(indices)) < len(indices):
+            raise ValueError(f"{named} names a view that the scene does not have, or one twice")
 
 
 def _packaged_config(name: str) -> Path:
@@ -203,16 +216,22 @@ def _packaged_config(name: str) -> Path:
 
 
 def _version_of(config: Path) -> str:
-    return str(_read_config(config)["version"])
+    version = _read_config(config)["version"]
+    if not isinstance(version, (str, int, float)):
+        raise ValueError("its version is no text")
+    return str(version)
 
 
 def _scenes_in(config: Path) -> dict[str, Any]:
     """Table of each scene, by id."""
-    return dict(_read_config(config)["scenes"])
+    scenes = _read_config(config)["scenes"]
+    if not isinstance(scenes, Mapping):
+        raise ValueError("its scenes are no tables")
+    return dict(scenes)
 
 
 def _read_config(config: Path) -> Mapping[str, Any]:
-    """The content of a configuration, by the package's own TOML reader: what passes here, it can read later."""
-    from baseh3d_ns.data.h3ds_package import H3DSHelper
+    """The content of a configuration, by the reader of `h3ds_package`: what passes here can be read later."""
+    from baseh3d_ns.data.h3ds_package import read_config
 
-    return H3DSHelper("", str(config))._config
+    return read_config(config)

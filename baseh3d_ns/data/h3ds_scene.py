@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
-from PIL import Image
+from jaxtyping import Bool, Float
 
 from baseh3d_ns.cameras import Pinhole, decompose
+from baseh3d_ns.data.camera_checks import check_apart, check_sees_head
 from baseh3d_ns.data.h3ds_root import H3dsRoot
+from baseh3d_ns.data.pictures import SUFFIXES, picture_size, read_mask
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
 
-MASK_THRESHOLD = 127
-"""Mask values above this are head."""
+SINGULAR = 1e-12
+"""Determinant of P's left half, its largest entry brought to 1, below which P is no camera."""
 
 
 @dataclass(frozen=True)
@@ -43,35 +44,57 @@ def load_scene(root: H3dsRoot, scene_id: str) -> H3dsScene:
     """Read the cameras of a scene and check all its files, before any long work starts.
 
     Raises:
-        InputError: a file is missing, damaged or of the wrong size, counts differ, cameras are not finite, the frame is
-            singular, a mask is empty, full or inverted.
+        InputError: a file is missing, damaged, turned or of the wrong size, counts differ, cameras are not finite, all
+            on one spot or do not see the head, the frame is singular, a mask is empty, full or inverted.
     """
     folder = root.path / scene_id
     helper = root.h3ds.helper
-    count = helper.scene_views(scene_id)
     if not folder.is_dir():
         have = [name for name in root.scene_ids() if (root.path / name).is_dir()]
         raise InputError(f"{folder} is missing: unzip that scene, or choose one that is there ({', '.join(have[:5])})")
-    images = [Path(path) for path in helper.scene_images(scene_id)]
-    masks = [Path(path) for path in helper.scene_masks(scene_id)]
-    for kind, paths in (("image", images), ("mask", masks)):
-        found = len([path for path in (folder / kind).glob(f"*{paths[0].suffix}") if not path.name.startswith(".")])
-        missing = next((path for path in paths if not path.is_file()), None)
-        if missing is not None or found != count:
-            detail = f"{missing.name} is missing" if missing else f"remove what is not one of its {count} views"
-            raise InputError(f"{folder / kind} holds {found} files but the scene has {count} views: {detail}")
+    images = _pictures(folder / "image", helper.scene_images(scene_id))
+    masks = _pictures(folder / "mask", helper.scene_masks(scene_id))
     cameras_path = Path(helper.scene_cameras(scene_id))
-    world_mats, frame = read_cameras(cameras_path, count)
+    world_mats, frame = read_cameras(cameras_path, len(images))
     views = []
     for index, (image, mask, world_mat) in enumerate(zip(images, masks, world_mats, strict=True)):
         width, height = _checked_size(image, mask)
-        _check_mask(mask, read_mask(mask))
-        views.append(View(index, image, mask, Pinhole(*decompose(world_mat), width, height)))
+        camera, inside = Pinhole(*decompose(world_mat), width, height), read_mask(mask)
+        _check_not_inverted(mask, inside)
+        check_sees_head(camera, inside, frame, f"{cameras_path}: 'world_mat_{index}'")
+        views.append(View(index, image, mask, camera))
+    check_apart([view.camera for view in views], list(range(len(views))), frame, cameras_path)
     return H3dsScene(scene_id=scene_id, frame=frame, views=tuple(views))
 
 
+def _pictures(folder: Path, expected: list[str]) -> list[Path]:
+    """The files of a folder of photos or masks: those expected, or the same names as another kind of image.
+
+    Raises:
+        InputError: one is missing, or there are others of the same kind.
+    """
+    names = [Path(path).name for path in expected]
+    try:
+        there = {path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")}
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror}): unzip the scene again") from error
+    by_stem = {Path(name).stem: name for name in sorted(there) if Path(name).suffix.lower() in SUFFIXES}
+    found = [name if name in there else by_stem.get(Path(name).stem) for name in names]
+    kinds = {Path(name).suffix for name in found if name} | {Path(names[0]).suffix}
+    alike = sorted(name for name in there if Path(name).suffix in kinds)
+    missing = next((name for name, file in zip(names, found, strict=True) if file is None), None)
+    if missing is not None or len(alike) != len(names):
+        others = sorted(there - set(names))[:3]
+        detail = f"{missing} is missing" if missing else f"remove what is not one of its {len(names)} views"
+        raise InputError(
+            f"{folder} holds {len(alike)} files but the scene has {len(names)} views: {detail}"
+            + (f" (it holds {', '.join(others)})" if others else "")
+        )
+    return [folder / name for name in found if name]
+
+
 def read_cameras(path: Path, count: int) -> tuple[list[Float[np.ndarray, "3 4"]], SceneFrame]:
-    """P = K [R | t] of `count` views (pixels from world mm) and the scene's frame.
+    """P ~ K [R | t] of `count` views (pixels from world mm), entries up to 1 in the left half, and the scene's frame.
 
     Raises:
         InputError: the file is missing, damaged, lacks a matrix, holds NaN, or its scale_mat_0 is singular.
@@ -94,61 +117,39 @@ def read_cameras(path: Path, count: int) -> tuple[list[Float[np.ndarray, "3 4"]]
         frame = SceneFrame.from_scale_mat(matrices["scale_mat_0"])
     except (ValueError, IndexError) as error:
         raise InputError(f"{path}: scale_mat_0 does not map the unit ball to the world: {error}") from error
-    world_mats = [matrices[f"world_mat_{index}"][:3] for index in range(count)]
-    for index, world_mat in enumerate(world_mats):
-        if abs(np.linalg.det(world_mat[:, :3])) < 1e-12:
+    world_mats = []
+    for index in range(count):
+        world_mat = matrices[f"world_mat_{index}"][:3]
+        # Any multiple of P is the same camera; a power of two leaves all digits as they are.
+        _, exponent = np.frexp(np.abs(world_mat[:, :3]).max())
+        world_mat = np.ldexp(world_mat, -exponent)
+        if not np.isfinite(world_mat).all() or abs(np.linalg.det(world_mat[:, :3])) < SINGULAR:
             raise InputError(f"{path}: 'world_mat_{index}' is singular, so it is no camera: unzip the scene again")
+        world_mats.append(world_mat)
     return world_mats, frame
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """An RGB image; grey and RGBA are converted.
-
-    Raises:
-        InputError: not an image, or cut off.
-    """
-    return np.asarray(_open_image(path, "RGB"))
-
-
-def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
-    """True on the head.
-
-    Raises:
-        InputError: not an image, or cut off.
-    """
-    return np.asarray(_open_image(path, "L")) > MASK_THRESHOLD
-
-
-def _open_image(path: Path, mode: str) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert(mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is not a readable image: unzip the scene again") from error
-
-
 def _checked_size(image: Path, mask: Path) -> tuple[int, int]:
-    """Width and height of the image, which the mask must share (headers only)."""
+    """Width and height of the image, which the mask must share (headers only).
+
+    Cameras and masks count pixels; an EXIF orientation leaves open which, those stored or those shown.
+    """
     sizes = []
     for path in (image, mask):
-        try:
-            with Image.open(path) as opened:
-                sizes.append(opened.size)
-        except (OSError, Image.DecompressionBombError) as error:
-            raise InputError(f"{path} is not a readable image: unzip the scene again") from error
+        width, height, orientation = picture_size(path)
+        if orientation != 1:
+            raise InputError(
+                f"{path} is stored turned (EXIF orientation {orientation}), and cameras.npz cannot say whether it "
+                "counts pixels as stored or as shown: save it as its camera sees it, without that tag"
+            )
+        sizes.append((width, height))
     if sizes[0] != sizes[1]:
         (w, h), (mw, mh) = sizes
         raise InputError(f"{mask} is {mw}x{mh} but its image {image.name} is {w}x{h}: make the mask again at that size")
     return sizes[0]
 
 
-def _check_mask(path: Path, mask: Bool[np.ndarray, "h w"]) -> None:
-    if not mask.any():
-        raise InputError(f"{path} is all black, so it shows no head: make the mask again (white = head)")
-    if mask.all():
-        raise InputError(
-            f"{path} is all white, so it cuts out no head: make the mask again (white = head, black = not)"
-        )
+def _check_not_inverted(path: Path, mask: Bool[np.ndarray, "h w"]) -> None:
     corners = mask[[0, 0, -1, -1], [0, -1, 0, -1]]
     height, width = mask.shape
     if corners.all() and not mask[height // 2, width // 2]:

@@ -14,7 +14,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Float
 
-from baseh3d_ns.data.h3ds_package import H3DS, Mesh, numpy_int, quiet
+from baseh3d_ns.data.h3ds_package import H3DS, Mesh, quiet
 from baseh3d_ns.evaluation.protocol import FACE_REGION
 
 REGIONS = (FACE_REGION, None)
@@ -50,7 +50,7 @@ def official_scores(h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh) -> Of
     prediction = to_h3ds_mesh(mesh)
     # Its warning that alignment was skipped does not hold: our meshes are in the scan's world already. Both at once: it
     # spends its time in searches that keep one core busy and leave Python to others.
-    with numpy_int(), quiet(), ThreadPoolExecutor(2) as both:
+    with quiet(), ThreadPoolExecutor(2) as both:
         results = both.map(lambda region: h3ds_root.evaluate_scene(scene_id, prediction, region_id=region), REGIONS)
         (face, _, _, face_aligned), (head, _, _, head_aligned) = results
     face_scale, face_mirrored = _scale_between(prediction.vertices, face_aligned.vertices)

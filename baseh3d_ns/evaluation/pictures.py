@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from trimesh.visual import ColorVisuals
 
 from baseh3d_ns.cameras import Pinhole
-from baseh3d_ns.data.h3ds_scene import H3dsScene, read_image
+from baseh3d_ns.data.h3ds_scene import H3dsScene
+from baseh3d_ns.data.pictures import read_photo
 
 MAX_ERROR_MM = 5.0
 """The end of the colour bar."""
@@ -57,7 +58,7 @@ class Render:
 def three_photos(scene: H3dsScene) -> list[PhotoView]:
     """Photos of a scene from the front and the two sides."""
     chosen = three_sides([view.camera for view in scene.views], np.asarray(scene.frame.centre_mm))
-    return [PhotoView(read_image(scene.views[index].image_path), scene.views[index].camera) for index in chosen]
+    return [PhotoView(read_photo(scene.views[index].image_path), scene.views[index].camera) for index in chosen]
 
 
 def three_sides(cameras: Sequence[Pinhole], subject_mm: Float[np.ndarray, " 3"]) -> list[int]:

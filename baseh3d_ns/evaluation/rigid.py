@@ -16,7 +16,7 @@ import trimesh
 from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
-from baseh3d_ns.data.h3ds_package import H3DS, Mesh, numpy_int
+from baseh3d_ns.data.h3ds_package import H3DS, Mesh
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.distance import Surface
 from baseh3d_ns.evaluation.protocol import ALIGNED_REGION, FACE_RADIUS_MM, FACE_REGION
@@ -111,12 +111,11 @@ class OneWay:
 def gt_to_pred(h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh) -> OneWay:
     """Distances from a scene of H3DS to a mesh in world millimetres, after the alignment of `rigid_scores`."""
     truth, surface = h3ds_root.load_mesh(scene_id), Surface(mesh)
-    with numpy_int():
-        aligned_on = h3ds_root.load_region(scene_id, ALIGNED_REGION)
-        face = h3ds_root.load_region(scene_id, FACE_REGION)
+    aligned_on = h3ds_root.load_region(scene_id, ALIGNED_REGION)
+    face = h3ds_root.load_region(scene_id, FACE_REGION)
     world_to_pred = align_rigidly(truth.vertices[aligned_on], surface)
     distances_mm = surface.closest(trimesh.transform_points(truth.vertices, world_to_pred)).distances
-    return OneWay(truth, np.asarray(face), world_to_pred, distances_mm)
+    return OneWay(truth, face, world_to_pred, distances_mm)
 
 
 def rigid_scores(h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh) -> RigidScores:

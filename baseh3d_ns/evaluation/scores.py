@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ import numpy as np
 import trimesh
 from jaxtyping import Bool
 
-from baseh3d_ns.data.h3ds_package import H3DS
+from baseh3d_ns.data.h3ds_package import H3DS, Mesh
+from baseh3d_ns.data.head_size import MISTAKES, unit_mistake
 from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.evaluation.official import OfficialScores, official_scores
 from baseh3d_ns.evaluation.protocol import ALIGNED_REGION, FACE_RADIUS_MM, FACE_REGION
@@ -22,6 +24,10 @@ from baseh3d_ns.evaluation.rigid import RigidScores, rigid_scores
 from baseh3d_ns.evaluation.score_warnings import score_warnings
 
 PACKAGES = ("baseh3d_ns", "h3ds", "libigl", "trimesh", "scipy", "numpy", "torch", "nerfstudio")
+SIZE_RANGE_MM = (50.0, 2000.0)
+"""Largest extents of anything from a nose to a person."""
+SAME_SIZE = 0.25
+"""Logarithm of the ratio of sizes below which two meshes show the same part of a person."""
 Mesher = Callable[[float], trimesh.Trimesh]
 """Lattice spacing in millimetres, about the distance between neighbouring vertices -> a mesh in world millimetres."""
 
@@ -76,10 +82,11 @@ def evaluate_mesh(
         provenance: what produced the mesh (method, steps, views, device ...); goes into the JSON as it is.
 
     Raises:
-        InputError: the scene is unknown or lacks a file, or the mesh is not in the scene's world millimetres.
+        InputError: the scene is unknown, a file of its scan is missing or damaged, or the mesh is not in the scene's
+            world millimetres.
     """
     check_scene(h3ds_root, scene_id)
-    _check_millimetres(mesh)
+    _check_millimetres(mesh, h3ds_root.load_mesh(scene_id))
     rigid = rigid_scores(h3ds_root, scene_id, mesh)
     dense = mesh
     for _ in range(halvings):
@@ -109,7 +116,7 @@ def mesh_spacing_mm(mesh: trimesh.Trimesh, on_region: Bool[np.ndarray, " v"]) ->
 
 
 def check_scene(h3ds_root: H3DS, scene_id: str) -> None:
-    """Raise `InputError` unless the scene has its scan, landmarks and regions; the official code would fail halfway."""
+    """Raise `InputError` unless a scene's scan, landmarks and regions can be scored: the package fails halfway."""
     if scene_id not in h3ds_root.scenes():
         raise InputError(
             f"{h3ds_root.config_path} has no scene {scene_id}; nearest: {nearest(scene_id, h3ds_root.scenes())}."
@@ -120,14 +127,27 @@ def check_scene(h3ds_root: H3DS, scene_id: str) -> None:
     missing = [path for path in needed if not Path(path).is_file()]
     if missing:
         raise InputError(f"{missing[0]} is missing, and scoring needs it; complete the H3DS scene folder.")
+    extent_mm = float(np.ptp(h3ds_root.load_mesh(scene_id).vertices, axis=0).max())
+    if not SIZE_RANGE_MM[0] <= extent_mm <= SIZE_RANGE_MM[1]:
+        mistake = unit_mistake(extent_mm) or "H3DS scans are in world millimetres: unzip the scene again"
+        raise InputError(f"{needed[0]} is {extent_mm:.3g} mm large, which is no head; {mistake}.")
+    if "nose_tip" not in h3ds_root.load_landmarks(scene_id):
+        raise InputError(f"{needed[1]} has no landmark nose_tip, and scoring needs it: unzip the scene again.")
+    for region in (ALIGNED_REGION, FACE_REGION):
+        h3ds_root.load_region(scene_id, region)
 
 
-def _check_millimetres(mesh: trimesh.Trimesh) -> None:
-    height_mm = float(mesh.extents.max()) if len(mesh.faces) else 0.0
-    if not 50.0 <= height_mm <= 2000.0:
+def _check_millimetres(mesh: trimesh.Trimesh, scan: Mesh) -> None:
+    """Raise `InputError` for a size that is no head's, or that is the scan's in another unit."""
+    extent_mm = float(mesh.extents.max()) if len(mesh.faces) else 0.0
+    factor = float(np.ptp(scan.vertices, axis=0).max()) / max(extent_mm, 1e-9)
+    in_other_unit = any(abs(math.log(factor / unit)) < SAME_SIZE for unit in MISTAKES.values())
+    if not SIZE_RANGE_MM[0] <= extent_mm <= SIZE_RANGE_MM[1] or in_other_unit:
+        mistake = unit_mistake(extent_mm) if extent_mm else "it has no faces"
         raise InputError(
-            f"The mesh is {height_mm:.3g} mm large, which is no head; evaluate the .ply, .obj or .stl in world "
-            "millimetres, not a .glb (metres) or a mesh in the unit frame."
+            f"The mesh is {extent_mm:.3g} mm large, which is no head"
+            + (f"; {mistake}" if mistake else "")
+            + "; evaluate the .ply, .obj or .stl in world millimetres, not a .glb (metres) or a mesh in the unit frame."
         )
 
 

@@ -15,12 +15,15 @@ from torch import Tensor
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_file
 from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.mesh.colour_space import srgb_to_linear
 from baseh3d_ns.rendering.chunks import points_per_call
 
 if TYPE_CHECKING:
     import trimesh
 
 MESH_SUFFIXES = (".ply", ".obj", ".glb", ".stl")
+COLOURS = "_COLOURS"
+"""Attribute under which trimesh writes colours as they are; its own way makes them bytes."""
 Appearance = Callable[[Float[Tensor, "n 3"]], tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]]
 """Points in the unit frame -> red, green, blue in [0, 1], and the gradient of the signed distance (any length)."""
 
@@ -68,7 +71,8 @@ def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) 
 
     .ply, .obj  world mm, with vertex normals, and colours where the mesh has them
     .stl        world mm, shape only
-    .glb        metres with y up (the format's own; H3DS worlds are y up already), normals and colours likewise
+    .glb        metres with y up (the format's own; H3DS worlds are y up already), normals likewise, and colours as
+                linear floats (glTF 2.0, section 3.7.2.1; in the others they are sRGB bytes)
 
     An .obj has no comment lines: the reader of `h3ds` counts "f " anywhere in the text. Nothing half written is left
     under `path`.
@@ -89,10 +93,31 @@ def encode_mesh(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
         ".ply": {"vertex_normal": True},
         ".obj": {"include_normals": True, "digits": 6, "header": None},
         ".stl": {},
-        ".glb": {"include_normals": True},
+        ".glb": {"include_normals": True, "tree_postprocessor": _name_colours},
     }
     if suffix == ".glb":
-        mesh_mm = mesh_mm.copy(include_cache=True)
-        mesh_mm.apply_scale(1e-3)
+        mesh_mm = _gltf_mesh(mesh_mm)
     content = mesh_mm.export(file_type=suffix[1:], **options[suffix])
     return content.encode() if isinstance(content, str) else cast(bytes, content)
+
+
+def _gltf_mesh(mesh_mm: trimesh.Trimesh) -> trimesh.Trimesh:
+    """The mesh in metres, its colours as linear floats: 8 bits of linear light would show steps in dark hair."""
+    from trimesh.visual import ColorVisuals
+
+    metres = mesh_mm.copy(include_cache=True)
+    metres.apply_scale(1e-3)
+    if isinstance(mesh_mm.visual, ColorVisuals) and mesh_mm.visual.kind == "vertex":
+        srgb = np.asarray(mesh_mm.visual.vertex_colors)[:, :3] / 255.0
+        metres.visual = ColorVisuals()
+        metres.vertex_attributes[COLOURS] = srgb_to_linear(srgb).astype(np.float32)
+    return metres
+
+
+def _name_colours(tree: dict[str, Any]) -> None:
+    """Give trimesh's custom attribute the name that glTF viewers look for."""
+    for mesh in tree["meshes"]:
+        for primitive in mesh["primitives"]:
+            attributes = primitive["attributes"]
+            if COLOURS in attributes:
+                attributes["COLOR_0"] = attributes.pop(COLOURS)

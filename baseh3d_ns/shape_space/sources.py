@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from baseh3d_ns.data.obj import plain_obj, read_obj
+from baseh3d_ns.data.scan_files import read_landmarks
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.mesh.colour_space import linear_to_srgb
 from baseh3d_ns.shape_space.surface_samples import HeadSamples, check_mesh, sample_mesh, standard_pose
 
 if TYPE_CHECKING:
@@ -114,11 +118,8 @@ def _h3ds(root: Path, count: int) -> Source:
     def load_scene(scene: str) -> tuple[trimesh.Trimesh, dict[str, np.ndarray] | None]:
         import trimesh
 
-        try:
-            scan = h3ds.load_mesh(scene)
-            places = {name: scan.vertices[vertex] for name, vertex in h3ds.load_landmarks(scene).items()}
-        except (OSError, ValueError, IndexError) as error:
-            raise InputError(f"it or its landmarks.txt is damaged ({error}): unzip the scene again") from error
+        scan = h3ds.load_mesh(scene)
+        places = {name: scan.vertices[vertex] for name, vertex in h3ds.load_landmarks(scene).items()}
         return trimesh.Trimesh(scan.vertices, scan.faces, process=False), places
 
     return Source(
@@ -134,10 +135,13 @@ def _meshes(folder: Path, count: int, mm_per_unit: float) -> Source:
         )
 
     def load_file(name: str) -> tuple[trimesh.Trimesh, dict[str, np.ndarray] | None]:
-        mesh = _read_mesh(files[name])
+        mesh, numbered = _read_mesh(files[name])
         mesh.apply_scale(mm_per_unit)
         beside = files[name].with_suffix(".landmarks.txt")
-        return mesh, _landmarks(beside, mesh) if beside.is_file() else None
+        if not beside.is_file():
+            return mesh, None
+        landmarks = read_landmarks(beside, len(numbered))
+        return mesh, {landmark: numbered[vertex] * mm_per_unit for landmark, vertex in landmarks.items()}
 
     return Source(list(files), lambda n: _sampled(list(files)[:n], load_file, count, files.__getitem__), str(folder))
 
@@ -148,8 +152,8 @@ def _sampled(names: list[str], read: Callable, count: int, path_of: Callable[[st
 
     found = []
     for number, name in enumerate(tqdm(names, desc="Reading heads", unit="head", delay=2.0)):
+        mesh, landmarks = read(name)
         try:
-            mesh, landmarks = read(name)
             check_mesh(mesh)
             if landmarks:
                 mesh.apply_transform(standard_pose(landmarks))
@@ -159,31 +163,32 @@ def _sampled(names: list[str], read: Callable, count: int, path_of: Callable[[st
     return found
 
 
-def _read_mesh(file: Path) -> trimesh.Trimesh:
+def _read_mesh(file: Path) -> tuple[trimesh.Trimesh, np.ndarray]:
+    """The surface in a file, and its vertices [n, 3] as the file numbers them, which landmarks count.
+
+    Raises:
+        InputError: damaged, or without faces.
+    """
     import trimesh
 
+    content: dict[str, Any] = {"file_obj": file}
+    numbered = None
+    if file.suffix.lower() == ".obj":
+        # trimesh parts a file's materials and texture seams, each with its own copies of vertices.
+        numbered, _ = read_obj(file)
+        resolver = trimesh.resolvers.FilePathResolver(file)
+        content = {"file_obj": io.StringIO(plain_obj(file)), "file_type": "obj", "resolver": resolver}
     try:
-        # In the file's order: landmarks count its vertices.
-        loaded = trimesh.load(file, process=False, maintain_order=True)
+        loaded = trimesh.load(**content, process=False, maintain_order=True)
         mesh = loaded.to_geometry() if isinstance(loaded, trimesh.Scene) else loaded
     except Exception as error:  # its readers raise whatever the damaged bytes lead them to
-        raise InputError(f"it cannot be read as a mesh ({type(error).__name__}): export it again") from error
+        raise InputError(f"{file}: it cannot be read as a mesh ({type(error).__name__}): export it again") from error
     if not isinstance(mesh, trimesh.Trimesh):
-        raise InputError("it has no faces: export the surface, not a point cloud")
-    return mesh
-
-
-def _landmarks(file: Path, mesh: trimesh.Trimesh) -> dict[str, np.ndarray]:
-    """H3DS' own format: a name and the number of a vertex (from 0) a line."""
-    places = {}
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        words = line.split()
-        if not words:
-            continue
-        if len(words) != 2 or not words[1].isdigit() or int(words[1]) >= len(mesh.vertices):
-            raise InputError(f"'{line[:60]}' in {file} is no name and vertex number below {len(mesh.vertices)}")
-        places[words[0]] = mesh.vertices[int(words[1])]
-    return places
+        raise InputError(f"{file}: it has no faces: export the surface, not a point cloud")
+    if file.suffix.lower() == ".glb" and getattr(mesh.visual, "kind", None) == "vertex":
+        linear = mesh.visual.vertex_colors[:, :3] / 255.0
+        mesh.visual.vertex_colors = (255.0 * linear_to_srgb(linear)).round().astype(np.uint8)
+    return mesh, np.array(mesh.vertices) if numbered is None else numbered
 
 
 def _vertex_colours(mesh: trimesh.Trimesh) -> np.ndarray | None:

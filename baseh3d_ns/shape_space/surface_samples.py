@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.spatial.transform import Rotation
 
+from baseh3d_ns.data.head_size import HEAD_MM, unit_mistake
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     import trimesh
 
 FEWEST_LANDMARKS = 3
-SIZE_RANGE_MM = (120.0, 900.0)
-"""Largest extent of anything from a bare face to a bust with shoulders."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,9 @@ def check_mesh(mesh_mm: trimesh.Trimesh) -> None:
         odd = int((~np.isfinite(mesh_mm.vertices)).any(axis=1).sum())
         raise InputError(f"{odd} of its vertices are not finite: repair it or take it out of the folder")
     largest = float(mesh_mm.extents.max())
-    if not SIZE_RANGE_MM[0] < largest < SIZE_RANGE_MM[1]:
+    if not HEAD_MM[0] < largest < HEAD_MM[1]:
+        mistake = unit_mistake(largest)
         raise InputError(
-            f"it is {largest:.3g} mm large, a head measures {SIZE_RANGE_MM[0]:.0f} to {SIZE_RANGE_MM[1]:.0f}: state "
-            "its unit (mm, cm, m), and keep heads of different units in different folders"
+            f"it is {largest:.3g} mm large, a head measures {HEAD_MM[0]:.0f} to {HEAD_MM[1]:.0f}: state its unit (mm, "
+            "cm, m), and keep heads of different units in different folders" + (f" ({mistake})" if mistake else "")
         )

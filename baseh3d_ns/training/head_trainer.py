@@ -10,7 +10,7 @@ from typing import Any
 from baseh3d_ns import __version__
 from baseh3d_ns.data.datamanager import HeadDataManager
 from baseh3d_ns.data.dataset import HeadDataset
-from baseh3d_ns.data.h3ds_scene import read_image
+from baseh3d_ns.data.pictures import read_photo
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
@@ -45,7 +45,7 @@ class HeadTrainerConfig(SdfTrainerConfig):
                 ": the jump of the loss there would end the plateau, so lower it, or raise --plateau-from"
             )
         for path in dict.fromkeys(path for photos in self._photos() for path in photos):
-            read_image(path)  # Eval photos are only opened in the middle of the training.
+            read_photo(path)  # Eval photos are only opened in the middle of the training.
 
     def resolve(self) -> None:
         super().resolve()

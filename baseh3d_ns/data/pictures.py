@@ -1,0 +1,170 @@
+"""The one reader of photos and the one reader of masks: any depth, palette, alpha, colour profile or orientation."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped, UInt8
+from PIL import Image, ImageCms, ImageOps
+
+from baseh3d_ns.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+MASK_THRESHOLD = 127
+"""Mask values above this, of 255, are head."""
+ORIENTATION = 0x0112
+"""EXIF tag: 1 for pixels stored as they are to be seen, up to 8 for those stored turned or mirrored."""
+SAME_COLOURS = 2
+"""Colour profiles that change no value of 8 bits by more than this are sRGB, up to rounding."""
+_PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+
+
+def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """A photo as 8-bit sRGB, turned as its EXIF orientation says; alpha is dropped.
+
+    Raises:
+        InputError: not an image, cut off, or with values or colours that have no 8-bit sRGB.
+    """
+    with _opened(path) as image:
+        if _has_deep_pixels(image):
+            grey = _eight_bit(path, image)
+            return np.repeat(grey.round().astype(np.uint8)[..., None], 3, axis=2)
+        return np.asarray(_to_srgb(path, image))
+
+
+def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
+    """A silhouette, true on the head, turned as its EXIF orientation says.
+
+    Alpha that is not the same everywhere is the silhouette. Of two grey levels of which one is 0, the other is head,
+    whatever it is (masks of 0 and 1, palettes); of more levels, those above `MASK_THRESHOLD`.
+
+    Raises:
+        InputError: not an image, cut off, all of one value, or nowhere brighter than half.
+    """
+    with _opened(path) as image:
+        levels = _silhouette_levels(path, image)
+    values = np.unique(levels)
+    if len(values) == 1:
+        colour = {0: "black, so it shows no head", 255: "white, so it cuts out no head"}.get(
+            int(values[0]), f"of the value {values[0]:g}, so it cuts out no head"
+        )
+        raise InputError(f"{path} is all {colour}: make the mask again (white = head, black = not)")
+    if len(values) == 2 and values[0] == 0:
+        return np.asarray(levels > 0)
+    mask = np.asarray(levels > MASK_THRESHOLD)
+    if mask.all() or not mask.any():
+        raise InputError(
+            f"{path} holds {len(values)} grey levels from {values[0]:g} to {values[-1]:g} of 255, none "
+            f"{'below' if mask.all() else 'above'} half, so it tells no head: make the mask again (white = head)"
+        )
+    return mask
+
+
+def picture_size(path: Path) -> tuple[int, int, int]:
+    """Width and height in pixels as stored, and the EXIF orientation (1 where there is none), by the header alone.
+
+    Raises:
+        InputError: not an image.
+    """
+    with _opened(path) as image:
+        return *image.size, _orientation(image)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image file; whatever Pillow raises on damaged bytes is one sentence."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    except InputError:
+        raise
+    except Exception as error:  # its decoders raise whatever the damaged bytes lead them to
+        raise InputError(
+            f"{path} is not a readable image ({type(error).__name__}): unzip the scene again, or save it as .png"
+        ) from error
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # damaged EXIF says nothing, the pixels are as good as any
+        return 1
+    return found if isinstance(found, int) and 2 <= found <= 8 else 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if _orientation(image) == 1:
+        return image
+    return ImageOps.exif_transpose(image)
+
+
+def _has_deep_pixels(image: Image.Image) -> bool:
+    """Whether Pillow would cut values off at 255: 16 and 32 bit grey."""
+    return image.mode.startswith(("I", "F"))
+
+
+def _eight_bit(path: Path, image: Image.Image) -> Float[np.ndarray, "h w"]:
+    """Values of 16 or 32 bit grey, scaled to 0..255.
+
+    The scale of whole numbers is the smallest of 8, 16 and 32 bits that holds them all, that of fractions 1 or 255.
+    """
+    values = np.asarray(_upright(image)).astype(np.float64)
+    low, high = float(values.min()), float(values.max())
+    if image.mode == "I" and low < 0.0:  # Pillow reads unsigned numbers as signed ones.
+        values, low, high = values % 2.0**32, 0.0, 2.0**32 - 1.0
+    scales = (1.0, 255.0) if image.mode.startswith("F") else (255.0, 65535.0, 2.0**32 - 1.0)
+    full = next((scale for scale in scales if high <= scale), 0.0)
+    if not 0.0 <= low <= high <= full:  # NaN fails too
+        raise InputError(
+            f"{path} holds {image.mode} values from {low:g} to {high:g}, for which no black and white are known: "
+            "save it with 8 bits a channel"
+        )
+    return values * (255.0 / full)
+
+
+def _to_srgb(path: Path, image: Image.Image) -> Image.Image:
+    """An image of 8 bits a channel in sRGB, converted from the profile that comes with it."""
+    profile = image.info.get("icc_profile")
+    upright = _upright(image)
+    if upright.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.applyTransform(upright, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+    if not profile:
+        return upright.convert("RGB")
+    mode = upright.mode if upright.mode in ("L", "CMYK") else "L" if upright.mode in ("1", "LA") else "RGB"
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if _PROFILE_MODES.get(source.profile.xcolor_space) != mode:
+            return upright.convert("RGB")  # A profile of other channels says nothing about these; viewers skip it too.
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        if mode == "RGB" and _changes_nothing(transform):
+            return upright.convert("RGB")
+        return ImageCms.applyTransform(upright.convert(mode), transform)
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise InputError(
+            f"{path} has a damaged colour profile, so its colours are unknown: save it as sRGB without a profile"
+        ) from error
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether a transform from RGB leaves a lattice of colours as they are."""
+    steps = np.linspace(0, 255, 9).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(27, 27, 3)
+    after = np.asarray(ImageCms.applyTransform(Image.fromarray(colours), transform))
+    return int(np.abs(after.astype(int) - colours).max()) <= SAME_COLOURS
+
+
+def _silhouette_levels(path: Path, image: Image.Image) -> Shaped[np.ndarray, "h w"]:
+    """Grey levels, 0..255, in which a mask has its silhouette: alpha where that varies, else colours."""
+    if _has_deep_pixels(image):
+        return _eight_bit(path, image)
+    upright = _upright(image)
+    if upright.has_transparency_data:
+        alpha = np.asarray(upright.convert("RGBA").getchannel("A"))
+        if alpha.min() <= MASK_THRESHOLD < alpha.max():
+            return alpha
+    return np.asarray(upright.convert("L"))
