@@ -7,9 +7,11 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import tyro
+from annotated_types import Ge, Lt
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
@@ -17,9 +19,11 @@ from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from baseh3d_ns.bounds import Count, Fraction, Share, Weight, check_bounds
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import check_writable, whole_file
 from baseh3d_ns.heads.readers import newest_checkpoint, read_checkpoint
+from baseh3d_ns.training.devices import check_devices
 from baseh3d_ns.training.pipeline import SdfPipeline
 from baseh3d_ns.training.plateau import PlateauRule, PlateauSchedule
 
@@ -32,21 +36,21 @@ class SdfTrainerConfig(TrainerConfig):
     """Schedule and early end of a training."""
 
     _target: type = field(default_factory=lambda: SdfTrainer)
-    lr_halvings: tuple[float, ...] = (0.5, 0.75)
+    lr_halvings: tuple[Fraction, ...] = (0.5, 0.75)
     """Fractions of the training at which the learning rate is halved (IDR's schedule)."""
-    lr_final: float = 1.0
+    lr_final: Share = 1.0
     """The learning rate also falls exponentially to this fraction of itself over the training; 1 for not at all."""
-    lr_warmup: float = 0.0
+    lr_warmup: Fraction = 0.0
     """Fraction of the training over which the learning rate rises from 0, from when the SDF begins to learn: the first
     steps of a fresh Adam are as large as any, and a prior is worth keeping."""
-    plateau: float = 0.0
+    plateau: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
     """Finish early once the mean loss falls by less than this fraction from one window of --plateau-steps steps to the
     next, going through the rest of the schedule faster; 0: train to the last step."""
-    plateau_steps: int = 75
+    plateau_steps: Count = 75
     """Steps whose mean loss is compared with that of as many before (with --plateau)."""
-    plateau_from: float = 0.3
+    plateau_from: Fraction = 0.3
     """Fraction of the training before which losses are not compared (with --plateau)."""
-    plateau_cooldown: float = 0.25
+    plateau_cooldown: Weight = 0.25
     """Steps that the rest of the schedule then takes, as a fraction of the steps done (with --plateau)."""
 
     prompt: tyro.conf.Suppress[str | None] = None
@@ -77,10 +81,8 @@ class SdfTrainerConfig(TrainerConfig):
 
     def check(self) -> None:
         """Raise `InputError` when the training cannot be run as it is configured; changes nothing."""
-        if self.max_num_iterations < 1 or self.plateau_steps < 1:
-            raise InputError("--max-num-iterations and --plateau-steps must be at least 1")
-        if not 0.0 <= self.plateau < 1.0:
-            raise InputError(f"--plateau {self.plateau} is no fraction: 0.05 is 5 %, 0 trains to the last step")
+        check_bounds(self)
+        check_devices(self.machine)
         if self.plateau > 0.0 and self.machine.num_devices * self.machine.num_machines > 1:
             raise InputError("--plateau sees the loss of one device only: set it to 0 to train on several")
         checkpoint = self.resume_from()
