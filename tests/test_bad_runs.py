@@ -66,7 +66,7 @@ def test_a_photo_that_is_cut_off(own_root, tmp_path, views):
         (
             "baseh3d-fast",
             ["--pipeline.model.mask-alpha", 0],
-            "mask-alpha 0.0 is out of range: give a number that is above 0",
+            "mask-alpha 0.0 is out of range",
         ),
         ("baseh3d-fast", ["--pipeline.model.mask-alpha", 2000], "at most 1600"),
         ("baseh3d-fast", ["--warm-start.colours.steps", -1], "--warm-start.colours.steps -1 is out of range"),

@@ -78,13 +78,18 @@ def newest_checkpoint(folder: Path, step: int | None = None) -> Path:
     Raises:
         InputError: there is none.
     """
-    found = sorted(folder.glob("step-*.ckpt"))
+    found = sorted((path for path in folder.glob("step-*.ckpt") if path.stem[5:].isdecimal()), key=step_of)
     if step is not None:
         found = [path for path in found if path.name == f"step-{step:09d}.ckpt"]
     if not found:
         which = "step-*.ckpt" if step is None else f"step-{step:09d}.ckpt"
         raise InputError(f"{folder} holds no {which}: pass the nerfstudio_models folder of a run that has saved one")
     return found[-1]
+
+
+def step_of(checkpoint: Path) -> int:
+    """The training step in the name of a `step-000000011.ckpt`."""
+    return int(checkpoint.stem.removeprefix("step-"))
 
 
 def _from_checkpoint(path: Path) -> Head:

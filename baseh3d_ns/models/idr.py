@@ -61,7 +61,7 @@ class IdrModelConfig(SdfModelConfig):
     """Prior anchor: the shape space's head is kept where no photo sees."""
 
     def check(self) -> None:
-        """Raise `InputError` for settings that this model cannot be trained with."""
+        super().check()
         self.check_networks()
 
     def check_networks(self) -> None:

@@ -49,6 +49,10 @@ class SdfModelConfig(ModelConfig):
     eval_num_rays_per_chunk: Count = 8192
     """Rays a chunk when rendering a picture."""
 
+    def check(self) -> None:
+        """Raise `InputError` for settings that this model cannot be trained with."""
+        self.sdf_field.sdf.check()
+
 
 class SdfModel(Model):
     """`field.sdf` is the head in the unit frame (negative inside)."""

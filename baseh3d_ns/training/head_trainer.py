@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.models.base_model import Model
 
 from baseh3d_ns import __version__
 from baseh3d_ns.bounds import Count
@@ -52,6 +53,12 @@ class HeadTrainerConfig(SdfTrainerConfig):
         check_sizes(splits[0], self.pipeline.datamanager.camera_res_scale_factor)
         for path in dict.fromkeys(path for split in splits for path in split.image_filenames):
             read_image(path)  # Eval photos are only opened in the middle of the training.
+        self.check_resumed()
+
+    def untrained_model(self) -> Model:
+        split, _ = self.splits()
+        views, metadata = len(split.image_filenames), split.metadata
+        return self.pipeline.model.setup(scene_box=split.scene_box, num_train_data=views, metadata=metadata)
 
     def resolve(self) -> None:
         super().resolve()

@@ -15,6 +15,7 @@ from annotated_types import Ge, Lt
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.models.base_model import Model
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
@@ -22,13 +23,11 @@ from torch import Tensor
 from baseh3d_ns.bounds import Count, Fraction, Share, Weight, check_bounds
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import check_writable, whole_file
-from baseh3d_ns.heads.readers import newest_checkpoint, read_checkpoint
+from baseh3d_ns.heads.readers import newest_checkpoint, step_of
+from baseh3d_ns.training.checkpoint import check_checkpoint
 from baseh3d_ns.training.devices import check_devices
 from baseh3d_ns.training.pipeline import SdfPipeline
 from baseh3d_ns.training.plateau import PlateauRule, PlateauSchedule
-
-SCHEDULE = "schedule._extra_state"
-"""Name of the schedule's state in a checkpoint."""
 
 
 @dataclass
@@ -85,16 +84,33 @@ class SdfTrainerConfig(TrainerConfig):
         check_devices(self.machine)
         if self.plateau > 0.0 and self.machine.num_devices * self.machine.num_machines > 1:
             raise InputError("--plateau sees the loss of one device only: set it to 0 to train on several")
+
+    def untrained_model(self) -> Model:
+        """The model as the pipeline would build it.
+
+        Raises:
+            InputError: the data cannot be used.
+        """
+        raise NotImplementedError
+
+    def check_resumed(self) -> None:
+        """Raise `InputError` unless this training can go on from the checkpoint that it names, if any."""
         checkpoint = self.resume_from()
-        if checkpoint is not None and SCHEDULE not in read_checkpoint(checkpoint).get("pipeline", {}):
-            raise InputError(
-                f"{checkpoint} was saved by a version before 0.2 and cannot be resumed: finish that training with its "
-                "own version, or start a new one from it with --load-prior"
-            )
+        if checkpoint is None:
+            return
+        with torch.random.fork_rng(devices=[]):
+            model = self.untrained_model()
+        groups = model.get_param_groups()
+        optimizers = {name: self.optimizers[name]["optimizer"].setup(params=group) for name, group in groups.items()}
+        check_checkpoint(checkpoint, model, optimizers, scaled=self.mixed_precision or self.use_grad_scaler)
 
     def resolve(self) -> None:
         """Write out what config.yml must say, so that the run opens from any folder."""
         self.output_dir = self.output_dir.resolve()
+        checkpoint = self.resume_from()
+        if self.load_dir is not None and checkpoint is not None:
+            # nerfstudio takes every name in that folder for a checkpoint's.
+            self.load_step = step_of(checkpoint)
 
     def resume_from(self) -> Path | None:
         """The checkpoint to go on from, or None for a fresh training.
