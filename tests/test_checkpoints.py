@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -13,7 +15,7 @@ from processes import configured
 
 from baseh3d_ns import methods
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.heads.readers import newest_checkpoint
+from baseh3d_ns.heads.readers import newest_checkpoint, open_head
 from baseh3d_ns.training.checkpoint import SCHEDULE
 from baseh3d_ns.training.plateau import PlateauSchedule
 
@@ -182,3 +184,52 @@ def test_a_schedule_takes_only_what_it_knows():
     again = PlateauSchedule()
     again.set_extra_state(schedule.get_extra_state())
     assert again.planned == 100
+
+
+@pytest.mark.parametrize("full_at", ["checkpoint", "head file", "logs"])
+def test_a_full_disk_in_a_training_says_from_which_step_to_go_on(full_at, tiny_root, tmp_path, monkeypatch, capsys):
+    options = ["--pipeline.datamanager.train-num-rays-per-batch", 64, "--vis", "tensorboard", "--steps-per-save", 2]
+    config = configured(METHOD, tiny_root, tmp_path, "--max-num-iterations", 9, *options)
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    target = {"checkpoint": "torch.save", "head file": "safetensors.torch.save_file"}
+    train_iteration = trainer.train_iteration
+
+    def fills_the_disk(step: int) -> Any:
+        if step == 4 and full_at == "logs":
+            full()
+        elif step == 4:
+            monkeypatch.setattr(target[full_at], full)
+        return train_iteration(step)
+
+    trainer.train_iteration = fills_the_disk
+    with pytest.raises(SystemExit) as ended:
+        trainer.train()
+    said = capsys.readouterr().err
+    last = 2 if full_at != "head file" else 4
+    assert ended.value.code == 1 and "No space left" in said and str(trainer.base_dir) in said
+    assert f"to go on from step {last + 1}, run `ns-train {METHOD} --load-dir {trainer.checkpoint_dir}`" in said
+    assert [path.name for path in trainer.checkpoint_dir.iterdir()] == [f"step-{last:09d}.ckpt"]
+    assert open_head(trainer.base_dir).provenance["steps"] == 3
+    monkeypatch.undo()
+    configured(METHOD, tiny_root, tmp_path, *options, "--load-dir", trainer.checkpoint_dir).check()
+
+
+def test_a_full_disk_before_the_first_checkpoint_says_to_start_again(tiny_root, tmp_path, capsys, monkeypatch):
+    config = configured(METHOD, tiny_root, tmp_path, "--vis", "tensorboard", "--max-num-iterations", 2)
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(trainer, "train_iteration", full)
+    with pytest.raises(SystemExit):
+        trainer.train()
+    assert "must be started again" in capsys.readouterr().err

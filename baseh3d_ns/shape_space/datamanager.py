@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +18,14 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from baseh3d_ns.bounds import Count, Seed
+from baseh3d_ns.files import cache_folder
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.shape_space.model import SurfaceBatch
 from baseh3d_ns.shape_space.sources import Source, folder_source, synthetic_source
 from baseh3d_ns.shape_space.surface_samples import HeadSamples
 
+CACHE = "baseh3d_ns"
+"""Name of the folder, in the user's cache, where the points of synthetic heads are kept."""
 PICTURE, FOCAL, DISTANCE = 192, 300.0, 3.2
 """Size and focal length in pixels, and distance in units of the unit ball, of the cameras that the viewer shows."""
 AZIMUTHS_DEG = (0.0, 50.0, -50.0, 90.0, -90.0)
@@ -42,7 +46,8 @@ class SurfaceDataManagerConfig(DataManagerConfig):
     unit: Literal["mm", "cm", "m"] = "mm"
     """Unit of the files of a folder of meshes (H3DS is in millimetres)."""
     cache_dir: Path | None = None
-    """Folder where the points of synthetic heads are kept; by default ~/.cache/baseh3d_ns."""
+    """Folder where the points of synthetic heads are kept; by default ~/.cache/baseh3d_ns, or `cache` in the output
+    folder where the home cannot be written to."""
     generator: tyro.conf.Suppress[Any] = None
     """Class that makes synthetic heads (`HeadGenerator`); set in methods.py."""
     samples_per_head: Count = 20000
@@ -65,15 +70,10 @@ class SurfaceDataManagerConfig(DataManagerConfig):
         folder = data or self.data
         if folder is not None:
             return folder_source(Path(folder), self.samples_per_head, self.unit)
-        cache_dir = self.cache_dir or default_cache()
+        cache_dir = self.cache_dir or cache_folder(CACHE, Path(tempfile.gettempdir()) / CACHE)
         return synthetic_source(
             self.generator, cache_dir, self.synthetic_heads, self.synthetic_seed, self.samples_per_head
         )
-
-
-def default_cache() -> Path:
-    """Folder where the points of synthetic heads are kept."""
-    return Path.home() / ".cache" / "baseh3d_ns"
 
 
 class ViewerDataset:

@@ -13,11 +13,12 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from baseh3d_ns import __version__
-from baseh3d_ns.errors import InputError, exit_on_input_error
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.files import cache_folder
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import LATENT, PLACEMENT, Head, save_head, weights_of_field
 from baseh3d_ns.heads.latent_pca import mean_latent
-from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig, ViewerDataset, default_cache
+from baseh3d_ns.shape_space.datamanager import CACHE, SurfaceDataManagerConfig, ViewerDataset
 from baseh3d_ns.shape_space.model import ShapeSpaceModelConfig
 from baseh3d_ns.training.checkpoint import open_checkpoint
 from baseh3d_ns.training.pipeline import SdfPipeline
@@ -75,7 +76,7 @@ class ShapeTrainerConfig(SdfTrainerConfig):
         manager = self.pipeline.datamanager
         data = self.data or manager.data
         manager.data = data.resolve() if data else None
-        manager.cache_dir = (manager.cache_dir or default_cache()).resolve()
+        manager.cache_dir = (manager.cache_dir or cache_folder(CACHE, self.output_dir / "cache")).resolve()
 
     def save_config(self) -> None:
         super().save_config()
@@ -95,8 +96,7 @@ class ShapeTrainer(SdfTrainer):
         if step + 1 < self.total_steps or not comms.is_main_process():
             return
         path = self.base_dir / f"prior-{step + 1:06d}.safetensors"
-        with exit_on_input_error():
-            save_head(path, self.shape_space(step))
+        save_head(path, self.shape_space(step))
         CONSOLE.log(f"Wrote the shape space of {len(self.pipeline.model.latents)} heads after {step + 1} steps: {path}")
 
     def shape_space(self, step: int) -> Head:

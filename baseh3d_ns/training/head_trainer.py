@@ -16,7 +16,7 @@ from baseh3d_ns.data.datamanager import HeadDataManager
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_scene import read_image
 from baseh3d_ns.data.ray_pool import RayPool
-from baseh3d_ns.errors import InputError, exit_on_input_error
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
 from baseh3d_ns.training.pipeline import HeadPipelineConfig
 from baseh3d_ns.training.trainer import SdfTrainer, SdfTrainerConfig
@@ -149,5 +149,4 @@ class HeadTrainer(SdfTrainer):
     def save_checkpoint(self, step: int) -> None:
         """Write the checkpoint, then the head file beside it."""
         super().save_checkpoint(step)
-        with exit_on_input_error():
-            save_head(self.base_dir / HEAD_FILE, self.head(min(step, self.total_steps - 1)))
+        save_head(self.base_dir / HEAD_FILE, self.head(min(step, self.total_steps - 1)))

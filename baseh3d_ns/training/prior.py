@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.bounds import Count
-from baseh3d_ns.errors import exit_on_input_error
 from baseh3d_ns.heads.head_file import Head, adam_moments, save_head
 from baseh3d_ns.training.head_trainer import HeadTrainer, HeadTrainerConfig
 
@@ -39,6 +38,5 @@ class PriorTrainer(HeadTrainer):
             return
         # A training that was capped ends within an epoch: it counts as begun, so that no snapshot is written over.
         path = self.base_dir / f"prior-{self.epochs_after(step):06d}.safetensors"
-        with exit_on_input_error():
-            save_head(path, self.head(step))
+        save_head(path, self.head(step))
         CONSOLE.log(f"Wrote the prior after {self.epochs_after(step)} epochs: {path}")

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from baseh3d_ns.bounds import Count, Fraction, Share, Weight, check_bounds
 from baseh3d_ns.errors import InputError, exit_on_input_error
-from baseh3d_ns.files import check_writable, whole_file
+from baseh3d_ns.files import check_writable, named_disk_errors, whole_file
 from baseh3d_ns.heads.readers import newest_checkpoint, step_of
 from baseh3d_ns.training.checkpoint import check_checkpoint
 from baseh3d_ns.training.devices import check_devices
@@ -76,7 +76,8 @@ class SdfTrainerConfig(TrainerConfig):
             self.check()
             self.resolve()
             check_writable(self.get_base_dir())
-        super().save_config()
+            with named_disk_errors(self.get_base_dir() / "config.yml"):
+                super().save_config()
 
     def check(self) -> None:
         """Raise `InputError` when the training cannot be run as it is configured; changes nothing."""
@@ -173,6 +174,26 @@ class SdfTrainer(Trainer):
             )
         return optimizers
 
+    def train(self) -> None:
+        """nerfstudio's loop; where a disk is full, it ends with a sentence that says how to go on."""
+        with exit_on_input_error():
+            try:
+                with named_disk_errors(self.base_dir / "its logs"):
+                    super().train()
+            except InputError as error:
+                raise InputError(f"{error}; {self.how_to_go_on()}") from error
+
+    def how_to_go_on(self) -> str:
+        """The command that goes on from the last checkpoint of this run, in words."""
+        try:
+            step = step_of(newest_checkpoint(self.checkpoint_dir))
+        except InputError:
+            return "no checkpoint was saved yet, so the training must be started again"
+        return (
+            f"to go on from step {step + 1}, run `ns-train {self.config.method_name} --load-dir {self.checkpoint_dir}` "
+            "with the other options of this run"
+        )
+
     def train_iteration(self, step: int) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """One step; its loss goes into the schedule."""
         result = super().train_iteration(step)
@@ -213,14 +234,15 @@ class SdfTrainer(Trainer):
         for left_by_a_kill in self.base_dir.glob(".step-*.ckpt.*.tmp"):
             shutil.rmtree(left_by_a_kill, ignore_errors=True)
         try:
-            with exit_on_input_error(), whole_file(beside) as unfinished:
+            with whole_file(beside) as unfinished:
                 self.checkpoint_dir = unfinished.parent
                 super().save_checkpoint(step)
                 os.replace(unfinished.parent / name, unfinished)
         finally:
             self.checkpoint_dir = final_dir
-        final_dir.mkdir(parents=True, exist_ok=True)
-        os.replace(beside, final_dir / name)
+        with named_disk_errors(final_dir / name):
+            final_dir.mkdir(parents=True, exist_ok=True)
+            os.replace(beside, final_dir / name)
         if self.config.save_only_latest_checkpoint:
             for old in final_dir.glob("step-*.ckpt"):
                 if old.name != name:
