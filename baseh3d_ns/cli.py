@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from baseh3d_ns.bounds import Count, CountOrNone, Pixels, Positive, Seed, Weight, check_bounds
 from baseh3d_ns.errors import exit_on_input_error
 from baseh3d_ns.evaluation.protocol import SCORED_SPACING_MM
 from baseh3d_ns.extras import require_extra
@@ -23,13 +24,13 @@ class Synth:
 
     out: tyro.conf.Positional[Path]
     """Folder to make; it must not hold anything else."""
-    subjects: int = 8
+    subjects: Count = 8
     """Number of heads."""
-    views: int = 24
+    views: Count = 24
     """Photos of each head (at least 3)."""
-    size: int = 256
+    size: Pixels = 256
     """Width and height of the photos in pixels."""
-    seed: int = 0
+    seed: Seed = 0
     """Same seed, same heads."""
     noise: bool = False
     """Add what real captures have: poses and focal length off, exposure and light changing, masks off by pixels."""
@@ -50,7 +51,7 @@ class Export:
     """Run folder, its config.yml, a head file or prior (.safetensors), or a checkpoint (.ckpt)."""
     output: Path = Path("head.ply")
     """File to write: .ply, .obj, .glb or .stl."""
-    spacing_mm: float = SCORED_SPACING_MM
+    spacing_mm: Positive = SCORED_SPACING_MM
     """Distance between the samples of the mesh, in millimetres."""
     keep_all: bool = False
     """Keep every piece of the surface, not only the largest."""
@@ -88,7 +89,7 @@ class Evaluate:
     """Scene id, for files that do not record it (checkpoints, runs of 0.1.x)."""
     output_dir: Path | None = None
     """Folder for evaluation.json, evaluation.png and two .ply; by default `evaluation` in the run's folder."""
-    spacing_mm: float = SCORED_SPACING_MM
+    spacing_mm: Positive = SCORED_SPACING_MM
     """Distance between the vertices that are scored, in millimetres; above 0.6 the official numbers read too high."""
 
     def main(self) -> None:
@@ -150,17 +151,17 @@ class Bench:
     """Only list the cells, the priors they need and how long they may take."""
     executor: Literal["local", "ray", "slurm"] = "local"
     """Executor of the cells: processes of this machine, a Ray cluster, or Slurm (through submitit)."""
-    jobs: int = 0
+    jobs: CountOrNone = 0
     """local: cells at a time; 0: one for each GPU, or one on the CPU."""
-    cpus: int = 2
+    cpus: Count = 2
     """ray, slurm: CPU cores of a cell."""
-    gpus: float = 0.0
+    gpus: Weight = 0.0
     """ray, slurm: GPUs of a cell."""
     ray_address: str | None = None
     """ray: address of the cluster; by default one that is found, or started here."""
     slurm_partition: str = ""
     """slurm: partition to ask for."""
-    slurm_hours: float = 24.0
+    slurm_hours: Positive = 24.0
     """slurm: time limit of a cell, in hours."""
 
     def main(self) -> None:
@@ -230,6 +231,7 @@ def entrypoint() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     command = tyro.cli(Commands, prog="baseh3d", description=__doc__)  # type: ignore[arg-type]
     with exit_on_input_error():
+        check_bounds(command)
         command.main()
 
 

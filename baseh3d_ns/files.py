@@ -7,13 +7,17 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from baseh3d_ns.errors import InputError
 
 FULL_BELOW_BYTES = 1 << 20
 """A disk with less free space than this is taken for full."""
+LIBRARY_CACHES = {"WARP_CACHE_PATH": "warp", "ANNY_CACHE_DIR": "anny"}
+"""Environment variables of libraries' caches, and the names of these in `~/.cache`."""
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+"""Errors of a disk, not of what is written to it."""
 
 
 @contextmanager
@@ -58,15 +62,54 @@ def check_writable(folder: Path) -> None:
     """Make a folder, if need be.
 
     Raises:
-        InputError: nothing can be written there.
+        InputError: nothing can be written there, or the disk is full.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
+        if shutil.disk_usage(folder).free < FULL_BELOW_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --output-dir") from error
+
+
+@contextmanager
+def named_disk_errors(path: Path) -> Iterator[None]:
+    """Context in which an error of the disk that `path` is written to becomes an `InputError` that names its folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise _cannot_be_written(path, error) from error
+
+
+def cache_folder(name: str, otherwise: Path) -> Path:
+    """`~/.cache/NAME` where the user's home can be written to, else `otherwise`; nothing is made."""
+    with suppress(RuntimeError, OSError):
+        usual = Path.home() / ".cache" / name
+        if _could_be_made(usual):
+            return usual
+    return otherwise
+
+
+def move_library_caches() -> None:
+    """Have libraries that insist on a cache in the user's home use the temporary folder where there is no such home.
+
+    Call it before their import: they read their environment variables once.
+    """
+    for variable, name in LIBRARY_CACHES.items():
+        elsewhere = Path(tempfile.gettempdir()) / "baseh3d_ns" / name
+        if variable not in os.environ and cache_folder(name, elsewhere) == elsewhere:
+            os.environ[variable] = str(elsewhere)
+
+
+def _could_be_made(folder: Path) -> bool:
+    """Whether this user may write to a folder, or make it."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def _umask() -> int:
@@ -90,10 +133,14 @@ def _beside(path: Path) -> Iterator[Path]:
             # Not named like `path`: after a kill, a search for such files must not find it.
             yield Path(hidden) / f"unfinished{path.suffix}"
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror or error}): "
-            f"free some space in {path.parent}, or choose another folder"
-        ) from error
+        raise _cannot_be_written(path, error) from error
+
+
+def _cannot_be_written(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path} cannot be written ({error.strerror or error}): "
+        f"free some space in {path.parent}, or choose another folder"
+    )
 
 
 @contextmanager

@@ -63,13 +63,17 @@ def test_a_photo_that_is_cut_off(own_root, tmp_path, views):
 @pytest.mark.parametrize(
     ("method", "options", "said"),
     [
-        ("baseh3d-fast", ["--pipeline.model.mask-alpha", 0], "mask-alpha 0"),
-        ("baseh3d-fast", ["--pipeline.model.mask-alpha", 2000], "1600 at most"),
-        ("baseh3d-fast", ["--warm-start.colours.steps", -1], "pass a number of steps"),
-        ("h3dnet-fast", ["--warm-start.latent.steps", -1], "pass a number of steps"),
+        (
+            "baseh3d-fast",
+            ["--pipeline.model.mask-alpha", 0],
+            "mask-alpha 0.0 is out of range",
+        ),
+        ("baseh3d-fast", ["--pipeline.model.mask-alpha", 2000], "at most 1600"),
+        ("baseh3d-fast", ["--warm-start.colours.steps", -1], "--warm-start.colours.steps -1 is out of range"),
+        ("h3dnet-fast", ["--warm-start.latent.steps", -1], "--warm-start.latent.steps -1 is out of range"),
         ("baseh3d-fast", ["--carry-optimizer", True], "goes with no warm start"),
-        ("baseh3d-fast", ["--plateau-steps", 0], "--plateau-steps must be at least 1"),
-        ("baseh3d-fast", ["--plateau", 5], "--plateau 5.0 is no fraction"),
+        ("baseh3d-fast", ["--plateau-steps", 0], "--plateau-steps 0 is out of range"),
+        ("baseh3d-fast", ["--plateau", 5], "at least 0 and below 1"),
         ("baseh3d-fast", ["--pipeline.model.photos.small-from", 0.5], "lies after --plateau-from 0.3"),
         ("idr", ["--pipeline.model.sdf-field.feature-layers", 2], "only h3dnet"),
         ("idr", ["--pipeline.model.sdf-field.sdf.latent", 4], "only h3dnet"),

@@ -12,10 +12,22 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.files import whole_file, whole_folder, write_text
+from baseh3d_ns.files import (
+    LIBRARY_CACHES,
+    cache_folder,
+    check_writable,
+    move_library_caches,
+    named_disk_errors,
+    whole_file,
+    whole_folder,
+    write_text,
+)
 
 Whole = Callable[[Path], AbstractContextManager[Path]]
 
@@ -124,3 +136,65 @@ def test_a_file_gets_the_permissions_of_any_other(tmp_path):
     with whole_file(tmp_path / "mine") as unfinished:
         unfinished.touch(mode=0o600)
     assert (tmp_path / "mine").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_an_output_folder_on_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    check_writable(tmp_path / "out")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(InputError, match=r"out \(No space left on device\).*--output-dir"):
+        check_writable(tmp_path / "out")
+
+
+def test_only_errors_of_the_disk_become_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="log cannot be written .No space left"), named_disk_errors(tmp_path / "log"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(FileNotFoundError), named_disk_errors(tmp_path / "log"):
+        (tmp_path / "nowhere").read_bytes()
+
+
+def test_caches_lie_elsewhere_where_the_home_cannot_be_written_to(tmp_path, monkeypatch):
+    for variable in LIBRARY_CACHES:
+        monkeypatch.setenv(variable, "")  # so that it is put back
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder("ours", tmp_path / "other") == tmp_path / "home" / ".cache" / "ours"
+    move_library_caches()
+    assert not set(LIBRARY_CACHES) & set(os.environ) and names(tmp_path) == []
+    # A file where the home should be: fails for root too, unlike missing rights.
+    (tmp_path / "home").write_text("no folder")
+    assert cache_folder("ours", tmp_path / "other") == tmp_path / "other"
+    move_library_caches()
+    assert all(str(tmp_path / "home") not in os.environ[variable] for variable in LIBRARY_CACHES)
+    assert names(tmp_path) == ["home"]
+
+
+SMALL_DISK = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk of a few bytes")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 2 MB with an old file."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no mounting here")
+    (folder / "head.bin").write_text("old")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@SMALL_DISK
+@pytest.mark.parametrize("writer", ["torch", "safetensors", "numpy", "text"])
+def test_every_writer_on_a_disk_that_is_really_full_ends_with_a_sentence(small_disk, writer):
+    path, big = small_disk / "head.bin", torch.zeros(2 << 20)
+    with pytest.raises(InputError, match="disk, or choose another folder"), whole_file(path) as unfinished:
+        if writer == "torch":
+            torch.save({"big": big}, unfinished)
+        elif writer == "safetensors":
+            save_file({"big": big}, unfinished)
+        elif writer == "numpy":
+            np.savez(unfinished.with_suffix(".npz"), big=big.numpy())
+        else:
+            unfinished.write_text("x" * (8 << 20))
+    assert path.read_text() == "old" and names(small_disk) == ["head.bin"]

@@ -2,12 +2,14 @@
 
 import os
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from baseh3d_ns.cli import Export
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
@@ -86,14 +88,17 @@ def test_a_run_folder_and_its_config_mean_its_newest_prior(prior_file):
 def test_everything_that_a_head_file_records_comes_back(tmp_path):
     field, _ = trained_field()
     views = {"pose": torch.randn(3, 6), "focal": torch.randn(3)}
-    head = Head(weights_of_field(field), PROVENANCE, FRAME, torch.randn(3, 3), views, latents=torch.randn(5, 4))
+    head = Head(weights_of_field(field), PROVENANCE, FRAME, torch.randn(3, 3), views)
     save_head(tmp_path / "head.safetensors", head)
     again = open_head(tmp_path)
     assert again.provenance == head.provenance and again.frame == FRAME and not again.moments
     torch.testing.assert_close(again.camera_centres, head.camera_centres, rtol=0, atol=0)
-    torch.testing.assert_close(again.latents, head.latents, rtol=0, atol=0)
     torch.testing.assert_close(again.view_corrections, views, rtol=0, atol=0)
     same_sdf(field_of_head(again, tmp_path), field)
+    assert again.latents is None
+    weights, latents = {**head.weights, "latent": torch.randn(4)}, torch.randn(5, 4)
+    save_head(tmp_path / "head.safetensors", replace(head, weights=weights, latents=latents))
+    torch.testing.assert_close(open_head(tmp_path).latents, latents, rtol=0, atol=0)
 
 
 def test_a_prior_of_0_1_still_opens(prior_file, tmp_path):
@@ -186,3 +191,113 @@ def test_a_failed_save_leaves_the_old_file(prior_file, monkeypatch):
     with pytest.raises(InputError, match="prior-000012.safetensors cannot be written"):
         save_head(path, Head(weights={"sdf.lin0.weight_v": torch.zeros(2, 2)}, provenance={}))
     assert path.read_bytes() == before
+
+
+def save_damaged(prior_file, path, tensors=None, **metadata) -> None:
+    """The prior's file with other tensors (None: left out) and metadata."""
+    with safe_open(prior_file[0], framework="pt") as file:
+        every = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        known = {**file.metadata(), **metadata}
+    changed = {name: tensor for name, tensor in {**every, **(tensors or {})}.items() if tensor is not None}
+    save_file(changed, path, metadata=known)
+
+
+WEIGHT, NAN = "sdf.lin0.weight_v", torch.nan
+LATENTS = {"latent": torch.zeros(4), "latents": torch.zeros(6, 5)}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "said"),
+    [
+        ({WEIGHT: torch.full((64, 39), NAN)}, {}, "'sdf.lin0.weight_v' is not finite"),
+        ({WEIGHT: torch.zeros(64)}, {}, "is no matrix"),
+        ({WEIGHT: torch.zeros(64, 39, dtype=torch.int32)}, {}, "are no real numbers"),
+        ({"sdf.lin0.bias": torch.zeros(3, 3)}, {}, "is no vector"),
+        ({"placement.similarity": torch.zeros(6)}, {}, "a similarity 7"),
+        (LATENTS, {}, "its latents are 6 x 5, its mean head's 4 numbers"),
+        ({"latents": torch.zeros(6, 5)}, {}, "its mean head's none"),
+        ({"exp_avg.sdf.lin0.bias": torch.zeros(5)}, {}, "fits none of its weights"),
+        ({"cameras.centres": torch.full((2, 3), NAN)}, {}, "'cameras.centres' is not finite"),
+        ({"views.pose": torch.full((2, 6), torch.inf)}, {}, "'pose' is not finite"),
+        ({}, {"frame": '{"centre_mm": [0, 0, NaN], "radius_mm": 200}'}, "centre of its unit frame"),
+        ({}, {"frame": '{"centre_mm": [0, 0, 0], "radius_mm": 0}'}, "radius of its unit frame is 0 mm"),
+        ({}, {"frame": '{"centre_mm": [0, 0, 0], "radius_mm": NaN}'}, "radius of its unit frame is nan mm"),
+        ({}, {"frame": '{"centre_mm": [0, 0], "radius_mm": 200}'}, "lacks what a head file records"),
+        ({}, {"frame": "0"}, "lacks what a head file records"),
+        ({}, {"frame": "[1, 2]"}, "lacks what a head file records"),
+        ({}, {"provenance": "[1, 2]"}, "its provenance is no table"),
+        ({}, {"provenance": '"text"'}, "its provenance is no table"),
+        ({}, {"provenance": "{"}, "lacks what a head file records"),
+        ({}, {"provenance": '{"epochs": "many"}'}, "'epochs' in its provenance is 'many'"),
+        ({}, {"provenance": '{"epochs": NaN}'}, "'epochs' in its provenance is nan"),
+        ({}, {"provenance": '{"views": 3}'}, "'views' in its provenance is '3'"),
+        ({}, {"provenance": '{"data": 3}'}, "'data' in its provenance is '3'"),
+        ({}, {"adam_steps": "-1"}, "has taken -1 steps"),
+        ({}, {"adam_steps": "x"}, "lacks what a head file records"),
+    ],
+)
+def test_a_damaged_head_file_is_a_sentence(prior_file, tmp_path, tensors, metadata, said):
+    save_damaged(prior_file, tmp_path / "damaged.safetensors", tensors, **metadata)
+    assert said in complaint(tmp_path / "damaged.safetensors")
+    assert "damaged.safetensors" in complaint(tmp_path / "damaged.safetensors")
+
+
+@pytest.mark.parametrize("size", [2, 3, 36, 39])
+def test_latents_of_another_size_than_the_network_are_a_sentence(prior_file, tmp_path, size):
+    save_damaged(prior_file, tmp_path / "x.safetensors", {"latent": torch.zeros(size), "latents": torch.zeros(6, size)})
+    head = open_head(tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match=f"latent of {size} numbers|does not fit|this method has"):
+        field_of_head(head, tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    "missing", ["sdf.lin1.weight_v", "sdf.lin4.weight_v", "colour.lin0.weight_v", "colour.lin2.bias"]
+)
+def test_a_head_without_a_layer_is_a_sentence(prior_file, tmp_path, missing):
+    others = {f"{moment}.{missing}": None for moment in ("exp_avg", "exp_avg_sq")}
+    save_damaged(prior_file, tmp_path / "x.safetensors", {missing: None, **others})
+    with pytest.raises(InputError, match="x.safetensors"):
+        field_of_head(open_head(tmp_path / "x.safetensors"), tmp_path / "x.safetensors")
+
+
+def test_an_optimiser_that_lacks_a_moment_is_not_carried_on(prior_file, tmp_path):
+    save_damaged(prior_file, tmp_path / "x.safetensors", {"exp_avg.sdf.lin0.bias": None})
+    with pytest.raises(InputError, match="carry-optimizer"):
+        check_carries_on(open_head(tmp_path / "x.safetensors"), SMALL, tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"step": 3, "pipeline": {1: torch.zeros(1)}},
+        {"step": 3, "pipeline": {"_model.field.x": 1, "_model.frame_mm": torch.ones(4)}},
+        {"step": 3, "pipeline": {"_model.field.x": torch.ones(1), "_model.frame_mm": torch.full((4,), NAN)}},
+        {
+            "step": 3,
+            "pipeline": {
+                "_model.field.x": torch.ones(1),
+                "_model.frame_mm": torch.ones(4),
+                "_model.latents": torch.ones(3),
+            },
+        },
+        {"model_state_dict": {"implicit_network.lin0.weight_v": "text"}},
+        {"model_state_dict": {"implicit_network.lin0.weight_v": torch.zeros(3)}},
+        {"model_state_dict": {"implicit_network.lin0.weight_v": torch.zeros(3, 3)}, "epoch": "x"},
+    ],
+)
+@pytest.mark.parametrize("suffix", ["ckpt", "pth"])
+def test_odd_checkpoints_are_sentences(tmp_path, state, suffix):
+    torch.save(state, tmp_path / f"odd.{suffix}")
+    assert f"odd.{suffix}" in complaint(tmp_path / f"odd.{suffix}")
+
+
+def test_a_run_folder_from_windows_is_read_without_its_config(prior_file, tmp_path):
+    """nerfstudio writes paths as objects that no other system can make; a head file needs none of them."""
+    config = "!!python/object:baseh3d_ns.training.few_shot.FewShotTrainerConfig\ndata: "
+    config += "!!python/object/apply:pathlib.WindowsPath\n- 'C:\\'\n- data\n"
+    (tmp_path / "config.yml").write_text(config)
+    save_head(tmp_path / "head.safetensors", open_head(prior_file[0]))
+    for source in (tmp_path, tmp_path / "config.yml"):
+        command = Export(load_config=source, output=tmp_path / f"{source.name}.ply", spacing_mm=20.0)
+        command.main()
+        assert command.output.is_file()

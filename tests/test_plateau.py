@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from processes import train
 
@@ -98,9 +99,17 @@ def test_an_early_end_survives_in_the_checkpoint_and_can_be_taken_back():
 
 def test_a_checkpoint_sets_no_other_attribute_and_no_other_type():
     schedule = planned()
-    state = {**schedule.get_extra_state(), "update": "gone", "planned": "500"}
-    schedule.set_extra_state(state)
-    assert callable(schedule.update) and schedule.planned == 500
+    good = schedule.get_extra_state()
+    for odd in (
+        {**good, "update": "gone"},
+        {**good, "planned": "500"},
+        {**good, "planned": 5.5},
+        {"planned": 500},
+        None,
+    ):
+        with pytest.raises(ValueError, match="schedule"):
+            schedule.set_extra_state(odd)
+    assert callable(schedule.update) and schedule.get_extra_state() == good
 
 
 def test_a_run_ends_early_says_so_and_goes_on_only_when_told_to(tiny_root, prior_run, tmp_path):

@@ -180,6 +180,7 @@ def test_an_anchor_leaves_the_eikonal_loss_alone(tiny_root, tmp_path):
     config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2, 2), 0, 0
     trainer = started(config)
     model, asked = trainer.pipeline.model, {}
+    model.anchor.sdf += 0.1  # as if the head had left the prior
     for confidence in (1.0, 0.0):
         model.anchor.confidence.fill_(confidence)
         before_step(trainer, 0)

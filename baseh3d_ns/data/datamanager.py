@@ -13,6 +13,7 @@ from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIndicesEvalDataloader
 from torch import Tensor
 
+from baseh3d_ns.bounds import Count, Fraction, Weight
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool, find_strata
@@ -25,20 +26,20 @@ class HeadDataManagerConfig(VanillaDataManagerConfig):
     _target: type = field(default_factory=lambda: HeadDataManager)
     dataparser: AnnotatedDataParserUnion = field(default_factory=H3dsDataParserConfig)
     """The head to learn."""
-    train_num_rays_per_batch: int = 2048
+    train_num_rays_per_batch: Count = 2048
     """Rays a training step."""
-    eval_num_rays_per_batch: int = 1024
+    eval_num_rays_per_batch: Count = 1024
     """Rays an eval step."""
     one_view_per_step: bool = True
     """Draw the rays of a step from one view, every view once an epoch (IDR); otherwise from all views at once (always
     so with `rays_on_head`)."""
     rays_on_head: bool = False
     """Draw most rays on the head and round its silhouette, of all views, weighted so that the expected loss stays."""
-    ray_shares: tuple[float, float, float] = (0.55, 0.25, 0.2)
+    ray_shares: tuple[Fraction, Fraction, Fraction] = (0.55, 0.25, 0.2)
     """Fractions of a batch that lie well inside the head, near its silhouette, well outside (with `rays_on_head`)."""
-    edge_band: float = 0.015
+    edge_band: Fraction = 0.015
     """Half width of the band round the silhouette, as a fraction of the photo's longer side (with `rays_on_head`)."""
-    skip_edge_px: float = 0.0
+    skip_edge_px: Weight = 0.0
     """Leave out pixels within this distance of the mask's edge, where masks are off and colours mixed (in pixels; with
     `rays_on_head`)."""
 

@@ -14,6 +14,7 @@ from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch.nn.functional import normalize
 
+from baseh3d_ns.bounds import AtLeastOne
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.camera_checks import check_apart
 from baseh3d_ns.data.h3ds_root import open_h3ds
@@ -36,7 +37,7 @@ class H3dsDataParserConfig(DataParserConfig):
     """Scene id, `scanN` (N-th of the sorted config_v1 ids, from 0), or a tag that names one scene."""
     views: tuple[str, ...] = ("3",)
     """Training views: a default configuration of the scene (1, 3, 4, 8, 16, 32), `all`, or indices (0,4,9)."""
-    downscale: float = 1.0
+    downscale: AtLeastOne = 1.0
     """Divide width and height of images and masks by this factor (at least 1)."""
 
 

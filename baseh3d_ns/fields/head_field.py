@@ -9,6 +9,7 @@ from jaxtyping import Float
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
+from baseh3d_ns.bounds import CountOrNone
 from baseh3d_ns.fields.networks import (
     ColourNetwork,
     ColourNetworkConfig,
@@ -28,7 +29,7 @@ class HeadFieldConfig(InstantiateConfig):
     """The signed distance network."""
     colour: ColourNetworkConfig = field(default_factory=ColourNetworkConfig)
     """The colour network."""
-    feature_layers: int = 0
+    feature_layers: CountOrNone = 0
     """Hidden layers of a separate feature network (H3D-Net), each as wide as the SDF network's; 0: the SDF network
     gives the features (IDR)."""
 

@@ -14,6 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from baseh3d_ns.bounds import Count, CountOrNone, Share
+from baseh3d_ns.errors import InputError
+
 SOFTPLUS_BETA = 100
 
 
@@ -21,32 +24,48 @@ SOFTPLUS_BETA = 100
 class SdfNetworkConfig:
     """The SDF network: position -> signed distance and features."""
 
-    layers: int = 8
+    layers: Count = 8
     """Number of hidden layers."""
-    width: int = 512
+    width: Count = 512
     """Units of a hidden layer."""
-    skip_layer: int = 4
+    skip_layer: CountOrNone = 4
     """The layer (counted from 0) whose input is concatenated with the encoded position; 0 for none."""
-    octaves: int = 6
+    octaves: CountOrNone = 6
     """Octaves of the positional encoding of the position."""
-    features: int = 256
+    features: CountOrNone = 256
     """Number of features handed to the colour network."""
-    sphere_radius: float = 0.6
+    sphere_radius: Share = 0.6
     """Radius of the sphere that the untrained network describes, in units of the unit ball."""
-    latent: int = 0
+    latent: CountOrNone = 0
     """Length of the latent vector that selects a head of a shape space (H3D-Net); 0: a single head, no latent."""
+
+    def check(self) -> None:
+        """Raise `InputError` unless the layer before the skip has units left beside the encoded position."""
+        option, encoded = "--pipeline.model.sdf-field.sdf", encoded_size(self.octaves)
+        if self.skip_layer > self.layers:
+            raise InputError(f"{option}.skip-layer {self.skip_layer} lies behind the last layer, {self.layers}")
+        if self.skip_layer and self.width <= encoded:
+            raise InputError(
+                f"{option}.width {self.width} leaves no unit beside the {encoded} numbers that enter at the skip: give "
+                f"at least {encoded + 1}, fewer octaves, or a skip-layer of 0"
+            )
 
 
 @dataclass
 class ColourNetworkConfig:
     """The colour network: position, normal, viewing direction, features -> colour."""
 
-    layers: int = 4
+    layers: Count = 4
     """Number of hidden layers."""
-    width: int = 512
+    width: Count = 512
     """Units of a hidden layer."""
-    octaves: int = 4
+    octaves: CountOrNone = 4
     """Octaves of the positional encoding of the viewing direction."""
+
+
+def encoded_size(octaves: int) -> int:
+    """Numbers that `positional_encoding` makes of a point or direction."""
+    return 3 * (1 + 2 * octaves)
 
 
 def positional_encoding(x: Float[Tensor, "n d"], octaves: int) -> Float[Tensor, "n e"]:
@@ -65,7 +84,7 @@ class SdfNetwork(nn.Module):
     def __init__(self, config: SdfNetworkConfig) -> None:
         super().__init__()
         self.octaves, self.skip_layer, self.layers = config.octaves, config.skip_layer, config.layers
-        encoded = 3 * (1 + 2 * config.octaves)
+        encoded = encoded_size(config.octaves)
         widths = [encoded] + [config.width] * config.layers + [1 + config.features]
         for index in range(config.layers + 1):
             out_width = widths[index + 1] - (encoded if index + 1 == config.skip_layer else 0)
@@ -150,7 +169,7 @@ class FeatureNetwork(_ReluMlp):
     """Position -> features, for the SDF network of a shape space, whose own features have never seen a colour."""
 
     def __init__(self, octaves: int, layers: int, width: int, features: int) -> None:
-        super().__init__(3 * (1 + 2 * octaves), layers, width, features)
+        super().__init__(encoded_size(octaves), layers, width, features)
         self.octaves = octaves
 
     def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n f"]:
@@ -162,7 +181,7 @@ class ColourNetwork(_ReluMlp):
     """Position, normal, viewing direction, features -> colour; IDR's tanh output is mapped to [0, 1]."""
 
     def __init__(self, config: ColourNetworkConfig, features: int) -> None:
-        super().__init__(3 + 3 * (1 + 2 * config.octaves) + 3 + features, config.layers, config.width, outputs=3)
+        super().__init__(3 + encoded_size(config.octaves) + 3 + features, config.layers, config.width, outputs=3)
         self.octaves = config.octaves
 
     def forward(

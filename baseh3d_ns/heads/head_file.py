@@ -138,13 +138,13 @@ def read_head(path: Path, remedy: str) -> Head:
     Raises:
         InputError: truncated, no head file, or without what a head file records.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:  # whatever the damaged bytes lead its reader to
         raise InputError(f"{path} is truncated or no safetensors file: copy it again, or {remedy}") from error
     if metadata.get("format") == FORMATS[1]:
         tensors = {name.replace("appearance.", "features.", 1): tensor for name, tensor in tensors.items()}
@@ -163,8 +163,14 @@ def read_head(path: Path, remedy: str) -> Head:
             moments={name: tensors.pop(name) for name in list(tensors) if name.startswith(MOMENTS)},
             weights=tensors,
             provenance=provenance,
-            frame=frame and SceneFrame(centre_mm=tuple(frame["centre_mm"]), radius_mm=float(frame["radius_mm"])),
+            frame=None if frame is None else _frame(frame),
             adam_steps=int(metadata["adam_steps"]),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path} lacks what a head file records ({error}): {remedy}") from error
+
+
+def _frame(recorded: Any) -> SceneFrame:
+    """The unit frame as it stands in a file's metadata."""
+    x, y, z = map(float, recorded["centre_mm"])
+    return SceneFrame(centre_mm=(x, y, z), radius_mm=float(recorded["radius_mm"]))

@@ -11,7 +11,7 @@ import torch
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
-from baseh3d_ns.heads.head_file import LATENT, PLACEMENT, Head, named_parameters
+from baseh3d_ns.heads.head_file import LATENT, MOMENTS, PLACEMENT, Head, named_parameters
 
 SAME_FAMILY = "take a prior of the same method family (idr / baseh3d: 8 x 512, the -fast ones: 4 x 128)"
 POINT_AND_NORMAL = 6
@@ -27,10 +27,10 @@ def field_of_head(head: Head, source: Path) -> HeadField:
     latent = len(head.weights[LATENT]) if LATENT in head.weights else 0
     try:
         config = field_config(head.weights, latent)
-    except KeyError as error:
-        have = summary(architecture(head.weights))
+        field: HeadField = config.setup()
+    except (KeyError, RuntimeError) as error:  # torch's for layers of negative sizes
+        have = summary(architecture(head.weights)) + (f" and a latent of {latent} numbers" if latent else "")
         raise InputError(f"{source} holds {have}, which are no networks of a head: {SAME_FAMILY}") from error
-    field: HeadField = config.setup()
     load_weights(head, field, source)
     return field
 
@@ -66,7 +66,8 @@ def check_carries_on(prior: Head, config: HeadFieldConfig, source: Path) -> None
     if config.sdf.latent:
         raise InputError("--carry-optimizer: a shape space keeps no optimiser to carry on with, leave it out")
     check_same_networks(prior, config.setup(), source)
-    if not prior.moments or not prior.provenance.get("epochs"):
+    names = {f"{moment}.{name}" for name in prior.weights if name != PLACEMENT for moment in MOMENTS}
+    if set(prior.moments) != names or not prior.provenance.get("epochs"):
         raise InputError(
             f"{source} does not hold an optimiser state and its epochs: leave out --carry-optimizer, or pass a "
             "prior-*.safetensors trained here"
@@ -80,7 +81,7 @@ def architecture(weights: dict[str, Any]) -> dict[str, int]:
         layers = sorted(
             int(match.group(1)) for name in weights if (match := re.fullmatch(rf"{network}\.lin(\d+)\.weight_v", name))
         )
-        if not layers:
+        if 0 not in layers:
             continue
         first, last = weights[f"{network}.lin0.weight_v"].shape, weights[f"{network}.lin{layers[-1]}.weight_v"].shape
         found |= {f"{network}_layers": len(layers) - 1, f"{network}_width": int(last[1])}
@@ -111,7 +112,7 @@ def field_config(weights: dict[str, Any], latent: int) -> HeadFieldConfig:
     shape = architecture(weights)
     colour_inputs = shape["colour_inputs"] - POINT_AND_NORMAL - (shape["sdf_outputs"] - 1)
     octaves, colour_octaves = ((n / 3 - 1) / 2 for n in (shape["sdf_inputs"] - latent, colour_inputs))
-    if octaves % 1 or colour_octaves % 1:
+    if octaves % 1 or colour_octaves % 1 or min(octaves, colour_octaves) < 0:
         raise KeyError("inputs")
     rows = [len(weights[f"sdf.lin{index}.weight_v"]) for index in range(shape["sdf_layers"])]
     # The layer before the skip gives fewer values, since the skip adds the encoded position.

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.heads.head_checks import check_head
 from baseh3d_ns.heads.head_file import HEAD_FILE, LATENT, MOMENTS, PLACEMENT, Head, read_head, to_file_name
 from baseh3d_ns.heads.latent_pca import mean_latent
 
@@ -28,6 +29,8 @@ PASS_A_HEAD = "pass a run folder, its config.yml, a head or prior .safetensors, 
 _IDR_NETWORKS = {"implicit_network.": "sdf.", "rendering_network.": "colour."}
 _MODEL, _FIELD, _VIEWS = "_model.", "_model.field.", "_model.views."
 _VIEW_PARAMETERS = ("pose", "focal", "colour")
+_CENTRES, _LATENTS, _SYMMETRIC = "_model.camera_centres", "_model.latents", "_model.symmetric_latents"
+_OPTIONAL = (_CENTRES, _LATENTS, _SYMMETRIC, *(_VIEWS + name for name in _VIEW_PARAMETERS))
 _BEFORE_0_2 = {
     "_model.field.appearance_network.": "_model.field.feature_network.",
     "_model.codes": "_model.latents",
@@ -43,6 +46,15 @@ def open_head(path: Path) -> Head:
         InputError: missing, truncated, no head, or a pickle that holds more than tensors.
     """
     file = find_head_file(Path(path))
+    head = _read(file)
+    try:
+        check_head(head)
+    except ValueError as error:
+        raise InputError(f"{file} is damaged, {error}: {PASS_A_HEAD}") from error
+    return head
+
+
+def _read(file: Path) -> Head:
     if file.suffix == ".safetensors":
         return read_head(file, PASS_A_HEAD)
     if file.suffix == ".ckpt":
@@ -78,13 +90,18 @@ def newest_checkpoint(folder: Path, step: int | None = None) -> Path:
     Raises:
         InputError: there is none.
     """
-    found = sorted(folder.glob("step-*.ckpt"))
+    found = sorted((path for path in folder.glob("step-*.ckpt") if path.stem[5:].isdecimal()), key=step_of)
     if step is not None:
         found = [path for path in found if path.name == f"step-{step:09d}.ckpt"]
     if not found:
         which = "step-*.ckpt" if step is None else f"step-{step:09d}.ckpt"
         raise InputError(f"{folder} holds no {which}: pass the nerfstudio_models folder of a run that has saved one")
     return found[-1]
+
+
+def step_of(checkpoint: Path) -> int:
+    """The training step in the name of a `step-000000011.ckpt`."""
+    return int(checkpoint.stem.removeprefix("step-"))
 
 
 def _from_checkpoint(path: Path) -> Head:
@@ -94,29 +111,34 @@ def _from_checkpoint(path: Path) -> Head:
     if not isinstance(pipeline, dict) or not isinstance(state.get("step"), int):
         raise InputError(f"{path} is not a nerfstudio checkpoint: {PASS_A_HEAD}")
     # As saved by a training on several GPUs.
-    pipeline = {name.replace("_model.module.", _MODEL, 1): tensor for name, tensor in pipeline.items()}
+    pipeline = {str(name).replace("_model.module.", _MODEL, 1): tensor for name, tensor in pipeline.items()}
     for old, new in _BEFORE_0_2.items():
         pipeline = {name.replace(old, new, 1): tensor for name, tensor in pipeline.items()}
     weights = {
         to_file_name(name[len(_FIELD) :]): tensor for name, tensor in pipeline.items() if name.startswith(_FIELD)
     }
     frame = pipeline.get("_model.frame_mm")
-    if not weights or not _all_tensors(weights) or not isinstance(frame, Tensor) or frame.shape != (4,):
+    known = {name: pipeline.get(name) for name in _OPTIONAL if pipeline.get(name) is not None}
+    if not weights or not _all_tensors({**weights, **known}) or not isinstance(frame, Tensor) or frame.shape != (4,):
         raise InputError(f"{path} is a checkpoint of another method, without SDF and colour networks: {PASS_A_HEAD}")
     x, y, z, radius = frame.tolist()
-    latents, symmetric = pipeline.get("_model.latents"), pipeline.get("_model.symmetric_latents")
-    if isinstance(latents, Tensor):
-        weights[LATENT] = mean_latent(latents, int(symmetric) if isinstance(symmetric, Tensor) else 0)
+    latents, symmetric = known.get(_LATENTS), known.get(_SYMMETRIC, torch.tensor(0))
+    if latents is not None:
+        if latents.ndim != 2 or symmetric.numel() != 1:
+            raise InputError(f"{path} is damaged, its latents are no table of numbers: {PASS_A_HEAD}")
+        weights[LATENT] = mean_latent(latents, int(symmetric))
     moments, adam_steps = _checkpoint_moments(state, [name for name in weights if name != PLACEMENT])
-    views = {name: pipeline.get(_VIEWS + name) for name in _VIEW_PARAMETERS}
-    centres = pipeline.get("_model.camera_centres")
+    views = {name: known[_VIEWS + name] for name in _VIEW_PARAMETERS if _VIEWS + name in known}
+    centres = known.get(_CENTRES)
+    if centres is not None and centres.ndim != 2:
+        raise InputError(f"{path} is damaged, its camera centres are no points: {PASS_A_HEAD}")
     return Head(
         weights=weights,
         provenance={"source": path.name, "steps": state["step"] + 1},
         frame=SceneFrame(centre_mm=(x, y, z), radius_mm=radius),
-        camera_centres=centres if isinstance(centres, Tensor) else None,
-        view_corrections={name: tensor for name, tensor in views.items() if isinstance(tensor, Tensor)},
-        latents=latents if isinstance(latents, Tensor) else None,
+        camera_centres=centres,
+        view_corrections=views,
+        latents=latents,
         moments=moments,
         adam_steps=adam_steps,
     )
@@ -127,12 +149,18 @@ def _all_tensors(weights: dict[str, Any]) -> bool:
 
 
 def _checkpoint_moments(state: dict[str, Any], names: list[str]) -> tuple[dict[str, Tensor], int]:
-    """Adam's moments and steps; it numbers its parameters in the order of the field's, which is the state dict's."""
-    per_parameter = state.get("optimizers", {}).get("fields", {}).get("state", {})
-    if set(per_parameter) != set(range(len(names))):
+    """Adam's moments and steps; it numbers its parameters in the order of the field's, which is the state dict's.
+
+    None where they are of other parameters, or of no use: a head does without.
+    """
+    try:
+        per_parameter = state["optimizers"]["fields"]["state"]
+        if set(per_parameter) != set(range(len(names))):
+            return {}, 0
+        moments = {f"{moment}.{name}": per_parameter[i][moment] for i, name in enumerate(names) for moment in MOMENTS}
+        return (moments, int(per_parameter[0]["step"])) if _all_tensors(moments) else ({}, 0)
+    except (KeyError, TypeError, ValueError, RuntimeError):
         return {}, 0
-    moments = {f"{moment}.{name}": per_parameter[i][moment] for i, name in enumerate(names) for moment in MOMENTS}
-    return moments, int(per_parameter[0]["step"])
 
 
 def _from_idr(path: Path) -> Head:
@@ -145,7 +173,7 @@ def _from_idr(path: Path) -> Head:
         for idr, ours in _IDR_NETWORKS.items():
             if network.startswith(idr):
                 weights[ours + network[len(idr) :]] = tensor
-    if not weights:
+    if not weights or not _all_tensors(weights):
         raise InputError(
             f"{path} holds no implicit_network / rendering_network, so it is no IDR checkpoint: {PASS_A_HEAD}"
         )
@@ -164,5 +192,5 @@ def read_checkpoint(path: Path) -> Any:
         raise InputError(
             f"{path} holds more than tensors and could execute code, so it was not opened: ask for a .safetensors prior"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever the damaged bytes lead torch to
         raise InputError(f"{path} is truncated or no checkpoint: copy it again, or take an earlier one") from error

@@ -15,6 +15,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
+from baseh3d_ns.bounds import Fraction
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.models.idr import IdrModel, IdrModelConfig
 
@@ -24,7 +25,7 @@ class H3dNetModelConfig(IdrModelConfig):
     """IDR with two stages."""
 
     _target: type = field(default_factory=lambda: H3dNetModel)
-    decoder_frozen: float = 0.05
+    decoder_frozen: Fraction = 0.05
     """Fraction of the training with the decoder frozen (stage 1); latent, features and colours learn throughout."""
 
     def check_networks(self) -> None:

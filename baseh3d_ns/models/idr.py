@@ -12,9 +12,10 @@ The path of a ray, top to bottom (`training_pass`):
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Gt, Le
 from jaxtyping import Bool, Float
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
@@ -23,6 +24,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.utils import parametrize
 
+from baseh3d_ns.bounds import Fraction, Weight
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.models.photo_consistency import PhotoConfig, Photos
 from baseh3d_ns.models.prior_anchor import AnchorConfig, PriorAnchor
@@ -40,18 +42,18 @@ class IdrModelConfig(SdfModelConfig):
     """IDR: two networks, a tracer, three losses."""
 
     _target: type = field(default_factory=lambda: IdrModel)
-    mask_weight: float = 100.0
+    mask_weight: Weight = 100.0
     """Weight of the silhouette's cross entropy."""
-    mask_alpha: float = 50.0
+    mask_alpha: Annotated[float, Gt(0.0), Le(ALPHA_END)] = 50.0
     """Sharpness of the silhouette at the start, at most 1600; it doubles five times, every eighth of the training, but
     not beyond 1600."""
     refine_cameras: bool = False
     """Also learn how far pose and focal length of every view are off; the head as a whole stays where it is."""
     refine_colours: bool = False
     """Also learn exposure, white balance and black point of every view against the others."""
-    refine_from: float = 0.1
+    refine_from: Fraction = 0.1
     """Fraction of the training after which views are refined."""
-    refine_weight: float = 1e-3
+    refine_weight: Weight = 1e-3
     """Weight of the corrections, squared and in units of what is typical of them."""
     photos: PhotoConfig = field(default_factory=PhotoConfig)
     """Photo consistency: patches of the surface compared between photos."""
@@ -59,11 +61,7 @@ class IdrModelConfig(SdfModelConfig):
     """Prior anchor: the shape space's head is kept where no photo sees."""
 
     def check(self) -> None:
-        """Raise `InputError` for settings that this model cannot be trained with."""
-        if not 0.0 < self.mask_alpha <= ALPHA_END:
-            raise InputError(
-                f"--pipeline.model.mask-alpha {self.mask_alpha}: choose a sharpness above 0, {ALPHA_END:g} at most"
-            )
+        super().check()
         self.check_networks()
 
     def check_networks(self) -> None:

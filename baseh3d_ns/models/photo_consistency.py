@@ -9,14 +9,17 @@ plane, compared by normalised cross-correlation (NCC), which ignores gain and of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize, one_hot
 
+from baseh3d_ns.bounds import Count, Fraction, Positive, SignedFraction, Weight
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.chunks import Sdf, in_chunks
@@ -26,29 +29,29 @@ from baseh3d_ns.rendering.chunks import Sdf, in_chunks
 class PhotoConfig:
     """Settings of photo consistency; lengths in units of the unit ball unless their name says mm."""
 
-    weight: float = 0.0
+    weight: Weight = 0.0
     """Weight of 1 - NCC of the surface's patches in one photo and in the others that see them; 0: off. Occlusion is
     looked up in the cached SDF grid; the sphere tracer has none, so there it costs calls of the network."""
-    spacings_mm: tuple[float, float] = (1.3, 0.8)
+    spacings_mm: tuple[Positive, Positive] = (1.3, 0.8)
     """Distance between two points of a patch, early and late in the training, in millimetres: large patches find the
     surface, small ones its detail. Photos that are finer are made as coarse."""
-    small_from: float = 0.3
+    small_from: Fraction = 0.3
     """Fraction of the training after which patches are small; the loss jumps there, so not after --plateau-from."""
-    side: int = 7
+    side: Annotated[int, Ge(2)] = 7
     """Points across a patch."""
-    patches: int = 256
+    patches: Count = 256
     """Patches a step."""
-    compared_views: int = 2
+    compared_views: Count = 2
     """Views that a patch is compared with, among those that see it."""
-    min_cos_incidence: float = 0.35
+    min_cos_incidence: SignedFraction = 0.35
     """Cosine between normal and direction to the camera below which a patch is too foreshortened."""
-    noise: float = 3.0 / 255.0
+    noise: Positive = 3.0 / 255.0
     """Noise level of the grey values in [0, 1], added to the NCC's denominator: textureless patches weigh little."""
-    occlusion_range: tuple[float, float] = (0.03, 0.6)
+    occlusion_range: tuple[Weight, Weight] = (0.03, 0.6)
     """Distances from a point towards a camera between which occlusion is looked for."""
-    occlusion_samples: int = 16
+    occlusion_samples: Count = 16
     """Samples on that way."""
-    occlusion_sdf: float = -0.005
+    occlusion_sdf: SignedFraction = -0.005
     """SDF below which a sample occludes the point."""
 
 

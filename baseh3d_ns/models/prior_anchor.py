@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from baseh3d_ns.bounds import Count, GridCells, Positive, Weight
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
 from baseh3d_ns.rendering.sdf_grid import GridTracer
@@ -26,26 +27,26 @@ DRAWS = 12
 class AnchorConfig:
     """Settings of the prior anchor; lengths in units of the unit ball."""
 
-    weight: float = 0.0
+    weight: Weight = 0.0
     """Weight of the difference of SDF and gradient from the placed shape space's where no training ray has passed; 0:
     off. With several views, a prior that is not placed (--register) is no anchor, and the prior of one head neither:
     its unseen parts are another person's."""
-    one_view_weight: float = 0.0
+    one_view_weight: Weight = 0.0
     """The same weight, or `weight` if that is larger, for a training with a single view: one photo shows no depth, so
     everything is held but what it shows to be beside the head."""
-    points: int = 1 << 14
+    points: Count = 1 << 14
     """Points that are held."""
-    shell: float = 0.15
+    shell: Positive = 0.15
     """Distance from the prior's surface within which they lie."""
-    visibility_steps: int = 100
+    visibility_steps: Count = 100
     """Training steps between two updates of the visibility."""
-    visibility_rays: int = 1 << 14
+    visibility_rays: Count = 1 << 14
     """Rays traced per update."""
-    visibility_cells: int = 40
+    visibility_cells: GridCells = 40
     """Cells of the grid that remembers where rays have passed, along an axis of the unit ball's box."""
-    depth: float = 0.05
+    depth: Weight = 0.05
     """Depth below the surface down to which a ray still sees: the surface may move."""
-    grid_cells: int = 64
+    grid_cells: GridCells = 64
     """Cells along an axis of the SDF grid that those rays are traced on."""
 
 

@@ -12,6 +12,7 @@ from nerfstudio.models.base_model import Model, ModelConfig
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from baseh3d_ns.bounds import Count, GridCells, Weight
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.rendering.chunks import Sdf
 from baseh3d_ns.rendering.sdf_grid import GridTracer
@@ -38,15 +39,19 @@ class SdfModelConfig(ModelConfig):
     """The networks; the name is what nerfstudio's exporter looks for."""
     tracer: Literal["sphere", "grid"] = "sphere"
     """`sphere`: IDR's reference tracer. `grid`: dense samples on a cached SDF grid, refined with the network."""
-    grid_cells: int = 64
+    grid_cells: GridCells = 64
     """Cells of the cached SDF grid along an axis of the unit ball's box (tracer `grid`)."""
-    grid_refresh_steps: int = 25
+    grid_refresh_steps: Count = 25
     """Training steps between two refreshes of the cached SDF grid near its surface; the rest of it every eighth time
     (tracer `grid`)."""
-    eikonal_weight: float = 0.1
+    eikonal_weight: Weight = 0.1
     """Weight of (|grad SDF| - 1)^2."""
-    eval_num_rays_per_chunk: int = 8192
+    eval_num_rays_per_chunk: Count = 8192
     """Rays a chunk when rendering a picture."""
+
+    def check(self) -> None:
+        """Raise `InputError` for settings that this model cannot be trained with."""
+        self.sdf_field.sdf.check()
 
 
 class SdfModel(Model):

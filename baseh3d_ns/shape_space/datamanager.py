@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +17,15 @@ from nerfstudio.data.scene_box import SceneBox
 from torch import Tensor
 from torch.nn import Parameter
 
-from baseh3d_ns.errors import InputError
+from baseh3d_ns.bounds import Count, Seed
+from baseh3d_ns.files import cache_folder
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.shape_space.model import SurfaceBatch
 from baseh3d_ns.shape_space.sources import Source, folder_source, synthetic_source
 from baseh3d_ns.shape_space.surface_samples import HeadSamples
 
+CACHE = "baseh3d_ns"
+"""Name of the folder, in the user's cache, where the points of synthetic heads are kept."""
 PICTURE, FOCAL, DISTANCE = 192, 300.0, 3.2
 """Size and focal length in pixels, and distance in units of the unit ball, of the cameras that the viewer shows."""
 AZIMUTHS_DEG = (0.0, 50.0, -50.0, 90.0, -90.0)
@@ -35,21 +39,22 @@ class SurfaceDataManagerConfig(DataManagerConfig):
     data: Path | None = None
     """An H3DS root (its scans, but those of the scenes tagged `h3d-net`) or a folder of .ply, .obj and .glb files; by
     default synthetic heads are made."""
-    synthetic_heads: int = 1000
+    synthetic_heads: Count = 1000
     """Number of synthetic heads, when no data are given (2 to 3 s of a core each, once)."""
-    synthetic_seed: int = 100
+    synthetic_seed: Seed = 100
     """Same seed, same synthetic heads."""
     unit: Literal["mm", "cm", "m"] = "mm"
     """Unit of the files of a folder of meshes (H3DS is in millimetres)."""
     cache_dir: Path | None = None
-    """Folder where the points of synthetic heads are kept; by default ~/.cache/baseh3d_ns."""
+    """Folder where the points of synthetic heads are kept; by default ~/.cache/baseh3d_ns, or `cache` in the output
+    folder where the home cannot be written to."""
     generator: tyro.conf.Suppress[Any] = None
     """Class that makes synthetic heads (`HeadGenerator`); set in methods.py."""
-    samples_per_head: int = 20000
+    samples_per_head: Count = 20000
     """Points taken from every head, once."""
-    heads_per_step: int = 16
+    heads_per_step: Count = 16
     """Heads a training step sees."""
-    points_per_head: int = 256
+    points_per_head: Count = 256
     """Points of each of them; a quarter as many are added round the surface, and as many anywhere in the box."""
 
     # nerfstudio's own, of photos: not in --help.
@@ -62,20 +67,13 @@ class SurfaceDataManagerConfig(DataManagerConfig):
         Raises:
             InputError: no such folder, nothing in it to learn from, or numbers that make no sense.
         """
-        if min(self.samples_per_head, self.heads_per_step, self.points_per_head, self.synthetic_heads) < 1:
-            raise InputError("--synthetic-heads, --samples-per-head, --heads-per-step, --points-per-head: at least 1")
         folder = data or self.data
         if folder is not None:
             return folder_source(Path(folder), self.samples_per_head, self.unit)
-        cache_dir = self.cache_dir or default_cache()
+        cache_dir = self.cache_dir or cache_folder(CACHE, Path(tempfile.gettempdir()) / CACHE)
         return synthetic_source(
             self.generator, cache_dir, self.synthetic_heads, self.synthetic_seed, self.samples_per_head
         )
-
-
-def default_cache() -> Path:
-    """Folder where the points of synthetic heads are kept."""
-    return Path.home() / ".cache" / "baseh3d_ns"
 
 
 class ViewerDataset:

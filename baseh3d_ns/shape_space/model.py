@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.functional import normalize
 
+from baseh3d_ns.bounds import CountOrNone, Weight
 from baseh3d_ns.heads.latent_pca import mean_latent, principal_components
 from baseh3d_ns.models.sdf_model import SdfModel, SdfModelConfig
 from baseh3d_ns.rendering.losses import eikonal_loss
@@ -39,15 +40,15 @@ class ShapeSpaceModelConfig(SdfModelConfig):
     """Auto-decoder: weights of the losses on surfaces."""
 
     _target: type = field(default_factory=lambda: ShapeSpaceModel)
-    surface_weight: float = 1.0
+    surface_weight: Weight = 1.0
     """Weight of |SDF| at points of the surface, in units of the unit ball."""
-    normal_weight: float = 1.0
+    normal_weight: Weight = 1.0
     """Weight of |grad SDF - normal| there."""
-    latent_weight: float = 1e-3
+    latent_weight: Weight = 1e-3
     """Weight of the latents' length."""
-    symmetric_latents: int = 0
+    symmetric_latents: CountOrNone = 0
     """Numbers of the latent that a mirrored head shares; the others change sign (H3D-Net: all)."""
-    colour_weight: float = 0.1
+    colour_weight: Weight = 0.1
     """Weight of the colours, where surfaces have any; they serve to place the prior on photos."""
 
 

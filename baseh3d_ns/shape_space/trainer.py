@@ -6,18 +6,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from nerfstudio.models.base_model import Model
 from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.utils import comms
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
 
 from baseh3d_ns import __version__
-from baseh3d_ns.errors import InputError, exit_on_input_error
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.files import cache_folder
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import LATENT, PLACEMENT, Head, save_head, weights_of_field
 from baseh3d_ns.heads.latent_pca import mean_latent
-from baseh3d_ns.heads.readers import read_checkpoint
-from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig, default_cache
+from baseh3d_ns.shape_space.datamanager import CACHE, SurfaceDataManagerConfig, ViewerDataset
 from baseh3d_ns.shape_space.model import ShapeSpaceModelConfig
+from baseh3d_ns.training.checkpoint import open_checkpoint
 from baseh3d_ns.training.pipeline import SdfPipeline
 from baseh3d_ns.training.trainer import SdfTrainer, SdfTrainerConfig
 
@@ -43,6 +46,7 @@ class ShapeTrainerConfig(SdfTrainerConfig):
 
     def check(self) -> None:
         super().check()
+        self.pipeline.model.check()
         latent, symmetric = self.pipeline.model.sdf_field.sdf.latent, self.pipeline.model.symmetric_latents
         if latent < 1:
             raise InputError("a shape space needs latents: --pipeline.model.sdf-field.sdf.latent must be at least 1")
@@ -54,19 +58,25 @@ class ShapeTrainerConfig(SdfTrainerConfig):
         source.check()
         heads = len(source.names)
         checkpoint = self.resume_from()
-        latents = read_checkpoint(checkpoint)["pipeline"].get("_model.latents") if checkpoint else None
-        if latents is not None and latents.shape != (heads, latent):
+        latents = open_checkpoint(checkpoint)["pipeline"].get("_model.latents") if checkpoint else None
+        if isinstance(latents, Tensor) and latents.ndim == 2 and latents.shape != (heads, latent):
             raise InputError(
                 f"{checkpoint} has learned {latents.shape[0]} heads with latents of {latents.shape[1]} numbers, here "
                 f"are {heads} with {latent}: go on with the same heads, or start afresh without --load-dir"
             )
+        self.check_resumed()
+
+    def untrained_model(self) -> Model:
+        dataset = ViewerDataset([], self.pipeline.datamanager.source(self.data).names)
+        heads = len(dataset.metadata["heads"])
+        return self.pipeline.model.setup(scene_box=dataset.scene_box, num_train_data=heads, metadata=dataset.metadata)
 
     def resolve(self) -> None:
         super().resolve()
         manager = self.pipeline.datamanager
         data = self.data or manager.data
         manager.data = data.resolve() if data else None
-        manager.cache_dir = (manager.cache_dir or default_cache()).resolve()
+        manager.cache_dir = (manager.cache_dir or cache_folder(CACHE, self.output_dir / "cache")).resolve()
 
     def save_config(self) -> None:
         super().save_config()
@@ -86,8 +96,7 @@ class ShapeTrainer(SdfTrainer):
         if step + 1 < self.total_steps or not comms.is_main_process():
             return
         path = self.base_dir / f"prior-{step + 1:06d}.safetensors"
-        with exit_on_input_error():
-            save_head(path, self.shape_space(step))
+        save_head(path, self.shape_space(step))
         CONSOLE.log(f"Wrote the shape space of {len(self.pipeline.model.latents)} heads after {step + 1} steps: {path}")
 
     def shape_space(self, step: int) -> Head:

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 from scipy.spatial import cKDTree
 
+from baseh3d_ns.files import move_library_caches
 from baseh3d_ns.frames import LANDMARKS_MM
 from baseh3d_ns.synthetic.identity import Identity
 from baseh3d_ns.synthetic.noise import fractal, smoothstep
@@ -65,6 +66,7 @@ class BodyModel:
 @lru_cache(maxsize=1)
 def load_body_model() -> BodyModel:
     """Build the `anny` model (about 10 s; it keeps a cache of its own) and mark the parts of the head."""
+    move_library_caches()
     import anny
 
     model = anny.Anny(local_changes="default", phenotypes="all")

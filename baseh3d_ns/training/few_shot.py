@@ -46,8 +46,6 @@ class FewShotTrainerConfig(HeadTrainerConfig):
         if self.load_prior is None:
             raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {MAKE_ONE}")
         warm_up_steps = (self.warm_start.colours.steps, self.warm_start.latent.steps)
-        if min(warm_up_steps) < 0:
-            raise InputError("--warm-start.colours.steps and --warm-start.latent.steps: pass a number of steps, or 0")
         if self.carry_optimizer and max(warm_up_steps) > 0:
             raise InputError(
                 "--carry-optimizer goes with no warm start: set --warm-start.colours.steps and "

@@ -7,15 +7,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.models.base_model import Model
+
 from baseh3d_ns import __version__
+from baseh3d_ns.bounds import Count
 from baseh3d_ns.data.datamanager import HeadDataManager
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.pictures import read_photo
 from baseh3d_ns.data.ray_pool import RayPool
-from baseh3d_ns.errors import InputError, exit_on_input_error
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
 from baseh3d_ns.training.pipeline import HeadPipelineConfig
 from baseh3d_ns.training.trainer import SdfTrainer, SdfTrainerConfig
+
+FEWEST_PIXELS = 16
+"""Width and height in pixels below which a photo shows no head."""
 
 
 @dataclass
@@ -25,7 +32,7 @@ class HeadTrainerConfig(SdfTrainerConfig):
     _target: type = field(default_factory=lambda: HeadTrainer)
     pipeline: HeadPipelineConfig = field(default_factory=HeadPipelineConfig)
     """Data and model."""
-    epochs: int = 2000
+    epochs: Count = 2000
     """Length of the training: an epoch is one batch of rays for every training view (--max-num-iterations caps it)."""
 
     def sdf_learns_from(self) -> float:
@@ -35,8 +42,6 @@ class HeadTrainerConfig(SdfTrainerConfig):
         super().check()
         if self.machine.num_devices * self.machine.num_machines > 1:
             raise InputError("one device holds all rays of a head: leave --machine.num-devices at 1")
-        if self.epochs < 1:
-            raise InputError("--epochs must be at least 1")
         self.pipeline.model.check()
         photos = self.pipeline.model.photos
         if self.plateau > 0.0 and photos.weight > 0.0 and photos.small_from > self.plateau_from:
@@ -44,17 +49,25 @@ class HeadTrainerConfig(SdfTrainerConfig):
                 f"--pipeline.model.photos.small-from {photos.small_from} lies after --plateau-from {self.plateau_from}"
                 ": the jump of the loss there would end the plateau, so lower it, or raise --plateau-from"
             )
-        for path in dict.fromkeys(path for photos in self._photos() for path in photos):
+        splits = self.splits()
+        check_sizes(splits[0], self.pipeline.datamanager.camera_res_scale_factor)
+        for path in dict.fromkeys(path for split in splits for path in split.image_filenames):
             read_photo(path)  # Eval photos are only opened in the middle of the training.
+        self.check_resumed()
+
+    def untrained_model(self) -> Model:
+        split, _ = self.splits()
+        views, metadata = len(split.image_filenames), split.metadata
+        return self.pipeline.model.setup(scene_box=split.scene_box, num_train_data=views, metadata=metadata)
 
     def resolve(self) -> None:
         super().resolve()
         manager = self.pipeline.datamanager
         manager.data = manager.dataparser.data = Path(manager.data or manager.dataparser.data).resolve()
-        self.max_num_iterations = min(self.max_num_iterations, self.epochs * len(self._photos()[0]))
+        self.max_num_iterations = min(self.max_num_iterations, self.epochs * len(self.splits()[0].image_filenames))
 
-    def _photos(self) -> tuple[list[Path], list[Path]]:
-        """Training and eval photos of the scene.
+    def splits(self) -> tuple[DataparserOutputs, DataparserOutputs]:
+        """Photos and cameras of the training and the eval views.
 
         Raises:
             InputError: the data cannot be used.
@@ -64,8 +77,21 @@ class HeadTrainerConfig(SdfTrainerConfig):
         if manager.data is not None:
             parser = replace(parser, data=Path(manager.data))
         scene = parser.setup()
-        train, evaluation = (scene.get_dataparser_outputs(split).image_filenames for split in ("train", "val"))
-        return train, evaluation
+        return scene.get_dataparser_outputs("train"), scene.get_dataparser_outputs("val")
+
+
+def check_sizes(split: DataparserOutputs, scale: float) -> None:
+    """Raise `InputError` when photos would be trained on with hardly a pixel.
+
+    Args:
+        scale: factor on their sizes, besides --downscale.
+    """
+    width, height = (int(scale * size.min()) for size in (split.cameras.width, split.cameras.height))
+    if min(width, height) < FEWEST_PIXELS:
+        raise InputError(
+            f"--downscale (and --pipeline.datamanager.camera-res-scale-factor) leaves photos of {width} x {height} "
+            f"pixels: keep at least {FEWEST_PIXELS}"
+        )
 
 
 class HeadTrainer(SdfTrainer):
@@ -123,5 +149,4 @@ class HeadTrainer(SdfTrainer):
     def save_checkpoint(self, step: int) -> None:
         """Write the checkpoint, then the head file beside it."""
         super().save_checkpoint(step)
-        with exit_on_input_error():
-            save_head(self.base_dir / HEAD_FILE, self.head(min(step, self.total_steps - 1)))
+        save_head(self.base_dir / HEAD_FILE, self.head(min(step, self.total_steps - 1)))

@@ -39,6 +39,23 @@ KEPT = {
 }
 """Attributes of a schedule that checkpoints keep, with their types; nothing else is taken from a file."""
 
+MAY_BE_INFINITE = ("mean_before", "loss_sum")
+"""Attributes that are infinite before any loss, or after a loss that was."""
+
+
+def check_state(state: Any) -> None:
+    """Raise `ValueError` unless this is a schedule's state: its names, and numbers that a schedule can have."""
+    if not isinstance(state, dict) or set(state) != set(KEPT):
+        raise ValueError("its schedule is damaged")
+    for name, kind in KEPT.items():
+        number = isinstance(state[name], int if kind is int else int | float) and not isinstance(state[name], bool)
+        if not number or not (isfinite(state[name]) or name in MAY_BE_INFINITE):
+            raise ValueError(f"'{name}' of its schedule is {str(state[name])[:40]}")
+    if min(state[name] for name, kind in KEPT.items() if kind is int) < 0 or state["start_progress"] < 0:
+        raise ValueError("its schedule has negative steps")
+    if state["total"] and not state["cooldown_start"] < state["total"] <= max(state["planned"], 1):
+        raise ValueError("its schedule ends before it begins")
+
 
 class PlateauSchedule(nn.Module):
     """Progress of a training through its schedule, and where it ends. Kept in checkpoints.
@@ -68,7 +85,8 @@ class PlateauSchedule(nn.Module):
     def get_extra_state(self) -> dict[str, Any]:
         return {name: kind(getattr(self, name)) for name, kind in KEPT.items()}
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: Any) -> None:
+        check_state(state)
         for name, kind in KEPT.items():
             setattr(self, name, kind(state[name]))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from baseh3d_ns.errors import exit_on_input_error
+from baseh3d_ns.bounds import Count
 from baseh3d_ns.heads.head_file import Head, adam_moments, save_head
 from baseh3d_ns.training.head_trainer import HeadTrainer, HeadTrainerConfig
 
@@ -16,9 +16,9 @@ class PriorTrainerConfig(HeadTrainerConfig):
     """Pre-training on one well-captured subject; writes priors on its way."""
 
     _target: type = field(default_factory=lambda: PriorTrainer)
-    epochs: int = 500
+    epochs: Count = 500
     """Length of the training: in an epoch every training view gives one batch of rays."""
-    snapshot_epochs: tuple[int, ...] = (500, 1000, 2000)
+    snapshot_epochs: tuple[Count, ...] = (500, 1000, 2000)
     """Epochs after which a prior is written, besides the one at the end."""
 
 
@@ -38,6 +38,5 @@ class PriorTrainer(HeadTrainer):
             return
         # A training that was capped ends within an epoch: it counts as begun, so that no snapshot is written over.
         path = self.base_dir / f"prior-{self.epochs_after(step):06d}.safetensors"
-        with exit_on_input_error():
-            save_head(path, self.head(step))
+        save_head(path, self.head(step))
         CONSOLE.log(f"Wrote the prior after {self.epochs_after(step)} epochs: {path}")

@@ -7,24 +7,27 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import tyro
+from annotated_types import Ge, Lt
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.models.base_model import Model
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from baseh3d_ns.bounds import Count, Fraction, Share, Weight, check_bounds
 from baseh3d_ns.errors import InputError, exit_on_input_error
-from baseh3d_ns.files import check_writable, whole_file
-from baseh3d_ns.heads.readers import newest_checkpoint, read_checkpoint
+from baseh3d_ns.files import check_writable, named_disk_errors, whole_file
+from baseh3d_ns.heads.readers import newest_checkpoint, step_of
+from baseh3d_ns.training.checkpoint import check_checkpoint
+from baseh3d_ns.training.devices import check_devices
 from baseh3d_ns.training.pipeline import SdfPipeline
 from baseh3d_ns.training.plateau import PlateauRule, PlateauSchedule
-
-SCHEDULE = "schedule._extra_state"
-"""Name of the schedule's state in a checkpoint."""
 
 
 @dataclass
@@ -32,21 +35,21 @@ class SdfTrainerConfig(TrainerConfig):
     """Schedule and early end of a training."""
 
     _target: type = field(default_factory=lambda: SdfTrainer)
-    lr_halvings: tuple[float, ...] = (0.5, 0.75)
+    lr_halvings: tuple[Fraction, ...] = (0.5, 0.75)
     """Fractions of the training at which the learning rate is halved (IDR's schedule)."""
-    lr_final: float = 1.0
+    lr_final: Share = 1.0
     """The learning rate also falls exponentially to this fraction of itself over the training; 1 for not at all."""
-    lr_warmup: float = 0.0
+    lr_warmup: Fraction = 0.0
     """Fraction of the training over which the learning rate rises from 0, from when the SDF begins to learn: the first
     steps of a fresh Adam are as large as any, and a prior is worth keeping."""
-    plateau: float = 0.0
+    plateau: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
     """Finish early once the mean loss falls by less than this fraction from one window of --plateau-steps steps to the
     next, going through the rest of the schedule faster; 0: train to the last step."""
-    plateau_steps: int = 75
+    plateau_steps: Count = 75
     """Steps whose mean loss is compared with that of as many before (with --plateau)."""
-    plateau_from: float = 0.3
+    plateau_from: Fraction = 0.3
     """Fraction of the training before which losses are not compared (with --plateau)."""
-    plateau_cooldown: float = 0.25
+    plateau_cooldown: Weight = 0.25
     """Steps that the rest of the schedule then takes, as a fraction of the steps done (with --plateau)."""
 
     prompt: tyro.conf.Suppress[str | None] = None
@@ -73,26 +76,42 @@ class SdfTrainerConfig(TrainerConfig):
             self.check()
             self.resolve()
             check_writable(self.get_base_dir())
-        super().save_config()
+            with named_disk_errors(self.get_base_dir() / "config.yml"):
+                super().save_config()
 
     def check(self) -> None:
         """Raise `InputError` when the training cannot be run as it is configured; changes nothing."""
-        if self.max_num_iterations < 1 or self.plateau_steps < 1:
-            raise InputError("--max-num-iterations and --plateau-steps must be at least 1")
-        if not 0.0 <= self.plateau < 1.0:
-            raise InputError(f"--plateau {self.plateau} is no fraction: 0.05 is 5 %, 0 trains to the last step")
+        check_bounds(self)
+        check_devices(self.machine)
         if self.plateau > 0.0 and self.machine.num_devices * self.machine.num_machines > 1:
             raise InputError("--plateau sees the loss of one device only: set it to 0 to train on several")
+
+    def untrained_model(self) -> Model:
+        """The model as the pipeline would build it.
+
+        Raises:
+            InputError: the data cannot be used.
+        """
+        raise NotImplementedError
+
+    def check_resumed(self) -> None:
+        """Raise `InputError` unless this training can go on from the checkpoint that it names, if any."""
         checkpoint = self.resume_from()
-        if checkpoint is not None and SCHEDULE not in read_checkpoint(checkpoint).get("pipeline", {}):
-            raise InputError(
-                f"{checkpoint} was saved by a version before 0.2 and cannot be resumed: finish that training with its "
-                "own version, or start a new one from it with --load-prior"
-            )
+        if checkpoint is None:
+            return
+        with torch.random.fork_rng(devices=[]):
+            model = self.untrained_model()
+        groups = model.get_param_groups()
+        optimizers = {name: self.optimizers[name]["optimizer"].setup(params=group) for name, group in groups.items()}
+        check_checkpoint(checkpoint, model, optimizers, scaled=self.mixed_precision or self.use_grad_scaler)
 
     def resolve(self) -> None:
         """Write out what config.yml must say, so that the run opens from any folder."""
         self.output_dir = self.output_dir.resolve()
+        checkpoint = self.resume_from()
+        if self.load_dir is not None and checkpoint is not None:
+            # nerfstudio takes every name in that folder for a checkpoint's.
+            self.load_step = step_of(checkpoint)
 
     def resume_from(self) -> Path | None:
         """The checkpoint to go on from, or None for a fresh training.
@@ -155,6 +174,26 @@ class SdfTrainer(Trainer):
             )
         return optimizers
 
+    def train(self) -> None:
+        """nerfstudio's loop; where a disk is full, it ends with a sentence that says how to go on."""
+        with exit_on_input_error():
+            try:
+                with named_disk_errors(self.base_dir / "its logs"):
+                    super().train()
+            except InputError as error:
+                raise InputError(f"{error}; {self.how_to_go_on()}") from error
+
+    def how_to_go_on(self) -> str:
+        """The command that goes on from the last checkpoint of this run, in words."""
+        try:
+            step = step_of(newest_checkpoint(self.checkpoint_dir))
+        except InputError:
+            return "no checkpoint was saved yet, so the training must be started again"
+        return (
+            f"to go on from step {step + 1}, run `ns-train {self.config.method_name} --load-dir {self.checkpoint_dir}` "
+            "with the other options of this run"
+        )
+
     def train_iteration(self, step: int) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """One step; its loss goes into the schedule."""
         result = super().train_iteration(step)
@@ -195,14 +234,15 @@ class SdfTrainer(Trainer):
         for left_by_a_kill in self.base_dir.glob(".step-*.ckpt.*.tmp"):
             shutil.rmtree(left_by_a_kill, ignore_errors=True)
         try:
-            with exit_on_input_error(), whole_file(beside) as unfinished:
+            with whole_file(beside) as unfinished:
                 self.checkpoint_dir = unfinished.parent
                 super().save_checkpoint(step)
                 os.replace(unfinished.parent / name, unfinished)
         finally:
             self.checkpoint_dir = final_dir
-        final_dir.mkdir(parents=True, exist_ok=True)
-        os.replace(beside, final_dir / name)
+        with named_disk_errors(final_dir / name):
+            final_dir.mkdir(parents=True, exist_ok=True)
+            os.replace(beside, final_dir / name)
         if self.config.save_only_latest_checkpoint:
             for old in final_dir.glob("step-*.ckpt"):
                 if old.name != name:

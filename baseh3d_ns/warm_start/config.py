@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from baseh3d_ns.bounds import Count, CountOrNone, GridCells, LearningRate, Positive, Share, SignedFraction, Weight
+
 
 @dataclass
 class ColourWarmUpConfig:
     """Settings of the colours' warm-up: the prior's are another person's."""
 
-    steps: int = 0
+    steps: CountOrNone = 0
     """Adam steps on the colour network alone, with the surface frozen; 0 leaves them out."""
-    batches: int = 32
+    batches: Count = 32
     """Batches of rays, of the training's size, that are traced once and learned from."""
-    points: int = 1024
+    points: Count = 1024
     """Surface points a step."""
-    learning_rate: float = 2e-3
+    learning_rate: LearningRate = 2e-3
     """Adam's learning rate at the first step; falls exponentially."""
-    lr_final: float = 0.5
+    lr_final: Share = 0.5
     """Learning rate at the last step, as a fraction of the first."""
 
 
@@ -25,33 +27,33 @@ class ColourWarmUpConfig:
 class LatentFitConfig:
     """Settings of the fit of a shape space's latent and placement to the photos (with --register)."""
 
-    steps: int = 0
+    steps: CountOrNone = 0
     """Adam steps on latent, placement and colours, with the decoder frozen; 0 leaves them out."""
-    trace_steps: int = 40
+    trace_steps: Count = 40
     """Steps between two tracings of the rays."""
-    batches: int = 8
+    batches: Count = 8
     """Batches of rays, of the training's size, that are traced each time."""
-    rays: int = 1024
+    rays: Count = 1024
     """Rays a step."""
-    components: int = 48
+    components: Count = 48
     """Principal components of the shape space's latents that are fitted."""
-    latent_learning_rate: float = 0.1
+    latent_learning_rate: LearningRate = 0.1
     """Adam's learning rate of the PCA coefficients; falls linearly to 0."""
-    placement_learning_rate: float = 3e-3
+    placement_learning_rate: LearningRate = 3e-3
     """Adam's learning rate of the placement; falls linearly to 0."""
-    colour_learning_rate: float = 2e-3
+    colour_learning_rate: LearningRate = 2e-3
     """Adam's learning rate of the colour network at the first step; falls exponentially."""
-    colour_lr_final: float = 0.5
+    colour_lr_final: Share = 0.5
     """The colours' learning rate at the last step, as a fraction of the first."""
-    latent_weight: float = 3e-4
+    latent_weight: Weight = 3e-4
     """Weight of the squared latent, in standard deviations from the mean head, divided by the number of views."""
-    mask_weight: float = 100.0
+    mask_weight: Weight = 100.0
     """Weight of the silhouette's cross entropy, as in IDR."""
-    sharpness: tuple[float, float] = (50.0, 200.0)
+    sharpness: tuple[Positive, Positive] = (50.0, 200.0)
     """Sharpness of the soft silhouettes at the first and last step."""
-    min_cos_incidence: float = 0.15
+    min_cos_incidence: SignedFraction = 0.15
     """Cosine between normal and ray below which a surface point is ignored: grazing rays say little of where it is."""
-    max_move: float = 0.05
+    max_move: Positive = 0.05
     """Distance that a surface point may move along its ray between two tracings, in units of the unit ball."""
 
 
@@ -59,7 +61,7 @@ class LatentFitConfig:
 class WarmStartConfig:
     """Settings of the colours and the latent that are learned before the first training step."""
 
-    grid_cells: int = 64
+    grid_cells: GridCells = 64
     """Cells along an axis of the SDF grid that the rays are traced on."""
     colours: ColourWarmUpConfig = field(default_factory=ColourWarmUpConfig)
     """Colours first, on the prior's surface."""

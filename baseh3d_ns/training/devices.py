@@ -1,0 +1,23 @@
+"""Devices that a training is asked to run on, compared with those of this machine."""
+
+from __future__ import annotations
+
+import torch
+from nerfstudio.configs.base_config import MachineConfig
+
+from baseh3d_ns.errors import InputError
+
+
+def check_devices(machine: MachineConfig) -> None:
+    """Raise `InputError` unless this machine has devices of that type, and as many."""
+    there = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    kind = machine.device_type
+    if not there.get(kind):
+        others = " or ".join(name for name, count in there.items() if count)
+        raise InputError(f"--machine.device-type {kind}: there is none on this machine, pass {others}")
+    if machine.num_devices > there[kind]:
+        raise InputError(f"--machine.num-devices {machine.num_devices}: this machine has {there[kind]} ({kind})")

@@ -1,0 +1,235 @@
+"""A checkpoint that does not fit the training, or that somebody has tampered with, is a sentence before it is used."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from processes import configured
+
+from baseh3d_ns import methods
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.heads.readers import newest_checkpoint, open_head
+from baseh3d_ns.training.checkpoint import SCHEDULE
+from baseh3d_ns.training.plateau import PlateauSchedule
+
+METHOD = "baseh3d-fast-prior"
+MODEL, LIN0 = "_model.", "_model.field.sdf_network.lin0.bias"
+
+
+@pytest.fixture(scope="module")
+def saved(tiny_root, tmp_path_factory) -> Path:
+    """A checkpoint after one step, made in this process."""
+    out = tmp_path_factory.mktemp("saved")
+    options = ["--epochs", 3, "--pipeline.datamanager.train-num-rays-per-batch", 64, "--vis", "tensorboard"]
+    config = configured(METHOD, tiny_root, out, *options)
+    config.pipeline.model.refine_from = 0.0
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+    trainer.train_iteration(0)
+    trainer.save_checkpoint(0)
+    return newest_checkpoint(trainer.checkpoint_dir)
+
+
+def refusal(
+    saved: Path,
+    root: Path,
+    folder: Path,
+    *options: object,
+    method: str = METHOD,
+    views: str = "3",
+    change: Callable[[Any], Any] = lambda state: None,
+) -> str:
+    """The sentence that a training is refused with, which names its checkpoint."""
+    state = torch.load(saved, weights_only=True)
+    other = change(state)
+    torch.save(state if other is None else other, folder / saved.name)
+    with pytest.raises(InputError) as caught:
+        configured(method, root, folder, *options, "--load-dir", folder, views=views).check()
+    said = str(caught.value)
+    assert str(folder / saved.name) in said and "\n" not in said
+    return said
+
+
+def test_an_unharmed_checkpoint_is_gone_on_from(saved, tiny_root, tmp_path):
+    for odd in ("notes.txt", ".DS_Store", "step-000000000.ckpt.bak", "step-old.ckpt"):
+        (saved.parent / odd).write_text("not a checkpoint")
+    config = configured(METHOD, tiny_root, tmp_path, "--epochs", 9, "--load-dir", saved.parent, "--vis", "tensorboard")
+    before = repr(config)
+    config.check()
+    assert repr(config) == before
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+    assert trainer._start_step == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "views", "options", "said"),
+    [
+        (METHOD, "1,", [], "another number of views"),
+        (METHOD, "0,1,4", [], "other views, or of another scene"),
+        (METHOD, "3", ["--pipeline.model.sdf-field.sdf.width", 64], "other networks"),
+        (
+            METHOD,
+            "3",
+            ["--pipeline.model.refine-cameras", False, "--pipeline.model.refine-colours", False],
+            "correctio",
+        ),
+        (METHOD, "3", ["--pipeline.model.anchor.weight", 0.1], "another prior anchor"),
+        ("idr", "3", [], "other networks"),
+        ("h3dnet-fast", "3", [], "other networks"),
+        ("h3dnet-fast-prior", "3", [], "other networks"),
+    ],
+)
+def test_a_checkpoint_of_another_training_says_what_differs(method, views, options, said, saved, tiny_root, tmp_path):
+    if method == "h3dnet-fast-prior":
+        config = deepcopy(methods.h3dnet_fast_prior.config)
+        config.load_dir = saved.parent
+        with pytest.raises(InputError, match=said):
+            config.check()
+    else:
+        assert said in refusal(saved, tiny_root, tmp_path, *options, method=method, views=views)
+
+
+def put(*way: Any, value: Any) -> Callable[[Any], None]:
+    """Set an entry of the saved state."""
+
+    def change(state: Any) -> None:
+        for key in way[:-1]:
+            state = state[key]
+        state[way[-1]] = value
+
+    return change
+
+
+def drop(*way: Any) -> Callable[[Any], None]:
+    """Take out an entry of the saved state."""
+
+    def change(state: Any) -> None:
+        for key in way[:-1]:
+            state = state[key]
+        del state[way[-1]]
+
+    return change
+
+
+ADAM, SCHEDULER = ("optimizers", "fields"), ("schedulers", "fields")
+DAMAGES = [
+    (drop("step"), "after which step"),
+    (put("step", value="12"), "after which step"),
+    (put("step", value=-3), "after which step"),
+    (drop("pipeline"), "no checkpoint of a training"),
+    (drop("optimizers"), "no checkpoint of a training"),
+    (drop("scalers"), "no checkpoint of a training"),
+    (put("pipeline", value=[1, 2]), "no checkpoint of a training"),
+    (lambda state: torch.zeros(3), "no checkpoint of a training"),
+    (drop("pipeline", SCHEDULE), "before 0.2"),
+    (drop("pipeline", LIN0), "missing there"),
+    (put("pipeline", LIN0, value="text"), "no tensor there"),
+    (put("pipeline", LIN0, value=torch.zeros(5)), "5 there, 128 here"),
+    (put("pipeline", LIN0, value=torch.full((128,), torch.nan)), "is not finite"),
+    (put("pipeline", MODEL + "more", value=torch.zeros(1)), "another model"),
+    (put("pipeline", "datamanager._extra_state", value={"config": 1}), "which no training saves"),
+    (put("pipeline", SCHEDULE, "config", value=1), "its schedule is damaged"),
+    (put("pipeline", SCHEDULE, value=[1]), "its schedule is damaged"),
+    (drop("pipeline", SCHEDULE, "total"), "its schedule is damaged"),
+    (put("pipeline", SCHEDULE, "planned", value="9"), "'planned' of its schedule"),
+    (put("pipeline", SCHEDULE, "losses", value=True), "'losses' of its schedule"),
+    (put("pipeline", SCHEDULE, "start_progress", value=torch.nan), "'start_progress' of its schedule"),
+    (put("pipeline", SCHEDULE, "total", value=-4), "negative steps"),
+    (drop(*ADAM), "its optimisers are views"),
+    (put("optimizers", "more", value={}), "its optimisers are"),
+    (put(*ADAM, value=3), "'fields' is damaged"),
+    (put(*ADAM, "param_groups", value=[]), "'fields' is damaged"),
+    (put(*ADAM, "param_groups", 0, "params", value=[0]), "has other parameters"),
+    (put(*ADAM, "param_groups", 0, "lr", value="fast"), "'lr' of the optimiser"),
+    (drop(*ADAM, "param_groups", 0, "initial_lr"), "'initial_lr' of the optimiser"),
+    (drop(*ADAM, "param_groups", 0, "betas"), "lacks its decay rates"),
+    (put(*ADAM, "state", 0, "exp_avg", value=torch.zeros(7)), "moments of another shape"),
+    (put(*ADAM, "state", 0, value=None), "moments of another shape"),
+    (put(*ADAM, "state", 999, value={}), "moments of another shape"),
+    (drop(*ADAM, "state", 0, "step"), "moments of another shape"),
+    (put(*SCHEDULER, "get_lr", value=1), "would set 'get_lr'"),
+    (put(*SCHEDULER, "optimizer", value={}), "would set 'optimizer'"),
+    (put(*SCHEDULER, "last_epoch", value="x"), "would set 'last_epoch'"),
+    (put(*SCHEDULER, "lr_lambdas", value=[{"__code__": 1}]), "would set 'lr_lambdas'"),
+    (drop(*SCHEDULER, "lr_lambdas"), "'fields' is damaged"),
+    (put("schedulers", "more", value={}), "schedulers are not those"),
+    (put("scalers", value={"_per_optimizer_states": 1.0}), "gradient scaler is damaged"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), DAMAGES, ids=[str(number) for number in range(len(DAMAGES))])
+def test_damage_is_a_sentence(change, said, saved, tiny_root, tmp_path):
+    assert said in refusal(saved, tiny_root, tmp_path, change=change)
+
+
+def test_mixed_precision_goes_on_only_where_it_began(saved, tiny_root, tmp_path):
+    assert "without --mixed-precision" in refusal(saved, tiny_root, tmp_path, "--use-grad-scaler", True)
+
+
+def test_a_schedule_takes_only_what_it_knows():
+    schedule = PlateauSchedule()
+    schedule.plan(100)
+    with pytest.raises(ValueError, match="damaged"):
+        schedule.set_extra_state({**schedule.get_extra_state(), "plan": None})
+    again = PlateauSchedule()
+    again.set_extra_state(schedule.get_extra_state())
+    assert again.planned == 100
+
+
+@pytest.mark.parametrize("full_at", ["checkpoint", "head file", "logs"])
+def test_a_full_disk_in_a_training_says_from_which_step_to_go_on(full_at, tiny_root, tmp_path, monkeypatch, capsys):
+    options = ["--pipeline.datamanager.train-num-rays-per-batch", 64, "--vis", "tensorboard", "--steps-per-save", 2]
+    config = configured(METHOD, tiny_root, tmp_path, "--max-num-iterations", 9, *options)
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    target = {"checkpoint": "torch.save", "head file": "safetensors.torch.save_file"}
+    train_iteration = trainer.train_iteration
+
+    def fills_the_disk(step: int) -> Any:
+        if step == 4 and full_at == "logs":
+            full()
+        elif step == 4:
+            monkeypatch.setattr(target[full_at], full)
+        return train_iteration(step)
+
+    trainer.train_iteration = fills_the_disk
+    with pytest.raises(SystemExit) as ended:
+        trainer.train()
+    said = capsys.readouterr().err
+    last = 2 if full_at != "head file" else 4
+    assert ended.value.code == 1 and "No space left" in said and str(trainer.base_dir) in said
+    assert f"to go on from step {last + 1}, run `ns-train {METHOD} --load-dir {trainer.checkpoint_dir}`" in said
+    assert [path.name for path in trainer.checkpoint_dir.iterdir()] == [f"step-{last:09d}.ckpt"]
+    assert open_head(trainer.base_dir).provenance["steps"] == 3
+    monkeypatch.undo()
+    configured(METHOD, tiny_root, tmp_path, *options, "--load-dir", trainer.checkpoint_dir).check()
+
+
+def test_a_full_disk_before_the_first_checkpoint_says_to_start_again(tiny_root, tmp_path, capsys, monkeypatch):
+    config = configured(METHOD, tiny_root, tmp_path, "--vis", "tensorboard", "--max-num-iterations", 2)
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(trainer, "train_iteration", full)
+    with pytest.raises(SystemExit):
+        trainer.train()
+    assert "must be started again" in capsys.readouterr().err
