@@ -13,7 +13,7 @@ class FaceMatchConfig:
     """Longer side in pixels of the pictures that faces are looked for in."""
     min_width: float = 1 / 8
     """Width of the smallest face looked for, as a fraction of the picture's width."""
-    least_votes: int = 25
+    min_votes: int = 25
     """Number of overlapping detections, over all photos, without which no photo is turned before it is looked at: faces
     get dozens, an ear upside down some."""
     box_weight: float = 0.1
