@@ -68,9 +68,11 @@ class FewShotTrainer(HeadTrainer):
     """A fit from a prior."""
 
     config: FewShotTrainerConfig
+    start_warnings: tuple[str, ...] = ()
+    """Reasons to doubt how the prior was placed, one sentence each."""
 
     def provenance(self, step: int) -> dict[str, Any]:
-        return {**super().provenance(step), "load_prior": str(self.config.load_prior)}
+        return {**super().provenance(step), "load_prior": str(self.config.load_prior), "warnings": self.start_warnings}
 
     def start(self) -> None:
         """Place the prior, learn colours and latent on it, and begin there."""
@@ -79,6 +81,7 @@ class FewShotTrainer(HeadTrainer):
         prior, model = open_head(source), self.pipeline.model
         placing = config.placing if config.register else None
         started = warm_start(prior, source, model.field, self.dataset, self.ray_pool, config.warm_start, placing)
+        self.start_warnings = started.placed.warnings if started.placed else ()
         self._set_anchor(started)
         if config.carry_optimizer:
             self._carry_on(prior)
