@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
@@ -132,7 +133,7 @@ def _to_srgb(path: Path, image: Image.Image) -> Image.Image:
     upright = _upright(image)
     if upright.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return ImageCms.applyTransform(upright, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+        return cast(Image.Image, ImageCms.applyTransform(upright, ImageCms.buildTransform(lab, srgb, "LAB", "RGB")))
     if not profile:
         return upright.convert("RGB")
     mode = upright.mode if upright.mode in ("L", "CMYK") else "L" if upright.mode in ("1", "LA") else "RGB"
@@ -143,7 +144,7 @@ def _to_srgb(path: Path, image: Image.Image) -> Image.Image:
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
         if mode == "RGB" and _changes_nothing(transform):
             return upright.convert("RGB")
-        return ImageCms.applyTransform(upright.convert(mode), transform)
+        return cast(Image.Image, ImageCms.applyTransform(upright.convert(mode), transform))
     except (ImageCms.PyCMSError, OSError) as error:
         raise InputError(
             f"{path} has a damaged colour profile, so its colours are unknown: save it as sRGB without a profile"

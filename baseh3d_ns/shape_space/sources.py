@@ -176,7 +176,7 @@ def _read_mesh(file: Path) -> tuple[trimesh.Trimesh, np.ndarray]:
     if file.suffix.lower() == ".obj":
         # trimesh parts a file's materials and texture seams, each with its own copies of vertices.
         numbered, _ = read_obj(file)
-        resolver = trimesh.resolvers.FilePathResolver(file)
+        resolver = trimesh.resolvers.FilePathResolver(str(file))
         content = {"file_obj": io.StringIO(plain_obj(file)), "file_type": "obj", "resolver": resolver}
     try:
         loaded = trimesh.load(**content, process=False, maintain_order=True)
@@ -185,9 +185,10 @@ def _read_mesh(file: Path) -> tuple[trimesh.Trimesh, np.ndarray]:
         raise InputError(f"{file}: it cannot be read as a mesh ({type(error).__name__}): export it again") from error
     if not isinstance(mesh, trimesh.Trimesh):
         raise InputError(f"{file}: it has no faces: export the surface, not a point cloud")
-    if file.suffix.lower() == ".glb" and getattr(mesh.visual, "kind", None) == "vertex":
-        linear = mesh.visual.vertex_colors[:, :3] / 255.0
-        mesh.visual.vertex_colors = (255.0 * linear_to_srgb(linear)).round().astype(np.uint8)
+    visual = mesh.visual
+    if file.suffix.lower() == ".glb" and isinstance(visual, trimesh.visual.ColorVisuals) and visual.kind == "vertex":
+        linear = visual.vertex_colors[:, :3] / 255.0
+        visual.vertex_colors = (255.0 * linear_to_srgb(linear)).round().astype(np.uint8)
     return mesh, np.array(mesh.vertices) if numbered is None else numbered
 
 
