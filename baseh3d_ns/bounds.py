@@ -132,7 +132,7 @@ def _annotated(hint: Any) -> tuple[Bound, ...]:
     return tuple(dict.fromkeys([*own, *below]))
 
 
-def _holds(bound: Bound, value: Number) -> bool:
+def _holds(bound: Any, value: Number) -> bool:
     match bound:
         case Gt(limit):
             return value > limit
@@ -142,6 +142,7 @@ def _holds(bound: Bound, value: Number) -> bool:
             return value < limit
         case Le(limit):
             return value <= limit
+    raise TypeError(f"{bound} is no bound")
 
 
 _WORDS = {Gt: ("above", "gt"), Ge: ("at least", "ge"), Lt: ("below", "lt"), Le: ("at most", "le")}
