@@ -52,7 +52,7 @@ class LatentWalk:
                 with torch.no_grad():
                     field.latent.copy_(mean_head + float(along) * direction)
                     grid.refresh(field.sdf, mean_head.device)
-                    row.append(render(field, grid, Placement(), rays)[0])
+                    row.append(render(field, grid, Placement(), rays.origins, rays.directions)[0])
             rows.append(np.concatenate(row, axis=1))
         Image.fromarray(np.concatenate(rows, axis=0)).save(self.out)
 

@@ -6,23 +6,20 @@ The prior is rendered from every training camera, as placed so far, and looked a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import deepcopy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from nerfstudio.cameras.rays import RayBundle
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.placing.config import FaceMatchConfig
 from baseh3d_ns.placing.face_detection import PixelPair, find_faces, find_patches
+from baseh3d_ns.placing.photos import SmallPhoto
 from baseh3d_ns.rendering.chunks import points_per_call
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 
@@ -50,7 +47,7 @@ class FaceCorrespondences:
 
 
 def match_boxes(
-    field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset, config: FaceMatchConfig
+    field: HeadField, grid: GridTracer, placement: Placement, photos: Sequence[SmallPhoto], config: FaceMatchConfig
 ) -> FaceCorrespondences | None:
     """Centres of the face boxes in every photo and in the prior's render beside it; None where no pair is found."""
 
@@ -58,18 +55,18 @@ def match_boxes(
         boxes = find_faces(photo, render, config.min_width)
         return [((int(boxes[0].y), int(boxes[0].x)), (int(boxes[1].y), int(boxes[1].x)))] if boxes else []
 
-    return _match(field, grid, placement, dataset, config, match, config.box_weight, config.box_tolerance)
+    return _match(field, grid, placement, photos, config, match, config.box_weight, config.box_tolerance)
 
 
 def match_patches(
-    field: HeadField, grid: GridTracer, placement: Placement, dataset: HeadDataset, config: FaceMatchConfig
+    field: HeadField, grid: GridTracer, placement: Placement, photos: Sequence[SmallPhoto], config: FaceMatchConfig
 ) -> FaceCorrespondences | None:
     """Centres of face patches in every photo and in the prior's render beside it; None where no pair is found."""
 
     def match(photo: Picture, render: Picture) -> list[PixelPair]:
         return find_patches(photo, render, config)
 
-    return _match(field, grid, placement, dataset, config, match, config.patch_weight, config.patch_tolerance)
+    return _match(field, grid, placement, photos, config, match, config.patch_weight, config.patch_tolerance)
 
 
 @torch.no_grad()
@@ -77,7 +74,7 @@ def _match(
     field: HeadField,
     grid: GridTracer,
     placement: Placement,
-    dataset: HeadDataset,
+    photos: Sequence[SmallPhoto],
     config: FaceMatchConfig,
     match: Callable[[Picture, Picture], list[PixelPair]],
     weight: float,
@@ -85,11 +82,10 @@ def _match(
 ) -> FaceCorrespondences | None:
     """Correspondences of all views, from the pixels that `match` finds in both a photo and the prior's render."""
     found, views = [], 0
-    for view in range(len(dataset)):
-        photo, rays = small_photo(dataset, view, config.render_size)
-        picture, points = render(field, grid, placement, rays)
-        pairs = match(photo, picture)
-        found += [(rays.origins[p], rays.directions[p], *points[r].view(2, 3)) for p, r in pairs]
+    for photo in photos:
+        picture, points = render(field, grid, placement, photo.origins, photo.directions)
+        pairs = match(photo.picture, picture)
+        found += [(photo.origins[p], photo.directions[p], *points[r].view(2, 3)) for p, r in pairs]
         views += bool(pairs)
     if not found:
         return None
@@ -98,27 +94,21 @@ def _match(
     return FaceCorrespondences(origins, directions, points, normals, weight, tolerance, views)
 
 
-def small_photo(dataset: HeadDataset, view: int, size: int) -> tuple[Picture, RayBundle]:
-    """A photo on white whose longer side has `size` pixels at most, and the rays of its pixels."""
-    on_white = np.where(dataset.mask(view)[..., None], dataset.photo(view), 255).astype(np.uint8)
-    camera = deepcopy(dataset.cameras[view : view + 1])
-    camera.rescale_output_resolution(min(1.0, size / max(on_white.shape)))
-    rays = camera.generate_rays(camera_indices=0)
-    height, width = rays.origins.shape[:2]
-    return np.array(Image.fromarray(on_white).resize((width, height), Image.Resampling.BOX)), rays
-
-
 def render(
-    field: HeadField, grid: GridTracer, placement: Placement, rays: RayBundle
+    field: HeadField,
+    grid: GridTracer,
+    placement: Placement,
+    origins: Float[Tensor, "h w 3"],
+    directions: Float[Tensor, "h w 3"],
 ) -> tuple[Picture, Float[Tensor, "h w 6"]]:
     """The placed prior on white, and the point (3) and unit normal (3) behind every pixel in the prior's unit frame.
 
     Behind pixels that show no surface stand the point where the SDF is smallest and the direction to the camera.
     """
     device = field.placement.similarity.device
-    shape = rays.origins.shape[:2]
-    origins = placement.points(rays.origins.reshape(-1, 3).to(device))
-    directions = placement.directions(rays.directions.reshape(-1, 3).to(device))
+    shape = origins.shape[:2]
+    origins = placement.points(origins.reshape(-1, 3).to(device))
+    directions = placement.directions(directions.reshape(-1, 3).to(device))
     colours, points = [], []
     chunk = points_per_call(device, with_gradient=True)
     for o, d in zip(origins.split(chunk), directions.split(chunk), strict=True):

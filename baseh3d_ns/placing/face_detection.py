@@ -64,6 +64,15 @@ def sees_face_from_front(photo: UInt8[np.ndarray, "h w 3"], min_width: float) ->
     return any(largest_face(photo, *cascade, min_width) for cascade in CASCADES if "frontal" in cascade[0])
 
 
+def frontal_face_votes(photo: UInt8[np.ndarray, "h w 3"], min_width: float) -> int:
+    """Number of overlapping windows that the most exact cascade takes for one face seen from the front; 0 for none.
+
+    Faces get dozens, what merely resembles one (an ear upside down) a few.
+    """
+    _, votes = _detections(photo, CASCADES[0][0], min_width)
+    return max(votes, default=0)
+
+
 def find_patches(
     photo: UInt8[np.ndarray, "h w 3"], render: UInt8[np.ndarray, "h w 3"], config: FaceMatchConfig
 ) -> list[PixelPair]:
@@ -108,20 +117,27 @@ def _window(grey: UInt8[np.ndarray, "h w"], row: int, column: int, half: int) ->
 
 def largest_face(picture: UInt8[np.ndarray, "h w 3"], cascade: str, mirrored: bool, min_width: float) -> FaceBox | None:
     """Largest face that one cascade finds; None where it finds none."""
-    import cv2
-
-    classifier = _cascade(cascade)
-    if classifier.empty():  # some builds of OpenCV come without them: silhouettes alone must do
-        return None
-    smallest = max(SMALLEST_PX, round(picture.shape[1] * min_width))
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    grey = np.ascontiguousarray(grey[:, ::-1]) if mirrored else grey
-    found = classifier.detectMultiScale(grey, scaleFactor=1.05, minNeighbors=4, minSize=(smallest, smallest))
+    found, _ = _detections(picture[:, ::-1] if mirrored else picture, cascade, min_width)
     if not len(found):
         return None
     x, y, width, height = max(found, key=lambda box: box[2]).tolist()
     centre = x + width / 2.0
     return FaceBox(picture.shape[1] - centre if mirrored else centre, y + height / 2.0, float(width))
+
+
+def _detections(picture: UInt8[np.ndarray, "h w 3"], cascade: str, min_width: float):
+    """Boxes (x, y, width, height in pixels) that one cascade finds, and the number of windows that each is the mean of.
+
+    Empty where the build of OpenCV comes without the cascades: silhouettes alone must do.
+    """
+    import cv2
+
+    classifier = _cascade(cascade)
+    if classifier.empty():
+        return (), ()
+    smallest = max(SMALLEST_PX, round(picture.shape[1] * min_width))
+    grey = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
+    return classifier.detectMultiScale2(grey, scaleFactor=1.05, minNeighbors=4, minSize=(smallest, smallest))
 
 
 @cache

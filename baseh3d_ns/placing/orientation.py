@@ -1,10 +1,13 @@
 """Orientation of an upright head in its unit frame, for priors that are upright themselves.
 
-A capture's world may have any axes (H3DS's, COLMAP's, a phone's). People hold cameras upright and photograph faces, so
-up is up in the photos, and ahead is where the cameras are that see a face from the front.
+A capture's world may have any axes (H3DS's, COLMAP's, a phone's). People hold cameras upright, or on their side, and
+photograph faces: up is up in the photos once the faces stand upright (`photos.py`), and ahead is where the cameras are
+that see a face from the front.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,31 +16,28 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.placing.config import PlacingConfig
-from baseh3d_ns.placing.correspondences import small_photo
 from baseh3d_ns.placing.face_detection import sees_face_from_front
+from baseh3d_ns.placing.photos import SmallPhoto
 
 
-def rotation_to_upright(dataset: HeadDataset, config: PlacingConfig) -> Float[Tensor, " 3"]:
+def rotation_to_upright(photos: Sequence[SmallPhoto], config: PlacingConfig) -> Float[Tensor, " 3"] | None:
     """Rotation vector from the unit frame's axes to an upright head's (+y up, +z where the face looks).
 
-    Zero where the head stands that way already, or where no face is seen from the front. Within `config.frontal_deg`
-    only the horizon of photos from several sides counts.
+    Zero where the head stands that way already; None where no photo shows a face from the front. Within
+    `config.frontal_deg` only the horizon of photos from several sides counts.
     """
-    views = range(len(dataset))
-    photos = [small_photo(dataset, view, config.faces.render_size)[0] for view in views]
-    frontal = [view for view in views if sees_face_from_front(photos[view], config.faces.min_width)]
-    poses = dataset.cameras.camera_to_worlds
+    frontal = [view for view, photo in enumerate(photos) if sees_face_from_front(photo.picture, config.faces.min_width)]
+    poses = torch.stack([photo.pose for photo in photos])
     if not frontal:
-        return torch.zeros(3)
+        return None
     level = up_from_horizons(poses)
     up = normalize(poses[:, :, 1].sum(dim=0), dim=0) if level is None else level
     towards_cameras = normalize(poses[frontal, :, 3], dim=-1).sum(dim=0)
     ahead = normalize(towards_cameras - (towards_cameras @ up) * up, dim=0)
     axes = torch.stack([torch.linalg.cross(up, ahead), up, ahead])
     if not torch.isfinite(axes).all():
-        return torch.zeros(3)
+        return None
     rotation = Rotation.from_matrix(axes.double().numpy())
     if np.degrees(rotation.magnitude()) < config.frontal_deg:
         rotation, _ = Rotation.align_vectors([[0.0, 1.0, 0.0]], [up.tolist()])

@@ -36,6 +36,7 @@ from baseh3d_ns.placing.candidate import Candidate, min_sdf_along
 from baseh3d_ns.placing.config import PlacingConfig
 from baseh3d_ns.placing.correspondences import FaceCorrespondences, match_boxes, match_patches
 from baseh3d_ns.placing.orientation import rotation_to_upright
+from baseh3d_ns.placing.photos import upright_photos
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 
 
@@ -51,19 +52,35 @@ class Registration:
     """Views whose face was found in the photo and in the prior's render."""
     min_iou: float
     """IoU below which the placement counts as poor."""
+    up_found: bool = True
+    """Whether the photos showed how an upright prior stands in the world, or the prior needed no such thing."""
 
     @property
     def confidence(self) -> float:
         """Confidence in the prior: 1 where it explains the masks as a head does, 0 at half of `min_iou`."""
         return min(1.0, max(0.0, 2.0 * self.iou_after / self.min_iou - 1.0))
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence for each reason to doubt the placement."""
+        found = []
+        if not self.up_found:
+            found.append(
+                "The head's up was not found, since no photo shows a face from the front, turned or not: the prior was "
+                "placed as if the head stood along the world's +y and faced +z; add a frontal photo if it does not."
+            )
+        if self.iou_after < self.min_iou:
+            found.append(
+                f"The placed prior's silhouettes agree with the masks to {self.iou_after:.2f} (IoU) only: check that "
+                "the masks are white on the head, or take another prior."
+            )
+        return tuple(found)
+
     def summary(self, views: int) -> str:
-        """One line for the log."""
+        """Lines for the log."""
         text = f"Placed the prior: silhouettes agree to {self.iou_after:.2f} (IoU; {self.iou_before:.2f} as loaded), "
         text += f"faces found in {self.faces} of {views} views."
-        if self.iou_after < self.min_iou:
-            text += " That is poor: check that the masks are white on the head, or take another prior."
-        return text
+        return " ".join([text, *self.warnings])
 
 
 def register_prior(
@@ -86,22 +103,27 @@ def register_prior(
     """
     from tqdm import tqdm
 
+    photos = upright_photos(dataset, config.faces)
+    upright = prior_frame == HEAD_FRAME
+    rotation = rotation_to_upright(photos, config) if upright else None
     found = _candidate(field, prior_frame, dataset, config, latents)
+    if rotation is not None:
+        found.expected.similarity[1:4] = rotation
     found.refresh()
     before = _silhouette_iou(found, pool)
     found.placement.similarity.copy_(found.expected.similarity)
     with tqdm(total=sum(config.steps), desc="Placing the prior", unit="step", delay=2.0, leave=False) as bar:
         _descend(found, pool, None, config.steps[0], bar.update)
-        faces = match_boxes(field, found.grid, found.placement, dataset, config.faces)
+        faces = match_boxes(field, found.grid, found.placement, photos, config.faces)
         _descend(found, pool, faces, config.steps[1], bar.update)
         if found.pca is None:
             # The colours of a shape space are everybody's: patches of them correlate with nothing.
-            faces = match_patches(field, found.grid, found.placement, dataset, config.faces) or faces
+            faces = match_patches(field, found.grid, found.placement, photos, config.faces) or faces
         _descend(found, pool, faces, config.steps[2], bar.update, with_latent=found.pca is not None)
     found.refresh()
     after = _silhouette_iou(found, pool)
     field.placement.follow(found.placement)
-    return Registration(before, after, faces.views if faces else 0, config.min_iou)
+    return Registration(before, after, faces.views if faces else 0, config.min_iou, rotation is not None or not upright)
 
 
 def _candidate(
@@ -111,7 +133,7 @@ def _candidate(
     config: PlacingConfig,
     latents: Float[Tensor, "heads l"] | None,
 ) -> Candidate:
-    """The prior with the scale and the rotation that are expected of it."""
+    """The prior with the scale that is expected of it, in its own axes."""
     frame: SceneFrame = dataset.metadata["frame"]
     device = field.placement.similarity.device
     pca, coefficients = None, torch.zeros(0, device=device)
@@ -121,10 +143,7 @@ def _candidate(
     expected = Placement()
     if prior_frame:
         expected.similarity[0] = float(np.log(frame.radius_mm / prior_frame.radius_mm))
-    upright = prior_frame == HEAD_FRAME
-    if upright:
-        expected.similarity[1:4] = rotation_to_upright(dataset, config)
-    grid = GridTracer(config.grid_cells)
+    grid, upright = GridTracer(config.grid_cells), prior_frame == HEAD_FRAME
     return Candidate(config, field, grid, Placement().to(device), pca, coefficients, expected.to(device), upright)
 
 
