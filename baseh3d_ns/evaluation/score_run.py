@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ def score_run(
         spacing_mm,
         _provenance(head, file, root, device),
     )
+    doubts = tuple(str(warning) for warning in head.provenance.get("warnings", ()))
+    evaluation = replace(evaluation, warnings=doubts + evaluation.warnings)
     folder = output_dir or _run_folder(file) / "evaluation"
     return ScoredRun(head, evaluation, write_evaluation(folder, evaluation, mesh, three_photos(h3ds_scene)))
 

@@ -28,7 +28,10 @@ class FaceMatchConfig:
     """Longer side in pixels of the pictures that faces are looked for in."""
     min_width: Share = 1 / 8
     """Width of the smallest face looked for, as a fraction of the picture's width."""
-    least_votes: Count = 25
+    min_votes: Count = 25
+    """Number of overlapping detections, over all photos, without which no photo is turned before it is looked at: faces
+    get dozens, an ear upside down some."""
+    box_weight: Weight = 0.1
     """Number of overlapping detections, over all photos, without which no photo is turned before it is looked at: faces
     get dozens, an ear upside down some."""
     box_weight: Weight = 0.1

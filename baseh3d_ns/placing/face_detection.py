@@ -7,10 +7,12 @@ mouth) are found again by normalised cross-correlation, which another skin and a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -25,6 +27,8 @@ CASCADES = (
 )
 """Cascade files, from the most to the least exact, and whether the picture is mirrored first: the last knows one side
 of the face only."""
+FRONTAL = tuple(name for name, _ in CASCADES if "frontal" in name)
+"""Cascades of faces from the front, the most exact first."""
 
 SMALLEST_PX = 24
 """Width of the smallest face that the cascades can find, in pixels: their training windows."""
@@ -59,18 +63,12 @@ def find_faces(
     return None
 
 
-def sees_face_from_front(photo: UInt8[np.ndarray, "h w 3"], min_width: float) -> bool:
-    """Whether the cascades of frontal faces find one."""
-    return any(largest_face(photo, *cascade, min_width) for cascade in CASCADES if "frontal" in cascade[0])
+def frontal_face_votes(photo: UInt8[np.ndarray, "h w 3"], min_width: float, cascades: Sequence[str] = FRONTAL) -> int:
+    """Number of overlapping windows that cascades of frontal faces take for one face, added up; 0 where none finds one.
 
-
-def frontal_face_votes(photo: UInt8[np.ndarray, "h w 3"], min_width: float) -> int:
-    """Number of overlapping windows that the most exact cascade takes for one face seen from the front; 0 for none.
-
-    Faces get dozens, what merely resembles one (an ear upside down) a few.
+    A face from the front gets dozens; one from the side, or what merely resembles one (an ear upside down), a few.
     """
-    _, votes = _detections(photo, CASCADES[0][0], min_width)
-    return max(votes, default=0)
+    return sum(int(max(_detections(photo, cascade, min_width)[1], default=0)) for cascade in cascades)
 
 
 def find_patches(
@@ -125,7 +123,7 @@ def largest_face(picture: UInt8[np.ndarray, "h w 3"], cascade: str, mirrored: bo
     return FaceBox(picture.shape[1] - centre if mirrored else centre, y + height / 2.0, float(width))
 
 
-def _detections(picture: UInt8[np.ndarray, "h w 3"], cascade: str, min_width: float):
+def _detections(picture: UInt8[np.ndarray, "h w 3"], cascade: str, min_width: float) -> tuple[Any, Any]:
     """Boxes (x, y, width, height in pixels) that one cascade finds, and the number of windows that each is the mean of.
 
     Empty where the build of OpenCV comes without the cascades: silhouettes alone must do.

@@ -2,7 +2,7 @@
 
 A capture's world may have any axes (H3DS's, COLMAP's, a phone's). People hold cameras upright, or on their side, and
 photograph faces: up is up in the photos once the faces stand upright (`photos.py`), and ahead is where the cameras are
-that see a face from the front.
+that see a face from the front: the more clearly, the more often it is detected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from baseh3d_ns.placing.config import PlacingConfig
-from baseh3d_ns.placing.face_detection import sees_face_from_front
+from baseh3d_ns.placing.face_detection import frontal_face_votes
 from baseh3d_ns.placing.photos import SmallPhoto
 
 
@@ -27,13 +27,13 @@ def rotation_to_upright(photos: Sequence[SmallPhoto], config: PlacingConfig) -> 
     Zero where the head stands that way already; None where no photo shows a face from the front. Within
     `config.frontal_deg` only the horizon of photos from several sides counts.
     """
-    frontal = [view for view, photo in enumerate(photos) if sees_face_from_front(photo.picture, config.faces.min_width)]
+    votes = torch.tensor([frontal_face_votes(photo.picture, config.faces.min_width) for photo in photos])
     poses = torch.stack([photo.pose for photo in photos])
-    if not frontal:
+    if not votes.any():
         return None
     level = up_from_horizons(poses)
     up = normalize(poses[:, :, 1].sum(dim=0), dim=0) if level is None else level
-    towards_cameras = normalize(poses[frontal, :, 3], dim=-1).sum(dim=0)
+    towards_cameras = (votes[:, None] * normalize(poses[:, :, 3], dim=-1)).sum(dim=0)
     ahead = normalize(towards_cameras - (towards_cameras @ up) * up, dim=0)
     axes = torch.stack([torch.linalg.cross(up, ahead), up, ahead])
     if not torch.isfinite(axes).all():

@@ -68,6 +68,8 @@ class FewShotTrainer(HeadTrainer):
     """A fit from a prior."""
 
     config: FewShotTrainerConfig
+    start_warnings: tuple[str, ...] = ()
+    """Reasons to doubt how the prior was placed, one sentence each."""
 
     def provenance(self, step: int) -> dict[str, Any]:
         return {**super().provenance(step), "load_prior": str(self.config.load_prior)}
@@ -79,9 +81,13 @@ class FewShotTrainer(HeadTrainer):
         prior, model = open_head(source), self.pipeline.model
         placing = config.placing if config.register else None
         started = warm_start(prior, source, model.field, self.dataset, self.ray_pool, config.warm_start, placing)
+        self.start_warnings = started.placed.warnings if started.placed else ()
         self._set_anchor(started)
         if config.carry_optimizer:
             self._carry_on(prior)
+
+    def provenance(self, step: int) -> dict[str, Any]:
+        return {**super().provenance(step), "warnings": self.start_warnings}
 
     def _set_anchor(self, started: WarmStart) -> None:
         """Anchor the head to the placed prior where that knows more than what grows there by itself.
