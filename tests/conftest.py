@@ -12,6 +12,10 @@ import torch
 from processes import Trained, train
 from tiny_root import write_root
 
+from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
+from baseh3d_ns.synthetic.dataset import synthesize
+
 # Shared machines stall; the same examples every time.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
@@ -51,3 +55,18 @@ def fit_run(tiny_root, prior_run, tmp_path_factory) -> Trained:
     text = train("baseh3d-fast", tiny_root, out, "--epochs", 4, "--load-prior", prior_run.folder)
     assert "head.safetensors" in text and re.search(r"\d+\s+tensors", text)
     return Trained(out, tiny_root, out / "t" / "baseh3d-fast" / "t")
+
+
+@pytest.fixture(scope="session")
+def person_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An H3DS root with a synthetic person from five sides; do not write into it."""
+    root = tmp_path_factory.mktemp("person") / "heads"
+    synthesize(root, subjects=1, views=5, size=192, seed=5)
+    return root
+
+
+@pytest.fixture(scope="session")
+def person(person_root: Path) -> HeadDataset:
+    """All photos of the synthetic person."""
+    parser = H3dsDataParserConfig(data=person_root, scene="scan0", views=("all",)).setup()
+    return HeadDataset(parser.get_dataparser_outputs("train"))

@@ -20,15 +20,10 @@ from baseh3d_ns.heads.head_file import PLACEMENT
 from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.placing import registration
 from baseh3d_ns.placing.candidate import Candidate, min_sdf_along
-from baseh3d_ns.placing.config import FaceMatchConfig, PlacingConfig
-from baseh3d_ns.placing.correspondences import FaceCorrespondences, small_photo
-from baseh3d_ns.placing.face_detection import CASCADES, find_faces, find_patches, largest_face
-from baseh3d_ns.placing.orientation import rotation_to_upright, up_from_horizons
+from baseh3d_ns.placing.config import PlacingConfig
+from baseh3d_ns.placing.correspondences import FaceCorrespondences
 from baseh3d_ns.placing.registration import Registration, register_prior
 from baseh3d_ns.rendering.sdf_grid import GridTracer
-from baseh3d_ns.synthetic.dataset import synthesize
-
-FACES = FaceMatchConfig()
 
 
 def placement(scale: float, rotation_vector: list[float], shift: list[float]) -> Placement:
@@ -147,8 +142,8 @@ def test_below_the_chin_silhouettes_count_only_of_priors_in_no_standard_frame():
 
 
 def test_a_poor_agreement_is_said():
-    assert "poor" in Registration(0.4, 0.5, 0, 0.6).summary(3)
-    assert "poor" not in Registration(0.4, 0.8, 2, 0.6).summary(3)
+    assert "check that the masks are white" in Registration(0.4, 0.5, 0, 0.6).summary(3)
+    assert Registration(0.4, 0.8, 2, 0.6).warnings == ()
 
 
 def test_a_poor_prior_is_leant_on_less():
@@ -160,52 +155,6 @@ def test_a_fit_says_how_the_prior_was_placed_and_keeps_it(fit_run):
     kept = torch.load(checkpoint(fit_run), weights_only=True)["pipeline"]["_model.field.placement.similarity"]
     assert kept.abs().max() > 1e-4
     assert torch.equal(open_head(fit_run.config).weights[PLACEMENT], kept)
-
-
-def test_no_face_is_no_face():
-    plain = np.full((200, 200, 3), 255, np.uint8)
-    assert find_faces(plain, plain, FACES.min_width) is None and find_patches(plain, plain, FACES) == []
-
-
-@pytest.fixture(scope="module")
-def person(tmp_path_factory) -> HeadDataset:
-    """A synthetic head from five sides."""
-    root = tmp_path_factory.mktemp("person") / "heads"
-    synthesize(root, subjects=1, views=5, size=192, seed=5)
-    parser = H3dsDataParserConfig(data=root, scene="scan0", views=("all",)).setup()
-    return HeadDataset(parser.get_dataparser_outputs("train"))
-
-
-@pytest.mark.parametrize("turn_deg", [(0, 0, 0), (0, 15, 0), (-90, 0, 0), (0, 180, 0), (40, -100, 30)])
-def test_photos_say_how_a_head_stands_in_a_world_of_any_axes(person: HeadDataset, monkeypatch, turn_deg):
-    turn = Rotation.from_rotvec(turn_deg, degrees=True)
-    poses = torch.from_numpy(turn.as_matrix()).float() @ person.cameras.camera_to_worlds
-    monkeypatch.setattr(person.cameras, "camera_to_worlds", poses)
-    found = Rotation.from_rotvec(rotation_to_upright(person, PlacingConfig()).numpy())
-    if turn.magnitude() < 0.5:
-        assert found.magnitude() == 0.0  # near enough: the frame is right
-    else:
-        assert np.degrees((found * turn).magnitude()) < 20.0
-
-
-@pytest.mark.parametrize("turn_deg", [(8, 0, 0), (0, 0, -12), (8, 10, 8)])
-def test_photos_from_several_sides_say_what_is_up(person: HeadDataset, monkeypatch, turn_deg):
-    """To a few degrees, also where a face says nothing about a turn that small."""
-    turn = Rotation.from_rotvec(turn_deg, degrees=True)
-    monkeypatch.setattr(
-        person.cameras,
-        "camera_to_worlds",
-        torch.from_numpy(turn.as_matrix()).float() @ person.cameras.camera_to_worlds,
-    )
-    found = Rotation.from_rotvec(rotation_to_upright(person, PlacingConfig()).numpy())
-    up = (found * turn).apply([0.0, 1.0, 0.0])
-    assert found.magnitude() > 0.1 and np.degrees(np.arccos(up[1])) < 3.0
-    assert found.as_rotvec()[1] == pytest.approx(0.0, abs=1e-6)  # up says nothing about where a face looks
-    # One side says it less well, so that the frame is believed.
-    poses = person.cameras.camera_to_worlds.clone()
-    assert up_from_horizons(poses[:1]) is None
-    poses[0, :, :2] = torch.stack([poses[0, :, 1], -poses[0, :, 0]], dim=1)  # a phone on its side
-    assert up_from_horizons(poses) is None
 
 
 def test_leaning_is_less_likely_than_looking_aside():
@@ -221,32 +170,3 @@ def test_leaning_is_less_likely_than_looking_aside():
     assert cost((0, 10, 0), standing=False) == pytest.approx(cost((10, 0, 0)), rel=1e-3)
     # From where the photos said that it stands, in a world of any axes.
     assert cost((10, 0, 0), expected=(0, 178, 0)) == pytest.approx(cost((10, 0, 0)), rel=1e-3)
-
-
-def test_without_a_face_the_frame_is_taken_to_be_right(tiny_root: Path):
-    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0").setup()
-    dataset = HeadDataset(parser.get_dataparser_outputs("train"))
-    assert rotation_to_upright(dataset, PlacingConfig()).abs().max() == 0.0
-
-
-def test_a_face_is_found_where_it_has_moved_to(person: HeadDataset):
-    dataset, moves, patch_moves = person, [], []
-    for view in range(len(dataset)):
-        photo, rays = small_photo(dataset, view, FACES.render_size)
-        assert photo.shape[:2] == rays.origins.shape[:2]
-        pair = find_faces(photo, np.roll(photo, (7, -12), axis=(0, 1)), FACES.min_width)
-        straight, mirrored = (
-            largest_face(np.roll(photo, 25, axis=1), CASCADES[1][0], mirror, FACES.min_width)
-            for mirror in (False, True)
-        )
-        if straight and mirrored:
-            assert mirrored.x == pytest.approx(straight.x, abs=6.0)
-        darker = (photo * 0.7).astype(np.uint8)
-        patches = find_patches(np.roll(darker, (3, -5), axis=(0, 1)), photo, FACES)
-        patch_moves += [(in_photo[1] - at[1], in_photo[0] - at[0]) for in_photo, at in patches]
-        if pair:
-            moves.append((pair[1].x - pair[0].x, pair[1].y - pair[0].y))
-    assert len(moves) >= 2
-    np.testing.assert_allclose(moves, [(-12.0, 7.0)] * len(moves), atol=4.0)
-    # Where the boxes err by pixels, patches are exact, in another light too.
-    assert len(patch_moves) >= 9 and np.mean([move == (-5, 3) for move in patch_moves]) > 0.9

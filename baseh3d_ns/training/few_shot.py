@@ -72,7 +72,7 @@ class FewShotTrainer(HeadTrainer):
     """Reasons to doubt how the prior was placed, one sentence each."""
 
     def provenance(self, step: int) -> dict[str, Any]:
-        return {**super().provenance(step), "load_prior": str(self.config.load_prior)}
+        return {**super().provenance(step), "load_prior": str(self.config.load_prior), "warnings": self.start_warnings}
 
     def start(self) -> None:
         """Place the prior, learn colours and latent on it, and begin there."""
@@ -85,9 +85,6 @@ class FewShotTrainer(HeadTrainer):
         self._set_anchor(started)
         if config.carry_optimizer:
             self._carry_on(prior)
-
-    def provenance(self, step: int) -> dict[str, Any]:
-        return {**super().provenance(step), "warnings": self.start_warnings}
 
     def _set_anchor(self, started: WarmStart) -> None:
         """Anchor the head to the placed prior where that knows more than what grows there by itself.
