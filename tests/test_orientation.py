@@ -1,6 +1,8 @@
 """Photos and worlds may lie any way: which way up a photo is, and how the head stands in the world."""
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,17 @@ from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
+from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.evaluation.score_run import score_run
 from baseh3d_ns.fields.placement import Placement
+from baseh3d_ns.heads.head_file import HEAD_FILE, save_head
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import BUILTIN, open_head
 from baseh3d_ns.placing.config import FaceMatchConfig, PlacingConfig
 from baseh3d_ns.placing.correspondences import match_boxes
 from baseh3d_ns.placing.orientation import rotation_to_upright, up_from_horizons
 from baseh3d_ns.placing.photos import small_photo, turns_to_upright, upright_photos
+from baseh3d_ns.placing.registration import register_prior
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 
 FACES = FaceMatchConfig()
@@ -80,13 +86,14 @@ def test_turned_photos_are_turned_back_and_say_how_the_head_stands(person_root, 
 def test_faces_of_turned_photos_meet_the_prior_where_those_of_upright_ones_do(person_root, person, tmp_path):
     """The render is turned as the photo is: one detector looks at both."""
     turned = turned_copy(person_root, tmp_path / "heads", dict.fromkeys(range(5), 1), Rotation.identity())
-    prior, grid = field_of_head(open_head(BUILTIN), BUILTIN), GridTracer(32)
+    prior, grid, small = field_of_head(open_head(BUILTIN), BUILTIN), GridTracer(16), FaceMatchConfig(render_size=112)
     grid.refresh(prior.sdf, torch.device("cpu"))
     upright, lying = (
-        match_boxes(prior, grid, Placement(), upright_photos(dataset, FACES), FACES) for dataset in (person, turned)
+        match_boxes(prior, grid, Placement(), upright_photos(dataset, small)[1:3], small)
+        for dataset in (person, turned)
     )
-    assert upright is not None and lying is not None and lying.views == upright.views >= 2
-    assert (lying.points - upright.points).norm(dim=-1).median() < 0.05
+    assert upright is not None and lying is not None and lying.views == upright.views
+    assert (lying.points - upright.points).norm(dim=-1).max() < 0.05
 
 
 @pytest.mark.parametrize("turn_deg", [(0, 0, 0), (0, 15, 0), (-90, 0, 0), (0, 180, 0), (40, -100, 30)])
@@ -121,7 +128,22 @@ def test_photos_from_several_sides_say_what_is_up(person: HeadDataset, monkeypat
     assert up_from_horizons(poses) is None
 
 
-def test_without_a_face_up_is_not_known(tiny_root: Path):
+def test_a_head_whose_up_is_not_found_is_said_to_be_doubtful(tiny_root: Path):
+    """An egg shows no face: the log and the head file say that +y was taken for up."""
     parser = H3dsDataParserConfig(data=tiny_root, scene="scan0").setup()
     dataset = HeadDataset(parser.get_dataparser_outputs("train"))
-    assert rotation_to_upright(upright_photos(dataset, FACES), PlacingConfig()) is None
+    quick = PlacingConfig(steps=(1, 1, 1), rays=64, grid_cells=12, faces=FaceMatchConfig(render_size=32))
+    assert rotation_to_upright(upright_photos(dataset, quick.faces), quick) is None
+    space = open_head(BUILTIN)
+    pool = RayPool(dataset, "cpu", 64, one_view=False)
+    placed = register_prior(field_of_head(space, BUILTIN), space.frame, dataset, pool, quick, space.latents)
+    assert "up was not found" in placed.warnings[0] and placed.warnings[0] in placed.summary(3)
+
+
+def test_doubts_about_a_placement_reach_the_evaluation(fit_run, tmp_path: Path):
+    head = open_head(fit_run.config)
+    assert head.provenance["warnings"] == []
+    doubtful = replace(head, provenance={**head.provenance, "warnings": ["The head's up was not found."]})
+    save_head(tmp_path / HEAD_FILE, doubtful)
+    scored = score_run(tmp_path / HEAD_FILE, None, None, None, spacing_mm=4.0)
+    assert "The head's up was not found." in json.loads((scored.folder / "evaluation.json").read_text())["warnings"]
