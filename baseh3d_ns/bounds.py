@@ -95,7 +95,8 @@ def check_bounds(config: Any) -> None:
 
 def numbers(config: Any, path: tuple[str, ...] = ()) -> Iterator[Found]:
     """Every number in a config, with those of the dataclasses, dictionaries and tuples in its fields."""
-    bounds = bounds_of_fields(type(config))
+    kind: Any = type(config)
+    bounds = bounds_of_fields(kind)
     for field in dataclasses.fields(config):
         yield from _numbers_in(getattr(config, field.name), (*path, field.name), bounds[field.name])
 
@@ -132,7 +133,8 @@ def _annotated(hint: Any) -> tuple[Bound, ...]:
     return tuple(dict.fromkeys([*own, *below]))
 
 
-def _holds(bound: Any, value: Number) -> bool:
+def _holds(bound: Any, value: Any) -> bool:
+    """Whether a number lies within one bound."""
     match bound:
         case Gt(limit):
             return value > limit

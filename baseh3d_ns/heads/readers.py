@@ -118,7 +118,7 @@ def _from_checkpoint(path: Path) -> Head:
         to_file_name(name[len(_FIELD) :]): tensor for name, tensor in pipeline.items() if name.startswith(_FIELD)
     }
     frame = pipeline.get("_model.frame_mm")
-    known = {name: pipeline.get(name) for name in _OPTIONAL if pipeline.get(name) is not None}
+    known: dict[str, Any] = {name: pipeline.get(name) for name in _OPTIONAL if pipeline.get(name) is not None}
     if not weights or not _all_tensors({**weights, **known}) or not isinstance(frame, Tensor) or frame.shape != (4,):
         raise InputError(f"{path} is a checkpoint of another method, without SDF and colour networks: {PASS_A_HEAD}")
     x, y, z, radius = frame.tolist()

@@ -13,7 +13,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from baseh3d_ns import __version__
-from baseh3d_ns.errors import InputError
+from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import cache_folder
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import LATENT, PLACEMENT, Head, save_head, weights_of_field
@@ -67,8 +67,8 @@ class ShapeTrainerConfig(SdfTrainerConfig):
         self.check_resumed()
 
     def untrained_model(self) -> Model:
-        dataset = ViewerDataset([], self.pipeline.datamanager.source(self.data).names)
-        heads = len(dataset.metadata["heads"])
+        names = self.pipeline.datamanager.source(self.data).names
+        dataset, heads = ViewerDataset([], names), len(names)
         return self.pipeline.model.setup(scene_box=dataset.scene_box, num_train_data=heads, metadata=dataset.metadata)
 
     def resolve(self) -> None:
