@@ -142,7 +142,7 @@ DAMAGES = [
     (put("pipeline", SCHEDULE, value=[1]), "its schedule is damaged"),
     (drop("pipeline", SCHEDULE, "total"), "its schedule is damaged"),
     (put("pipeline", SCHEDULE, "planned", value="9"), "'planned' of its schedule"),
-    (put("pipeline", SCHEDULE, "losses", value=True), "'losses' of its schedule"),
+    (put("pipeline", SCHEDULE, "loss_count", value=True), "'loss_count' of its schedule"),
     (put("pipeline", SCHEDULE, "start_progress", value=torch.nan), "'start_progress' of its schedule"),
     (put("pipeline", SCHEDULE, "total", value=-4), "negative steps"),
     (drop(*ADAM), "its optimisers are views"),

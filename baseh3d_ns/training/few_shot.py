@@ -36,13 +36,7 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
     """Colours and latent, learned on the prior's surface before the first training step."""
 
-    def check(self) -> None:
-        if self.resume_from() is None:
-            self._check_prior()
-        super().check()
-
-    def _check_prior(self) -> None:
-        """Raise `InputError` when the fit cannot start from the prior."""
+    def check_start(self) -> None:
         if self.load_prior is None:
             raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {MAKE_ONE}")
         warm_up_steps = (self.warm_start.colours.steps, self.warm_start.latent.steps)

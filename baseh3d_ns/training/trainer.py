@@ -85,13 +85,14 @@ class SdfTrainerConfig(TrainerConfig):
         check_devices(self.machine)
         if self.plateau > 0.0 and self.machine.num_devices * self.machine.num_machines > 1:
             raise InputError("--plateau sees the loss of one device only: set it to 0 to train on several")
+        if self.resume_from() is None:
+            self.check_start()
+
+    def check_start(self) -> None:
+        """Raise `InputError` when a fresh training has nothing to start from."""
 
     def untrained_model(self) -> Model:
-        """The model as the pipeline would build it.
-
-        Raises:
-            InputError: the data cannot be used.
-        """
+        """The model as the pipeline would build it; an `InputError` when the data cannot be used."""
         raise NotImplementedError
 
     def check_resumed(self) -> None:
