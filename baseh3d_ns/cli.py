@@ -48,7 +48,7 @@ class Export:
     """Write the head of a run as a closed, coloured mesh in world millimetres (GLB: metres)."""
 
     load_config: Path
-    """Run folder, its config.yml, a head file or prior (.safetensors), or a checkpoint (.ckpt)."""
+    """Run folder, its config.yml, a head file or prior (.safetensors), a checkpoint (.ckpt), or `builtin`."""
     output: Path = Path("head.ply")
     """File to write: .ply, .obj, .glb or .stl."""
     spacing_mm: Positive = SCORED_SPACING_MM
@@ -88,7 +88,8 @@ class Evaluate:
     scene: str | None = None
     """Scene id, for files that do not record it (checkpoints, runs of 0.1.x)."""
     output_dir: Path | None = None
-    """Folder for evaluation.json, evaluation.png and two .ply; by default `evaluation` in the run's folder."""
+    """Folder for evaluation.json, evaluation.png and two .ply; by default `evaluation` in the run's folder, or
+    `evaluation-2`, `-3` ... beside it when it is there."""
     spacing_mm: Positive = SCORED_SPACING_MM
     """Distance between the vertices that are scored, in millimetres; above 0.6 the official numbers read too high."""
 

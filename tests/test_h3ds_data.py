@@ -225,3 +225,10 @@ def test_rays_on_a_head_that_fills_its_photos(own_root):
         Image.fromarray(pixels).save(mask)
     _, batch = pool_on_head(HeadDataset(outputs_of(own_root)), 1000).draw()
     assert batch["weight"].mean() == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_dataparser_that_gives_less_is_told_what_is_missing(tiny_root):
+    outputs = H3dsDataParserConfig(data=tiny_root, scene="scan0").setup().get_dataparser_outputs("train")
+    del outputs.metadata["camera_axes"], outputs.metadata["scene_id"]
+    with pytest.raises(InputError, match="gave no camera_axes, scene_id"):
+        HeadDataset(outputs)

@@ -13,13 +13,21 @@ from torch import Tensor
 from baseh3d_ns.data.pictures import read_mask, read_photo
 from baseh3d_ns.errors import InputError
 
+METADATA = ("frame", "camera_centres", "camera_axes", "mask_paths", "scene_id", "view_indices")
+"""Metadata that a dataparser hands over beside nerfstudio's own outputs: `SceneFrame`; centres and optical axes of the
+cameras in the unit frame, [views, 3] each; masks; scene; numbers of the views."""
+
 
 class HeadDataset(InputDataset):
     """nerfstudio's dataset with the silhouette under its own key `fg_mask` [h, w, 1] (1 = head)."""
 
     def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0) -> None:
-        if "mask_paths" not in dataparser_outputs.metadata:
-            raise InputError("this method needs silhouettes and a metric frame: read the data with `h3ds-data`")
+        missing = [name for name in METADATA if name not in dataparser_outputs.metadata]
+        if missing:
+            raise InputError(
+                f"this method needs silhouettes and a metric frame, but the dataparser gave no {', '.join(missing)}: "
+                "read the data with `h3ds-data`"
+            )
         super().__init__(dataparser_outputs, scale_factor)
         self._photos: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
         self._masks: dict[int, Bool[np.ndarray, "h w"]] = {}

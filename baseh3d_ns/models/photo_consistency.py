@@ -48,11 +48,11 @@ class PhotoConfig:
     noise: Positive = 3.0 / 255.0
     """Noise level of the grey values in [0, 1], added to the NCC's denominator: textureless patches weigh little."""
     occlusion_range: tuple[Weight, Weight] = (0.03, 0.6)
-    """Distances from a point towards a camera between which occlusion is looked for."""
+    """Distances from a point towards a camera between which occlusion is looked for, in units of the unit ball."""
     occlusion_samples: Count = 16
     """Samples on that way."""
     occlusion_sdf: SignedFraction = -0.005
-    """SDF below which a sample occludes the point."""
+    """SDF below which a sample occludes the point, in units of the unit ball."""
 
 
 @dataclass(frozen=True)

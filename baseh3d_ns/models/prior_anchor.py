@@ -37,7 +37,7 @@ class AnchorConfig:
     points: Count = 1 << 14
     """Points that are held."""
     shell: Positive = 0.15
-    """Distance from the prior's surface within which they lie."""
+    """Distance from the prior's surface within which they lie, in units of the unit ball."""
     visibility_steps: Count = 100
     """Training steps between two updates of the visibility."""
     visibility_rays: Count = 1 << 14
@@ -45,7 +45,7 @@ class AnchorConfig:
     visibility_cells: GridCells = 40
     """Cells of the grid that remembers where rays have passed, along an axis of the unit ball's box."""
     depth: Weight = 0.05
-    """Depth below the surface down to which a ray still sees: the surface may move."""
+    """Depth below the surface down to which a ray still sees, in units of the unit ball: the surface may move."""
     grid_cells: GridCells = 64
     """Cells along an axis of the SDF grid that those rays are traced on."""
 

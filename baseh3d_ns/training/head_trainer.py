@@ -9,6 +9,7 @@ from typing import Any
 
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.models.base_model import Model
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns import __version__
 from baseh3d_ns.bounds import Count
@@ -149,4 +150,7 @@ class HeadTrainer(SdfTrainer):
     def save_checkpoint(self, step: int) -> None:
         """Write the checkpoint, then the head file beside it."""
         super().save_checkpoint(step)
-        save_head(self.base_dir / HEAD_FILE, self.head(min(step, self.total_steps - 1)))
+        last = self.total_steps - 1
+        save_head(self.base_dir / HEAD_FILE, self.head(min(step, last)))
+        if step >= last:
+            CONSOLE.log(f"Wrote {self.base_dir / HEAD_FILE}: mesh it with baseh3d export --load-config {self.base_dir}")

@@ -82,7 +82,7 @@ def _log_likelihood(coefficients: Float[Tensor, " k"], learned_from: Float[Tenso
     """Log the fitted head's distance from the mean head beside that of the heads the space was learned from."""
     CONSOLE.log(
         f"Fitted the latent: a head {float(coefficients.norm()):.1f} standard deviations from the mean one "
-        f"(those learned from: {float(learned_from.norm(dim=-1).median()):.1f})."
+        f"(heads that the space was learned from: {float(learned_from.norm(dim=-1).median()):.1f} in the median)."
     )
 
 
