@@ -10,7 +10,7 @@
 #   3. There, .whl and .gpu carried:  bash scripts/on_gpu.sh OUT        (with the tool `run`: carry [".whl", ".gpu"], OUT is $OUT)
 #
 # Options after OUT: --data ROOT (an H3DS root, by default .gpu/heads), --seconds N (540), --only PART ..., and --small, which
-# goes through every part with small sizes: `bash scripts/on_gpu.sh /tmp/out --small` shows on any CPU that nothing is missing.
+# goes through every part with small sizes: `bash scripts/on_gpu.sh OUT --small` shows on any CPU that nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
