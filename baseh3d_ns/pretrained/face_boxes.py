@@ -27,6 +27,10 @@ LONGEST_PX = 768
 """Longer side of the photo that windows are taken from: more resolution than the smallest of them can show."""
 LEAST_CONFIDENCE = 0.3
 """Confidence below which a box is none."""
+MOST_BOXES = 12
+"""Number of boxes, of the most confident, that are worth a closer look."""
+SAME_TURN_DEG = 45.0
+"""Angle between two boxes at one place beyond which they say different things."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +45,7 @@ class FaceBox:
 def face_boxes(photo: UInt8[np.ndarray, "h w 3"], side: float) -> list[FaceBox]:
     """Faces that the network finds in windows of the given side (see `WINDOWS`), the most confident first.
 
-    One face may come several times: from several windows and turns.
+    One face may come in several turns, of which at most one is right.
     """
     import cv2
 
@@ -53,15 +57,13 @@ def face_boxes(photo: UInt8[np.ndarray, "h w 3"], side: float) -> list[FaceBox]:
         for box in _boxes_in(small, window):
             centre_px = (box.crop.centre_px + 0.5) / scale - 0.5
             boxes.append(FaceBox(Crop(centre_px, box.crop.side_px / scale, box.crop.turn_deg), box.confidence))
-    return sorted(boxes, key=lambda box: -box.confidence)
+    return _distinct(boxes)[:MOST_BOXES]
 
 
 def _windows(width: int, height: int, side_px: float) -> Iterator[Crop]:
     """Square windows that cover a picture, neighbours overlapping by at least half, in four turns."""
     counts = [max(1, int(np.ceil(2.0 * length / side_px)) - 1) for length in (width, height)]
-    columns, rows = (
-        _centres(length, side_px, count) for length, count in zip((width, height), counts, strict=True)
-    )
+    columns, rows = (_centres(length, side_px, count) for length, count in zip((width, height), counts, strict=True))
     for turn_deg, column, row in product(TURNS_DEG, columns, rows):
         yield Crop(np.array([column, row]), side_px, turn_deg)
 
@@ -81,18 +83,30 @@ def _boxes_in(photo: UInt8[np.ndarray, "h w 3"], window: Crop) -> list[FaceBox]:
     # Centre, width and height, then six keypoints, of which the first are the right and the left eye.
     numbers = regressed.reshape(len(confidence), 8, 2).astype(float) / SIZE
     anchors = _anchors()
-    found: list[FaceBox] = []
-    for index in np.argsort(-confidence):
-        if confidence[index] < LEAST_CONFIDENCE:
-            break
-        centre, right_eye, left_eye = window.to_photo(numbers[index][[0, 2, 3]] + anchors[index])
+    found = []
+    for index in np.flatnonzero(confidence > LEAST_CONFIDENCE):
+        centre_px, right_eye, left_eye = window.to_photo(numbers[index][[0, 2, 3]] + anchors[index])
         side_px = float(numbers[index][1].max()) * window.side_px
-        if any(np.linalg.norm(box.crop.centre_px - centre) < 0.5 * box.crop.side_px for box in found):
-            continue
         across = left_eye - right_eye
         turn_deg = float(np.degrees(np.arctan2(across[1], across[0])))
-        found.append(FaceBox(Crop(centre, side_px, turn_deg), float(confidence[index])))
-    return found
+        found.append(FaceBox(Crop(centre_px, side_px, turn_deg), float(confidence[index])))
+    return _distinct(found)
+
+
+def _distinct(boxes: list[FaceBox]) -> list[FaceBox]:
+    """The most confident box of every place and turn, in the order of their confidence."""
+    kept: list[FaceBox] = []
+    for box in sorted(boxes, key=lambda box: -box.confidence):
+        if not any(_are_alike(box.crop, other.crop) for other in kept):
+            kept.append(box)
+    return kept
+
+
+def _are_alike(one: Crop, other: Crop) -> bool:
+    """Whether two crops overlap by about half and are turned alike."""
+    turn_deg = (one.turn_deg - other.turn_deg + 180.0) % 360.0 - 180.0
+    apart_px = np.linalg.norm(one.centre_px - other.centre_px)
+    return bool(apart_px < 0.5 * max(one.side_px, other.side_px) and abs(turn_deg) < SAME_TURN_DEG)
 
 
 def _anchors() -> Float[np.ndarray, "a 2"]:

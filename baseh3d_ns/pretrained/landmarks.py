@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.special import expit
 
-from baseh3d_ns.pretrained.face_boxes import WINDOWS, FaceBox, face_boxes
+from baseh3d_ns.pretrained.face_boxes import WINDOWS, face_boxes
 from baseh3d_ns.pretrained.networks import Crop, run_network
 
 POINTS = 468
@@ -38,6 +38,8 @@ SCATTER_SCALE = 0.02
 """Scatter of the landmarks over the shifted crops, as a fraction of the face, that costs most of the score."""
 LEAST_SCORE = 0.1
 """Score below which there is no face."""
+HOPELESS_FLAG, HOPEFUL_PASSES = -2.0, 2
+"""Flag at which a box is given up, and the number of passes it has to become better."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,20 +79,22 @@ def find_faces(photo: UInt8[np.ndarray, "h w 3"]) -> list[FaceLandmarks]:
     found: list[FaceLandmarks] = []
     for side in WINDOWS:
         for box in face_boxes(photo, side):
-            if not any(_is_inside(box, face) for face in found if face.score > 0.5):
+            if not any(_is_in(box.crop.centre_px, face) for face in found if face.score > 0.5):
                 face = _landmarks_from(photo, box.crop)
-                if face.score >= LEAST_SCORE:
+                if face is not None and face.score >= LEAST_SCORE:
                     found.append(face)
         if found:
             break
     return sorted(_distinct(found), key=lambda face: -face.size_px)
 
 
-def _landmarks_from(photo: UInt8[np.ndarray, "h w 3"], box: Crop) -> FaceLandmarks:
-    """Landmarks that the network settles on when it starts from a box."""
+def _landmarks_from(photo: UInt8[np.ndarray, "h w 3"], box: Crop) -> FaceLandmarks | None:
+    """Landmarks that the network settles on when it starts from a box; None where it never takes it for a face."""
     crop = replace(box, side_px=CROP_SIDE * box.side_px)
-    for _ in range(MOST_PASSES):
+    for number in range(MOST_PASSES):
         flag, points_px, _ = _run(photo, crop)
+        if flag < HOPELESS_FLAG and number >= HOPEFUL_PASSES:
+            return None
         before, crop = crop, _crop_round(points_px)
         if _change(before, crop) < SETTLED:
             break
@@ -137,19 +141,15 @@ def _shifted(crop: Crop) -> Iterator[Crop]:
         yield Crop(crop.centre_px, factor * crop.side_px, crop.turn_deg + turn_deg)
 
 
-def _is_inside(box: FaceBox, face: FaceLandmarks) -> bool:
-    return _overlap(box.crop.centre_px, face)
-
-
-def _overlap(place_px: Float[np.ndarray, " 2"], face: FaceLandmarks) -> bool:
-    """Whether a place lies in a face."""
-    return float(np.linalg.norm(place_px - face.points_px.mean(axis=0))) < 0.5 * face.size_px
+def _is_in(place_px: Float[np.ndarray, " 2"], face: FaceLandmarks) -> bool:
+    """Whether a place lies in a face, away from its edge."""
+    return bool(np.linalg.norm(place_px - face.points_px.mean(axis=0)) < 0.5 * face.size_px)
 
 
 def _distinct(faces: list[FaceLandmarks]) -> list[FaceLandmarks]:
     """The best scored face at every place."""
     kept: list[FaceLandmarks] = []
     for face in sorted(faces, key=lambda face: -face.score):
-        if not any(_overlap(face.points_px.mean(axis=0), other) for other in kept):
+        if not any(_is_in(face.points_px.mean(axis=0), other) for other in kept):
             kept.append(face)
     return kept
