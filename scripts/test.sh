@@ -7,4 +7,6 @@ ruff check .
 ruff format --check .
 mypy
 gpu=$(python -c 'import torch; print(torch.cuda.is_available())')
-python -m pytest --durations=25 -m "$([ "$gpu" = True ] || echo "not cuda")" "$@"
+# One process a core, one thread each: tests are too small for more.
+export OMP_NUM_THREADS=1
+python -m pytest -n 2 --dist loadfile --durations=25 -m "$([ "$gpu" = True ] || echo "not cuda")" "$@"

@@ -31,6 +31,17 @@ SMALL = [
     "--steps-per-eval-batch",
     "5",
 ]
+QUICK_START = [
+    "--placing.steps",
+    "5",
+    "5",
+    "5",
+    "--warm-start.colours.steps",
+    "5",
+    "--warm-start.latent.steps",
+    "5",
+]
+"""Options of the few-shot methods: a warm start that does all it should, only not for long."""
 TIMEOUT_S = 600
 # Importing nerfstudio takes longer than what most tests do: one server has imported it and forks for every command.
 # CUDA cannot fork.
@@ -43,8 +54,7 @@ def call(tool: str, *arguments: object, fails: bool = False) -> str:
     """Run the entry point of a command in a process of its own; its output (stdout and stderr), after checking how it
     ended."""
     with tempfile.NamedTemporaryFile() as output:
-        process = PROCESSES.Process(target=_enter, args=(tool, list(map(str, arguments)), output.name, os.getcwd()))
-        process.start()
+        process = begin(tool, *arguments, output=output.name)
         process.join(TIMEOUT_S)
         in_time = process.exitcode is not None
         process.kill()
@@ -52,6 +62,13 @@ def call(tool: str, *arguments: object, fails: bool = False) -> str:
         text = Path(output.name).read_text(errors="replace")
         assert in_time and (process.exitcode != 0) == fails, text[-3000:]
         return text
+
+
+def begin(tool: str, *arguments: object, output: str = os.devnull) -> multiprocessing.process.BaseProcess:
+    """Start the entry point of a command in a process of its own; its stdout and stderr go to the file `output`."""
+    process = PROCESSES.Process(target=_enter, args=(tool, list(map(str, arguments)), output, os.getcwd()))
+    process.start()
+    return process
 
 
 def _enter(tool: str, arguments: list[str], output: str, folder: str) -> None:
@@ -79,8 +96,14 @@ def configured(method: str, root: Path, out: Path, *options: object, views: str 
 
 
 def train(method: str, root: Path, out: Path, *options: object, views: str = "3", fails: bool = False) -> str:
-    arguments = [*SMALL, "--output-dir", out, "--experiment-name", "t", "--timestamp", "t", "--data", root, *options]
-    return call("ns-train", method, *arguments, "h3ds-data", "--scene", SCENE, "--views", views, fails=fails)
+    return call("ns-train", *training(method, root, out, *options, views=views), fails=fails)
+
+
+def training(method: str, root: Path, out: Path, *options: object, views: str = "3") -> list[object]:
+    """The words after `ns-train` of a small training."""
+    quick = QUICK_START if hasattr(all_methods[method], "warm_start") else []
+    arguments = ["--output-dir", out, "--experiment-name", "t", "--timestamp", "t", "--data", root]
+    return [method, *SMALL, *quick, *arguments, *options, "h3ds-data", "--scene", SCENE, "--views", views]
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import time
 import urllib.request
 
@@ -14,7 +13,7 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
-from processes import BIN, call
+from processes import begin, call
 from tiny_root import CENTRE_MM, SEMI_AXES_MM
 
 
@@ -86,25 +85,20 @@ def test_the_exporters_contract_for_marching_cubes(fit_run):
     torch.testing.assert_close(model.field.forward_geonetwork(points)[:, 0], model.field.sdf(points))
 
 
-def test_ns_viewer_serves(fit_run):
-    port = 17007 + os.getpid() % 1000
-    process = subprocess.Popen(
-        [BIN / "ns-viewer", "--load-config", fit_run.config, "--viewer.websocket-port", str(port)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def test_ns_viewer_serves(fit_run, tmp_path):
+    port, log = 17007 + os.getpid() % 1000, tmp_path / "log.txt"
+    process = begin("ns-viewer", "--load-config", fit_run.config, "--viewer.websocket-port", port, output=str(log))
     try:
         status, deadline = None, time.monotonic() + 120
-        while status is None and time.monotonic() < deadline and process.poll() is None:
+        while status is None and time.monotonic() < deadline and process.is_alive():
             try:
                 status = urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5).status
             except OSError:
-                time.sleep(1.0)
+                time.sleep(0.2)
     finally:
         process.kill()
-        output = process.communicate()[0]
-    assert status == 200, output[-2000:]
+        process.join()
+    assert status == 200, log.read_text()[-2000:]
 
 
 @pytest.mark.parametrize("suffix", ["ply", "glb"])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
 import time
 from collections import Counter
 from copy import deepcopy
@@ -13,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
-from processes import BIN, SMALL, Trained, call, checkpoint, configured, train
+from processes import Trained, begin, call, checkpoint, configured, train, training
 from tiny_root import SCENE
 
 from baseh3d_ns import methods
@@ -211,33 +209,13 @@ def test_patches_lie_well_inside_the_masks_in_whatever_order_rays_come(tiny_root
 
 def test_a_killed_run_resumes_to_the_same_last_step(tiny_root, tmp_path):
     options = ["--epochs", 20, "--steps-per-save", 10]
-    arguments = [
-        *SMALL,
-        "--output-dir",
-        tmp_path,
-        "--experiment-name",
-        "t",
-        "--timestamp",
-        "t",
-        "--data",
-        tiny_root,
-        *options,
-    ]
-    tail = ["h3ds-data", "--scene", SCENE, "--views", "all"]
     models = tmp_path / "t" / "baseh3d-fast-prior" / "t" / "nerfstudio_models"
-    process = subprocess.Popen(
-        [BIN / "ns-train", "baseh3d-fast-prior", *map(str, [*arguments, *tail])],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 300
-        while not list(models.glob("step-*.ckpt")) and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-    finally:
-        process.kill()
-        process.wait()
+    process = begin("ns-train", *training("baseh3d-fast-prior", tiny_root, tmp_path, *options, views="all"))
+    deadline = time.monotonic() + 300
+    while not list(models.glob("step-*.ckpt")) and time.monotonic() < deadline and process.is_alive():
+        time.sleep(0.01)
+    process.kill()
+    process.join()
     saved = sorted(models.glob("step-*.ckpt"))[-1]
     first_step = torch.load(saved, weights_only=True)["step"]
     assert first_step < 99
