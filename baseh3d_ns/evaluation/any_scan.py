@@ -23,12 +23,14 @@ from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.evaluation.rigid import RigidScores, score_aligned
 from baseh3d_ns.frames import SceneFrame
 
-SCAN_POINTS = 200_000
+SCAN_POINTS = 100_000
 """Points drawn evenly from the scan: its own vertices may lie anyhow."""
-ALIGNED_POINTS = 20_000
+ALIGNED_POINTS = 6_000
 """Most points of the scan's face that the alignment uses."""
 POOR_FIT_MM = 6.0
 """Median distance on the face above which the scan is not of this head, or not in this unit."""
+MOST_RESIZING = 0.3
+"""Logarithm of the factor beyond which an alignment has found another size than that of a head."""
 COVERED_MM = 10.0
 """Distance from the scan beyond which a predicted point has no counterpart there."""
 LEAST_COVERED = 0.9
@@ -52,8 +54,8 @@ class ScanScores:
 
     rigid: RigidScores
     """Scores that keep the size; `pred_to_world` leads to the scan's world, in millimetres."""
-    scale_aligned: ScaleAligned
-    """The same once the size is fitted too; not a score of the head as it is."""
+    scale_aligned: ScaleAligned | None
+    """The same once the size is fitted too, not a score of the head as it is; None where no size fits."""
     nose_tip: tuple[float, float, float]
     """Tip of the nose that the face was taken round, in the head's world in mm."""
     covered_face: float
@@ -123,9 +125,11 @@ def _scale_aligned(
     points: Float[np.ndarray, "n 3"],
     scan_to_pred: Float[np.ndarray, "4 4"],
     nose_tip: Float[np.ndarray, " 3"],
-) -> ScaleAligned:
-    """Scores of the prediction shrunk by the factor that a similarity enlarges the scan by."""
+) -> ScaleAligned | None:
+    """Scores of the prediction shrunk by the factor that a similarity enlarges the scan by; None for no head's size."""
     enlarged = float(np.cbrt(np.linalg.det(scan_to_pred[:3, :3])))
+    if abs(np.log(enlarged)) > MOST_RESIZING:
+        return None
     shrunk = trimesh.Trimesh(mesh.vertices / enlarged, mesh.faces, process=False)
     rigid = scan_to_pred.copy()
     rigid[:3] /= enlarged

@@ -80,8 +80,9 @@ def _scan_lines(run: ScanRun) -> Iterator[str]:
     rigid, scaled = run.scores.rigid, run.scores.scale_aligned
     yield _training(run.head, run.head.provenance.get("scene"))
     yield f"rigid, 2-way : face {rigid.face.mean_mm:.2f} mm, head {rigid.head.mean_mm:.2f} mm"
-    enlarged = f"face {scaled.face_mm:.2f} mm, head {scaled.head_mm:.2f} mm"
-    yield f"size fitted  : {enlarged} (with the head's size times {scaled.scale:.4f})"
+    if scaled is not None:
+        means = f"face {scaled.face_mm:.2f} mm, head {scaled.head_mm:.2f} mm"
+        yield f"size fitted  : {means} (with the head's size times {scaled.scale:.4f})"
     if run.scale is not None:
         yield f"scale        : {scale_sentence(run.scale)}"
     yield NOT_OFFICIAL

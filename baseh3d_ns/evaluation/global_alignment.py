@@ -26,7 +26,7 @@ CANDIDATES = 24
 """Rotations that go on to ICP."""
 VOXELS = 48
 """Voxels across the scan, unless these were smaller than `LEAST_VOXEL_MM`."""
-LEAST_VOXEL_MM = 8.0
+LEAST_VOXEL_MM = 10.0
 REACH_VOXELS = 3.0
 """Distance from the scan, in voxels, beyond which a point of the face is simply off it."""
 SHARE = 0.8

@@ -13,7 +13,7 @@ from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.head_file import Head
 
-SIDE_PX = 320
+SIDE_PX = 256
 """Longest side in pixels of the photos that a head is compared with: larger ones are made smaller."""
 SAME_FRAME = 1e-2
 """Difference in millimetres between two frames that are one, as they are written to files."""

@@ -16,6 +16,8 @@ from baseh3d_ns.evaluation.distance import Surface
 ICP_ITERATIONS = 100
 ICP_COARSE = 8
 """Every so many points are aligned first: far from the surface, a search takes long."""
+MOST_GROWTH = 0.05
+"""Largest change of scale in a step: where points do not belong to the surface, they would shrink into it at once."""
 ICP_STEP_MM = 1e-3
 """Alignment has converged when a step moves no point further than this."""
 
@@ -68,7 +70,8 @@ def descend(
             system, offset = system[near], offset[near]
         solution, *_ = np.linalg.lstsq(system, offset, rcond=1e-6)
         step = np.eye(4)
-        step[:3, :3] = Rotation.from_rotvec(solution[:3]).as_matrix() * (1.0 + solution[6:].sum())
+        growth = float(np.clip(solution[6:].sum(), -MOST_GROWTH, MOST_GROWTH))
+        step[:3, :3] = (1.0 + growth) * Rotation.from_rotvec(solution[:3]).as_matrix()
         step[:3, 3] = centre + solution[3:6] - step[:3, :3] @ centre
         before, moved = moved, trimesh.transform_points(moved, step)
         total = step @ total

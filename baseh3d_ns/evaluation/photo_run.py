@@ -61,7 +61,7 @@ def judge_by_photos(
         "warnings": warnings,
         "provenance": run_provenance(head, file, device),
     }
-    title = f"no accuracy in mm   held out: {in_words(scores.held_out)}   trained on: {in_words(scores.training)}"
+    title = f"held out: {in_words(scores.held_out)}\ntrained on: {in_words(scores.training)}\n(no accuracy in mm)"
     folder = write_files(
         evaluation_folder(file, output_dir),
         {SCORES: json_text(content).encode()},

@@ -24,7 +24,7 @@ from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.image_metrics import head_metrics
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 
-GRID_CELLS = 96
+GRID_CELLS = 64
 """Cells of the cached SDF grid along an axis of the unit ball's box."""
 RAYS = 1 << 15
 """Rays rendered at a time."""

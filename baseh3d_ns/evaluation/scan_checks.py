@@ -22,6 +22,9 @@ ROBUST_SHARE = 0.7
 ROBUST_POINTS = 3000
 WORSE, WORSE_MM = 1.3, 0.25
 """Factor and difference in millimetres by which a face score must exceed that of the robust alignment to be doubted."""
+FAR_MM, MOSTLY_FAR, WORTH_MM = 5.0, 0.5, 1.0
+"""Distance of a point that is no error of a surface, share of the face error that such points must make up to be named,
+and face error in mm below which they are not worth it."""
 WIDE_MM = 1.05 * FACE_RADIUS_MM
 """Distance from the tip of the nose that no vertex of `FACE_REGION` has."""
 LANDMARK_MM = 100.0
@@ -36,7 +39,8 @@ CHECKED_POINTS = 2000
 def disagreement_with_robust(
     h3ds: H3DS, scene_id: str, mesh: trimesh.Trimesh, world_to_pred: Float[np.ndarray, "4 4"]
 ) -> list[str]:
-    """Sentence for a face that a robust alignment would fit much better than the plain one; none where both agree.
+    """Sentences for a face that a robust alignment would fit much better than the plain one, and for a face score made
+    by few far points; none where all agree.
 
     Args:
         h3ds: the dataset.
@@ -50,17 +54,24 @@ def disagreement_with_robust(
     )
     start = trimesh.transform_points(aligned_on, world_to_pred)
     robust = align_rigidly(start, surface, ROBUST_SHARE) @ world_to_pred
-    plain_mm, robust_mm = (
-        float(np.median(surface.closest(trimesh.transform_points(face, motion)).distances))
-        for motion in (world_to_pred, robust)
+    plain, trimmed = (
+        surface.closest(trimesh.transform_points(face, motion)).distances for motion in (world_to_pred, robust)
     )
-    if plain_mm < WORSE * robust_mm + WORSE_MM:
-        return []
-    return [
-        f"The alignment does not fit the face: half of it lies within {plain_mm:.2f} mm, but within {robust_mm:.2f} mm "
-        f"when the worst {100 - 100 * ROBUST_SHARE:.0f} % of region '{ALIGNED_REGION}' are left out; look for what is "
-        "no face in that region, or for a part of the head that the fit lacks."
-    ]
+    found = []
+    plain_mm, robust_mm = float(np.median(plain)), float(np.median(trimmed))
+    if plain_mm > WORSE * robust_mm + WORSE_MM:
+        found.append(
+            f"The alignment does not fit the face: half of it lies within {plain_mm:.2f} mm, but within "
+            f"{robust_mm:.2f} mm when the worst {100 - 100 * ROBUST_SHARE:.0f} % of region '{ALIGNED_REGION}' are left "
+            "out; look for what is no face in that region, or for a part of the head that the fit lacks."
+        )
+    far = trimmed > FAR_MM
+    if trimmed[far].sum() > MOSTLY_FAR * trimmed.sum() and plain.mean() > WORTH_MM:
+        found.append(
+            f"{100.0 * far.mean():.0f} % of region '{FACE_REGION}' lie more than {FAR_MM:.0f} mm from the head and "
+            "make up most of its face error: these are no face, or a part that the fit lacks."
+        )
+    return found
 
 
 def misfits_of_scan(h3ds: H3DS, scene_id: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import trimesh
 
-from baseh3d_ns.data.head_size import unit_mistake
+from baseh3d_ns.data.head_size import HEAD_MM, unit_mistake
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.scores import SIZE_RANGE_MM
 
@@ -67,6 +67,8 @@ def _triangles(path: Path) -> trimesh.Trimesh:
 
 def _likely_unit(extent: float) -> Unit | None:
     """The unit in which something that large is nearest to a head's size, if it has that size in any."""
+    if HEAD_MM[0] <= extent <= HEAD_MM[1]:
+        return "mm"
     mistake = unit_mistake(extent)
     fits = [unit for unit, mm in UNITS_MM.items() if mistake and mistake.endswith(f"by {mm:.6g}")]
     return fits[0] if fits else None
