@@ -19,8 +19,8 @@ from baseh3d_ns.evaluation.scores import evaluate_mesh
 
 def with_robe() -> trimesh.Trimesh:
     """The egg head, with a collar before its chin that no photo calls head."""
-    collar = trimesh.creation.box([150.0, 60.0, 12.0]).subdivide_to_size(8.0)
-    collar.apply_translation([0.0, -75.0, 110.0])
+    collar = trimesh.creation.box([130.0, 40.0, 8.0]).subdivide_to_size(16.0)
+    collar.apply_translation([0.0, -70.0, 80.0])
     return trimesh.util.concatenate([head(), collar])
 
 
