@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
-from egg_head import SCENE, head, write_h3ds
+from egg_head import SCENE, head, wavy, write_h3ds
 from tiny_root import SCENE as TINY
 
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import load_scene
 from baseh3d_ns.evaluation.rigid import rigid_scores
-from baseh3d_ns.evaluation.scan_checks import misfits_of_scan, misfits_with_photos
+from baseh3d_ns.evaluation.scan_checks import disagreement_with_robust, misfits_of_scan, misfits_with_photos
 from baseh3d_ns.evaluation.scores import evaluate_mesh
 
 
@@ -34,8 +34,9 @@ def test_a_robe_counted_as_face_is_noticed(tmp_path: Path):
     assert len(doubts(evaluation.warnings)) == 1
     plain = rigid_scores(robed, SCENE, head())
     assert evaluation.rigid.face == plain.face and plain.face.gt_to_pred.mean_mm > 2.0
+    assert any("make up most of its face error" in said for said in evaluation.warnings)
     clean = write_h3ds(tmp_path / "clean", head())
-    assert not doubts(evaluate_mesh(clean, SCENE, head()).warnings)
+    assert disagreement_with_robust(clean, SCENE, wavy(head()), np.eye(4)) == []
 
 
 def test_landmarks_and_regions_that_contradict_each_other(tmp_path: Path):

@@ -25,8 +25,8 @@ from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import find_head_file, open_head
 
 NOT_OFFICIAL = (
-    "Rigid scores against a scan of your own, both directions; not the official H3DS scores, which need that dataset's "
-    "landmarks and regions."
+    "Rigid scores against a scan of your own, both directions, aligned on the face alone (trimmed), so that they read "
+    "lower than those of H3DS scenes; not the official H3DS scores, which need that dataset's landmarks and regions."
 )
 SIDES_DEG = (0.0, 60.0, -60.0)
 """Azimuths that scan and head are shown from."""
@@ -56,7 +56,7 @@ def score_with_scan(
         scan_path: a mesh file.
         unit: unit of the scan; None: metres for glTF, else millimetres.
         output_dir: folder to write to; by default `evaluation` in the run's folder.
-        spacing_mm: distance between the vertices that are scored.
+        spacing_mm: half the distance between the vertices that are scored.
 
     Raises:
         InputError: the head or the scan cannot be used.
@@ -64,7 +64,8 @@ def score_with_scan(
     file, head = find_head_file(path), open_head(path)
     scan = read_scan(scan_path, unit)
     device = usual_device()
-    mesh, axes = mesh_of_head(head, file, spacing_mm, device), axes_of_head(field_of_head(head, file).placement)
+    # As coarse as the mesh that `mesh_and_score` has for rigid scores, which measure to surfaces.
+    mesh, axes = mesh_of_head(head, file, 2.0 * spacing_mm, device), axes_of_head(field_of_head(head, file).placement)
     if head.frame is None:
         raise InputError(f"{file} does not record its frame in millimetres, so it cannot be scored: fit a head from it")
     scores = score_against_scan(mesh, scan, nose_tip(mesh, axes), head.frame)
