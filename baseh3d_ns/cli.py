@@ -79,37 +79,31 @@ class Export:
 
 @dataclass
 class Evaluate:
-    """Score the head of a run against the scan of its scene: face / head in mm, heatmap, picture, JSON."""
+    """Score a head against a scan, face / head in mm; without one, say how well it fits its photos."""
 
     load_config: Path
     """Run folder, its config.yml, a head file (.safetensors), or a checkpoint (.ckpt)."""
     data: Path | None = None
-    """H3DS root of the scene, where it has moved since the training."""
+    """Folder of the data (H3DS root, own photos), where it has moved since the training."""
     scene: str | None = None
     """Scene id, for files that do not record it (checkpoints, runs of 0.1.x)."""
+    scan: Path | None = None
+    """Any mesh of the head to score against (.ply, .obj, .stl, .glb ...), in any world; by default the scene's scan."""
+    unit: Literal["mm", "cm", "m", "in"] | None = None
+    """Unit of --scan; by default metres for a .glb, else millimetres."""
     output_dir: Path | None = None
-    """Folder for evaluation.json, evaluation.png and two .ply; by default `evaluation` in the run's folder, or
-    `evaluation-2`, `-3` ... beside it when it is there."""
+    """Folder for evaluation.json, evaluation.png and, with a scan, two .ply; by default `evaluation` in the run's
+    folder, or `evaluation-2`, `-3` ... beside it when it is there."""
     spacing_mm: Positive = SCORED_SPACING_MM
     """Distance between the vertices that are scored, in millimetres; above 0.6 the official numbers read too high."""
 
     def main(self) -> None:
-        from baseh3d_ns.evaluation.score_run import score_run
+        from baseh3d_ns.evaluation.evaluate_run import evaluate_run
         from baseh3d_ns.rendering.denormals import flush_denormals
 
         flush_denormals()
-        scored = score_run(self.load_config, self.data, self.scene, self.output_dir, self.spacing_mm)
-        evaluation, known = scored.evaluation, scored.head.provenance
-        views = f"{len(known['views'])} views" if "views" in known else "views unknown"
-        method, steps = known.get("method", "method unknown"), known.get("steps", "unknown")
-        print(f"scene {evaluation.provenance['scene']}, {views}, {method}, {steps} steps")
-        official, rigid = evaluation.official, evaluation.rigid
-        scales = f"{official.face_icp_scale:.3f}, {official.head_icp_scale:.3f}"
-        print(f"h3ds package : face {official.face_mm:.2f} mm, head {official.head_mm:.2f} mm (its scale: {scales})")
-        print(f"rigid, 2-way : face {rigid.face.mean_mm:.2f} mm, head {rigid.head.mean_mm:.2f} mm")
-        for warning in evaluation.warnings:
-            print(f"note: {warning}")
-        print(f"written to {scored.folder}")
+        data, scene, folder = self.data, self.scene, self.output_dir
+        print(*evaluate_run(self.load_config, data, scene, folder, self.spacing_mm, self.scan, self.unit), sep="\n")
 
 
 @dataclass

@@ -12,7 +12,8 @@ from tiny_root import SCENE
 
 from baseh3d_ns import methods
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.evaluation.score_run import _run_folder, scene_of_head
+from baseh3d_ns.evaluation.run_files import evaluation_folder
+from baseh3d_ns.evaluation.score_run import scene_of_head
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import Head, save_head, weights_of_field
 from baseh3d_ns.heads.readers import open_head
@@ -140,8 +141,9 @@ def test_a_config_that_names_code_is_not_executed(fit_run, tmp_path):
 def test_an_evaluation_lies_in_the_runs_folder_from_wherever_it_is_named(tmp_path, monkeypatch):
     (tmp_path / "run" / "nerfstudio_models").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "run" / "nerfstudio_models")
-    assert _run_folder(Path("step-000000009.ckpt")) == tmp_path / "run"
-    assert _run_folder(tmp_path / "run" / "head.safetensors") == tmp_path / "run"
+    written = tmp_path / "run" / "evaluation"
+    assert evaluation_folder(Path("step-000000009.ckpt"), None) == written
+    assert evaluation_folder(tmp_path / "run" / "head.safetensors", None) == written
 
 
 def test_another_scene_than_the_heads_is_refused(fit_run):

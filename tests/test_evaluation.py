@@ -14,9 +14,10 @@ from h3ds.numeric import unidirectional_chamfer_distance
 from baseh3d_ns.data.h3ds_package import H3DS, PackagedH3DS
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.distance import Surface
+from baseh3d_ns.evaluation.icp import align_rigidly
 from baseh3d_ns.evaluation.official import official_scores, to_h3ds_mesh
 from baseh3d_ns.evaluation.pictures import error_colours
-from baseh3d_ns.evaluation.rigid import DistanceSummary, align_rigidly, rigid_scores
+from baseh3d_ns.evaluation.rigid import DistanceSummary, rigid_scores
 from baseh3d_ns.evaluation.scores import evaluate_mesh, mesh_and_score, mesh_spacing_mm
 from baseh3d_ns.evaluation.write import write_evaluation
 

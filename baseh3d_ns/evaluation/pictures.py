@@ -140,6 +140,7 @@ def evaluation_picture(
     distances_mm: Float[np.ndarray, " n"],
     title: str = "",
     max_mm: float = MAX_ERROR_MM,
+    left: str = "photo",
 ) -> None:
     """Write a PNG: one row per view; photo, render, normals, and error with its colour bar in millimetres.
 
@@ -150,6 +151,7 @@ def evaluation_picture(
         distances_mm: error of every vertex.
         title: the scores, in words.
         max_mm: end of the colour bar.
+        left: heading of the left column, where the images of `views` are no photos.
     """
     vertex_heat = error_colours(distances_mm, max_mm)
     figure = Figure(figsize=(13.0, 3.1 * len(views) + 0.8), layout="constrained")
@@ -159,7 +161,7 @@ def evaluation_picture(
         for axis, image in zip(row, [view.image, seen.colour, seen.normals, seen.heat], strict=True):
             axis.imshow(image)
             axis.set_axis_off()
-    for axis, name in zip(axes[0], ["photo", "render", "normals", "distance to ground truth"], strict=True):
+    for axis, name in zip(axes[0], [left, "render", "normals", "distance to ground truth"], strict=True):
         axis.set_title(name, fontsize=11)
     bar = figure.colorbar(ScalarMappable(Normalize(0.0, max_mm), HEAT), ax=axes, shrink=0.6, pad=0.01, extend="max")
     bar.set_label(f"mm (grey: no ground truth within {UNKNOWN_MM:.0f} mm)")

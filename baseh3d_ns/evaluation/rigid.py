@@ -1,8 +1,8 @@
 """A score that keeps the size: rigid alignment, then point-to-surface distances in both directions (chamfer), in mm.
 
-Alignment: point-to-plane ICP (Chen and Medioni 1992) of the ground truth's region 'face' to the predicted surface, six
-degrees of freedom, inverted to move the prediction. (Point-to-point ICP, as in the official score, converges slowly and
-stops early where surfaces slide along each other.) Face: ground-truth vertices of `FACE_REGION`, and predicted vertices
+Alignment: point-to-plane ICP (`icp`) of the ground truth's region 'face' to the predicted surface, six degrees of
+freedom, inverted to move the prediction. (Point-to-point ICP, as in the official score, converges slowly and stops
+early where surfaces slide along each other.) Face: ground-truth vertices of `FACE_REGION`, and predicted vertices
 within `FACE_RADIUS_MM` of the ground truth's nose tip. Head: all vertices of both. Only the direction from prediction
 to ground truth sees floaters; on the head it also counts surface that the scan lacks (the bottom of a closed bust).
 """
@@ -14,18 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import trimesh
 from jaxtyping import Float, Int
-from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.data.h3ds_package import H3DS, Mesh
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.distance import Surface
+from baseh3d_ns.evaluation.icp import align_rigidly
 from baseh3d_ns.evaluation.protocol import ALIGNED_REGION, FACE_RADIUS_MM, FACE_REGION
-
-ICP_ITERATIONS = 100
-ICP_COARSE = 8
-"""Every so many points are aligned first: far from the surface, a search takes long."""
-ICP_STEP_MM = 1e-3
-"""Alignment has converged when a step moves no point of the face further than this."""
 
 
 @dataclass(frozen=True)
@@ -125,57 +119,49 @@ def rigid_scores(h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh) -> Rigid
         InputError: no predicted vertex is near the ground truth's face.
     """
     found = gt_to_pred(h3ds_root, scene_id, mesh)
-    truth, world_to_pred = found.truth, found.world_to_pred
+    truth = found.truth
     nose_tip = truth.vertices[h3ds_root.load_landmarks(scene_id)["nose_tip"]]
-    pred_to_world = np.linalg.inv(world_to_pred)
-    aligned = trimesh.transform_points(mesh.vertices, pred_to_world)
-    near_face = np.linalg.norm(aligned - nose_tip, axis=1) <= FACE_RADIUS_MM
-    if not near_face.any():
+    surface = Surface(trimesh.Trimesh(truth.vertices, truth.faces, process=False))
+    scores = score_aligned(mesh, surface, found.distances_mm, found.face, nose_tip, found.world_to_pred)
+    if scores is None:
         raise InputError(
             f"The mesh has no vertex within {FACE_RADIUS_MM:.0f} mm of the nose of scene {scene_id}; it must be in the "
             "scene's world frame and in millimetres."
         )
-    truth_surface = Surface(trimesh.Trimesh(truth.vertices, truth.faces, process=False))
-    pred_to_gt_mm = truth_surface.closest(aligned).distances
+    return scores
+
+
+def score_aligned(
+    mesh: trimesh.Trimesh,
+    truth: Surface,
+    gt_to_pred_mm: Float[np.ndarray, " n"],
+    face: Int[np.ndarray, " f"],
+    nose_tip: Float[np.ndarray, " 3"],
+    world_to_pred: Float[np.ndarray, "4 4"],
+) -> RigidScores | None:
+    """Both directions of the score, once the alignment is known; None without a predicted vertex near the nose.
+
+    Args:
+        mesh: the prediction.
+        truth: the ground truth's surface.
+        gt_to_pred_mm: distances of points of the ground truth to the aligned prediction.
+        face: numbers of the points on the face.
+        nose_tip: tip of the nose on the ground truth.
+        world_to_pred: the alignment, rigid.
+    """
+    pred_to_world = np.linalg.inv(world_to_pred)
+    aligned = trimesh.transform_points(mesh.vertices, pred_to_world)
+    near_face = np.linalg.norm(aligned - nose_tip, axis=1) <= FACE_RADIUS_MM
+    if not near_face.any():
+        return None
+    pred_to_gt_mm = truth.closest(aligned).distances
     turn = np.clip((np.trace(pred_to_world[:3, :3]) - 1.0) / 2.0, -1.0, 1.0)
     nose_before = trimesh.transform_points(nose_tip[None], world_to_pred)[0]
     return RigidScores(
-        face=TwoWayDistances.of(found.distances_mm[found.face], pred_to_gt_mm[near_face]),
-        head=TwoWayDistances.of(found.distances_mm, pred_to_gt_mm),
+        face=TwoWayDistances.of(gt_to_pred_mm[face], pred_to_gt_mm[near_face]),
+        head=TwoWayDistances.of(gt_to_pred_mm, pred_to_gt_mm),
         rotation_deg=float(np.degrees(np.arccos(turn))),
         shift_mm=float(np.linalg.norm(nose_tip - nose_before)),
         pred_to_world=pred_to_world,
         pred_to_gt_mm=pred_to_gt_mm,
     )
-
-
-def align_rigidly(points: Float[np.ndarray, "n 3"], surface: Surface) -> Float[np.ndarray, "4 4"]:
-    """The rotation and translation (no scale, no mirroring) that brings the points onto the surface.
-
-    Each step minimises sum_i (n_i . (p_i + w x p_i + t - q_i))^2 over a small rotation w and a translation t, where q_i
-    is the surface point closest to p_i and n_i its normal. Directions that change nothing (a ball's rotation) stay.
-    """
-    total = np.eye(4)
-    for chosen in (points[::ICP_COARSE], points):
-        total = _descend(trimesh.transform_points(chosen, total), surface) @ total
-    return total
-
-
-def _descend(points: Float[np.ndarray, "n 3"], surface: Surface) -> Float[np.ndarray, "4 4"]:
-    """The motion found by repeated point-to-plane steps from where the points are."""
-    total, moved = np.eye(4), points
-    for _ in range(ICP_ITERATIONS):
-        closest = surface.closest(moved)
-        normal = surface.normals[closest.faces]
-        centre = moved.mean(axis=0)
-        system = np.concatenate([np.cross(moved - centre, normal), normal], axis=1)
-        offset = np.einsum("nx,nx->n", normal, closest.points - moved)
-        solution, *_ = np.linalg.lstsq(system, offset, rcond=1e-6)
-        step = np.eye(4)
-        step[:3, :3] = Rotation.from_rotvec(solution[:3]).as_matrix()
-        step[:3, 3] = centre + solution[3:] - step[:3, :3] @ centre
-        before, moved = moved, trimesh.transform_points(moved, step)
-        total = step @ total
-        if np.abs(moved - before).max() < ICP_STEP_MM:
-            break
-    return total

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from baseh3d_ns.data.h3ds_root import H3dsRoot, open_h3ds
 from baseh3d_ns.data.h3ds_scene import H3dsScene, load_scene
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.pictures import three_photos
+from baseh3d_ns.evaluation.run_files import doubts_of, evaluation_folder, training_provenance
+from baseh3d_ns.evaluation.scan_checks import misfits_with_photos
 from baseh3d_ns.evaluation.scores import Evaluation, mesh_and_score
 from baseh3d_ns.evaluation.write import write_evaluation
 from baseh3d_ns.heads.head_file import Head
@@ -52,11 +52,11 @@ def score_run(
         h3ds_scene.scene_id,
         lambda lattice_mm: mesh_of_head(head, file, lattice_mm, device),
         spacing_mm,
-        _provenance(head, file, root, device),
+        {**training_provenance(head, file, device), "data": str(root.path)},
     )
-    doubts = tuple(str(warning) for warning in head.provenance.get("warnings", ()))
+    doubts = (*doubts_of(head), *misfits_with_photos(root.h3ds, h3ds_scene))
     evaluation = replace(evaluation, warnings=doubts + evaluation.warnings)
-    folder = output_dir or _run_folder(file) / "evaluation"
+    folder = evaluation_folder(file, output_dir)
     return ScoredRun(head, evaluation, write_evaluation(folder, evaluation, mesh, three_photos(h3ds_scene)))
 
 
@@ -66,11 +66,9 @@ def scene_of_head(head: Head, file: Path, data: Path | None, scene: str | None) 
     Raises:
         InputError: the head does not say which, the data are gone or damaged, or another scene lies there.
     """
-    where, which = data or head.provenance.get("data"), scene or head.provenance.get("scene")
-    if where is None or which is None:
-        raise InputError(f"{file} does not record its scene: pass --data ROOT --scene NAME")
-    root = open_h3ds(Path(where))
-    found = load_scene(root, root.resolve_scene(str(which)))
+    where, which = scene_named(head, file, data, scene)
+    root = open_h3ds(where)
+    found = load_scene(root, root.resolve_scene(which))
     if head.frame is None:
         raise InputError(f"{file} does not record its frame in millimetres, so it cannot be scored: fit a head from it")
     there, trained_in = (np.array([*frame.centre_mm, frame.radius_mm]) for frame in (found.frame, head.frame))
@@ -79,14 +77,13 @@ def scene_of_head(head: Head, file: Path, data: Path | None, scene: str | None) 
     return root, found
 
 
-def _run_folder(file: Path) -> Path:
-    """Folder of the run that a head file or a checkpoint belongs to."""
-    folder = file.resolve().parent
-    return folder.parent if folder.name == "nerfstudio_models" else folder
+def scene_named(head: Head, file: Path, data: Path | None, scene: str | None) -> tuple[Path, str]:
+    """Root and name of the scene that the options or the head say.
 
-
-def _provenance(head: Head, file: Path, root: H3dsRoot, device: torch.device) -> dict[str, Any]:
-    """Training of the head, and where it was scored."""
-    kept = ("method", "views", "steps", "planned_steps", "load_prior", "seed", "trained_on")
-    trained = {name: head.provenance.get(name) for name in kept}
-    return {**trained, "data": str(root.path), "evaluated_on": str(device), "file": file.name}
+    Raises:
+        InputError: neither says it.
+    """
+    where, which = data or head.provenance.get("data"), scene or head.provenance.get("scene")
+    if where is None or which is None:
+        raise InputError(f"{file} does not record its scene: pass --data ROOT --scene NAME")
+    return Path(where), str(which)

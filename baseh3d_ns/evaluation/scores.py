@@ -21,6 +21,7 @@ from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.evaluation.official import OfficialScores, official_scores
 from baseh3d_ns.evaluation.protocol import ALIGNED_REGION, FACE_RADIUS_MM, FACE_REGION
 from baseh3d_ns.evaluation.rigid import RigidScores, rigid_scores
+from baseh3d_ns.evaluation.scan_checks import disagreement_with_robust, misfits_of_scan
 from baseh3d_ns.evaluation.score_warnings import score_warnings
 
 PACKAGES = ("baseh3d_ns", "h3ds", "libigl", "trimesh", "scipy", "numpy", "torch", "nerfstudio")
@@ -88,6 +89,8 @@ def evaluate_mesh(
     check_scene(h3ds_root, scene_id)
     _check_millimetres(mesh, h3ds_root.load_mesh(scene_id))
     rigid = rigid_scores(h3ds_root, scene_id, mesh)
+    doubts = misfits_of_scan(h3ds_root, scene_id)
+    doubts += disagreement_with_robust(h3ds_root, scene_id, mesh, np.linalg.inv(rigid.pred_to_world))
     dense = mesh
     for _ in range(halvings):
         dense = dense.subdivide()
@@ -100,7 +103,7 @@ def evaluate_mesh(
         official=official,
         rigid=rigid,
         face_spacing_mm=spacing,
-        warnings=score_warnings(official, spacing, mesh),
+        warnings=(*score_warnings(official, spacing, mesh), *doubts),
         provenance={**_provenance(h3ds_root, scene_id), **(provenance or {})},
     )
 
@@ -121,10 +124,8 @@ def check_scene(h3ds_root: H3DS, scene_id: str) -> None:
         raise InputError(
             f"{h3ds_root.config_path} has no scene {scene_id}; nearest: {nearest(scene_id, h3ds_root.scenes())}."
         )
-    helper = h3ds_root.helper
-    needed = [helper.scene_mesh(scene_id), helper.scene_landmarks(scene_id)]
-    needed += [helper.scene_region(scene_id, region) for region in (ALIGNED_REGION, FACE_REGION)]
-    missing = [path for path in needed if not Path(path).is_file()]
+    needed = scan_files(h3ds_root, scene_id)
+    missing = [path for path in needed if not path.is_file()]
     if missing:
         raise InputError(f"{missing[0]} is missing, and scoring needs it; complete the H3DS scene folder.")
     extent_mm = float(np.ptp(h3ds_root.load_mesh(scene_id).vertices, axis=0).max())
@@ -135,6 +136,13 @@ def check_scene(h3ds_root: H3DS, scene_id: str) -> None:
         raise InputError(f"{needed[1]} has no landmark nose_tip, and scoring needs it: unzip the scene again.")
     for region in (ALIGNED_REGION, FACE_REGION):
         h3ds_root.load_region(scene_id, region)
+
+
+def scan_files(h3ds_root: H3DS, scene_id: str) -> list[Path]:
+    """Files that scoring a scene needs: its scan, landmarks, regions."""
+    helper = h3ds_root.helper
+    regions = [helper.scene_region(scene_id, region) for region in (ALIGNED_REGION, FACE_REGION)]
+    return [Path(path) for path in (helper.scene_mesh(scene_id), helper.scene_landmarks(scene_id), *regions)]
 
 
 def _check_millimetres(mesh: trimesh.Trimesh, scan: Mesh) -> None:
@@ -152,7 +160,7 @@ def _check_millimetres(mesh: trimesh.Trimesh, scan: Mesh) -> None:
 
 
 def _provenance(h3ds_root: H3DS, scene_id: str) -> dict[str, Any]:
-    """Scene, dataset, regions, packages, commit and date of a score."""
+    """Scene, dataset and regions of a score, and its `environment`."""
     return {
         "scene": scene_id,
         "dataset_path": str(h3ds_root.path),
@@ -161,6 +169,13 @@ def _provenance(h3ds_root: H3DS, scene_id: str) -> dict[str, Any]:
         "config_version": h3ds_root.helper.version_config(),
         "scored_regions": {"face": FACE_REGION, "head": "all vertices"},
         "aligned_on": {"official face": FACE_REGION, "official head": ALIGNED_REGION, "rigid": ALIGNED_REGION},
+        **environment(),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Packages, commit and date of an evaluation."""
+    return {
         "packages": {name: _version(name) for name in PACKAGES},
         "git_commit": _git_commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

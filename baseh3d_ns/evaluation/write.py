@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
+from jaxtyping import Float
 
 from baseh3d_ns.evaluation.pictures import PhotoView, evaluation_picture, heatmap_mesh
+from baseh3d_ns.evaluation.rigid import RigidScores
 from baseh3d_ns.evaluation.scores import Evaluation
 from baseh3d_ns.files import whole_file
 from baseh3d_ns.mesh.files import encode_mesh
 
 SCORES, HEAD, HEATMAP, PICTURE = "evaluation.json", "head.ply", "error_heatmap.ply", "evaluation.png"
 FILES = (SCORES, HEAD, HEATMAP, PICTURE)
-ARRAYS = ("pred_to_world", "pred_to_gt_mm")
-"""Fields of `RigidScores` that are not numbers for a table."""
 
 
 def write_evaluation(
@@ -35,29 +36,59 @@ def write_evaluation(
     Raises:
         InputError: the folder cannot be written to.
     """
-    chosen = _free_folder(Path(folder))
     distances_mm = evaluation.rigid.pred_to_gt_mm
+    content = {SCORES: evaluation_json(evaluation).encode(), **meshes_with_errors(mesh, distances_mm)}
+    if not views:
+        return write_files(folder, content)
+    return write_files(
+        folder, content, lambda path: evaluation_picture(path, views, mesh, distances_mm, _title(evaluation))
+    )
+
+
+def meshes_with_errors(mesh: trimesh.Trimesh, distances_mm: Float[np.ndarray, " n"]) -> dict[str, bytes]:
+    """Files of a mesh as it is, and of the same one coloured by the distances of its vertices."""
+    return {
+        HEAD: encode_mesh(mesh, ".ply"),
+        HEATMAP: encode_mesh(heatmap_mesh(mesh, distances_mm), ".ply"),
+    }
+
+
+def write_files(folder: Path, content: dict[str, bytes], picture: Callable[[Path], None] | None = None) -> Path:
+    """Write files of an evaluation, all or none of them; for the rest see `write_evaluation`.
+
+    Args:
+        folder: where to.
+        content: names and bytes, the scores first.
+        picture: writes `evaluation.png` to a path.
+    """
+    chosen = _free_folder(Path(folder))
     with ExitStack() as all_or_nothing:
         # Files take their places in reverse order: where there are scores, the rest is there too.
-        paths = {
-            name: all_or_nothing.enter_context(whole_file(chosen / name)) for name in (FILES if views else FILES[:-1])
-        }
-        paths[SCORES].write_text(evaluation_json(evaluation), encoding="utf-8")
-        paths[HEAD].write_bytes(encode_mesh(mesh, ".ply"))
-        paths[HEATMAP].write_bytes(encode_mesh(heatmap_mesh(mesh, distances_mm), ".ply"))
-        if views:
-            evaluation_picture(paths[PICTURE], views, mesh, distances_mm, _title(evaluation))
+        for name, bytes_ in content.items():
+            all_or_nothing.enter_context(whole_file(chosen / name)).write_bytes(bytes_)
+        if picture:
+            picture(all_or_nothing.enter_context(whole_file(chosen / PICTURE)))
     return chosen
 
 
 def evaluation_json(evaluation: Evaluation) -> str:
     """The content of `evaluation.json`."""
     content = dataclasses.asdict(evaluation)
-    for name in ARRAYS:
-        del content["rigid"][name]
     # JSON has no NaN.
     content["face_spacing_mm"] = evaluation.face_spacing_mm if np.isfinite(evaluation.face_spacing_mm) else None
-    content["rigid"]["pred_to_world"] = evaluation.rigid.pred_to_world.tolist()
+    content["rigid"] = rigid_table(evaluation.rigid)
+    return json_text(content)
+
+
+def rigid_table(scores: RigidScores) -> dict[str, Any]:
+    """Rigid scores as JSON holds them, without the distance of every vertex."""
+    table = dataclasses.asdict(scores)
+    del table["pred_to_gt_mm"]
+    return {**table, "pred_to_world": scores.pred_to_world.tolist()}
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """Text of a JSON file that people read too."""
     return json.dumps(content, indent=2, default=str) + "\n"
 
 

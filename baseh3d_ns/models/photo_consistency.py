@@ -127,6 +127,19 @@ class Photos:
             sdf: a cheap SDF, for occlusion; without a graph.
             corrections: corrections of the cameras.
         """
+        ncc, seen = self.compare(points, normals, views, sdf, corrections)
+        return ((1.0 - ncc) * seen).sum() / max(1, len(points))
+
+    def compare(
+        self,
+        points: Float[Tensor, "n 3"],
+        normals: Float[Tensor, "n 3"],
+        views: Int[Tensor, " n"],
+        sdf: Sdf,
+        corrections: ViewCorrections | None = None,
+    ) -> tuple[Float[Tensor, "n m"], Bool[Tensor, "n m"]]:
+        """NCC of the patch of every point between its own view and m others drawn from those that see it, and whether
+        both views of a pair do see it; the arguments are those of `ncc_loss`."""
         config = self.config
         fixed, normals = points.detach(), normalize(normals.detach(), dim=-1)
         towards = normalize(self.centres - fixed[:, None], dim=-1)
@@ -141,7 +154,7 @@ class Photos:
         whole = shown[..., 1].detach().amin(dim=-1) > 0.5
         counts = whole & visible.gather(1, compared)
         ncc = normalised_cross_correlation(shown[:, :1, :, 0], shown[:, 1:, :, 0], config.noise)
-        return ((1.0 - ncc) * (counts[:, :1] & counts[:, 1:])).sum() / max(1, len(points))
+        return ncc, counts[:, :1] & counts[:, 1:]
 
     def _patch(self, normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n k 3"]:
         """Offsets of a square of points in the tangent plane from its centre."""

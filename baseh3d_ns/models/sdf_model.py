@@ -80,23 +80,8 @@ class SdfModel(Model):
     def rendering_pass(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
     ) -> dict[str, Float[Tensor, "rays _"]]:
-        """rgb, depth along the ray, normals in [0, 1] and accumulation; a miss is white and lies behind the ball."""
-        hits = self.tracer.trace(self.field.sdf, origins, directions)
-        points, views = (origins + hits.t[:, None] * directions)[hits.hit], -directions[hits.hit]
-        _, features, gradients = self.field.with_gradient(points, create_graph=False)
-        rgb = torch.full_like(origins, BACKGROUND)
-        rgb[hits.hit] = self.field.colour(points, gradients, views, features).detach()
-        normals = torch.full_like(origins, BACKGROUND)
-        normals[hits.hit] = 0.5 * (normalize(gradients, dim=-1) + 1.0)
-        behind_ball = origins.norm(dim=-1) + 2.0
-        return {
-            "rgb": rgb,
-            "depth": torch.where(hits.hit, hits.t, behind_ball)[:, None],
-            "normal": normals,
-            # The name nerfstudio's point cloud and Poisson exporters ask for by default.
-            "normals": normals,
-            "accumulation": hits.hit[:, None].to(rgb.dtype),
-        }
+        """The picture's values of every ray, see `render_rays`."""
+        return render_rays(self.field, self.tracer, origins, directions)
 
     def get_rgba_image(self, outputs: dict[str, Any], output_name: str = "rgb") -> Tensor:
         """RGB with the hit mask as alpha: what nerfstudio's point cloud exporter filters by."""
@@ -120,3 +105,25 @@ class SdfModel(Model):
             self.refreshes = self.refreshes + 1 if self.training else 1
             self.grid_step = self.step
         self.weights_moved = self.training
+
+
+def render_rays(
+    field: HeadField, tracer: Tracer, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
+) -> dict[str, Float[Tensor, "rays _"]]:
+    """rgb, depth along the ray, normals in [0, 1] and accumulation; a miss is white and lies behind the ball."""
+    hits = tracer.trace(field.sdf, origins, directions)
+    points, views = (origins + hits.t[:, None] * directions)[hits.hit], -directions[hits.hit]
+    _, features, gradients = field.with_gradient(points, create_graph=False)
+    rgb = torch.full_like(origins, BACKGROUND)
+    rgb[hits.hit] = field.colour(points, gradients, views, features).detach()
+    normals = torch.full_like(origins, BACKGROUND)
+    normals[hits.hit] = 0.5 * (normalize(gradients, dim=-1) + 1.0)
+    behind_ball = origins.norm(dim=-1) + 2.0
+    return {
+        "rgb": rgb,
+        "depth": torch.where(hits.hit, hits.t, behind_ball)[:, None],
+        "normal": normals,
+        # The name nerfstudio's point cloud and Poisson exporters ask for by default.
+        "normals": normals,
+        "accumulation": hits.hit[:, None].to(rgb.dtype),
+    }

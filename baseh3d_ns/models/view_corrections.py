@@ -54,8 +54,8 @@ class ViewCorrections(nn.Module):
         views: Int[Tensor, " rays"],
     ) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays 3"]]:
         """The rays of the corrected cameras; directions stay unit."""
-        motion = exp_map_SO3xR3(self._motions())[views]
-        axes, focal_factor = self.axes[views], self._focal_factors()[views, None]
+        motion = exp_map_SO3xR3(self.motions())[views]
+        axes, focal_factor = self.axes[views], self.focal_factors()[views, None]
         along = (directions * axes).sum(-1, keepdim=True) * axes
         zoomed = normalize(along + (directions - along) / focal_factor, dim=-1)
         rotation, translation = motion[:, :, :3], motion[:, :, 3]
@@ -66,15 +66,15 @@ class ViewCorrections(nn.Module):
     ) -> tuple[Float[Tensor, "n m k 3"], Float[Tensor, " views"]]:
         """Points moved so that the given cameras see them as the corrected ones see `points`, and all views' factors on
         the focal length: the inverse of `rays`."""
-        motion = exp_map_SO3xR3(self._motions())[views]
+        motion = exp_map_SO3xR3(self.motions())[views]
         rotation, translation = motion[..., :3], motion[..., 3]
-        return (points[:, None] - translation[:, :, None]) @ rotation, self._focal_factors()
+        return (points[:, None] - translation[:, :, None]) @ rotation, self.focal_factors()
 
-    def _focal_factors(self) -> Float[Tensor, " views"]:
+    def focal_factors(self) -> Float[Tensor, " views"]:
         """Factors on the focal lengths."""
         return (_relative(self.focal) * TYPICAL_FOCAL).exp()
 
-    def _motions(self) -> Float[Tensor, "views 6"]:
+    def motions(self) -> Float[Tensor, "views 6"]:
         """Translation and rotation vector of every view, without the part that all of them share."""
         translations, rotations = _relative(self.pose).split(3, dim=1)
         apart = _relative(self.centres)

@@ -6,7 +6,7 @@ All distances are along unit directions, in the unit frame; nothing here carries
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -26,6 +26,7 @@ class Hits:
     """True for rays that meet the surface."""
 
 
+@runtime_checkable
 class Tracer(Protocol):
     """Finds, without gradient, where rays meet the surface, and where the rays that miss it come closest to it."""
 

@@ -1,0 +1,154 @@
+"""Rigid scores of a head against any scan of it: no landmarks, no regions, perhaps another world.
+
+1. The tip of the nose on the prediction, by its profile; its face: what lies within `FACE_RADIUS_MM` of it.
+2. The scan brought into the head's world by its face, from where it is or from anywhere (`global_alignment`).
+3. Trimmed ICP of the scan's face to the prediction, then distances both ways, as in `rigid`.
+
+These are no official scores: those need the landmarks and regions of H3DS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import trimesh
+from jaxtyping import Float
+
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.distance import Surface
+from baseh3d_ns.evaluation.global_alignment import SHARE, align_from_anywhere
+from baseh3d_ns.evaluation.icp import align_by_similarity, align_rigidly
+from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
+from baseh3d_ns.evaluation.rigid import RigidScores, score_aligned
+from baseh3d_ns.frames import SceneFrame
+
+SCAN_POINTS = 100_000
+"""Points drawn evenly from the scan: its own vertices may lie anyhow."""
+ALIGNED_POINTS = 6_000
+"""Most points of the scan's face that the alignment uses."""
+POOR_FIT_MM = 6.0
+"""Median distance on the face above which the scan is not of this head, or not in this unit."""
+MOST_RESIZING = 0.3
+"""Logarithm of the factor beyond which an alignment has found another size than that of a head."""
+COVERED_MM = 10.0
+"""Distance from the scan beyond which a predicted point has no counterpart there."""
+LEAST_COVERED = 0.9
+"""Share of the predicted face that should have one."""
+
+
+@dataclass(frozen=True)
+class ScaleAligned:
+    """Scores after an alignment that may also scale the prediction, for heads whose millimetres are uncertain."""
+
+    scale: float
+    """Factor on the prediction's size."""
+    face_mm: float
+    """Mean of both directions on the face."""
+    head_mm: float
+
+
+@dataclass(frozen=True)
+class ScanScores:
+    """Scores of a head against a scan."""
+
+    rigid: RigidScores
+    """Scores that keep the size; `pred_to_world` leads to the scan's world, in millimetres."""
+    scale_aligned: ScaleAligned | None
+    """The same once the size is fitted too, not a score of the head as it is; None where no size fits."""
+    nose_tip: tuple[float, float, float]
+    """Tip of the nose that the face was taken round, in the head's world in mm."""
+    covered_face: float
+    """Share of the predicted face that the scan covers, 0 to 1."""
+    warnings: tuple[str, ...]
+
+
+def score_against_scan(
+    mesh: trimesh.Trimesh, scan: trimesh.Trimesh, nose_tip: Float[np.ndarray, " 3"], frame: SceneFrame
+) -> ScanScores:
+    """Align a scan to a head and score the head.
+
+    Args:
+        mesh: the head in world mm.
+        scan: in mm, in any world; only what then lies in the head's unit ball counts.
+        nose_tip: tip of the nose of `mesh`.
+        frame: unit frame of the head.
+
+    Raises:
+        InputError: the scan has no surface where the head is.
+    """
+    truth, head = Surface(scan), Surface(mesh)
+    near = np.linalg.norm(mesh.vertices - nose_tip, axis=1) <= FACE_RADIUS_MM
+    to_scan = align_from_anywhere(mesh.vertices.view(np.ndarray)[near], scan, truth)
+    points = _spread_points(scan)
+    there = trimesh.transform_points(points, np.linalg.inv(to_scan))
+    face = np.linalg.norm(there - nose_tip, axis=1) <= FACE_RADIUS_MM
+    inside = np.linalg.norm(frame.to_unit(there), axis=1) <= 1.0
+    if not face.any():
+        raise InputError("--scan has no surface near the head's face: is it a scan of this head, and in this unit?")
+    aligned_on = there[face][:: -(-int(face.sum()) // ALIGNED_POINTS)]
+    refined = align_rigidly(aligned_on, head, SHARE)
+    scan_to_pred = refined @ np.linalg.inv(to_scan)
+    rigid = _scores(mesh, head, truth, points[inside], scan_to_pred, nose_tip)
+    grown = align_by_similarity(trimesh.transform_points(aligned_on, refined), head, SHARE)
+    scaled = _scale_aligned(mesh, truth, points[inside], grown @ scan_to_pred, nose_tip)
+    covered = float((rigid.pred_to_gt_mm[near] <= COVERED_MM).mean())
+    return ScanScores(rigid, scaled, tuple(nose_tip.tolist()), covered, _warnings(rigid, covered))
+
+
+def _spread_points(scan: trimesh.Trimesh) -> Float[np.ndarray, "n 3"]:
+    return np.asarray(trimesh.sample.sample_surface(scan, SCAN_POINTS, seed=0)[0])
+
+
+def _scores(
+    mesh: trimesh.Trimesh,
+    head: Surface,
+    truth: Surface,
+    points: Float[np.ndarray, "n 3"],
+    scan_to_pred: Float[np.ndarray, "4 4"],
+    nose_tip: Float[np.ndarray, " 3"],
+) -> RigidScores:
+    """Both directions once the alignment is known; the face lies round the prediction's tip of the nose."""
+    there = trimesh.transform_points(points, scan_to_pred)
+    face = np.flatnonzero(np.linalg.norm(there - nose_tip, axis=1) <= FACE_RADIUS_MM)
+    tip_on_scan = trimesh.transform_points(nose_tip[None], np.linalg.inv(scan_to_pred))[0]
+    if len(face):
+        scores = score_aligned(mesh, truth, head.closest(there).distances, face, tip_on_scan, scan_to_pred)
+        if scores is not None:
+            return scores
+    raise InputError("--scan has no surface near the head's face: is it a scan of this head, and in this unit?")
+
+
+def _scale_aligned(
+    mesh: trimesh.Trimesh,
+    truth: Surface,
+    points: Float[np.ndarray, "n 3"],
+    scan_to_pred: Float[np.ndarray, "4 4"],
+    nose_tip: Float[np.ndarray, " 3"],
+) -> ScaleAligned | None:
+    """Scores of the prediction shrunk by the factor that a similarity enlarges the scan by; None for no head's size."""
+    enlarged = float(np.cbrt(np.linalg.det(scan_to_pred[:3, :3])))
+    if abs(np.log(enlarged)) > MOST_RESIZING:
+        return None
+    shrunk = trimesh.Trimesh(mesh.vertices / enlarged, mesh.faces, process=False)
+    rigid = scan_to_pred.copy()
+    rigid[:3] /= enlarged
+    scores = _scores(shrunk, Surface(shrunk), truth, points, rigid, nose_tip / enlarged)
+    return ScaleAligned(1.0 / enlarged, scores.face.mean_mm, scores.head.mean_mm)
+
+
+def _warnings(rigid: RigidScores, covered: float) -> tuple[str, ...]:
+    """Reasons to doubt the alignment."""
+    found = []
+    median = rigid.face.gt_to_pred.median_mm
+    if median > POOR_FIT_MM:
+        found.append(
+            f"The scan does not fit: half of its face lies more than {median:.1f} mm from the head; is it a scan of "
+            "this head, and is --unit right?"
+        )
+    if covered < LEAST_COVERED:
+        found.append(
+            f"The scan covers only {100.0 * covered:.0f} % of the face, so distances from the head to the scan read "
+            "too high."
+        )
+    return tuple(found)

@@ -1,0 +1,82 @@
+"""The photos of a head, opened again by what its file says of them: those it was trained on, and those it never saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+
+from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.heads.head_file import Head
+
+SIDE_PX = 256
+"""Longest side in pixels of the photos that a head is compared with: larger ones are made smaller."""
+SAME_FRAME = 1e-2
+"""Difference in millimetres between two frames that are one, as they are written to files."""
+
+
+@dataclass(frozen=True)
+class HeadPhotos:
+    """Photos of a head, no side longer than `SIDE_PX`."""
+
+    training: HeadDataset
+    held_out: HeadDataset | None
+    """None where the head was trained on all photos."""
+
+
+def photos_of_head(head: Head, file: Path, data: Path | None, scene: str | None) -> HeadPhotos:
+    """Photos, silhouettes and cameras of a head.
+
+    Args:
+        head: the head, as read from `file`.
+        file: for messages.
+        data: their folder, where it has moved since the training or the file does not know it.
+        scene: scene id, for files that do not know theirs.
+
+    Raises:
+        InputError: the file does not say which photos it was trained on, these are gone or damaged, or they are of
+            another head.
+    """
+    where, views = data or head.provenance.get("data"), head.provenance.get("views")
+    if where is None:
+        raise InputError(f"{file} does not record its photos: pass --data (and --scene, in the H3DS layout)")
+    if not isinstance(views, list) or not views:
+        raise InputError(
+            f"{file} does not record its training views, so that held-out photos cannot be told from them: pass the "
+            "head.safetensors of the run"
+        )
+    parser = _parser_config(head, file, Path(where), scene, tuple(f"{view}," for view in views)).setup()
+    training, others = (parser.get_dataparser_outputs(split) for split in ("train", "val"))
+    _check_same_frame(head, file, training, Path(where))
+    seen = set(training.metadata["view_indices"])
+    held_out = None if seen & set(others.metadata["view_indices"]) else _reduced(others)
+    return HeadPhotos(_reduced(training), held_out)
+
+
+def _parser_config(
+    head: Head, file: Path, where: Path, scene: str | None, views: tuple[str, ...]
+) -> H3dsDataParserConfig:
+    """Dataparser that the head was trained with, with its training views."""
+    known = scene or head.provenance.get("scene")
+    if known is None:
+        raise InputError(f"{file} does not record its scene: pass --data ROOT --scene NAME")
+    return H3dsDataParserConfig(data=where, scene=str(known), views=views)
+
+
+def _check_same_frame(head: Head, file: Path, photos: DataparserOutputs, where: Path) -> None:
+    if head.frame is None:
+        raise InputError(f"{file} does not record its frame in millimetres, so it cannot be scored: fit a head from it")
+    there, trained_in = (
+        np.array([*frame.centre_mm, frame.radius_mm]) for frame in (photos.metadata["frame"], head.frame)
+    )
+    if not np.allclose(there, trained_in, atol=SAME_FRAME):
+        raise InputError(f"the photos in {where} are not those that {file} was trained on: their frames differ")
+
+
+def _reduced(photos: DataparserOutputs) -> HeadDataset:
+    longest = int(max(photos.cameras.width.max(), photos.cameras.height.max()))
+    return HeadDataset(photos, min(1.0, SIDE_PX / longest))

@@ -1,0 +1,86 @@
+"""Alignment of points to a surface by point-to-plane ICP (Chen and Medioni 1992), plain or trimmed.
+
+Trimmed ICP (Chetverikov et al. 2002) leaves out, in every step, the points that are furthest from the surface: those
+without a counterpart there (a collar, hair, the border of a scan) then move nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import trimesh
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from baseh3d_ns.evaluation.distance import Surface
+
+ICP_ITERATIONS = 100
+ICP_COARSE = 8
+"""Every so many points are aligned first: far from the surface, a search takes long."""
+MOST_GROWTH = 0.05
+"""Largest change of scale in a step: where points do not belong to the surface, they would shrink into it at once."""
+ICP_STEP_MM = 1e-3
+"""Alignment has converged when a step moves no point further than this."""
+
+
+def align_rigidly(points: Float[np.ndarray, "n 3"], surface: Surface, share: float = 1.0) -> Float[np.ndarray, "4 4"]:
+    """The rotation and translation (no scale, no mirroring) that brings the points onto the surface.
+
+    Each step minimises sum_i (n_i . (p_i + w x p_i + t - q_i))^2 over a small rotation w and a translation t, where q_i
+    is the surface point closest to p_i and n_i its normal. Directions that change nothing (a ball's rotation) stay.
+
+    Args:
+        points: at least one, near the surface.
+        surface: where they belong.
+        share: fraction of the points, those nearest to the surface, that count in a step.
+    """
+    total = np.eye(4)
+    for chosen in (points[::ICP_COARSE], points):
+        total = descend(trimesh.transform_points(chosen, total), surface, share) @ total
+    return total
+
+
+def align_by_similarity(
+    points: Float[np.ndarray, "n 3"], surface: Surface, share: float = 1.0
+) -> Float[np.ndarray, "4 4"]:
+    """The similarity near the identity that brings the points onto the surface: `align_rigidly` with a scale."""
+    return descend(points, surface, share, with_scale=True)
+
+
+def descend(
+    points: Float[np.ndarray, "n 3"],
+    surface: Surface,
+    share: float = 1.0,
+    *,
+    iterations: int = ICP_ITERATIONS,
+    with_scale: bool = False,
+) -> Float[np.ndarray, "4 4"]:
+    """The motion found by repeated point-to-plane steps from where the points are; see `align_rigidly`."""
+    total, moved = np.eye(4), points
+    for _ in range(iterations):
+        closest = surface.closest(moved)
+        normal = surface.normals[closest.faces]
+        centre = moved.mean(axis=0)
+        columns = [np.cross(moved - centre, normal), normal]
+        if with_scale:
+            columns.append(np.einsum("nx,nx->n", normal, moved - centre)[:, None])
+        system = np.concatenate(columns, axis=1)
+        offset = np.einsum("nx,nx->n", normal, closest.points - moved)
+        if share < 1.0:
+            near = closest.distances <= np.quantile(closest.distances, share)
+            system, offset = system[near], offset[near]
+        solution, *_ = np.linalg.lstsq(system, offset, rcond=1e-6)
+        step = np.eye(4)
+        growth = float(np.clip(solution[6:].sum(), -MOST_GROWTH, MOST_GROWTH))
+        step[:3, :3] = (1.0 + growth) * Rotation.from_rotvec(solution[:3]).as_matrix()
+        step[:3, 3] = centre + solution[3:6] - step[:3, :3] @ centre
+        before, moved = moved, trimesh.transform_points(moved, step)
+        total = step @ total
+        if np.abs(moved - before).max() < ICP_STEP_MM:
+            break
+    return total
+
+
+def trimmed_mean(distances_mm: Float[np.ndarray, " n"], share: float) -> float:
+    """Mean of the smallest `share` of the distances."""
+    kept = max(1, round(share * len(distances_mm)))
+    return float(np.partition(distances_mm, kept - 1)[:kept].mean())

@@ -1,0 +1,74 @@
+"""Any mesh file as a scan in millimetres: the ground truth that a user brings along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import trimesh
+
+from baseh3d_ns.data.head_size import HEAD_MM, unit_mistake
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.scores import SIZE_RANGE_MM
+
+Unit = Literal["mm", "cm", "m", "in"]
+UNITS_MM: dict[Unit, float] = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "in": 25.4}
+METRIC_SUFFIXES = (".glb", ".gltf")
+"""Formats in metres by their specification (glTF 2.0, section 3.4)."""
+SCAN_SUFFIXES = (".ply", ".obj", ".stl", ".off", *METRIC_SUFFIXES)
+
+
+def read_scan(path: Path, unit: Unit | None) -> trimesh.Trimesh:
+    """The triangles of a mesh file in millimetres.
+
+    Args:
+        path: a mesh of one of `SCAN_SUFFIXES`; the parts of a scene are joined, each where the scene places it.
+        unit: unit of its coordinates; None: metres for glTF, millimetres for all others.
+
+    Raises:
+        InputError: no file, another format, damaged, empty, without faces, not finite, or no head's size in that unit.
+    """
+    mesh = _triangles(path)
+    used: Unit = unit or ("m" if path.suffix.lower() in METRIC_SUFFIXES else "mm")
+    mesh.apply_scale(UNITS_MM[used])
+    extent_mm = float(mesh.extents.max())
+    if not SIZE_RANGE_MM[0] <= extent_mm <= SIZE_RANGE_MM[1]:
+        likely = _likely_unit(extent_mm / UNITS_MM[used])
+        remedy = f"pass --unit {likely}" if likely else unit_mistake(extent_mm) or "pass its --unit, or another file"
+        raise InputError(f"--scan {path}: read in {used} it is {extent_mm:.3g} mm large, which is no head: {remedy}")
+    return mesh
+
+
+def _triangles(path: Path) -> trimesh.Trimesh:
+    """The file's mesh in its own unit."""
+    suffixes = ", ".join(SCAN_SUFFIXES)
+    if not path.is_file():
+        raise InputError(f"--scan {path}: no such file; pass a mesh ({suffixes})")
+    if path.suffix.lower() not in SCAN_SUFFIXES:
+        raise InputError(f"--scan {path}: '{path.suffix}' is no mesh format that can be read; pass one of {suffixes}")
+    try:
+        loaded = trimesh.load(path, process=False, skip_materials=True)
+        mesh = loaded.to_mesh() if isinstance(loaded, trimesh.Scene) else loaded
+    except Exception as error:  # whatever the damaged bytes lead a reader to
+        raise InputError(f"--scan {path} is empty, damaged or no mesh: export it again as one of {suffixes}") from error
+    if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
+        raise InputError(f"--scan {path} has points but no faces: make a mesh of the point cloud first")
+    vertices = mesh.vertices.view(np.ndarray)
+    if mesh.faces.min() < 0 or mesh.faces.max() >= len(vertices):
+        raise InputError(f"--scan {path} has faces of vertices that it does not have: export it again")
+    # Vertices of no face may be anything.
+    if not np.isfinite(vertices[mesh.faces]).all():
+        raise InputError(f"--scan {path} has vertices that are not finite: repair it, or export it again")
+    surface = trimesh.Trimesh(vertices, mesh.faces, process=False)
+    surface.remove_unreferenced_vertices()
+    return surface
+
+
+def _likely_unit(extent: float) -> Unit | None:
+    """The unit in which something that large is nearest to a head's size, if it has that size in any."""
+    if HEAD_MM[0] <= extent <= HEAD_MM[1]:
+        return "mm"
+    mistake = unit_mistake(extent)
+    fits = [unit for unit, mm in UNITS_MM.items() if mistake and mistake.endswith(f"by {mm:.6g}")]
+    return fits[0] if fits else None

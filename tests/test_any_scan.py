@@ -1,0 +1,166 @@
+"""Any scan of a head: files in any unit, worlds that have nothing to do with the head's, parts that are missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from egg_head import head, sphere, wavy
+from scipy.spatial.transform import Rotation
+
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation import any_scan, global_alignment
+from baseh3d_ns.evaluation.any_scan import score_against_scan
+from baseh3d_ns.evaluation.distance import Surface
+from baseh3d_ns.evaluation.global_alignment import spread_rotations
+from baseh3d_ns.evaluation.icp import align_by_similarity, align_rigidly
+from baseh3d_ns.evaluation.nose import nose_tip
+from baseh3d_ns.evaluation.scan_file import read_scan
+from baseh3d_ns.evaluation.scan_run import views_of_scan
+from baseh3d_ns.frames import SceneFrame
+
+FRAME = SceneFrame((0.0, 0.0, 0.0), 150.0)
+NOSE = np.array([0.0, 0.0, 105.0])
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A coarser search: the egg's nose is a landmark that persons lack."""
+    for name, value in {"ROTATIONS": 200, "CANDIDATES": 6, "LEAST_VOXEL_MM": 16.0, "SCAN_POINTS": 10_000}.items():
+        monkeypatch.setattr(global_alignment, name, value)
+    monkeypatch.setattr(any_scan, "SCAN_POINTS", 8_000)
+    monkeypatch.setattr(any_scan, "ALIGNED_POINTS", 800)
+
+
+def moved(mesh: trimesh.Trimesh, degrees: float = 137.0) -> tuple[trimesh.Trimesh, np.ndarray]:
+    """The mesh in another world, and the motion there."""
+    motion = trimesh.transformations.rotation_matrix(np.radians(degrees), [0.3, 1.0, -0.6])
+    motion[:3, 3] = [700.0, -300.0, 250.0]
+    mesh = mesh.copy()
+    return mesh.apply_transform(motion), motion
+
+
+def test_a_scan_in_another_world_is_found_and_scored(quick):
+    scan, motion = moved(head())
+    prediction = wavy(head())
+    scores = score_against_scan(prediction, scan, NOSE, FRAME)
+    assert np.allclose(scores.rigid.pred_to_world, motion, atol=1.0)
+    at_home = score_against_scan(prediction, head(), NOSE, FRAME).rigid
+    assert scores.rigid.face.mean_mm == pytest.approx(at_home.face.mean_mm, abs=0.05) and at_home.face.mean_mm > 0.2
+    assert at_home.rotation_deg < 2.0 and not scores.warnings and scores.covered_face == 1.0
+
+
+def test_the_size_counts_in_the_score_and_is_told_beside_it(quick):
+    large = head()
+    large.apply_scale(1.05)
+    scores = score_against_scan(large, moved(head())[0], 1.05 * NOSE, FRAME)
+    assert scores.rigid.face.mean_mm > 0.3 and scores.rigid.head.mean_mm > 1.5
+    assert scores.scale_aligned.scale == pytest.approx(1.0 / 1.05, abs=2e-3)
+    assert scores.scale_aligned.face_mm < 0.1 * scores.rigid.face.mean_mm
+
+
+def test_what_lies_outside_the_ball_does_not_count(quick):
+    table = trimesh.creation.box([300.0, 10.0, 300.0])
+    table.apply_translation([0.0, -170.0, 0.0])
+    with_table = score_against_scan(head(), trimesh.util.concatenate([head(), table]), NOSE, FRAME)
+    assert with_table.rigid.head.gt_to_pred.mean_mm < 0.2
+
+
+def test_a_scan_of_half_a_face_and_one_of_something_else_are_doubted(quick):
+    half = head()
+    half.update_faces((half.triangles_center[:, 1] > -15.0) & (half.triangles_center[:, 2] > 0.0))
+    assert any("covers only" in said for said in score_against_scan(head(), half, NOSE, FRAME).warnings)
+    box = trimesh.creation.box([40.0, 250.0, 40.0]).subdivide_to_size(20.0)
+    assert any("does not fit" in said for said in score_against_scan(head(4), box, NOSE, FRAME).warnings)
+
+
+def test_every_rotation_is_near_one_of_those_spread():
+    spread = Rotation.from_matrix(spread_rotations(600))
+    away = [(spread.inv() * one).magnitude().min() for one in Rotation.random(50, random_state=1)]
+    assert np.degrees(max(away)) < 30.0
+
+
+def test_the_tip_of_the_nose_wherever_the_head_faces():
+    turn = Rotation.from_euler("xyz", [20.0, 130.0, -40.0], degrees=True).as_matrix()
+    mesh = head()
+    assert np.linalg.norm(nose_tip(mesh, np.eye(3)) - mesh.vertices[mesh.vertices[:, 2].argmax()]) < 6.0
+    turned = mesh.copy()
+    turned.vertices = turned.vertices @ turn.T
+    assert np.allclose(nose_tip(turned, turn.T), turn @ nose_tip(mesh, np.eye(3)), atol=1e-6)
+
+
+def test_trimmed_icp_ignores_what_has_no_counterpart_and_a_similarity_finds_the_size():
+    surface = Surface(head())
+    motion = trimesh.transformations.rotation_matrix(np.radians(3.0), [0.2, 1.0, 0.1])
+    points = trimesh.transform_points(head().vertices, motion)
+    points[::5] += [0.0, 0.0, 30.0]
+    back = np.linalg.inv(motion)
+    assert np.abs(align_rigidly(points, surface) - back)[:3, 3].max() > 2.0
+    assert np.allclose(align_rigidly(points, surface, 0.7), back, atol=0.05)
+    smaller = align_by_similarity(1.04 * head().vertices.view(np.ndarray), surface)
+    assert np.cbrt(np.linalg.det(smaller[:3, :3])) == pytest.approx(1.0 / 1.04, abs=1e-3)
+
+
+def test_scan_and_head_are_shown_from_the_same_sides():
+    ball = sphere(60.0)
+    views = views_of_scan(ball, np.eye(3), FRAME)
+    for view, x in zip(views, (0.0, 1.0, -1.0), strict=True):
+        row, column = np.nonzero((view.image != 255).any(axis=2))
+        assert (row.mean(), column.mean()) == pytest.approx([(view.camera.height - 1) / 2] * 2, abs=0.6)
+        assert np.sign(round(view.camera.centre_mm[0])) == x and view.camera.centre_mm[2] > 0.0
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("suffix", "factor", "unit"), [(".glb", 1e-3, None), (".obj", 0.1, "cm"), (".stl", 1.0, None)])
+def test_a_scan_is_read_in_millimetres(suffix: str, factor: float, unit, tmp_path: Path):
+    mesh = head(2)
+    mesh.apply_scale(factor).export(tmp_path / f"scan{suffix}")
+    read = read_scan(tmp_path / f"scan{suffix}", unit)
+    assert np.allclose(np.sort(read.bounds, axis=0), head(2).bounds, atol=1e-2) and len(read.faces) == len(mesh.faces)
+
+
+def test_parts_of_a_scene_lie_where_it_places_them(tmp_path: Path):
+    scene = trimesh.Scene()
+    for x in (-0.1, 0.1):
+        scene.add_geometry(sphere(0.05, 1), transform=trimesh.transformations.translation_matrix([x, 0.0, 0.0]))
+    scene.export(tmp_path / "two.glb")
+    assert read_scan(tmp_path / "two.glb", None).extents[0] == pytest.approx(300.0, abs=1.0)
+
+
+def ply(vertices: str, faces: int) -> bytes:
+    head_lines = "ply\nformat ascii 1.0\nelement vertex 3\n" + "".join(f"property float {x}\n" for x in "xyz")
+    table = "element face 1\nproperty list uchar int vertex_indices\n" if faces else ""
+    return (head_lines + table + "end_header\n" + vertices + ("3 0 1 2\n" if faces else "")).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("scan.txt", b"1 2 3", "no mesh format"),
+        ("scan.npz", b"PK", "no mesh format"),
+        ("scan.ply", b"", "empty, damaged or no mesh"),
+        ("scan.glb", b"glTF nonsense", "empty, damaged or no mesh"),
+        ("scan.obj", b"hello\n", "no faces|no mesh"),
+        ("scan.ply", ply("0 0 0\n90 0 0\n0 90 0\n", 0), "points but no faces"),
+        ("scan.ply", ply("0 0 0\n90 nan 0\n0 90 0\n", 1), "not finite"),
+        ("scan.ply", ply("0 0 0\n0.2 0 0\n0 0.3 0\n", 1), "pass --unit m$"),
+        ("scan.ply", ply("0 0 0\n20 0 0\n0 28 0\n", 1), "pass --unit cm$"),
+    ],
+)
+def test_a_bad_scan_is_one_sentence(name: str, content: bytes, said: str, tmp_path: Path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=said) as refused:
+        read_scan(tmp_path / name, None)
+    assert name in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_scan_that_is_not_there_or_in_the_wrong_unit(tmp_path: Path):
+    with pytest.raises(InputError, match="no such file"):
+        read_scan(tmp_path / "scan.ply", None)
+    head(2).export(tmp_path / "scan.ply")
+    with pytest.raises(InputError, match="read in m it is .* pass --unit mm$"):
+        read_scan(tmp_path / "scan.ply", "m")
