@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from own_capture import write_own_photos
 from PIL import Image
 from tiny_heads import EGG_AXES, SMALL, egg, set_to
 from tiny_root import SCENE
@@ -25,7 +26,10 @@ from baseh3d_ns.evaluation.photo_scores import HeadRenderer, RenderedView, camer
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
+from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.models.view_corrections import TYPICAL_ROTATION, TYPICAL_TRANSLATION, ViewCorrections
+from baseh3d_ns.own_photos import looks
+from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
 
 CPU = torch.device("cpu")
 
@@ -156,3 +160,20 @@ def test_heads_whose_photos_cannot_be_told_are_refused(own_root: Path, tmp_path:
     save_head(tmp_path / HEAD_FILE, head)
     with pytest.raises(InputError, match="--unit is the unit of a --scan"):
         evaluate_run(tmp_path, None, None, None, 1.0, unit="cm")
+
+
+def test_own_photos_are_opened_as_they_were_trained_on(tiny_root: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(looks, "_face", lambda *_: None)  # the egg has none
+    write_own_photos(tiny_root, SCENE, tmp_path, distortion=(-0.1, 0.02, 0.0, 0.0, 0.0))
+    parser = HeadDataParserConfig(data=tmp_path, views=("2,0,4",), mm_per_unit=81.0, neck_mm=70.0).setup()
+    metadata = parser.get_dataparser_outputs("train").metadata
+    known = {**metadata["provenance"], "data": str(tmp_path), "views": metadata["view_indices"]}
+    head = Head(weights_of_field(SMALL.setup()), known, metadata["frame"])
+    photos = photos_of_head(head, tmp_path, None, None)
+    assert photos.training.metadata["view_indices"] == [2, 0, 4] and len(photos.held_out) == 2
+    renderer = HeadRenderer(head, field_of_head(head, tmp_path), photos, CPU)
+    seen = renderer.render(photos.held_out, 0, held_out=True)
+    unknown = ~torch.from_numpy(photos.held_out.known(0).copy())
+    assert not (seen.hit + seen.mask)[unknown].any()
+    with pytest.raises(InputError, match="does not record how its photos were read"):
+        photos_of_head(replace(head, provenance={**known, "neck_mm": None}), tmp_path, None, None)

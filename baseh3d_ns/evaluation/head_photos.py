@@ -12,6 +12,7 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.head_file import Head
+from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
 
 SIDE_PX = 256
 """Longest side in pixels of the photos that a head is compared with: larger ones are made smaller."""
@@ -59,8 +60,14 @@ def photos_of_head(head: Head, file: Path, data: Path | None, scene: str | None)
 
 def _parser_config(
     head: Head, file: Path, where: Path, scene: str | None, views: tuple[str, ...]
-) -> H3dsDataParserConfig:
+) -> H3dsDataParserConfig | HeadDataParserConfig:
     """Dataparser that the head was trained with, with its training views."""
+    if head.provenance.get("dataparser") == "head-data":
+        frame, neck_mm = head.provenance.get("head"), head.provenance.get("neck_mm")
+        mm_per_unit = frame.get("mm_per_unit") if isinstance(frame, dict) else None
+        if not isinstance(mm_per_unit, float) or not isinstance(neck_mm, float):
+            raise InputError(f"{file} does not record how its photos were read: fit the head again")
+        return HeadDataParserConfig(data=where, views=views, mm_per_unit=mm_per_unit, neck_mm=neck_mm)
     known = scene or head.provenance.get("scene")
     if known is None:
         raise InputError(f"{file} does not record its scene: pass --data ROOT --scene NAME")

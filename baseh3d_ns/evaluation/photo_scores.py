@@ -117,9 +117,10 @@ class RenderedView:
     scores: ViewScores
     photo: Float[Tensor, "h w 3"]
     mask: Float[Tensor, "h w 1"]
+    """1 on the head, where the photo says anything of it."""
     rgb: Float[Tensor, "h w 3"]
     hit: Float[Tensor, "h w 1"]
-    """1 where the ray meets the head."""
+    """1 where the ray meets the head, likewise."""
     points: Float[Tensor, "hits 3"]
     """Surface points seen by the pixels well inside the mask, in the unit frame."""
 
@@ -155,7 +156,10 @@ class HeadRenderer:
         if corrections is not None:
             flat["rgb"][on] = corrections.colours(flat["rgb"][on], views[on]).clamp(0.0, 1.0)
         photo = torch.from_numpy(dataset.photo(view).copy()).to(self.device) / 255.0
-        mask = torch.from_numpy(dataset.mask(view).copy()).to(self.device)[..., None].float()
+        known = torch.from_numpy(dataset.known(view).copy()).to(self.device)[..., None].float()
+        mask = known * torch.from_numpy(dataset.mask(view).copy()).to(self.device)[..., None]
+        unknown = known.reshape(-1) < 0.5
+        flat["rgb"][unknown], flat["accumulation"][unknown] = BACKGROUND, 0.0
         rendered = {name: value.reshape(*shape, -1) for name, value in flat.items()}
         inside = on & (mask.reshape(-1) > 0.5)
         return RenderedView(

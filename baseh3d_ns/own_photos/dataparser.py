@@ -101,6 +101,7 @@ class HeadDataParser(DataParser):
                 "dataparser": "head-data",
                 "cameras": str(scene.capture.path),
                 "head": scene.frame.block(),
+                "neck_mm": self.config.neck_mm,
                 "photos": [view.shot.name for view in views],
             },
         )
