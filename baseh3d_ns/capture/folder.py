@@ -1,0 +1,62 @@
+"""Folder of a captured head: `transforms.json` with the head's frame, and a mask of every photo."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image
+
+from baseh3d_ns.frames import OPENCV_TO_OPENGL, PIXEL_CENTRE
+from baseh3d_ns.own_photos.head_frame import HeadFrame
+from baseh3d_ns.own_photos.lens import COEFFICIENTS
+from baseh3d_ns.own_photos.shots import Shot
+
+MASKS = "masks"
+
+
+def save_mask(folder: Path, number: int, name: str, mask: Bool[np.ndarray, "h w"]) -> Path:
+    """Write a silhouette (white: head) into the folder's masks; its path."""
+    path = folder / MASKS / f"{number:03d}_{Path(name).stem}.png"
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+    return path
+
+
+def write_transforms(folder: Path, out: Path, shots: Sequence[Shot], frame: HeadFrame) -> None:
+    """Write the cameras, and the head's frame in their world.
+
+    Args:
+        folder: where to write.
+        out: where the folder will lie; paths of photos are relative to it.
+        shots: photos whose masks lie in `folder`.
+        frame: frame of the head in the world of the shots.
+    """
+    frames = [_frame(folder, out, shot) for shot in shots]
+    text = json.dumps({"camera_model": "OPENCV", "frames": frames, "head": frame.block()}, indent=1)
+    (folder / "transforms.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _frame(folder: Path, out: Path, shot: Shot) -> dict[str, object]:
+    lens, matrix = shot.lens, np.eye(4)
+    matrix[:3, :3] = shot.rotation.T @ OPENCV_TO_OPENGL
+    matrix[:3, 3] = shot.centre
+    assert shot.mask_path is not None
+    inside = shot.photo_path.is_relative_to(folder)
+    photo = shot.photo_path.relative_to(folder) if inside else os.path.relpath(shot.photo_path, out)
+    return {
+        "file_path": Path(photo).as_posix(),
+        "mask_path": shot.mask_path.relative_to(folder).as_posix(),
+        "w": lens.width,
+        "h": lens.height,
+        "fl_x": lens.intrinsics[0, 0],
+        "fl_y": lens.intrinsics[1, 1],
+        "cx": lens.intrinsics[0, 2] + PIXEL_CENTRE,
+        "cy": lens.intrinsics[1, 2] + PIXEL_CENTRE,
+        **{name: float(value) for name, value in zip(COEFFICIENTS, lens.distortion, strict=True) if value},
+        "transform_matrix": matrix.tolist(),
+    }

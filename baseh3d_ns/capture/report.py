@@ -1,0 +1,98 @@
+"""Findings of a capture in every photo as a table, and advice for the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+BLURRED = 0.25
+"""Sharpness, as a fraction of the median photo's, below which a photo is blurred."""
+DOUBTFUL_MASK = 0.7
+"""Agreement of the two networks below which a guessed silhouette is doubted."""
+WIDE_GAP_DEG = 65.0
+"""Angle between neighbouring cameras in front of the head from which the head between them is not seen well."""
+FRONT_DEG = 75.0
+"""Azimuths up to this, to both sides, that a face wants photos from."""
+FEW = 3
+"""Photos below which the shape is mostly the prior's."""
+
+
+@dataclass(frozen=True)
+class PhotoReport:
+    """One photo."""
+
+    name: str
+    registered: bool
+    """Whether it has a camera."""
+    sharpness: float
+    """Variance of the Laplacian; comparable between photos of one capture."""
+    mask_source: str
+    """`given` or `guessed`."""
+    mask_agreement: float
+    """Intersection over union of the two networks; 1 for a mask that was given."""
+    cut_off: tuple[str, ...]
+    """Sides of the photo that the silhouette touches."""
+    landmark_score: float | None
+    """Confidence in the face's landmarks, 0 to 1; None where no face was found."""
+    reprojection_error_px: float | None
+    """Mean reprojection error in pixels; None where the cameras were given."""
+
+
+def table(photos: Sequence[PhotoReport]) -> str:
+    """A line for every photo, under the names of the columns."""
+    sharpest = max((photo.sharpness for photo in photos), default=1.0) or 1.0
+    width = max(8, *(len(photo.name) for photo in photos))
+    lines = [f"{'photo':<{width}}  camera  sharp  mask          face  error px"]
+    for photo in photos:
+        mask = "given" if photo.mask_source == "given" else f"guessed {photo.mask_agreement:.2f}"
+        face = "-" if photo.landmark_score is None else f"{photo.landmark_score:.2f}"
+        error = "-" if photo.reprojection_error_px is None else f"{photo.reprojection_error_px:.2f}"
+        camera = "yes" if photo.registered else "NO"
+        lines.append(
+            f"{photo.name:<{width}}  {camera:<6}  {photo.sharpness / sharpest:5.2f}  {mask:<12}  {face:>4}  {error:>8}"
+        )
+    return "\n".join(lines)
+
+
+def advice(photos: Sequence[PhotoReport], centres_mm: Float[np.ndarray, "n 3"]) -> list[str]:
+    """Sentences on what would make the capture better, the most important first.
+
+    Args:
+        photos: all photos.
+        centres_mm: camera centres of those registered, in upright axes (+y up, +z ahead) about the head.
+    """
+    said = []
+    lost = [photo.name for photo in photos if not photo.registered]
+    if lost:
+        said.append(f"{len(lost)} photos have no camera and are left out: {', '.join(lost[:10])}.")
+    median = float(np.median([photo.sharpness for photo in photos]))
+    blurred = [photo.name for photo in photos if photo.sharpness < BLURRED * median]
+    if blurred:
+        said.append(f"Take these again, they are blurred: {', '.join(blurred[:10])}.")
+    doubtful = [photo.name for photo in photos if photo.mask_agreement < DOUBTFUL_MASK]
+    if doubtful:
+        said.append(f"Look at these silhouettes, two networks disagree on them: {', '.join(doubtful[:10])}.")
+    cut = [photo.name for photo in photos if set(photo.cut_off) - {"bottom"}]
+    if cut:
+        said.append(f"The head is cut off in {', '.join(cut[:10])}: step back, hair and chin belong into the photo.")
+    return said + _missing_sides(centres_mm)
+
+
+def _missing_sides(centres_mm: Float[np.ndarray, "n 3"]) -> list[str]:
+    azimuths = np.degrees(np.arctan2(centres_mm[:, 0], centres_mm[:, 2]))
+    said = []
+    if len(azimuths) < FEW:
+        said.append(f"{len(azimuths)} photos leave most of the shape to the prior: take at least three, better eight.")
+    seen = np.sort(azimuths[np.abs(azimuths) <= FRONT_DEG + WIDE_GAP_DEG / 2.0])
+    edges = np.concatenate([[-FRONT_DEG - WIDE_GAP_DEG / 2.0], seen, [FRONT_DEG + WIDE_GAP_DEG / 2.0]])
+    for left, right in zip(edges, edges[1:], strict=False):
+        if right - left > WIDE_GAP_DEG and len(azimuths) > 1:
+            middle = float(np.clip((left + right) / 2.0, -FRONT_DEG, FRONT_DEG))
+            side = "the front" if abs(middle) < 15.0 else f"{abs(middle):.0f} degrees on the person's "
+            said.append(f"Take two more photos from {side}{'' if abs(middle) < 15.0 else 'left' if middle > 0 else 'right'}.")
+    if not (np.abs(azimuths) > 120.0).any():
+        said.append("No photo shows the back: there the shape is the prior's guess.")
+    return said

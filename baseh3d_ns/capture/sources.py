@@ -1,0 +1,79 @@
+"""Pictures that a capture starts from: a folder of photos, or the sharp frames of a video."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from baseh3d_ns.data.pictures import SUFFIXES
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.files import whole_folder
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
+MASK_FOLDERS = ("masks", "mask")
+"""Folders beside the photos, or in their folder, in which masks of the same names are looked for."""
+
+
+def find_photos(source: Path) -> list[Path]:
+    """Photos of a folder, or of its folder `images`, by name.
+
+    Raises:
+        InputError: there is no such folder, or no photo in it.
+    """
+    if not source.exists():
+        raise InputError(f"no such folder of photos or video: {source}")
+    if source.is_file():
+        raise InputError(f"{source} is one file: pass the folder of the photos, or a video ({' '.join(VIDEO_SUFFIXES)})")
+    for folder in (source, source / "images"):
+        if not folder.is_dir():
+            continue
+        found = sorted(
+            path
+            for path in folder.iterdir()
+            if path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        )
+        if found:
+            return found
+    raise InputError(f"{source} holds no photos ({' '.join(SUFFIXES)}): pass the folder that they lie in")
+
+
+def find_mask(photo: Path) -> Path | None:
+    """The user's mask of a photo: the same name, whatever its suffix, in a folder masks; None where there is none."""
+    for base in (photo.parent, photo.parent.parent):
+        for name in MASK_FOLDERS:
+            for suffix in (f"{photo.suffix}.png", ".png", photo.suffix):
+                mask = base / name / f"{photo.stem}{suffix}"
+                if mask.is_file():
+                    return mask
+    return None
+
+
+@contextmanager
+def output_folder(out: Path, overwrite: bool) -> Iterator[Path]:
+    """Context that yields an unfinished folder, which becomes `out` when the block ends well.
+
+    Raises:
+        InputError: `out` is there already and is not to be replaced, or is no folder that a capture made.
+    """
+    check_output(out, overwrite)
+    replaced = out.with_name(f".{out.name}.before")
+    if replaced.exists():
+        shutil.rmtree(replaced)
+    had = out.exists()
+    with whole_folder(out) as unfinished:
+        yield unfinished
+        if had:
+            out.rename(replaced)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def check_output(out: Path, overwrite: bool) -> None:
+    """Raise `InputError` where an output folder is in the way."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise InputError(f"{out} is there already: pass --overwrite to make it anew, or another --out")
+    if not (out / "transforms.json").is_file():
+        raise InputError(f"{out} is no folder of `baseh3d capture`, so it is not overwritten: pass another --out")
