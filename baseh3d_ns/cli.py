@@ -44,6 +44,42 @@ class Synth:
 
 
 @dataclass
+class Capture:
+    """Make a folder that `head-data` reads from photos of a head, or a video: cameras, silhouettes, millimetres."""
+
+    photos: tyro.conf.Positional[Path]
+    """Folder of photos (masks of the same names in its folder masks, where you have them), with a transforms.json or a
+    COLMAP model where another program has found the cameras; or a video."""
+    out: Path | None = None
+    """Folder to make; by default `head` in that of the photos, or NAME-head beside a video."""
+    pupils_mm: Weight = 0.0
+    """Distance between the person's pupils in millimetres (adults: 55 to 72), for the scale; 0: not known."""
+    mm_per_unit: Weight = 0.0
+    """Millimetres in the unit of the cameras' positions, where another program has found them; 0: not known."""
+    unit: Literal["mm", "cm", "m"] | None = None
+    """Unit of the cameras' positions, where another program has found them."""
+    neck_mm: Weight = 90.0
+    """Distance below the chin, in millimetres, at which the head is cut off where shoulders reach out of the photos."""
+    estimate_cameras: bool = False
+    """Estimate the cameras even where a transforms.json or a COLMAP model has them."""
+    turning_head: bool = False
+    """The head turns before a camera that stands still, so only what lies in the silhouettes tells the cameras."""
+    overwrite: bool = False
+    """Replace an earlier capture."""
+
+    def main(self) -> None:
+        from baseh3d_ns.capture.command import CaptureOptions, capture, usual_out
+        from baseh3d_ns.own_photos.metric_scale import ScaleOptions
+
+        out = (self.out or usual_out(self.photos)).resolve()
+        scale = ScaleOptions(self.mm_per_unit, self.pupils_mm, self.unit)
+        options = CaptureOptions(
+            self.photos.resolve(), out, scale, self.neck_mm, self.estimate_cameras, self.turning_head, self.overwrite
+        )
+        print(capture(options))
+
+
+@dataclass
 class Export:
     """Write the head of a run as a closed, coloured mesh in world millimetres (GLB: metres)."""
 
@@ -223,6 +259,7 @@ class Report:
 
 Commands = (
     Annotated[Synth, tyro.conf.subcommand(name="synth")]
+    | Annotated[Capture, tyro.conf.subcommand(name="capture")]
     | Annotated[Export, tyro.conf.subcommand(name="export")]
     | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
     | Annotated[Prior, tyro.conf.subcommand(name="prior")]

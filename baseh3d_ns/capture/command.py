@@ -21,7 +21,7 @@ from baseh3d_ns.capture.folder import save_mask, write_transforms
 from baseh3d_ns.capture.photos import Photo, load_photo, sharpness
 from baseh3d_ns.capture.report import PhotoReport, advice, table
 from baseh3d_ns.capture.sheet import save_sheet
-from baseh3d_ns.capture.solve import CameraConfig, SolvedCameras, solve_cameras
+from baseh3d_ns.capture.solve import NO_SCALE, CameraConfig, SolvedCameras, solve_cameras
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import check_output, find_mask, find_photos, output_folder
 from baseh3d_ns.capture.structure_from_motion import MotionConfig
@@ -103,6 +103,13 @@ def capture(options: CaptureOptions) -> str:
     return _report(options, looks, scene, solved)
 
 
+def usual_out(source: Path) -> Path:
+    """`head` in the folder of the photos, or beside a video or a file of cameras."""
+    if source.is_file():
+        return source.with_name(f"{source.stem}-head" if source.suffix.lower() in VIDEO_SUFFIXES else "head")
+    return source / "head"
+
+
 def _photos(source: Path, folder: Path) -> list[Path]:
     """Photos of a folder, or the frames of a video, written to the folder `frames`."""
     if source.is_file() and source.suffix.lower() in VIDEO_SUFFIXES:
@@ -142,16 +149,14 @@ def _estimate(options: CaptureOptions, looks: Sequence[_Look]) -> tuple[Capture,
     """Cameras of photos that have none, in the head frame."""
     is_video = options.source.suffix.lower() in VIDEO_SUFFIXES
     config = CameraConfig(MotionConfig(options.turning_head, is_video), options.scale.pupils_mm or None)
-    solved = solve_cameras([look.photo for look in looks], [look.faces for look in looks], config)
+    solved = solve_cameras([look.photo for look in looks], config)
     shots = tuple(
-        shot
-        for look, view in zip(looks, solved.views, strict=True)
-        if (shot := _shot(look.path, view)) is not None
+        shot for look, view in zip(looks, solved.views, strict=True) if (shot := _shot(look.path, view)) is not None
     )
     if not shots:
         raise InputError(f"no camera could be found for the photos of {options.source}: see README on how to take them")
     known = GivenFrame()
-    if solved.is_metric:
+    if solved.scale_source != NO_SCALE:
         known = GivenFrame(
             up=np.array([0.0, 1.0, 0.0]),
             ahead=np.array([0.0, 0.0, 1.0]),
@@ -172,9 +177,7 @@ def _shot(path: Path, view: SolvedView) -> Shot | None:
     return Shot(path.name, path, None, lens, False, camera.rotation, camera.centre_mm)
 
 
-def _report(
-    options: CaptureOptions, looks: Sequence[_Look], scene: OwnScene, solved: SolvedCameras | None
-) -> str:
+def _report(options: CaptureOptions, looks: Sequence[_Look], scene: OwnScene, solved: SolvedCameras | None) -> str:
     """Table of the photos, the way to the cameras, the scale, advice, and the next command."""
     errors = {} if solved is None else {view.name: view.reprojection_error_px for view in solved.views}
     with_camera = {view.shot.photo_path for view in scene.views}

@@ -92,7 +92,9 @@ def _missing_sides(centres_mm: Float[np.ndarray, "n 3"]) -> list[str]:
         if right - left > WIDE_GAP_DEG and len(azimuths) > 1:
             middle = float(np.clip((left + right) / 2.0, -FRONT_DEG, FRONT_DEG))
             side = "the front" if abs(middle) < 15.0 else f"{abs(middle):.0f} degrees on the person's "
-            said.append(f"Take two more photos from {side}{'' if abs(middle) < 15.0 else 'left' if middle > 0 else 'right'}.")
+            said.append(
+                f"Take two more photos from {side}{'' if abs(middle) < 15.0 else 'left' if middle > 0 else 'right'}."
+            )
     if not (np.abs(azimuths) > 120.0).any():
         said.append("No photo shows the back: there the shape is the prior's guess.")
     return said

@@ -30,7 +30,7 @@ AXES = (((1.0, 0.0, 0.0), "tab:red"), ((0.0, 1.0, 0.0), "tab:green"), ((0.0, 0.0
 def save_sheet(path: Path, views: Sequence[OwnView], frame: HeadFrame, title: str) -> None:
     """Draw the views and write the sheet as PNG."""
     count = len(views) + 1
-    columns = min(count, max(3, math.ceil(math.sqrt(1.6 * count))))
+    columns = min(count, max(4, math.ceil(math.sqrt(1.6 * count))))
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(TILE_IN * columns, TILE_IN * rows + 0.5), layout="constrained")
     figure.suptitle(title, fontsize=9)

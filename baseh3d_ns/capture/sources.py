@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from baseh3d_ns.capture.video import VIDEO_SUFFIXES
 from baseh3d_ns.data.pictures import SUFFIXES
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_folder
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
 MASK_FOLDERS = ("masks", "mask")
 """Folders beside the photos, or in their folder, in which masks of the same names are looked for."""
 
@@ -25,7 +25,9 @@ def find_photos(source: Path) -> list[Path]:
     if not source.exists():
         raise InputError(f"no such folder of photos or video: {source}")
     if source.is_file():
-        raise InputError(f"{source} is one file: pass the folder of the photos, or a video ({' '.join(VIDEO_SUFFIXES)})")
+        raise InputError(
+            f"{source} is one file: pass the folder of the photos, or a video ({' '.join(VIDEO_SUFFIXES)})"
+        )
     for folder in (source, source / "images"):
         if not folder.is_dir():
             continue

@@ -74,9 +74,13 @@ def open_own_photos(data: Path, scale: ScaleOptions, neck_mm: float, longest_px:
 
 @lru_cache(maxsize=1)
 def _opened(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, stamp: tuple) -> OwnScene:
+    return open_capture(read_capture(data), scale, neck_mm, longest_px)
+
+
+def open_capture(capture: Capture, scale: ScaleOptions, neck_mm: float, longest_px: int) -> OwnScene:
+    """The head of photos whose cameras are known; for arguments and errors see `open_own_photos`."""
     from tqdm import tqdm
 
-    capture = read_capture(data)
     given = capture.given
     complete = given.ball and given.cut_decided and None not in (given.mm_per_unit, given.up, given.ahead)
     looks = look_at(capture.shots, find_faces=not complete or bool(scale.pupils_mm))
