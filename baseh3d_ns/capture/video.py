@@ -1,0 +1,80 @@
+"""Frames of a video: the sharpest of every stretch in which the picture has moved on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from tqdm import tqdm
+
+from baseh3d_ns.capture.photos import sharpness
+from baseh3d_ns.errors import InputError
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
+MOST_FRAMES = 60
+"""Frames that are kept at most."""
+MOTION_SIDE = 96
+"""Longer side in pixels of the copies that motion is measured on."""
+JPEG_QUALITY = 95
+
+
+def save_frames(video: Path, folder: Path) -> list[Path]:
+    """Write the chosen frames as JPEG into a folder that is made; their paths.
+
+    Raises:
+        InputError: the video cannot be decoded.
+    """
+    chosen = choose_frames(*_measured(video))
+    folder.mkdir()
+    paths = []
+    wanted = set(chosen)
+    for number, frame in enumerate(_frames(video)):
+        if number in wanted:
+            paths.append(folder / f"frame_{number:05d}.jpg")
+            cv2.imwrite(str(paths[-1]), frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return paths
+
+
+def choose_frames(sharp: Float[np.ndarray, " n"], motion: Float[np.ndarray, " n"]) -> list[int]:
+    """Numbers of the sharpest frame of each of at most `MOST_FRAMES` stretches of equal motion.
+
+    Args:
+        sharp: sharpness of every frame.
+        motion: mean change of every frame from the one before; 0 for the first.
+    """
+    travelled = np.cumsum(motion)
+    whole = float(travelled[-1])
+    stretches = min(MOST_FRAMES, len(sharp))
+    stretch = np.minimum((travelled / max(whole, 1e-9) * stretches).astype(int), stretches - 1)
+    members = [np.flatnonzero(stretch == number) for number in range(stretches)]
+    return [int(one[sharp[one].argmax()]) for one in members if len(one)]
+
+
+def _measured(video: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Sharpness and motion of every frame."""
+    sharp, motion, before = [], [], None
+    for frame in tqdm(_frames(video), desc="Looking for sharp frames", unit="frame", delay=2.0, leave=False):
+        sharp.append(sharpness(frame))
+        factor = MOTION_SIDE / max(frame.shape[:2])
+        small = cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.float32)
+        motion.append(0.0 if before is None else float(np.abs(small - before).mean()))
+        before = small
+    if not sharp:
+        raise InputError(f"{video} cannot be decoded: save it as .mp4 (H.264), or take photos")
+    return np.array(sharp), np.array(motion)
+
+
+def _frames(video: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Frames in OpenCV's channel order, turned as the video says."""
+    reader = cv2.VideoCapture(str(video))
+    try:
+        while True:
+            there, frame = reader.read()
+            if not there:
+                return
+            yield np.asarray(frame, np.uint8)
+    finally:
+        reader.release()
