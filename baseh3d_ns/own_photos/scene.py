@@ -82,7 +82,8 @@ def open_capture(capture: Capture, scale: ScaleOptions, neck_mm: float, longest_
     from tqdm import tqdm
 
     given = capture.given
-    complete = given.ball and given.cut_decided and None not in (given.mm_per_unit, given.up, given.ahead)
+    parts = (given.ball, given.mm_per_unit, given.up, given.ahead)
+    complete = given.cut_decided and all(part is not None for part in parts)
     looks = look_at(capture.shots, find_faces=not complete or bool(scale.pupils_mm))
     face = find_face_in_space([look.face for look in looks if look.face is not None])
     silhouettes = [look.silhouette for look in looks]

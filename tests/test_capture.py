@@ -1,0 +1,193 @@
+"""`baseh3d capture` with cameras given: folder, sheet, report; nothing overwritten; frames of a video."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from own_capture import write_own_photos
+from PIL import Image
+from tiny_root import SCENE
+
+from baseh3d_ns.capture import command
+from baseh3d_ns.capture.command import CaptureOptions, capture
+from baseh3d_ns.capture.report import PhotoReport, advice, table
+from baseh3d_ns.capture.sheet import DIM, UNKNOWN, overlay
+from baseh3d_ns.capture.sources import find_mask, find_photos
+from baseh3d_ns.capture.video import choose_frames, save_frames
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.own_photos import looks
+from baseh3d_ns.own_photos.metric_scale import ScaleOptions
+from baseh3d_ns.own_photos.scene import open_own_photos
+
+SCALE = ScaleOptions(mm_per_unit=2.0)
+
+
+@pytest.fixture(autouse=True)
+def no_faces(monkeypatch):
+    """The egg has none, and the networks are not needed to know it."""
+    monkeypatch.setattr(looks, "_face", lambda *_: None)
+    monkeypatch.setattr(command, "find_faces", lambda photo: [])
+
+
+@pytest.fixture
+def photos(tiny_root, tmp_path) -> Path:
+    """Photos with a transforms.json and masks, as another program left them."""
+    folder = tmp_path / "photos"
+    write_own_photos(tiny_root, SCENE, folder, distortion=(-0.1, 0.02, 0.0, 0.0, 0.0))
+    return folder
+
+
+def options(source: Path, out: Path, **others: object) -> CaptureOptions:
+    usual = CaptureOptions(source, out, SCALE, 90.0, estimate_cameras=False, turning_head=False, overwrite=False)
+    return replace(usual, **others)  # type: ignore[arg-type]
+
+
+def test_what_is_written_opens_as_the_same_head(photos):
+    out = photos / "head"
+    said = capture(options(photos, out))
+    assert {path.name for path in out.iterdir()} == {"transforms.json", "masks", "capture.png"}
+    before, after = (open_own_photos(folder, SCALE, 90.0, 64) for folder in (photos, out))
+    assert after.frame.scale.mm_per_unit == 2.0 and len(after.views) == 5
+    np.testing.assert_allclose(after.frame.centre, before.frame.centre)
+    np.testing.assert_allclose(after.frame.rotation, before.frame.rotation, atol=1e-12)
+    for ours, theirs in zip(after.views, before.views, strict=True):
+        assert ours.shot.photo_path.samefile(theirs.shot.photo_path)
+        np.testing.assert_allclose(ours.camera.intrinsics, theirs.camera.intrinsics)
+        np.testing.assert_allclose(ours.camera.centre_mm, theirs.camera.centre_mm, rtol=1e-9)
+        assert (ours.picture.mask == theirs.picture.mask).mean() > 0.999
+    assert "Cameras as given" in said and "given" in said and f"--data {out} head-data" in said
+    with Image.open(out / "capture.png") as sheet:
+        assert min(sheet.size) > 300
+
+
+def test_an_earlier_capture_is_kept_unless_told_otherwise(photos):
+    out = photos / "head"
+    capture(options(photos, out))
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="is there already: pass --overwrite"):
+        capture(options(photos, out))
+    assert (out / "notes.txt").is_file()
+    capture(options(photos, out, overwrite=True))
+    assert not (out / "notes.txt").exists() and (out / "transforms.json").is_file()
+    assert [path.name for path in photos.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_folder_of_something_else_is_never_overwritten(photos, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("1")
+    with pytest.raises(InputError, match="is no folder of `baseh3d capture`"):
+        capture(options(photos, tmp_path / "thesis", overwrite=True))
+    assert (tmp_path / "thesis" / "chapter.txt").is_file()
+
+
+def test_a_failure_leaves_the_earlier_capture(photos, monkeypatch):
+    out = photos / "head"
+    capture(options(photos, out))
+    before = (out / "transforms.json").read_bytes()
+
+    def fails(*_: object) -> None:
+        raise InputError("the disk is full")
+
+    monkeypatch.setattr(command, "save_sheet", fails)
+    with pytest.raises(InputError, match="the disk is full"):
+        capture(options(photos, out, overwrite=True))
+    assert (out / "transforms.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("nowhere", "no such folder"), ("empty", "holds no photos"), ("a.txt", "is one file")]
+)
+def test_no_photos_is_a_sentence(tmp_path, name, said):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.txt").write_text("no photo")
+    with pytest.raises(InputError, match=said):
+        capture(options(tmp_path / name, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_masks_are_found_by_name(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for name in ("images/b.jpg", "images/a.JPG", "masks/a.png", "masks/b.jpg.png", "images/.hidden.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    found = find_photos(tmp_path)
+    assert [path.name for path in found] == ["a.JPG", "b.jpg"]
+    assert [mask.name if mask else None for mask in map(find_mask, found)] == ["a.png", "b.jpg.png"]
+
+
+def report(name: str, **others: object) -> PhotoReport:
+    usual = PhotoReport(name, True, 100.0, "guessed", 0.95, (), 0.9, 0.4)
+    return replace(usual, **others)  # type: ignore[arg-type]
+
+
+def at(*azimuths_deg: float) -> np.ndarray:
+    radians = np.radians(azimuths_deg)
+    return 500.0 * np.stack([np.sin(radians), np.zeros_like(radians), np.cos(radians)], axis=1)
+
+
+def test_advice_names_the_side_that_is_missing_and_the_photos_that_are_bad():
+    photos = [report("a.jpg"), report("b.jpg", sharpness=5.0), report("c.jpg", mask_agreement=0.3), report("d.jpg")]
+    said = " ".join(advice(photos, at(-80.0, -40.0, 0.0, 5.0)))
+    assert "person's left" in said and "person's right" not in said
+    assert "blurred: b.jpg" in said and "disagree on them: c.jpg" in said and "back" in said
+    round_the_head = advice([report("a.jpg")] * 8, at(*range(0, 360, 45)))
+    assert round_the_head == []
+    assert "left out: d.jpg" in advice([report("a.jpg"), report("d.jpg", registered=False)], at(0.0))[0]
+    assert "head is cut off in a.jpg" in " ".join(advice([report("a.jpg", cut_off=("top",))] * 3, at(-40.0, 0.0, 40.0)))
+    assert "cut off" not in " ".join(advice([report("a.jpg", cut_off=("bottom",))] * 3, at(-40.0, 0.0, 40.0)))
+
+
+def test_the_table_has_a_line_for_every_photo():
+    lines = table([report("a.jpg"), report("b.jpg", registered=False, landmark_score=None)]).splitlines()
+    assert len(lines) == 3 and "NO" in lines[2] and "0.90" in lines[1]
+
+
+def test_the_sheet_dims_what_is_no_head_and_tints_what_is_not_known(photos):
+    view = open_own_photos(photos, SCALE, 90.0, 64).views[0]
+    shown, picture = overlay(view), view.picture
+    inside, outside = picture.mask & picture.known, ~picture.mask & picture.known
+    assert (shown[inside] == picture.photo[inside]).all()
+    assert np.abs(shown[outside] - DIM * picture.photo[outside]).max() <= 1.0
+    hidden = replace(view, picture=replace(picture, known=np.zeros_like(picture.known)))
+    assert np.abs(overlay(hidden).mean(axis=(0, 1)) - 0.4 * np.array(UNKNOWN)).max() < 120.0
+
+
+def test_the_sharpest_frame_of_every_stretch_of_motion():
+    sharp = np.array([1.0, 5.0, 2.0, 9.0, 1.0, 1.0])
+    standing = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
+    chosen = choose_frames(sharp, standing)
+    assert chosen[0] == 1 and 2 not in chosen and chosen == sorted(chosen)
+    assert len(choose_frames(np.ones(500), np.ones(500))) == 60
+
+
+def test_frames_of_a_video_become_photos(tmp_path):
+    video = tmp_path / "walk.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (64, 48))
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        writer.write(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    writer.release()
+    frames = save_frames(video, tmp_path / "frames")
+    assert 1 < len(frames) <= 8 and all(path.is_file() for path in frames)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    with pytest.raises(InputError, match="broken.mp4 cannot be decoded"):
+        save_frames(tmp_path / "broken.mp4", tmp_path / "none")
+
+
+def test_the_file_is_nerfstudios(photos):
+    """Pixel centres at +0.5, OpenGL axes, the photo by a relative path."""
+    capture(options(photos, photos / "head"))
+    theirs = json.loads((photos / "transforms.json").read_text())
+    ours = json.loads((photos / "head" / "transforms.json").read_text())
+    for mine, given in zip(ours["frames"], theirs["frames"], strict=True):
+        np.testing.assert_allclose(mine["transform_matrix"], given["transform_matrix"], atol=1e-9)
+        wanted = {**theirs, **given}
+        assert [mine[key] for key in ("fl_x", "cx", "cy", "k1")] == pytest.approx(
+            [wanted[key] for key in ("fl_x", "cx", "cy", "k1")]
+        )
+        assert mine["file_path"].startswith("../")
