@@ -126,6 +126,8 @@ def _classes(annotation: Any, names: dict[str, Any]) -> set[type]:
             return set()
     if isinstance(annotation, type):
         return {annotation}
+    if typing.get_origin(annotation) is typing.Literal:
+        return set()
     parts = typing.get_args(annotation) if typing.get_origin(annotation) is not None else ()
     if typing.get_origin(annotation) is typing.Annotated:
         parts = parts[:1]

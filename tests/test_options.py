@@ -13,7 +13,8 @@ from annotated_types import Ge
 from test_config_fields import COMMANDS, METHODS, options_shown
 
 from baseh3d_ns.bounds import Count, Fraction, check_bounds, numbers
-from baseh3d_ns.cli import Export, Synth
+from baseh3d_ns.commands.data import Synth
+from baseh3d_ns.commands.heads import Export
 from baseh3d_ns.errors import InputError
 
 

@@ -1,0 +1,83 @@
+"""`baseh3d capture | synth | models`: commands that make data, or fetch what making them needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from baseh3d_ns.bounds import Count, Pixels, Seed, Weight
+
+
+@dataclass
+class Capture:
+    """Make a folder that `head-data` reads from photos of a head, or a video: cameras, silhouettes, millimetres."""
+
+    photos: tyro.conf.Positional[Path]
+    """Folder of photos (masks of the same names in its folder masks, where you have them), with a transforms.json or a
+    COLMAP model where another program has found the cameras; or a video."""
+    out: Path | None = None
+    """Folder to make; by default `head` in that of the photos, or NAME-head beside a video."""
+    pupils_mm: Weight = 0.0
+    """Distance between the person's pupils in millimetres (adults: 55 to 72), for the scale; 0: not known."""
+    mm_per_unit: Weight = 0.0
+    """Millimetres in the unit of the cameras' positions, where another program has found them; 0: not known."""
+    unit: Literal["mm", "cm", "m"] | None = None
+    """Unit of the cameras' positions, where another program has found them."""
+    neck_mm: Weight = 90.0
+    """Distance below the chin, in millimetres, at which the head is cut off where shoulders reach out of the photos."""
+    estimate_cameras: bool = False
+    """Estimate the cameras even where a transforms.json or a COLMAP model has them."""
+    turning_head: bool = False
+    """The head turns before a camera that stands still, so only what lies in the silhouettes tells the cameras."""
+    overwrite: bool = False
+    """Replace an earlier capture."""
+
+    def main(self) -> None:
+        from baseh3d_ns.capture.command import CaptureOptions, capture, usual_out
+        from baseh3d_ns.own_photos.metric_scale import ScaleOptions
+
+        out = (self.out or usual_out(self.photos)).resolve()
+        scale = ScaleOptions(self.mm_per_unit, self.pupils_mm, self.unit)
+        options = CaptureOptions(
+            self.photos.resolve(), out, scale, self.neck_mm, self.estimate_cameras, self.turning_head, self.overwrite
+        )
+        print(capture(options))
+
+
+@dataclass
+class Synth:
+    """Make synthetic heads (anny body model) in the H3DS layout, in millimetres."""
+
+    out: tyro.conf.Positional[Path]
+    """Folder to make; it must not hold anything else."""
+    subjects: Count = 8
+    """Number of heads."""
+    views: Count = 24
+    """Photos of each head (at least 3)."""
+    size: Pixels = 256
+    """Width and height of the photos in pixels."""
+    seed: Seed = 0
+    """Same seed, same heads."""
+    noise: bool = False
+    """Add what real captures have: poses and focal length off, exposure and light changing, masks off by pixels."""
+    contact_sheet: bool = False
+    """Also write contact_sheet.png: five views of every head."""
+
+    def main(self) -> None:
+        from baseh3d_ns.synthetic.dataset import synthesize
+
+        synthesize(self.out.resolve(), self.subjects, self.views, self.size, self.seed, self.noise, self.contact_sheet)
+
+
+@dataclass
+class Models:
+    """Fetch the pretrained networks for faces and silhouettes into the user's cache, and list them."""
+
+    def main(self) -> None:
+        from baseh3d_ns.pretrained.model_files import fetch, listing, models_folder
+
+        fetch(models_folder())
+        print(listing(models_folder()))
