@@ -14,6 +14,7 @@ FLOORS = (
     "fields",
     "pretrained",
     "data",
+    "own_photos",
     "mesh",
     "heads",
     "placing",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
@@ -10,48 +12,65 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from PIL import Image
 from torch import Tensor
 
-from baseh3d_ns.data.pictures import read_mask, read_photo
+from baseh3d_ns.data.views import METADATA, Picture, PictureSource
 from baseh3d_ns.errors import InputError
-
-METADATA = ("frame", "camera_centres", "camera_axes", "mask_paths", "scene_id", "view_indices")
-"""Metadata that a dataparser hands over beside nerfstudio's own outputs: `SceneFrame`; centres and optical axes of the
-cameras in the unit frame, [views, 3] each; masks; scene; numbers of the views."""
 
 
 class HeadDataset(InputDataset):
-    """nerfstudio's dataset with the silhouette under its own key `fg_mask` [h, w, 1] (1 = head)."""
+    """nerfstudio's dataset with two pictures of its own, [h, w, 1] each.
+
+    fg_mask     silhouette, 1 on the head
+    known       1 where a pixel says anything; 0 where it was never photographed, or shows what leaves the unit ball
+    """
 
     def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0) -> None:
-        missing = [name for name in METADATA if name not in dataparser_outputs.metadata]
+        metadata = dict(dataparser_outputs.metadata)
+        missing = [name for name in METADATA if name not in metadata]
         if missing:
             raise InputError(
                 f"this method needs silhouettes and a metric frame, but the dataparser gave no {', '.join(missing)}: "
-                "read the data with `h3ds-data`"
+                "read the data with `h3ds-data`, or your own photos with `head-data`"
             )
-        super().__init__(dataparser_outputs, scale_factor)
-        self._photos: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
-        self._masks: dict[int, Bool[np.ndarray, "h w"]] = {}
+        # nerfstudio copies all metadata, and pictures are large.
+        self._sources: tuple[PictureSource, ...] = metadata.pop("pictures")
+        super().__init__(replace(dataparser_outputs, metadata=metadata), scale_factor)
+        self._pictures: dict[int, Picture] = {}
+
+    def picture(self, view: int) -> Picture:
+        """Picture of a view at its camera's size; not to be written to."""
+        if view not in self._pictures:
+            size = int(self.cameras.width[view]), int(self.cameras.height[view])
+            self._pictures[view] = resized(self._sources[view].read(), size)
+        return self._pictures[view]
 
     def photo(self, view: int) -> UInt8[np.ndarray, "h w 3"]:
         """RGB photo of a view at its camera's size; not to be written to."""
-        if view not in self._photos:
-            photo = Image.fromarray(read_photo(self.image_filenames[view]))
-            self._photos[view] = np.asarray(photo.resize(self._size(view), Image.Resampling.BOX))
-        return self._photos[view]
+        return self.picture(view).photo
 
     def mask(self, view: int) -> Bool[np.ndarray, "h w"]:
         """Silhouette of a view at its camera's size, true on the head; not to be written to."""
-        if view not in self._masks:
-            mask = Image.fromarray(read_mask(self.metadata["mask_paths"][view]).astype(np.float32))
-            self._masks[view] = np.asarray(mask.resize(self._size(view), Image.Resampling.BOX)) > 0.5
-        return self._masks[view]
+        return self.picture(view).mask
+
+    def known(self, view: int) -> Bool[np.ndarray, "h w"]:
+        """Pixels of a view, at its camera's size, that say anything; not to be written to."""
+        return self.picture(view).known
 
     def get_numpy_image(self, image_idx: int) -> UInt8[np.ndarray, "h w 3"]:
         return self.photo(image_idx)
 
     def get_metadata(self, data: dict) -> dict[str, Tensor]:
-        return {"fg_mask": torch.from_numpy(self.mask(data["image_idx"]).astype(np.float32))[..., None]}
+        picture = self.picture(data["image_idx"])
+        parts = {"fg_mask": picture.mask, "known": picture.known}
+        return {name: torch.from_numpy(part.astype(np.float32))[..., None] for name, part in parts.items()}
 
-    def _size(self, view: int) -> tuple[int, int]:
-        """Width and height of the camera, which images and masks are resized to."""
-        return int(self.cameras.width[view]), int(self.cameras.height[view])
+
+def resized(picture: Picture, size: tuple[int, int]) -> Picture:
+    """A picture of another width and height, every pixel the mean of those it covers; known where all of them are."""
+    if picture.mask.shape == size[::-1]:
+        return picture
+    photo = np.asarray(Image.fromarray(picture.photo).resize(size, Image.Resampling.BOX))
+    mask, known = (
+        np.asarray(Image.fromarray(part.astype(np.float32)).resize(size, Image.Resampling.BOX))
+        for part in (picture.mask, picture.known)
+    )
+    return Picture(photo, mask > 0.5, known > 1.0 - 1e-4)

@@ -14,7 +14,8 @@ from PIL import Image, ImageCms, ImageOps
 
 from baseh3d_ns.errors import InputError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+HEIC = (".heic", ".heif")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", *HEIC)
 MASK_THRESHOLD = 127
 """Mask values above this, of 255, are head."""
 ORIENTATION = 0x0112
@@ -65,6 +66,19 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
     return mask
 
 
+def has_cutout(path: Path) -> bool:
+    """Whether a picture has alpha that is not the same everywhere, so that `read_mask` finds a silhouette in it.
+
+    Raises:
+        InputError: not an image, or cut off.
+    """
+    with _opened(path) as image:
+        if _has_deep_pixels(image) or not image.has_transparency_data:
+            return False
+        low, high = image.convert("RGBA").getchannel("A").getextrema()
+    return low <= MASK_THRESHOLD < high
+
+
 def picture_size(path: Path) -> tuple[int, int, int]:
     """Width and height in pixels as stored, and the EXIF orientation (1 where there is none), by the header alone.
 
@@ -79,13 +93,17 @@ def picture_size(path: Path) -> tuple[int, int, int]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """An image file; whatever Pillow raises on damaged bytes is one sentence."""
     try:
+        if path.suffix.lower() in HEIC:
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
         with Image.open(path) as image:
             yield image
     except InputError:
         raise
     except Exception as error:  # its decoders raise whatever the damaged bytes lead them to
         raise InputError(
-            f"{path} is not a readable image ({type(error).__name__}): unzip the scene again, or save it as .png"
+            f"{path} is not a readable image ({type(error).__name__}): copy it again, or save it as .png"
         ) from error
 
 

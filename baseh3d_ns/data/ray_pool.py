@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
@@ -28,7 +28,7 @@ class Strata:
 
 @dataclass(frozen=True)
 class PooledRays:
-    """Every pixel of every view, flattened view after view (views may differ in size)."""
+    """Every known pixel of every view, flattened view after view (views may differ in size)."""
 
     origins: Float[Tensor, "views 3"]
     """Camera centres in the unit frame."""
@@ -157,30 +157,43 @@ def find_strata(
     Raises:
         InputError: `skip_edge_px` leaves no pixel.
     """
-    from scipy.ndimage import distance_transform_edt
-
     kinds, start = [], 0
     for view in range(len(dataset)):
-        in_mask = dataset.mask(view)
-        from_edge = np.where(in_mask, distance_transform_edt(in_mask), distance_transform_edt(~in_mask)).reshape(-1)
+        in_mask, known = dataset.mask(view), dataset.known(view)
+        # Where the known pixels end is no silhouette.
+        from_edge = np.where(in_mask, _distance_to(known & ~in_mask), _distance_to(known & in_mask))[known]
         # Distances to the nearest pixel of the other kind: 1 at the edge itself.
         near, sure = from_edge <= max(1.0, edge_band * max(in_mask.shape)), from_edge > skip_edge_px
-        head = in_mask.reshape(-1)
+        head = in_mask[known]
         kinds.append([np.flatnonzero(part & sure) + start for part in (head & ~near, near, ~head & ~near)])
-        start += in_mask.size
+        start += len(head)
     if not any(len(part) for parts in kinds for part in parts):
         raise InputError(f"--pipeline.datamanager.skip-edge-px {skip_edge_px} leaves no pixel of any photo: lower it")
     return Strata(tuple(torch.from_numpy(np.concatenate(kind)).to(device) for kind in zip(*kinds, strict=True)), shares)
 
 
+def _distance_to(there: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Distance of every pixel to the nearest that is `there`; infinite where none is."""
+    from scipy.ndimage import distance_transform_edt
+
+    return distance_transform_edt(~there) if there.any() else np.full(there.shape, np.inf)
+
+
 def pool_rays(dataset: HeadDataset, device: torch.device | str) -> PooledRays:
-    """Read all images and masks of a split and generate all their rays with nerfstudio's cameras."""
+    """Read all images and masks of a split and generate all their rays with nerfstudio's cameras.
+
+    Raises:
+        InputError: a view has no known pixel.
+    """
     cameras = dataset.cameras.to(device)
     bundles, colours, in_mask, starts = [], [], [], [0]
     for index in range(len(dataset)):
-        bundles.append(cameras.generate_rays(camera_indices=index).flatten())
-        colours.append(torch.tensor(dataset.photo(index)).reshape(-1, 3).to(device))
-        in_mask.append(torch.tensor(dataset.mask(index)).reshape(-1, 1).to(device, torch.uint8))
+        known = torch.tensor(dataset.known(index)).reshape(-1).to(device)
+        if not known.any():
+            raise InputError(f"{dataset.image_filenames[index]} shows nothing of the head: leave that view out")
+        bundles.append(cameras.generate_rays(camera_indices=index).flatten()[known])
+        colours.append(torch.tensor(dataset.photo(index)).reshape(-1, 3).to(device)[known])
+        in_mask.append(torch.tensor(dataset.mask(index)).reshape(-1, 1).to(device, torch.uint8)[known])
         starts.append(starts[-1] + len(colours[-1]))
     return PooledRays(
         origins=cameras.camera_to_worlds[:, :3, 3].clone(),

@@ -222,6 +222,9 @@ class IdrModel(SdfModel):
     def get_image_metrics_and_images(
         self, outputs: dict[str, Tensor], batch: dict[str, Tensor]
     ) -> tuple[dict[str, float], dict[str, Tensor]]:
-        """PSNR and SSIM on the head (background white on both sides), and the silhouette's IoU."""
-        photo, mask = batch["image"].to(self.device), batch["fg_mask"].to(self.device)
-        return head_metrics(outputs, photo, mask, BACKGROUND), side_by_side(outputs, photo, mask, BACKGROUND)
+        """PSNR and SSIM on the head (background white on both sides), and the silhouette's IoU, over known pixels."""
+        photo, mask, known = (batch[name].to(self.device) for name in ("image", "fg_mask", "known"))
+        mask = mask * known
+        rendered = torch.where(known > 0.5, outputs["rgb"], BACKGROUND)
+        shown = {**outputs, "rgb": rendered, "accumulation": outputs["accumulation"] * known}
+        return head_metrics(shown, photo, mask, BACKGROUND), side_by_side(shown, photo, mask, BACKGROUND)

@@ -60,7 +60,7 @@ class Photos:
     """The photos of a head in grey, their masks and their cameras, on the device."""
 
     pictures: Float[Tensor, "1 2 views h w"]
-    """Grey and mask, in [0, 1], all resized alike: positions are fractions of width and height."""
+    """Grey and known head, in [0, 1], all resized alike: positions are fractions of width and height."""
     world_to_camera: Float[Tensor, "views 3 3"]
     """World-to-camera axes (OpenCV, skew included): `row_vector @ world_to_camera`."""
     centres: Float[Tensor, "views 3"]
@@ -172,6 +172,7 @@ def occluded(
 
 
 def _grey_and_mask(dataset: HeadDataset, view: int, size: tuple[int, int]) -> Float[np.ndarray, "2 h w"]:
-    grey = Image.fromarray(dataset.photo(view)).convert("F")
-    mask = Image.fromarray(255.0 * dataset.mask(view).astype(np.float32))
+    picture = dataset.picture(view)
+    grey = Image.fromarray(picture.photo).convert("F")
+    mask = Image.fromarray(255.0 * (picture.mask & picture.known).astype(np.float32))
     return np.stack([np.asarray(part.resize(size, Image.Resampling.BILINEAR)) / 255.0 for part in (grey, mask)])

@@ -15,7 +15,6 @@ from baseh3d_ns import __version__
 from baseh3d_ns.bounds import Count
 from baseh3d_ns.data.datamanager import HeadDataManager
 from baseh3d_ns.data.dataset import HeadDataset
-from baseh3d_ns.data.pictures import read_photo
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
@@ -52,8 +51,8 @@ class HeadTrainerConfig(SdfTrainerConfig):
             )
         splits = self.splits()
         check_sizes(splits[0], self.pipeline.datamanager.camera_res_scale_factor)
-        for path in dict.fromkeys(path for split in splits for path in split.image_filenames):
-            read_photo(path)  # Eval photos are only opened in the middle of the training.
+        for picture in dict.fromkeys(picture for split in splits for picture in split.metadata["pictures"]):
+            picture.read()  # Eval photos are only opened in the middle of the training.
         self.check_resumed()
 
     def untrained_model(self) -> Model:
@@ -130,6 +129,7 @@ class HeadTrainer(SdfTrainer):
         """Method, data, length and seed of this training, for the head file."""
         config, metadata = self.config, self.dataset.metadata
         return {
+            **metadata["provenance"],
             "scene": metadata["scene_id"],
             "data": str(config.pipeline.datamanager.data),
             "views": metadata["view_indices"],

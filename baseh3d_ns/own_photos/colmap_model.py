@@ -1,0 +1,129 @@
+"""COLMAP models: `cameras` and `images`, binary or text, by nerfstudio's reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.own_photos.photo_sizes import counted_size
+from baseh3d_ns.own_photos.shots import LARGEST, Capture, Shot, check_shots, lens_of
+
+FOLDERS = ("", "sparse/0", "colmap/sparse/0", "sparse", "dense/sparse")
+"""Folders, within that of the data, that a model is looked for in."""
+PHOTO_FOLDERS = ("images", "", "../images", "../../images", "../..")
+"""Folders, relative to that of the data or the model, that hold its photos."""
+PARAMETERS = {
+    "SIMPLE_PINHOLE": ("f", "cx", "cy"),
+    "PINHOLE": ("fx", "fy", "cx", "cy"),
+    "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
+    "RADIAL": ("f", "cx", "cy", "k1", "k2"),
+    "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
+    "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
+}
+"""Names of the parameters of COLMAP's perspective camera models; f is both focal lengths."""
+REMEDY = "let COLMAP write the model again"
+
+
+def find_model(folder: Path) -> Path | None:
+    """Folder of the COLMAP model in a folder of data; None where there is none."""
+    for name in FOLDERS:
+        for suffix in (".bin", ".txt"):
+            if (folder / name / f"cameras{suffix}").is_file() and (folder / name / f"images{suffix}").is_file():
+                return folder / name
+    return None
+
+
+def read_colmap(folder: Path, model: Path) -> Capture:
+    """Shots of a COLMAP model, in its world.
+
+    Args:
+        folder: folder of the data, where photos are looked for first.
+        model: folder of the model.
+
+    Raises:
+        InputError: the model is damaged, of a lens that is no perspective one, or a photo is missing.
+    """
+    cameras, images = _read(model)
+    shots = [_shot(folder, model, cameras, image) for image in sorted(images.values(), key=lambda one: one.name)]
+    check_shots(model, shots)
+    return Capture(model, tuple(shots))
+
+
+def _read(model: Path) -> tuple[dict[int, Any], dict[int, Any]]:
+    from nerfstudio.data.utils import colmap_parsing_utils as colmap
+
+    binary = (model / "cameras.bin").is_file()
+    suffix = ".bin" if binary else ".txt"
+    try:
+        if binary:
+            return (
+                colmap.read_cameras_binary(model / "cameras.bin"),
+                colmap.read_images_binary(model / "images.bin"),
+            )
+        return colmap.read_cameras_text(model / "cameras.txt"), colmap.read_images_text(model / "images.txt")
+    except Exception as error:  # it raises whatever damaged bytes lead it to
+        raise InputError(
+            f"{model / f'cameras{suffix}'} or images{suffix} is damaged ({type(error).__name__}): {REMEDY}"
+        ) from error
+
+
+def _shot(folder: Path, model: Path, cameras: dict[int, Any], image: Any) -> Shot:
+    name, named = str(image.name), f"{model}: {str(image.name)[:100]!r}"
+    camera = cameras.get(image.camera_id)
+    if camera is None:
+        raise InputError(f"{named} is by a camera that the model does not list: {REMEDY}")
+    if camera.model not in PARAMETERS:
+        raise InputError(
+            f"{named} is by a {camera.model} camera, which head-data cannot undistort: undistort the photos "
+            f"(colmap image_undistorter), or use one of {', '.join(PARAMETERS)}"
+        )
+    names = PARAMETERS[camera.model]
+    if len(camera.params) != len(names) or not 1 <= min(camera.width, camera.height) <= LARGEST:
+        raise InputError(f"{named} has a camera whose parameters are damaged: {REMEDY}")
+    given = dict(zip(names, map(float, camera.params), strict=True))
+    photo = _photo(folder, model, name)
+    size, as_stored = counted_size(photo, (camera.width, camera.height))
+    lens = lens_of(
+        (given.get("fx", given.get("f", 0.0)), given.get("fy", given.get("f", 0.0))),
+        (given["cx"], given["cy"]),
+        (camera.width, camera.height),
+        [given.get(key, 0.0) for key in ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")],
+        named,
+    )
+    rotation, translation = _rotation(image.qvec, named), np.asarray(image.tvec, dtype=np.float64)
+    if translation.shape != (3,) or not np.isfinite(translation).all() or np.abs(translation).max() > LARGEST:
+        raise InputError(f"{named} has a position that is not finite: {REMEDY}")
+    lens = lens if (camera.width, camera.height) == size else lens.resized(*size)
+    return Shot(name, photo, _mask(folder, name), lens, as_stored, rotation, -rotation.T @ translation)
+
+
+def _rotation(quaternion: np.ndarray, named: str) -> np.ndarray:
+    from nerfstudio.data.utils.colmap_parsing_utils import qvec2rotmat
+
+    length = float(np.linalg.norm(quaternion)) if len(quaternion) == 4 else 0.0
+    if not 0.9 < length < 1.1:  # NaN fails too
+        raise InputError(f"{named} has a quaternion that is no rotation: {REMEDY}")
+    return qvec2rotmat(np.asarray(quaternion) / length)
+
+
+def _photo(folder: Path, model: Path, name: str) -> Path:
+    places = [base / place / name for base in (folder, model) for place in PHOTO_FOLDERS]
+    try:
+        found = next((place for place in places if place.is_file()), None)
+    except (OSError, ValueError):
+        found = None
+    if found is None:
+        raise InputError(
+            f"{model} names the photo {name[:200]!r}, which is missing: put its photos into {folder / 'images'}"
+        )
+    return found
+
+
+def _mask(folder: Path, name: str) -> Path | None:
+    """The mask of a photo in the folder masks, named as COLMAP wants (with .png behind) or like the photo."""
+    plain = folder / "masks" / name
+    places = (plain.with_name(plain.name + ".png"), plain.with_suffix(".png"), plain)
+    return next((place for place in places if place.is_file()), None)

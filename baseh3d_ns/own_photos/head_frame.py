@@ -1,0 +1,197 @@
+"""Frame of a head in the world of its cameras: ball, axes, cut and scale, from silhouettes and faces.
+
+1. Axes: up and ahead of the triangulated face; without one, up in the photos, and where the cameras are.
+2. Scale: `metric_scale`.
+3. Cut: the plane that far below the chin, where silhouettes run out of the photos or of what a head can be.
+4. Ball: round the visual hull above the cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.frames import HEAD_FRAME
+from baseh3d_ns.own_photos.faces import POINTS, Face
+from baseh3d_ns.own_photos.hull import Hull, Silhouette, ball_round, carve, where_they_look
+from baseh3d_ns.own_photos.metric_scale import MetricScale, ScaleOptions, find_scale
+from baseh3d_ns.own_photos.shots import Capture, Cut
+
+LARGEST_MM = 1.1 * HEAD_FRAME.radius_mm
+"""Distance from the middle of the average adult's head, up to which things belong to a head."""
+BALL_MARGIN = 1.1
+"""Ratio of the ball's radius to that of the hull."""
+BORDER = 0.01
+"""Fraction of a photo's outline from which a silhouette that lies on it runs out of the photo."""
+CHIN = list(POINTS).index("chin")
+
+
+@dataclass(frozen=True, eq=False)
+class HeadFrame:
+    """Frame of a head in the file's world."""
+
+    centre: Float[np.ndarray, " 3"]
+    """Centre of the ball, in the file's unit."""
+    radius: float
+    """Radius of the ball, in the file's unit."""
+    rotation: Float[np.ndarray, "3 3"]
+    """Rotation from the file's world to an upright head's axes (+y up, +z ahead)."""
+    scale: MetricScale
+    cut: Cut | None
+    """In the file's world."""
+    up_from: str
+    """Source of up and ahead, in words."""
+
+    def to_world_mm(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+        """Points of the file's world in millimetres, upright, about the ball's centre."""
+        return self.scale.mm_per_unit * (points - self.centre) @ self.rotation.T
+
+    @property
+    def radius_mm(self) -> float:
+        """Radius of the ball in millimetres."""
+        return self.scale.mm_per_unit * self.radius
+
+    @property
+    def cut_mm(self) -> Cut | None:
+        """The cut in upright millimetres."""
+        if self.cut is None:
+            return None
+        return Cut(self.to_world_mm(self.cut.point[None])[0], self.rotation @ self.cut.normal)
+
+    def block(self) -> dict[str, object]:
+        """The frame as a `transforms.json` holds it (see `head_block`)."""
+        cut = self.cut and {"point": self.cut.point.tolist(), "normal": self.cut.normal.tolist()}
+        return {
+            "version": 1,
+            "centre": self.centre.tolist(),
+            "radius": self.radius,
+            "up": self.rotation[1].tolist(),
+            "ahead": self.rotation[2].tolist(),
+            "mm_per_unit": self.scale.mm_per_unit,
+            "scale_source": self.scale.source,
+            "scale_uncertainty_percent": self.scale.uncertainty_percent,
+            "cut": cut,
+        }
+
+
+def find_head_frame(
+    capture: Capture, silhouettes: Sequence[Silhouette], face: Face | None, scale: ScaleOptions, neck_mm: float
+) -> HeadFrame:
+    """Frame of the head, each part from the capture's own where that has it.
+
+    Args:
+        capture: cameras, with what their file says of the frame.
+        silhouettes: masks of its shots.
+        face: landmarks, where they were found.
+        scale: what the user knows of the scale.
+        neck_mm: distance of the cut from the chin.
+
+    Raises:
+        InputError: the masks agree on no head, or nothing tells its size.
+    """
+    given = capture.given
+    rotation, up_from = _axes(capture, silhouettes, face)
+    hull = None if given.ball and given.cut_decided else _hull(capture, silhouettes, face)
+    extent = float(np.ptp(hull.points @ rotation.T, axis=0).max()) if hull else None
+    metric = find_scale(scale, capture, face, extent)
+    cut = given.cut
+    if not given.cut_decided and face is not None:
+        chin = face.points[CHIN]
+        cut = Cut(chin - neck_mm / metric.mm_per_unit * rotation[1], rotation[1])
+        if hull is None or not (_leaves_photos(silhouettes, cut, chin) or _leaves_head(hull, cut, face)):
+            cut = None
+    if given.ball is not None:
+        centre, radius = given.ball
+    else:
+        assert hull is not None
+        centre, radius = _ball(capture, hull, rotation, cut)
+    return HeadFrame(centre, radius, rotation, metric, cut, up_from)
+
+
+def _axes(
+    capture: Capture, silhouettes: Sequence[Silhouette], face: Face | None
+) -> tuple[Float[np.ndarray, "3 3"], str]:
+    """Rotation from the file's world to upright axes, and its source in words."""
+    given = capture.given
+    up, ahead, source = given.up, given.ahead, f"{capture.path.name}"
+    if up is None or ahead is None:
+        if face is not None:
+            source = f"the face in {len(face.shots)} photos"
+            up, ahead = (face.rotation[1], face.rotation[2]) if up is None else (up, face.rotation[2])
+        else:
+            source = "the cameras, since no face was found: up as in the photos, ahead where most cameras stand"
+            # OpenCV's y points down.
+            up = -np.mean([one.shot.rotation[1] for one in silhouettes], axis=0) if up is None else up
+            middle, _ = where_they_look(silhouettes)
+            ahead = np.mean([one.shot.centre - middle for one in silhouettes], axis=0) if ahead is None else ahead
+    up = up / max(1e-12, float(np.linalg.norm(up)))
+    ahead = ahead - (ahead @ up) * up
+    if np.linalg.norm(up) < 0.5 or np.linalg.norm(ahead) < 1e-9:
+        least = np.eye(3)[np.abs(up).argmin()]
+        up = up if np.linalg.norm(up) > 0.5 else np.array([0.0, 1.0, 0.0])
+        ahead = least - (least @ up) * up
+    ahead = ahead / np.linalg.norm(ahead)
+    return np.stack([np.cross(up, ahead), up, ahead]), source
+
+
+def _hull(capture: Capture, silhouettes: Sequence[Silhouette], face: Face | None) -> Hull:
+    if face is not None:
+        middle_mm = np.array(HEAD_FRAME.centre_mm)
+        centre, reach = face.from_average(middle_mm[None])[0], LARGEST_MM / face.mm_per_unit
+
+        def allowed(points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+            return np.linalg.norm(points - centre, axis=1) < reach
+
+    else:
+        centre, reach = where_they_look(silhouettes)
+        reach *= BALL_MARGIN
+
+        def allowed(points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+            return np.ones(len(points), dtype=bool)
+
+    hull = carve(silhouettes, centre, reach, allowed)
+    if hull is None:
+        raise InputError(
+            f"the masks of {capture.path} agree on no head that {min(2, len(silhouettes))} photos see: check that the "
+            "masks are white on the head and that the cameras belong to their photos"
+        )
+    return hull
+
+
+def _leaves_photos(silhouettes: Sequence[Silhouette], cut: Cut, chin: Float[np.ndarray, " 3"]) -> bool:
+    """Whether a silhouette runs out of its photo below the cut."""
+    for silhouette in silhouettes:
+        mask, shot = silhouette.mask, silhouette.shot
+        outline = np.zeros_like(mask)
+        outline[[0, -1]] = outline[:, [0, -1]] = True
+        rows, columns = np.nonzero(outline & mask)
+        if len(rows) <= BORDER * outline.sum():
+            continue
+        flat = silhouette.lens.normalised(np.column_stack([columns, rows]).astype(float))
+        rays = np.column_stack([flat, np.ones(len(flat))]) @ shot.rotation
+        depth = float(shot.in_camera(chin[None])[0, 2])
+        below = (shot.centre + depth * rays - cut.point) @ cut.normal < 0.0
+        if below.sum() > BORDER * outline.sum():
+            return True
+    return False
+
+
+def _leaves_head(hull: Hull, cut: Cut, face: Face) -> bool:
+    """Whether the silhouettes go on below the cut to where no head reaches."""
+    below = hull.points[(hull.points - cut.point) @ cut.normal < 0.0]
+    distances_mm = np.linalg.norm(face.in_average(below) - np.array(HEAD_FRAME.centre_mm), axis=1)
+    return bool((distances_mm > LARGEST_MM - 1.5 * hull.spacing * face.mm_per_unit).any())
+
+
+def _ball(
+    capture: Capture, hull: Hull, rotation: Float[np.ndarray, "3 3"], cut: Cut | None
+) -> tuple[Float[np.ndarray, " 3"], float]:
+    points = hull.points if cut is None else hull.points[(hull.points - cut.point) @ cut.normal > 0.0]
+    if not len(points):
+        raise InputError(f"the masks of {capture.path} show no head above the neck: check the masks, or --neck-mm")
+    centre, radius = ball_round(points @ rotation.T)
+    return centre @ rotation, BALL_MARGIN * radius

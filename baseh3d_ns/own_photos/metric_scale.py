@@ -1,0 +1,108 @@
+"""Millimetres in the unit of the cameras' world: which source decides, and how far it can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from baseh3d_ns.data.head_size import TYPICAL_MM
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.own_photos.faces import Face
+from baseh3d_ns.own_photos.shots import Capture
+
+UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+METRES_PERCENT = 2.0
+"""Assumed uncertainty of a phone's metres, in per cent."""
+PUPILS_PERCENT = 3.0
+"""Uncertainty of a scale by the distance between the pupils: landmarks of the eyes' corners, a gaze that is not into
+the distance."""
+FACE_PERCENT = 6.0
+"""Spread (standard deviation) of adults' faces in size: 6.0 % of the distance between the pupils (Dodgson, "Variation
+and extrema of human interpupillary distance", SPIE 5291, 2004: 63.4 +- 3.8 mm)."""
+HULL_PERCENT = 25.0
+"""Uncertainty of a scale by the extent of the silhouettes, which hold hair, neck and shoulders."""
+UNLIKELY = 0.3
+"""Relative difference between a face and the average adult's from which a scale is doubted."""
+
+
+@dataclass(frozen=True)
+class MetricScale:
+    """Millimetres in a unit of the cameras' world."""
+
+    mm_per_unit: float
+    source: str
+    """Source in words, for log and files."""
+    uncertainty_percent: float
+    """Standard deviation in per cent, as far as it is known; 0 where the user vouches for the scale."""
+
+    def summary(self) -> str:
+        """Line for the log."""
+        about = f" (+- {self.uncertainty_percent:g} %)" if self.uncertainty_percent else ""
+        return f"Scale: {self.mm_per_unit:.6g} mm in the cameras' unit, by {self.source}{about}."
+
+
+@dataclass(frozen=True)
+class ScaleOptions:
+    """What the user knows of the scale; 0 or None where nothing."""
+
+    mm_per_unit: float = 0.0
+    pupils_mm: float = 0.0
+    unit: str | None = None
+
+    def check(self) -> None:
+        """Raise `InputError` where two of the options are given."""
+        given = [
+            name
+            for name, value in (
+                ("--mm-per-unit", self.mm_per_unit),
+                ("--pupils-mm", self.pupils_mm),
+                ("--unit", self.unit),
+            )
+            if value
+        ]
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(given)} both say how large the head is: give one of them")
+
+
+def find_scale(options: ScaleOptions, capture: Capture, face: Face | None, hull_extent: float | None) -> MetricScale:
+    """Scale by the first source there is: options, the capture's own, metres by contract, the face, the silhouettes.
+
+    Args:
+        options: what the user gives.
+        capture: cameras, with what their file says of the scale.
+        face: landmarks, where they were found.
+        hull_extent: largest extent of the visual hull in the file's unit; None where there is none.
+
+    Raises:
+        InputError: the pupils' distance is given but no face was found, or there is no source at all.
+    """
+    given = capture.given
+    if options.mm_per_unit:
+        return MetricScale(options.mm_per_unit, "--mm-per-unit", 0.0)
+    if options.pupils_mm:
+        if face is None:
+            raise InputError(
+                f"--pupils-mm {options.pupils_mm:g} needs a face from the front in two photos of {capture.path}, and "
+                "none was found: give --mm-per-unit instead"
+            )
+        return MetricScale(options.pupils_mm / face.pupils, f"pupils {options.pupils_mm:g} mm apart", PUPILS_PERCENT)
+    if options.unit:
+        return MetricScale(UNITS_MM[options.unit], f"--unit {options.unit}", 0.0)
+    if given.mm_per_unit is not None:
+        return MetricScale(given.mm_per_unit, given.scale_source, given.scale_uncertainty_percent)
+    if capture.metres_by:
+        return MetricScale(UNITS_MM["m"], f"metres, as {capture.metres_by} writes them", METRES_PERCENT)
+    if face is not None:
+        return MetricScale(face.mm_per_unit, "the face, taken to be as large as the average adult's", FACE_PERCENT)
+    if hull_extent:
+        return MetricScale(
+            TYPICAL_MM / hull_extent, "the extent of the silhouettes, since no face was found", HULL_PERCENT
+        )
+    raise InputError(f"{capture.path} says nothing of the head's size: give --mm-per-unit, or --unit")
+
+
+def doubt(scale: MetricScale, face: Face | None) -> str | None:
+    """Sentence for the log where a scale makes a face of no person's size."""
+    if face is None or abs(scale.mm_per_unit / face.mm_per_unit - 1.0) < UNLIKELY:
+        return None
+    percent = 100.0 * scale.mm_per_unit / face.mm_per_unit
+    return f"With that scale the face is {percent:.0f} % of the average adult's: check it (a child's is 80 to 90 %)."

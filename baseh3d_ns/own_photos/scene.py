@@ -1,0 +1,104 @@
+"""One's own photos of a head, opened: cameras read, photos looked at, frame found, pictures undistorted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from nerfstudio.utils.rich_utils import CONSOLE
+
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
+from baseh3d_ns.own_photos.faces import find_face_in_space
+from baseh3d_ns.own_photos.head_frame import HeadFrame, find_head_frame
+from baseh3d_ns.own_photos.looks import look_at
+from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt
+from baseh3d_ns.own_photos.own_views import OwnView, view_of
+from baseh3d_ns.own_photos.shots import Capture
+from baseh3d_ns.own_photos.transforms_json import FILE, read_transforms
+
+
+@dataclass(frozen=True, eq=False)
+class OwnScene:
+    """A head, ready for any method."""
+
+    capture: Capture
+    frame: HeadFrame
+    views: tuple[OwnView, ...]
+    splits: dict[str, list[int]]
+    """Numbers of the views of nerfstudio's splits, where the file names them."""
+
+
+def read_capture(data: Path) -> Capture:
+    """Cameras of a folder with a `transforms.json` or a COLMAP model, or of such a file.
+
+    Raises:
+        InputError: there are none, or they cannot be used.
+    """
+    if data.suffix.lower() == ".json":
+        return read_transforms(data)
+    if not data.is_dir():
+        raise InputError(f"no such data folder: {data}; pass a folder with a {FILE} or a COLMAP model with --data")
+    if (data / FILE).is_file():
+        return read_transforms(data / FILE)
+    if (data / "head" / FILE).is_file():
+        return read_transforms(data / "head" / FILE)
+    model = find_model(data)
+    if model is None:
+        raise InputError(
+            f"{data} holds neither a {FILE} nor a COLMAP model (sparse/0): make one of its photos with "
+            f"`baseh3d capture {data}`"
+        )
+    return read_colmap(data, model)
+
+
+def open_own_photos(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int) -> OwnScene:
+    """The head of some photos; the same again, as long as their files stay as they are, without reading them twice.
+
+    Args:
+        data: folder or file of the cameras.
+        scale: what the user knows of the scale.
+        neck_mm: distance from the chin to the cut.
+        longest_px: longer side of a view, at most.
+
+    Raises:
+        InputError: photos, masks or cameras cannot be used.
+    """
+    scale.check()
+    capture = read_capture(data)
+    files = {path for shot in capture.shots for path in (shot.photo_path, shot.mask_path) if path} | {capture.path}
+    stamp = tuple(sorted((str(path), path.stat().st_mtime_ns) for path in files))
+    return _opened(data, scale, neck_mm, longest_px, stamp)
+
+
+@lru_cache(maxsize=1)
+def _opened(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, stamp: tuple) -> OwnScene:
+    from tqdm import tqdm
+
+    capture = read_capture(data)
+    given = capture.given
+    complete = given.ball and given.cut_decided and None not in (given.mm_per_unit, given.up, given.ahead)
+    looks = look_at(capture.shots, find_faces=not complete or bool(scale.pupils_mm))
+    face = find_face_in_space([look.face for look in looks if look.face is not None])
+    silhouettes = [look.silhouette for look in looks]
+    frame = find_head_frame(capture, silhouettes, face, scale, neck_mm)
+    _report(frame, doubt(frame.scale, face))
+    bar = tqdm(looks, desc="Cutting out the head", unit="photo", delay=2.0, leave=False)
+    views = tuple(view_of(look, frame, longest_px) for look in bar)
+    number = {view.shot.name: index for index, view in enumerate(views)}
+    splits = {
+        split: [number[name] for name in (capture.shots[index].name for index in shots) if name in number]
+        for split, shots in capture.splits.items()
+    }
+    return OwnScene(capture, frame, views, splits)
+
+
+def _report(frame: HeadFrame, doubted: str | None) -> None:
+    CONSOLE.log(frame.scale.summary())
+    if doubted:
+        CONSOLE.log(doubted)
+    ball = f"The head's ball has a radius of {frame.radius_mm:.0f} mm"
+    CONSOLE.log(f"{ball}; up and ahead are by {frame.up_from}.")
+    if frame.cut is not None:
+        CONSOLE.log("Silhouettes go on below the neck: nothing is concluded from what lies below the cut (--neck-mm).")
