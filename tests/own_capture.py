@@ -1,4 +1,4 @@
-"""Scenes in the H3DS layout written anew as somebody's own photos: another world, lens distortion, `transforms.json`."""
+"""Scenes in the H3DS layout written anew as one's own photos: another world, lens distortion, `transforms.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views of a head as every dataparser of this package hands them over: pictures, cameras in the unit frame, metadata."""
+"""Views of a head as every dataparser here hands them over: pictures, cameras in the unit frame, metadata."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def _silhouette(shot: Shot, small: UInt8[np.ndarray, "h w 3"]) -> tuple[Bool[np.
     """Silhouette at the size of the small photo, and how far the networks agree on it (1 where it is given)."""
     if _has_mask(shot):
         mask = Image.fromarray(_given_mask(shot).astype(np.float32))
-        return np.asarray(mask.resize(small.shape[1::-1], Image.Resampling.BOX)) > 0.5, 1.0
+        return np.asarray(mask.resize((small.shape[1], small.shape[0]), Image.Resampling.BOX)) > 0.5, 1.0
     from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
     guess = guess_silhouette(small)

@@ -94,9 +94,7 @@ def find_scale(options: ScaleOptions, capture: Capture, face: Face | None, hull_
     if face is not None:
         return MetricScale(face.mm_per_unit, "the face, taken to be as large as the average adult's", FACE_PERCENT)
     if hull_extent:
-        return MetricScale(
-            TYPICAL_MM / hull_extent, "the extent of the silhouettes, since no face was found", HULL_PERCENT
-        )
+        return MetricScale(TYPICAL_MM / hull_extent, "the silhouettes' extent, since no face was found", HULL_PERCENT)
     raise InputError(f"{capture.path} says nothing of the head's size: give --mm-per-unit, or --unit")
 
 

@@ -53,9 +53,7 @@ def view_of(look: Look, frame: HeadFrame, longest_px: int) -> OwnView:
         )
     window = shot.lens.window_of(ball)
     if window is None or min(window.width, window.height) < FEWEST_PX:
-        raise InputError(
-            f"{shot.name} does not show the head by its camera: correct its matrix, or leave the photo out"
-        )
+        raise InputError(f"{shot.name} does not show the head, by its camera: correct its matrix, or leave it out")
     picture, intrinsics = shot.lens.undistorted(read_counted(shot.photo_path, shot.as_stored), full_mask(look), window)
     factor = min(1.0, longest_px / max(window.width, window.height))
     size = max(1, round(factor * window.width)), max(1, round(factor * window.height))
