@@ -1,0 +1,473 @@
+"""One's own photos: worlds and lenses of every kind give the same views; the frame is found; bad input is a sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from own_capture import ELSEWHERE, World, write_own_photos
+from PIL import Image
+from test_fuzz_readers import damages, readable
+from tiny_root import CENTRE_MM, SCENE, SEMI_AXES_MM
+
+from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.ray_pool import find_strata, pool_rays
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.frames import LANDMARKS_MM
+from baseh3d_ns.own_photos import looks
+from baseh3d_ns.own_photos.colmap_model import read_colmap
+from baseh3d_ns.own_photos.dataparser import HeadDataParser, HeadDataParserConfig, indices_of, spread_views
+from baseh3d_ns.own_photos.faces import POINTS, FaceRays, find_face_in_space
+from baseh3d_ns.own_photos.lens import Lens
+from baseh3d_ns.own_photos.own_views import _may_show_head
+from baseh3d_ns.own_photos.shots import Capture, Cut
+from baseh3d_ns.own_photos.transforms_json import read_transforms
+
+BENT = (-0.15, 0.04, 0.002, -0.001, 0.01)
+AXES = {"up": ELSEWHERE.turn[:, 1].tolist(), "ahead": ELSEWHERE.turn[:, 2].tolist()}
+BLOCK = {"version": 1, **AXES, "mm_per_unit": 1.0 / ELSEWHERE.scale}
+"""What `capture` knows of the egg: it has no face."""
+
+
+@pytest.fixture(autouse=True)
+def no_faces(monkeypatch):
+    """The egg has none, and the network is not needed to know it."""
+    monkeypatch.setattr(looks, "_face", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_root, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("own") / "plain"
+    write_own_photos(tiny_root, SCENE, folder, head=BLOCK)
+    return folder
+
+
+@pytest.fixture
+def own(plain, tmp_path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(plain, tmp_path / "own"))
+
+
+def opened(folder: Path, **options) -> HeadDataParser:
+    return HeadDataParserConfig(data=folder, **options).setup()
+
+
+def rewrite(folder: Path, change) -> None:
+    path = folder / "transforms.json"
+    meta = json.loads(path.read_text())
+    change(meta)
+    path.write_text(json.dumps(meta))
+
+
+def in_head(points_mm: np.ndarray, parser: HeadDataParser) -> np.ndarray:
+    """Points of the scene's world in that of the fit."""
+    return parser.scene.frame.to_world_mm(ELSEWHERE.points(points_mm))
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_points_land_where_the_photos_show_them(tiny_root, plain, tmp_path, bent):
+    folder = plain
+    if bent:
+        folder = tmp_path / "bent"
+        write_own_photos(tiny_root, SCENE, folder, distortion=BENT, head=BLOCK)
+    parser = opened(folder)
+    for view in parser.scene.views:
+        surface = in_head(CENTRE_MM + SEMI_AXES_MM * sphere(4000), parser)
+        pixels = np.rint(view.camera.project(surface)).astype(int)
+        drawn = np.zeros_like(view.picture.mask)
+        drawn[pixels[:, 1].clip(0, drawn.shape[0] - 1), pixels[:, 0].clip(0, drawn.shape[1] - 1)] = True
+        differ = (drawn != view.picture.mask) & view.picture.known
+        assert differ.sum() <= 0.04 * drawn.sum()
+
+
+def sphere(count: int) -> np.ndarray:
+    points = np.random.default_rng(0).normal(size=(count, 3))
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+def test_the_world_stands_upright_in_millimetres_about_the_head(plain):
+    parser = opened(plain)
+    frame = parser.scene.frame
+    np.testing.assert_allclose(frame.rotation @ ELSEWHERE.turn, np.eye(3), atol=1e-6)
+    assert np.linalg.norm(in_head(CENTRE_MM[None], parser)) < 12.0
+    assert SEMI_AXES_MM.max() < frame.radius_mm < 1.35 * SEMI_AXES_MM.max()
+    outputs = parser.get_dataparser_outputs("train")
+    world = outputs.transform_poses_to_original_space(outputs.cameras.camera_to_worlds)
+    wanted = [frame["transform_matrix"] for frame in json.loads((plain / "transforms.json").read_text())["frames"]]
+    np.testing.assert_allclose(world[:, :3].numpy(), np.array(wanted)[:, :3], atol=1e-4)
+
+
+def test_both_dataparsers_hand_over_the_same(tiny_root, plain):
+    from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
+
+    ours = opened(plain, views=("2,0,4",)).get_dataparser_outputs("train")
+    theirs = H3dsDataParserConfig(data=tiny_root, scene=SCENE).setup().get_dataparser_outputs("train")
+    assert set(ours.metadata) == set(theirs.metadata)
+    assert ours.metadata["view_indices"] == theirs.metadata["view_indices"] == [2, 0, 4]
+    assert ours.metadata["provenance"]["dataparser"] == "head-data"
+    assert ours.metadata["provenance"]["head"]["mm_per_unit"] == pytest.approx(1.0 / ELSEWHERE.scale)
+
+
+def test_eval_views_are_never_empty(plain, own):
+    assert opened(plain).get_dataparser_outputs("val").metadata["view_indices"] == [0, 1, 2, 3, 4]
+    names = [f"images/p{number:02d}.png" for number in range(5)]
+    rewrite(own, lambda meta: meta.update(train_filenames=names[:3], val_filenames=names[3:4]))
+    parser = opened(own)
+    assert [parser.split_views(split) for split in ("train", "val", "test")] == [[0, 1, 2], [3], [3, 4]]
+    assert opened(own, views=("3,0",)).split_views("val") == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("p03", "p01"), [3, 1]),
+        (("p03.png,images/p00.png",), [3, 0]),
+        (("p04",), [4]),
+        (("1,3",), [1, 3]),
+        (("1",), [2]),
+        (("all",), [0, 1, 2, 3, 4]),
+    ],
+)
+def test_views_by_name_index_and_number(plain, words, wanted):
+    assert opened(plain, views=words).train_views == wanted
+
+
+def test_names_like_numbers_are_indices():
+    assert indices_of(("3",), ["1.jpg", "3.jpg"]) == ("3",)
+
+
+def test_three_views_are_frontal_and_more_go_round():
+    angles = np.radians(np.arange(0, 360, 15))
+    centres = 500.0 * np.column_stack([np.sin(angles), np.zeros(24), np.cos(angles)])
+    assert [round(np.degrees(angles[view])) for view in spread_views(centres, 4)] == [0, 45, 315, 180]
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+@pytest.mark.parametrize("counts", ["shown", "stored"])
+def test_turned_photos_are_read_as_their_cameras_count(tiny_root, tmp_path, orientation, counts):
+    """EXIF turns the photo; the camera counts pixels as shown or, if only that fits its size, as stored."""
+    write_own_photos(tiny_root, SCENE, tmp_path, head=BLOCK)
+    path = tmp_path / "images" / "p01.png"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+
+    def narrow(picture: Image.Image) -> Image.Image:
+        return picture.crop((0, 0, 40, 48))
+
+    def change(meta):
+        meta["frames"][1].update(w=40, h=48)
+
+    rewrite(tmp_path, change)
+    mask = tmp_path / "masks" / "p01.png"
+    narrow(Image.open(mask)).save(mask)
+    upright = narrow(Image.open(path))
+    turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}[orientation]
+    as_stored = counts == "stored" and orientation != 3
+    (upright if as_stored else upright.transpose(turn)).save(path, exif=exif)
+    view = opened(tmp_path).scene.views[1]
+    assert view.shot.as_stored == as_stored
+    seen = view.picture.photo[view.picture.mask].astype(float)
+    reference = opened(write_reference(tiny_root, tmp_path / "reference")).scene.views[1]
+    assert np.abs(seen.mean(axis=0) - reference.picture.photo[reference.picture.mask].mean(axis=0)).max() < 2.0
+
+
+def write_reference(root: Path, folder: Path) -> Path:
+    write_own_photos(root, SCENE, folder, head=BLOCK)
+    return folder
+
+
+def test_alpha_is_the_mask_where_there_is_no_other(own):
+    for number in range(5):
+        photo, mask = own / "images" / f"p{number:02d}.png", own / "masks" / f"p{number:02d}.png"
+        picture = Image.open(photo).convert("RGBA")
+        picture.putalpha(Image.open(mask).convert("L"))
+        picture.save(photo)
+    with_files = opened(own).scene.views[1].picture.mask
+    rewrite(own, lambda meta: [frame.pop("mask_path") for frame in meta["frames"]])
+    np.testing.assert_array_equal(opened(own).scene.views[1].picture.mask, with_files)
+
+
+def test_heic_is_read_upright(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    from baseh3d_ns.data.pictures import picture_size, read_photo
+
+    pixels = np.zeros((64, 48, 3), np.uint8)
+    pixels[:20] = 250
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pillow_heif.from_pillow(Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90)).save(
+        tmp_path / "a.HEIC", exif=exif.tobytes()
+    )
+    read = read_photo(tmp_path / "a.HEIC")
+    width, height, orientation = picture_size(tmp_path / "a.HEIC")
+    assert read.shape == ((64, 48, 3) if orientation == 6 or (width, height) == (48, 64) else (48, 64, 3))
+
+
+def lens(distortion=BENT) -> Lens:
+    k = np.array([[150.0, 0.0, 60.0], [0.0, 140.0, 42.0], [0.0, 0.0, 1.0]])
+    return Lens(k, np.array([*distortion, 0.0, 0.0, 0.0]), 120, 90)
+
+
+def test_undistorted_pixels_without_a_source_are_not_known():
+    bent = lens((0.3, 0.0, 0.0, 0.0, 0.0))
+    window = bent.window_of(np.array([[x, y, 1.0] for x in (-9.0, 9.0) for y in (-9.0, 9.0)]))
+    picture, k = bent.undistorted(np.full((90, 120, 3), 200, np.uint8), np.ones((90, 120), bool), window)
+    assert 0.0 < picture.known.mean() < 1.0 and not (picture.mask & ~picture.known).any()
+    rows, columns = np.nonzero(picture.known)
+    points = np.column_stack([columns, rows, np.ones(len(rows))]) @ np.linalg.inv(k).T
+    pixels = bent.project(points)
+    assert (pixels >= -0.01).all() and (pixels <= [119.01, 89.01]).all()
+
+
+def test_a_lens_and_its_inverse():
+    pixels = np.random.default_rng(1).uniform([0, 0], [119, 89], (50, 2))
+    flat = lens().normalised(pixels)
+    np.testing.assert_allclose(lens().project(np.column_stack([flat, np.ones(50)]) * 7.0), pixels, atol=1e-4)
+
+
+def test_rays_through_the_cut_say_nothing():
+    k = np.array([[200.0, 0.0, 49.5], [0.0, 200.0, 49.5], [0.0, 0.0, 1.0]])
+    camera = Pinhole(k, np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 1000.0]), 100, 100)
+    whole = _may_show_head(camera, 200.0, None)
+    above = _may_show_head(camera, 200.0, Cut(np.array([0.0, -50.0, 0.0]), np.array([0.0, 1.0, 0.0])))
+    assert whole[50, 50] and not whole[0, 0]
+    rows = np.nonzero(above[:, 50])[0]
+    # The plane is seen from above: its near edge, 194 mm before the middle, hides all rays below it.
+    assert rows.min() == np.nonzero(whole[:, 50])[0].min() and rows.max() == int(49.5 + 200.0 * 50.0 / 1193.6)
+
+
+def test_unknown_pixels_are_never_drawn(plain):
+    outputs = opened(plain).get_dataparser_outputs("train")
+    dataset = HeadDataset(outputs)
+    known = dataset.picture(0).known
+    known[:, : known.shape[1] // 2] = False
+    rays = pool_rays(dataset, "cpu")
+    assert rays.starts[1] == known.sum() and len(rays.colours) == rays.starts[-1]
+    strata = find_strata(dataset, "cpu", (0.5, 0.3, 0.2), 0.05, 0.0)
+    drawn = torch.cat(strata.indices)
+    assert len(drawn) == drawn.unique().numel() == rays.starts[-1]
+    edge = torch.tensor(dataset.mask(0)[known])
+    assert torch.equal(rays.in_mask[: rays.starts[1], 0].bool(), edge)
+
+
+def landmark_rays(views: int, wrong: int, scale: float = 0.01) -> tuple[list[FaceRays], np.ndarray, np.ndarray]:
+    """Rays through an average face that stands somewhere, seen from several sides, some of them all wrong."""
+    rng = np.random.default_rng(3)
+    face_mm = np.array([*LANDMARKS_MM.values(), (-45.0, -3, 75), (45.0, -3, 75), (0, -112, 100)])
+    world = World(scale, (0.3, 2.0, -1.0), (4.0, 5.0, 6.0))
+    points = world.points(face_mm)
+    rays = []
+    for number, azimuth in enumerate(np.linspace(-0.8, 0.8, views)):
+        origin = world.points(600.0 * np.array([[np.sin(azimuth), 0.1, np.cos(azimuth)]]))[0]
+        aimed = points + rng.normal(0.0, 1.5 * scale, points.shape)
+        if number < wrong:
+            aimed = points + rng.normal(0.0, 60.0 * scale, points.shape)
+        directions = aimed - origin
+        rays.append(FaceRays(number, origin, directions / np.linalg.norm(directions, axis=1, keepdims=True)))
+    return rays, points, world.turn
+
+
+@pytest.mark.parametrize(("views", "wrong"), [(2, 0), (5, 2), (12, 5)])
+def test_a_face_is_triangulated_past_wrong_views(views, wrong):
+    rays, points, turn = landmark_rays(views, wrong)
+    face = find_face_in_space(rays)
+    assert face is not None and len(POINTS) == 9
+    assert set(face.shots) == set(range(wrong, views))
+    assert np.linalg.norm(face.points - points, axis=1).max() < 0.12
+    assert abs(face.mm_per_unit * 0.01 - 1.0) < 0.04
+    assert np.degrees(np.arccos(np.clip((np.trace(face.rotation @ turn) - 1.0) / 2.0, -1, 1))) < 4.0
+    np.testing.assert_allclose(face.from_average(face.in_average(points)), points)
+
+
+def test_no_face_among_nonsense():
+    assert find_face_in_space(landmark_rays(4, 4)[0]) is None and find_face_in_space([]) is None
+
+
+def complaint(folder: Path, **options) -> str:
+    with pytest.raises(InputError) as caught:
+        opened(folder, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def put(**values):
+    return lambda meta: meta["frames"][1].update(values)
+
+
+NOT_RIGID = np.diag([1.0, 1.0, 2.0, 1.0]).tolist()
+MIRRORED = np.diag([-1.0, 1.0, 1.0, 1.0]).tolist()
+NAN = [[float("nan")] * 4] * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda meta: meta.clear(), "lists no frames"),
+        (lambda meta: meta.update(frames=[]), "lists no frames"),
+        (lambda meta: meta["frames"][1].pop("fl_x") and meta["frames"][1].pop("fl_y"), "no intrinsics"),
+        (put(file_path="images/none.png"), "images/none.png, which is missing"),
+        (put(mask_path="none.png"), "none.png, which is missing"),
+        (put(transform_matrix=NAN), "p01.png has a transform_matrix with NaN"),
+        (put(transform_matrix=NOT_RIGID), "p01.png has a transform_matrix that is not rigid"),
+        (put(transform_matrix=MIRRORED), "p01.png has a transform_matrix that is not rigid"),
+        (put(transform_matrix=np.eye(4).tolist()), "p01.png"),
+        (put(fl_x=float("inf")), "fl_x that is no finite number"),
+        (put(k1=-9.0), "folds the photo over"),
+        (put(w=300), "48x48 but its camera counts 300x48"),
+        (put(file_path="images/p00.png"), "twice"),
+        (lambda meta: meta.update(camera_model="OPENCV_FISHEYE"), "OPENCV_FISHEYE camera"),
+        (lambda meta: meta.update(camera_model="EQUIRECTANGULAR"), "EQUIRECTANGULAR camera"),
+        (lambda meta: meta.update(train_filenames=["a"]), "train_filenames"),
+        (lambda meta: meta.update(applied_transform=[[0]]), "applied_transform"),
+        (lambda meta: meta["head"].update(version=2), "another version"),
+        (lambda meta: meta["head"].update(up=[0, 0, 0]), '"up"'),
+        (lambda meta: meta["head"].update(mm_per_unit=-1), '"mm_per_unit"'),
+        (
+            lambda meta: [f.update(transform_matrix=meta["frames"][0]["transform_matrix"]) for f in meta["frames"]],
+            "one spot",
+        ),
+    ],
+)
+def test_a_bad_transforms_json_is_one_sentence(own, change, words):
+    rewrite(own, change)
+    message = complaint(own)
+    assert words in message
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "null", "[" * 100000, '{"frames": 3}'])
+def test_no_json(own, content):
+    (own / "transforms.json").write_text(content)
+    assert "transforms.json" in complaint(own)
+
+
+def test_masks_of_another_size_or_without_a_head(own):
+    mask = own / "masks" / "p01.png"
+    Image.new("L", (48, 48)).save(mask)
+    assert "p01.png is all black" in complaint(own)
+    wide = np.zeros((20, 48), np.uint8)
+    wide[5:9, 5:9] = 255
+    Image.fromarray(wide).save(mask)
+    assert "48x20" in complaint(own)
+
+
+def test_masks_that_agree_on_nothing(own):
+    for number in range(5):
+        corner = np.zeros((48, 48), np.uint8)
+        corner[:6, (40 if number % 2 else 0) : (48 if number % 2 else 6)] = 255
+        Image.fromarray(corner).save(own / "masks" / f"p{number:02d}.png")
+    assert "agree on no head" in complaint(own)
+
+
+def test_scales(own, plain):
+    assert opened(plain).scene.frame.scale.source == "given"
+    assert opened(plain, mm_per_unit=7.0).scene.frame.scale.mm_per_unit == 7.0
+    assert opened(plain, unit="cm").scene.frame.scale.mm_per_unit == 10.0
+    assert "--pupils-mm 63 needs a face" in complaint(plain, pupils_mm=63.0)
+    assert "both say" in complaint(plain, pupils_mm=63.0, mm_per_unit=7.0)
+    rewrite(own, lambda meta: meta["head"].pop("mm_per_unit"))
+    guessed = opened(own).scene.frame.scale
+    assert guessed.uncertainty_percent == 25.0 and "silhouettes" in guessed.source
+    rewrite(own, lambda meta: meta.update(integer_depth_scale=1.0))
+    assert "NeRFCapture" in opened(own).scene.frame.scale.source
+
+
+def test_no_data(tmp_path):
+    assert "no such data folder" in complaint(tmp_path / "none")
+    assert "baseh3d capture" in complaint(tmp_path)
+
+
+def write_colmap(plain: Path, folder: Path, text: bool) -> None:
+    from nerfstudio.data.utils import colmap_parsing_utils as colmap
+
+    cameras, images = {}, {}
+    capture = read_transforms(plain / "transforms.json")
+    for number, shot in enumerate(capture.shots, start=1):
+        k = shot.lens.intrinsics
+        params = np.array([k[0, 0], k[1, 1], k[0, 2] + 0.5, k[1, 2] + 0.5, 0.0, 0.0, 0.0, 0.0])
+        cameras[number] = colmap.Camera(number, "OPENCV", shot.lens.width, shot.lens.height, params)
+        images[number] = colmap.Image(
+            number,
+            colmap.rotmat2qvec(shot.rotation),
+            -shot.rotation @ shot.centre,
+            number,
+            Path(shot.name).name,
+            np.zeros((1, 2)),
+            np.array([-1]),
+        )
+    model = folder / "sparse" / "0"
+    model.mkdir(parents=True)
+    shutil.copytree(plain / "images", folder / "images")
+    shutil.copytree(plain / "masks", folder / "masks")
+    if text:
+        colmap.write_cameras_text(cameras, model / "cameras.txt")
+        colmap.write_images_text(images, model / "images.txt")
+    else:
+        colmap.write_cameras_binary(cameras, model / "cameras.bin")
+        colmap.write_images_binary(images, model / "images.bin")
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_colmap_model_is_the_same_capture(plain, tmp_path, text):
+    write_colmap(plain, tmp_path, text)
+    shots = opened(tmp_path).scene.capture.shots
+    for ours, reference in zip(shots, read_transforms(plain / "transforms.json").shots, strict=True):
+        np.testing.assert_allclose(ours.rotation, reference.rotation, atol=1e-9)
+        np.testing.assert_allclose(ours.centre, reference.centre, atol=1e-9)
+        np.testing.assert_allclose(ours.lens.intrinsics, reference.lens.intrinsics, atol=1e-9)
+        assert ours.mask_path is not None
+
+
+@pytest.fixture(scope="module")
+def colmap(plain, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("colmap")
+    write_colmap(plain, folder, text=False)
+    return folder
+
+
+@given(damages())
+@settings(max_examples=200)
+def test_damaged_transforms(own_folder, damage):
+    readable(
+        own_folder / "transforms.json",
+        (own_folder / "whole.json").read_bytes(),
+        damage,
+        read_transforms,
+        is_sound,
+    )
+
+
+@pytest.mark.parametrize("name", ["cameras.bin", "images.bin"])
+@given(damage=damages())
+@settings(max_examples=200)
+def test_damaged_colmap_models(colmap, name, damage):
+    path = colmap / "sparse" / "0" / name
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(damage(whole))
+        try:
+            assert is_sound(read_colmap(colmap, path.parent))
+        except InputError as error:
+            assert "\n" not in str(error)
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.fixture(scope="module")
+def own_folder(plain, tmp_path_factory) -> Path:
+    folder = Path(shutil.copytree(plain, tmp_path_factory.mktemp("fuzz") / "own"))
+    (folder / "transforms.json").rename(folder / "whole.json")
+    return folder
+
+
+def is_sound(capture: Capture) -> bool:
+    return all(
+        np.isfinite(shot.centre).all() and np.allclose(shot.rotation @ shot.rotation.T, np.eye(3), atol=1e-5)
+        for shot in capture.shots
+    )
