@@ -16,7 +16,7 @@ from baseh3d_ns.own_photos.faces import intersection
 from baseh3d_ns.own_photos.lens import Lens
 from baseh3d_ns.own_photos.shots import Shot
 
-CELLS = 56
+CELLS = 40
 """Voxels along an axis of each of the two grids."""
 TOLERATED = 0.1
 """Fraction of the views seeing a voxel that may have it outside their mask, so that one bad mask of many does not
@@ -68,7 +68,8 @@ def carve(
         axes = [start + spacing * (np.arange(count) + 0.5) for start, count in zip(low, counts, strict=True)]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
         points = grid.reshape(-1, 3)
-        kept = _inside_all(silhouettes, points) & allowed(points)
+        kept = allowed(points)
+        kept[kept] = _inside_all(silhouettes, points[kept])
         if not kept.any():
             return found
         points = points[_largest_part(kept.reshape(counts)).ravel()]
@@ -108,14 +109,16 @@ def _inside_all(silhouettes: Sequence[Silhouette], points: Float[np.ndarray, "n 
     """Whether points lie inside the masks of (nearly) all views that see them, and of two at least."""
     inside, outside = np.zeros(len(points), dtype=int), np.zeros(len(points), dtype=int)
     for silhouette in silhouettes:
-        pixels = silhouette.lens.project(silhouette.shot.in_camera(points))
+        # Voxels that too many views have outside stay outside.
+        open_ = np.flatnonzero(outside <= TOLERATED * len(silhouettes))
+        pixels = silhouette.lens.project(silhouette.shot.in_camera(points[open_]))
         height, width = silhouette.mask.shape
         with np.errstate(invalid="ignore"):
             column, row = np.rint(pixels).T
             seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         shown = silhouette.mask[row[seen].astype(int), column[seen].astype(int)]
-        inside[seen] += shown
-        outside[seen] += ~shown
+        inside[open_[seen]] += shown
+        outside[open_[seen]] += ~shown
     return (inside >= min(2, len(silhouettes))) & (outside <= TOLERATED * (inside + outside))
 
 
