@@ -10,7 +10,6 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
-from baseh3d_ns.own_photos.faces import find_face_in_space
 from baseh3d_ns.own_photos.head_frame import HeadFrame, find_head_frame
 from baseh3d_ns.own_photos.looks import look_at
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt
@@ -79,8 +78,7 @@ def _opened(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, st
     capture = read_capture(data)
     given = capture.given
     complete = given.ball and given.cut_decided and None not in (given.mm_per_unit, given.up, given.ahead)
-    looks = look_at(capture.shots, find_faces=not complete or bool(scale.pupils_mm))
-    face = find_face_in_space([look.face for look in looks if look.face is not None])
+    looks, face = look_at(capture.shots, find_faces=not complete or bool(scale.pupils_mm))
     silhouettes = [look.silhouette for look in looks]
     frame = find_head_frame(capture, silhouettes, face, scale, neck_mm)
     _report(frame, doubt(frame.scale, face))
