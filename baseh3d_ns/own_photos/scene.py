@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.head_frame import HeadFrame, find_head_frame
-from baseh3d_ns.own_photos.looks import look_at
+from baseh3d_ns.own_photos.looks import Look, look_at
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt
 from baseh3d_ns.own_photos.own_views import OwnView, view_of
 from baseh3d_ns.own_photos.shots import Capture
@@ -73,8 +74,6 @@ def open_own_photos(data: Path, scale: ScaleOptions, neck_mm: float, longest_px:
 
 @lru_cache(maxsize=1)
 def _opened(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, stamp: tuple) -> OwnScene:
-    from tqdm import tqdm
-
     capture = read_capture(data)
     given = capture.given
     complete = given.ball and given.cut_decided and None not in (given.mm_per_unit, given.up, given.ahead)
@@ -82,14 +81,30 @@ def _opened(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, st
     silhouettes = [look.silhouette for look in looks]
     frame = find_head_frame(capture, silhouettes, face, scale, neck_mm)
     _report(frame, doubt(frame.scale, face))
-    bar = tqdm(looks, desc="Cutting out the head", unit="photo", delay=2.0, leave=False)
-    views = tuple(view_of(look, frame, longest_px) for look in bar)
+    views = _views(looks, frame, longest_px)
     number = {view.shot.name: index for index, view in enumerate(views)}
     splits = {
         split: [number[name] for name in (capture.shots[index].name for index in shots) if name in number]
         for split, shots in capture.splits.items()
     }
     return OwnScene(capture, frame, views, splits)
+
+
+def _views(looks: Sequence[Look], frame: HeadFrame, longest_px: int) -> tuple[OwnView, ...]:
+    """Views of all looks; those whose guessed silhouette is of something else are left out, with a sentence."""
+    from tqdm import tqdm
+
+    views = []
+    for look in tqdm(looks, desc="Cutting out the head", unit="photo", delay=2.0, leave=False):
+        try:
+            views.append(view_of(look, frame, longest_px))
+        except InputError as error:
+            if not look.guessed:
+                raise
+            CONSOLE.log(f"A photo is left out, since its silhouette was guessed wrong: {error}.")
+    if not views:
+        raise InputError(f"no guessed silhouette of {looks[0].silhouette.shot.name} or others fits: give masks")
+    return tuple(views)
 
 
 def _report(frame: HeadFrame, doubted: str | None) -> None:
