@@ -38,7 +38,7 @@ BLOCK = {"version": 1, **AXES, "mm_per_unit": 1.0 / ELSEWHERE.scale}
 @pytest.fixture(autouse=True)
 def no_faces(monkeypatch):
     """The egg has none, and the network is not needed to know it."""
-    monkeypatch.setattr(looks, "_face", lambda *_: None)
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos: [None] * len(photos))
 
 
 @pytest.fixture(scope="module")

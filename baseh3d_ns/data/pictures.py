@@ -75,8 +75,8 @@ def has_cutout(path: Path) -> bool:
     with _opened(path) as image:
         if _has_deep_pixels(image) or not image.has_transparency_data:
             return False
-        low, high = image.convert("RGBA").getchannel("A").getextrema()
-    return low <= MASK_THRESHOLD < high
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    return bool(alpha.min() <= MASK_THRESHOLD < alpha.max())
 
 
 def picture_size(path: Path) -> tuple[int, int, int]:

@@ -88,9 +88,8 @@ class Lens:
 
     def normalised(self, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         """Points at depth 1 that are seen at pixel coordinates."""
-        found = cv2.undistortPointsIter(
-            pixels[:, None].astype(np.float64), self.intrinsics, self.distortion, None, None, _PRECISE
-        )
+        seen, plain = pixels[:, None].astype(np.float64), np.eye(3)
+        found = cv2.undistortPointsIter(seen, self.intrinsics, self.distortion, plain, plain, _PRECISE)
         return found[:, 0]
 
     def project(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:

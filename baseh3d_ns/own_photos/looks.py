@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -12,7 +13,7 @@ from PIL import Image
 
 from baseh3d_ns.data.pictures import has_cutout
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.own_photos.faces import POINTS, FaceRays
+from baseh3d_ns.own_photos.faces import POINTS, Face, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.hull import Silhouette
 from baseh3d_ns.own_photos.photo_sizes import read_counted, read_counted_mask
 from baseh3d_ns.own_photos.shots import Shot
@@ -23,52 +24,53 @@ LEAST_SCORE = 0.5
 """Score from which a face's landmarks may be relied upon."""
 LEAST_HEAD = 1e-3
 """Fraction of a photo below which a guessed silhouette is no head."""
-LEAST_AGREEMENT = 0.8
+LEAST_AGREEMENT = 0.7
 """Agreement of the two networks below which a guessed silhouette is doubted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A shot with what was found in it."""
+    """A shot with its silhouette."""
 
     silhouette: Silhouette
     guessed: bool
     """Whether the silhouette is a network's, not the user's."""
-    face: FaceRays | None
 
 
-def look_at(shots: Sequence[Shot], find_faces: bool) -> list[Look]:
-    """Silhouettes of all shots and, where wanted, the faces in them.
+def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face | None]:
+    """Silhouettes of all shots and the face that they show.
 
     Shots in which no silhouette can be guessed are left out, with a sentence in the log.
+
+    Args:
+        find_faces: whether the face is wanted even where no silhouette has to be guessed.
 
     Raises:
         InputError: a photo or mask cannot be used, or no photo shows a head.
     """
     from tqdm import tqdm
 
+    bar = tqdm(shots, desc="Reading the photos", unit="photo", delay=2.0, leave=False)
+    photos = [_small(read_counted(shot.photo_path, shot.as_stored)) for shot in bar]
+    landmarks = [None] * len(shots)
+    if find_faces or not all(map(_has_mask, shots)):
+        landmarks = _find_landmarks(photos)
+    rays = [_rays(*one) for one in zip(range(len(shots)), shots, photos, landmarks, strict=True) if one[3] is not None]
+    face = find_face_in_space(rays)
     looks, without, doubtful = [], [], []
-    faces_missing: str | None = None
-    for number, shot in enumerate(tqdm(shots, desc="Looking at the photos", unit="photo", delay=2.0, leave=False)):
-        photo = read_counted(shot.photo_path, shot.as_stored)
-        small = _small(photo)
-        mask, agreement = _silhouette(shot, small)
+    bar = tqdm(shots, desc="Looking at silhouettes", unit="photo", delay=2.0, leave=False)
+    for shot, photo, found in zip(bar, photos, landmarks, strict=True):
+        mask, agreement = _silhouette(shot, photo, found, face)
         if agreement < LEAST_AGREEMENT:
             doubtful.append(f"{shot.name} ({agreement:.2f})")
-        if not mask.mean() > LEAST_HEAD:
+        if mask.mean() > LEAST_HEAD:
+            looks.append(Look(Silhouette(shot, mask), not _has_mask(shot)))
+        else:
             without.append(shot.name)
-            continue
-        face = None
-        if find_faces and faces_missing is None:
-            try:
-                face = _face(number, shot, small)
-            except InputError as error:
-                faces_missing = str(error)
-        looks.append(Look(Silhouette(shot, mask), not _has_mask(shot), face))
     if not looks:
         raise InputError(f"no head was found in {shots[0].name} or any other photo: give masks (mask_path)")
-    _report(looks, without, doubtful, faces_missing)
-    return looks
+    _report(looks, without, doubtful)
+    return looks, face
 
 
 def full_mask(look: Look) -> Bool[np.ndarray, "h w"]:
@@ -88,15 +90,29 @@ def _small(photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "k l 3"]:
     return photo if factor == 1.0 else np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
 
 
-def _silhouette(shot: Shot, small: UInt8[np.ndarray, "h w 3"]) -> tuple[Bool[np.ndarray, "h w"], float]:
-    """Silhouette at the size of the small photo, and how far the networks agree on it (1 where it is given)."""
+def _silhouette(
+    shot: Shot, small: UInt8[np.ndarray, "h w 3"], found: Any, face: Face | None
+) -> tuple[Bool[np.ndarray, "h w"], float]:
+    """Silhouette at the size of the small photo, and how far the networks agree on it (1 where it is given).
+
+    Args:
+        found: landmarks in this photo, where there are any.
+        face: the face in space, by which the cameras say how a photo without one stands upright.
+    """
     if _has_mask(shot):
         mask = Image.fromarray(_given_mask(shot).astype(np.float32))
         return np.asarray(mask.resize((small.shape[1], small.shape[0]), Image.Resampling.BOX)) > 0.5, 1.0
     from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
-    guess = guess_silhouette(small)
-    return guess.mask, guess.agreement
+    turns = 0 if face is None or found is not None else _turns_to_upright(shot, face)
+    guess = guess_silhouette(np.ascontiguousarray(np.rot90(small, turns)), found)
+    return np.ascontiguousarray(np.rot90(guess.mask, -turns)), guess.agreement
+
+
+def _turns_to_upright(shot: Shot, face: Face) -> int:
+    """Counter-clockwise quarter turns after which the head stands upright in a photo."""
+    right, down, _ = shot.rotation @ face.rotation[1]
+    return round(np.degrees(np.arctan2(right, -down)) / 90.0) % 4
 
 
 def _has_mask(shot: Shot) -> bool:
@@ -109,20 +125,32 @@ def _given_mask(shot: Shot) -> Bool[np.ndarray, "h w"]:
     return read_counted_mask(path, shot.photo_path, shot.as_stored, (shot.lens.width, shot.lens.height))
 
 
-def _face(number: int, shot: Shot, small: UInt8[np.ndarray, "h w 3"]) -> FaceRays | None:
-    """Rays through the landmarks of the face in a photo; None where none is found, or none that can be relied upon."""
+def _find_landmarks(photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Any]:
+    """Landmarks in photos; None where there are none, or none that can be relied upon, or the networks are missing."""
+    from tqdm import tqdm
+
     from baseh3d_ns.pretrained.landmarks import find_face
 
-    found = find_face(small)
-    if found is None or found.score < LEAST_SCORE:
-        return None
+    found: list[Any] = []
+    try:
+        for photo in tqdm(photos, desc="Looking for faces", unit="photo", delay=2.0, leave=False):
+            landmarks = find_face(photo)
+            found.append(landmarks if landmarks is not None and landmarks.score >= LEAST_SCORE else None)
+    except InputError as error:
+        CONSOLE.log(f"Faces are not looked for: {error}")
+        return [None] * len(photos)
+    return found
+
+
+def _rays(number: int, shot: Shot, small: UInt8[np.ndarray, "h w 3"], landmarks: Any) -> FaceRays:
+    """Rays through the landmarks in a small photo."""
     height, width = small.shape[:2]
     scale = np.array([shot.lens.width / width, shot.lens.height / height])
-    pixels = (found.points_px[list(POINTS.values())] + 0.5) * scale - 0.5
+    pixels = (landmarks.points_px[list(POINTS.values())] + 0.5) * scale - 0.5
     return FaceRays(number, shot.centre, shot.directions(pixels))
 
 
-def _report(looks: list[Look], without: list[str], doubtful: list[str], faces_missing: str | None) -> None:
+def _report(looks: list[Look], without: list[str], doubtful: list[str]) -> None:
     guessed = sum(look.guessed for look in looks)
     if guessed:
         CONSOLE.log(
@@ -132,5 +160,3 @@ def _report(looks: list[Look], without: list[str], doubtful: list[str], faces_mi
         CONSOLE.log(f"No head was found in {len(without)} photos, which are left out: {', '.join(without[:10])}.")
     if doubtful:
         CONSOLE.log(f"Silhouettes that two networks disagree on: {', '.join(doubtful[:10])}.")
-    if faces_missing:
-        CONSOLE.log(f"Faces are not looked for: {faces_missing}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,9 +11,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
-from baseh3d_ns.own_photos.faces import find_face_in_space
 from baseh3d_ns.own_photos.head_frame import HeadFrame, find_head_frame
-from baseh3d_ns.own_photos.looks import look_at
+from baseh3d_ns.own_photos.looks import Look, look_at
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt
 from baseh3d_ns.own_photos.own_views import OwnView, view_of
 from baseh3d_ns.own_photos.shots import Capture
@@ -79,24 +79,37 @@ def _opened(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, st
 
 def open_capture(capture: Capture, scale: ScaleOptions, neck_mm: float, longest_px: int) -> OwnScene:
     """The head of photos whose cameras are known; for arguments and errors see `open_own_photos`."""
-    from tqdm import tqdm
-
     given = capture.given
     parts = (given.ball, given.mm_per_unit, given.up, given.ahead)
     complete = given.cut_decided and all(part is not None for part in parts)
-    looks = look_at(capture.shots, find_faces=not complete or bool(scale.pupils_mm))
-    face = find_face_in_space([look.face for look in looks if look.face is not None])
+    looks, face = look_at(capture.shots, find_faces=not complete or bool(scale.pupils_mm))
     silhouettes = [look.silhouette for look in looks]
     frame = find_head_frame(capture, silhouettes, face, scale, neck_mm)
     _report(frame, doubt(frame.scale, face))
-    bar = tqdm(looks, desc="Cutting out the head", unit="photo", delay=2.0, leave=False)
-    views = tuple(view_of(look, frame, longest_px) for look in bar)
+    views = _views(looks, frame, longest_px)
     number = {view.shot.name: index for index, view in enumerate(views)}
     splits = {
         split: [number[name] for name in (capture.shots[index].name for index in shots) if name in number]
         for split, shots in capture.splits.items()
     }
     return OwnScene(capture, frame, views, splits)
+
+
+def _views(looks: Sequence[Look], frame: HeadFrame, longest_px: int) -> tuple[OwnView, ...]:
+    """Views of all looks; those whose guessed silhouette is of something else are left out, with a sentence."""
+    from tqdm import tqdm
+
+    views = []
+    for look in tqdm(looks, desc="Cutting out the head", unit="photo", delay=2.0, leave=False):
+        try:
+            views.append(view_of(look, frame, longest_px))
+        except InputError as error:
+            if not look.guessed:
+                raise
+            CONSOLE.log(f"A photo is left out, since its silhouette was guessed wrong: {error}.")
+    if not views:
+        raise InputError(f"no guessed silhouette of {looks[0].silhouette.shot.name} or others fits: give masks")
+    return tuple(views)
 
 
 def _report(frame: HeadFrame, doubted: str | None) -> None:
