@@ -178,14 +178,13 @@ class Bench:
 
     def main(self) -> None:
         require_extra("bench")
-        from baseh3d_ns.benchmark.plan import check_scans, plan
+        from baseh3d_ns.benchmark.plan import plan
         from baseh3d_ns.benchmark.read_definition import read_definition
         from baseh3d_ns.benchmark.report import write_report
         from baseh3d_ns.benchmark.run_folder import dry_run_report, only_one, open_sweep
 
         definition = read_definition(self.definition)
         cells = plan(definition, self.data)
-        check_scans(cells, definition, self.data)
         out = self.out or Path("outputs/bench") / definition.name
         if self.dry_run:
             print(dry_run_report(definition, cells, out, self.jobs))

@@ -25,7 +25,7 @@ from baseh3d_ns.benchmark.executors import LocalExecutor, RayExecutor, SlurmExec
 from baseh3d_ns.benchmark.plan import check_scans, plan
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.results import load_result, read_results
-from baseh3d_ns.benchmark.run_folder import only_one
+from baseh3d_ns.benchmark.run_folder import only_one, open_sweep
 from baseh3d_ns.benchmark.sweep import Sweep
 from baseh3d_ns.errors import InputError
 
@@ -328,7 +328,8 @@ def test_a_scan_that_cannot_be_scored_is_said_before_anything_runs(on_tiny, own_
     check_scans(plan(on_tiny, None), on_tiny, None)
     (own_root / SCENES[1] / "landmarks.txt").write_text("chin 3\n")
     with pytest.raises(InputError, match=f"{SCENES[1]}/landmarks.txt has no landmark nose_tip"):
-        check_scans(plan(on_tiny, None), on_tiny, None)
+        open_sweep(SMALL, on_tiny, plan(on_tiny, None), own_root.parent / "run", own_root)
+    assert not (own_root.parent / "run").exists()
 
 
 def test_two_benchmarks_never_share_a_folder(tmp_path):

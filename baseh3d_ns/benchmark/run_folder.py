@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from baseh3d_ns.benchmark.cells import CELLS, Cell
 from baseh3d_ns.benchmark.definition import Definition
-from baseh3d_ns.benchmark.plan import plan
+from baseh3d_ns.benchmark.plan import check_scans, plan
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.sweep import Sweep
 from baseh3d_ns.benchmark.unequal_settings import unequal_settings
@@ -25,8 +25,9 @@ def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell],
     """The folder of a benchmark, made or found again.
 
     Raises:
-        InputError: it belongs to another definition, or cannot be written to.
+        InputError: it belongs to another definition, or cannot be written to; a scan cannot be scored.
     """
+    check_scans(cells, definition, data)
     kept = run / DEFINITION
     if kept.is_file():
         other = read_definition(kept)
