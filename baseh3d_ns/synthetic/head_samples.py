@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import require_extra
 from baseh3d_ns.files import whole_file
 from baseh3d_ns.shape_space.surface_samples import HeadSamples
