@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -46,8 +48,10 @@ Seed = Annotated[int, Ge(0), Lt(2**32)]
 
 Bound = Gt | Ge | Lt | Le
 Number = int | float
-Found = tuple[tuple[str, ...], Number, tuple[Bound, ...]]
-"""Names of the fields and keys that lead to a number, the number, its bounds."""
+Found = tuple[tuple[str, ...], Number | Path, tuple[Bound, ...]]
+"""Names of the fields and keys that lead to a number (or a path), the number, its bounds."""
+LONGEST_NAME = 255
+"""Bytes of a file's name, at most, on every usual file system."""
 INHERITED: dict[str, Any] = {
     "steps_per_save": Count,
     "steps_per_eval_batch": Count,
@@ -82,23 +86,57 @@ INHERITED: dict[str, Any] = {
 def check_bounds(config: Any) -> None:
     """Raise `InputError` for the first number of a config that is not finite or lies out of its field's bounds.
 
+    Paths have bounds, too: those of every file system.
+
     Args:
         config: a dataclass, with others and dictionaries of them in its fields; bounds of a tuple hold for its members.
     """
-    for path, value, bounds in numbers(config):
-        option = "--" + ".".join(path).replace("_", "-")
-        if not math.isfinite(value):
-            raise InputError(f"{option} {value} is no finite number: give one{_in_words(bounds, ' that is ')}")
-        if not all(_holds(bound, value) for bound in bounds):
-            raise InputError(f"{option} {value} is out of range: give a number that is {_in_words(bounds)}")
+    for found in _values_of(config, ()):
+        _check(found)
 
 
-def numbers(config: Any, path: tuple[str, ...] = ()) -> Iterator[Found]:
+def check_option(owner: Any, name: str, value: Any, path: str) -> None:
+    """Raise `InputError` for a value that a field of a config may not have.
+
+    Args:
+        owner: the config, or a dictionary of options.
+        name: the field or the key.
+        value: number or numbers; anything else has no bounds.
+        path: the whole name of the option, for messages.
+    """
+    kind: Any = type(owner)
+    own = bounds_of_fields(kind)[name] if dataclasses.is_dataclass(owner) else ()
+    for found in _values_in(value, tuple(path.split(".")), own):
+        _check(found)
+
+
+def _check(found: Found) -> None:
+    path, value, bounds = found
+    option = "--" + ".".join(path).replace("_", "-")
+    if isinstance(value, Path):
+        if any(len(os.fsencode(name)) > LONGEST_NAME or "\0" in name for name in value.parts):
+            raise InputError(
+                f"{option} {str(value)[:60]!r} is longer than a file system can name, or holds a null: give names of "
+                f"at most {LONGEST_NAME} bytes"
+            )
+        return
+    if not math.isfinite(value):
+        raise InputError(f"{option} {value} is no finite number: give one{_in_words(bounds, ' that is ')}")
+    if not all(_holds(bound, value) for bound in bounds):
+        raise InputError(f"{option} {value} is out of range: give a number that is {_in_words(bounds)}")
+
+
+def numbers(config: Any) -> Iterator[Found]:
     """Every number in a config, with those of the dataclasses, dictionaries and tuples in its fields."""
+    return (found for found in _values_of(config, ()) if not isinstance(found[1], Path))
+
+
+def _values_of(config: Any, path: tuple[str, ...]) -> Iterator[Found]:
+    """Every number and path in a config."""
     kind: Any = type(config)
     bounds = bounds_of_fields(kind)
     for field in dataclasses.fields(config):
-        yield from _numbers_in(getattr(config, field.name), (*path, field.name), bounds[field.name])
+        yield from _values_in(getattr(config, field.name), (*path, field.name), bounds[field.name])
 
 
 @cache
@@ -111,19 +149,19 @@ def bounds_of_fields(cls: type) -> dict[str, tuple[Bound, ...]]:
     }
 
 
-def _numbers_in(value: Any, path: tuple[str, ...], bounds: tuple[Bound, ...]) -> Iterator[Found]:
+def _values_in(value: Any, path: tuple[str, ...], bounds: tuple[Bound, ...]) -> Iterator[Found]:
     if isinstance(value, bool | type):
         return
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Path):
         yield path, value, bounds
     elif dataclasses.is_dataclass(value):
-        yield from numbers(value, path)
+        yield from _values_of(value, path)
     elif isinstance(value, dict):
         for key, part in value.items():
-            yield from _numbers_in(part, (*path, str(key)), bounds)
+            yield from _values_in(part, (*path, str(key)), bounds)
     elif isinstance(value, tuple | list):
         for part in value:
-            yield from _numbers_in(part, path, bounds)
+            yield from _values_in(part, path, bounds)
 
 
 def _annotated(hint: Any) -> tuple[Bound, ...]:

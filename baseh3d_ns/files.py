@@ -10,12 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from baseh3d_ns.errors import InputError
 
 FULL_BELOW_BYTES = 1 << 20
 """A disk with less free space than this is taken for full."""
+LOCK = "baseh3d_ns.lock"
+"""File in a folder of something unfinished, locked by the process that writes there."""
+LONGEST_PREFIX = 80
+"""Letters of a file's name in that of its hidden folder: file systems take 255 at most."""
 LIBRARY_CACHES = {"WARP_CACHE_PATH": "warp", "ANNY_CACHE_DIR": "anny"}
 """Environment variables of libraries' caches, and the names of these in `~/.cache`."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -23,16 +28,20 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, hidden_in: Path | None = None) -> Iterator[Path]:
     """Context that yields an unfinished path with the same suffix, which replaces `path` when the block ends well.
 
     Missing parent folders are made. After an exception or a kill, a file that stood at `path` is intact; after an
-    exception nothing unfinished is left either.
+    exception nothing unfinished is left either, after a kill until the next file is written there.
+
+    Args:
+        path: file to write.
+        hidden_in: folder on the same disk in which the unfinished file is hidden; by default that of `path`.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written to.
     """
-    with _beside(Path(path)) as unfinished:
+    with _hidden(Path(path), hidden_in) as unfinished:
         yield unfinished
         # safetensors writes for its owner only; the file is as readable as any other that the user writes.
         unfinished.chmod(0o666 & ~_umask())
@@ -48,7 +57,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the disk is full, the folder cannot be written to, or `path` holds something already.
     """
-    with _beside(Path(path)) as unfinished:
+    with _hidden(Path(path)) as unfinished:
         unfinished.mkdir()
         yield unfinished
         os.rename(unfinished, path)
@@ -58,6 +67,13 @@ def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file as a `whole_file`."""
     with whole_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
+
+
+def remove_left_by_kills(folder: Path) -> None:
+    """Remove what killed processes have left unfinished in a folder; what is being written stays."""
+    for lock in folder.glob(f".*.tmp/{LOCK}"):
+        with suppress(Timeout, OSError, NotImplementedError), FileLock(lock, timeout=0):
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -125,14 +141,18 @@ def _umask() -> int:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A path in a hidden folder beside `path`, so on the same disk; gone with what it holds afterwards."""
+def _hidden(path: Path, folder: Path | None = None) -> Iterator[Path]:
+    """A path in a hidden folder within `folder`, or beside `path`; gone with what it holds afterwards."""
+    folder = folder or path.parent
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for needed in (folder, path.parent):
+            needed.mkdir(parents=True, exist_ok=True)
+        remove_left_by_kills(folder)
         with (
             tempfile.TemporaryDirectory(
-                prefix=f".{path.name}.", suffix=".tmp", dir=path.parent, ignore_cleanup_errors=True
+                prefix=f".{path.name[:LONGEST_PREFIX]}.", suffix=".tmp", dir=folder, ignore_cleanup_errors=True
             ) as hidden,
+            _locked(Path(hidden) / LOCK),
             _full_disk_as_os_error(Path(hidden)),
         ):
             # Not named like `path`: after a kill, a search for such files must not find it.
@@ -141,11 +161,24 @@ def _beside(path: Path) -> Iterator[Path]:
         raise _cannot_be_written(path, error) from error
 
 
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Context in which a file is locked, on file systems that have locks; the system takes it off a killed process."""
+    lock = FileLock(path, timeout=0)
+    with suppress(NotImplementedError):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _cannot_be_written(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"{path} cannot be written ({error.strerror or error}): "
-        f"free some space in {path.parent}, or choose another folder"
+    remedies = {errno.ENAMETOOLONG: "choose a shorter name"} | dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT), f"free some space in {path.parent}, or choose another folder"
     )
+    remedy = remedies.get(error.errno or 0, "choose another folder")
+    return InputError(f"{path} cannot be written ({error.strerror or error}): {remedy}")
 
 
 @contextmanager

@@ -75,6 +75,24 @@ def multiplied(left=None, right=None):
     return change
 
 
+def of_all(kind, left=None, right=None):
+    """All matrices of a kind (world_mat, scale_mat) times others."""
+
+    def change(matrices):
+        for name in [name for name in matrices if name.startswith(kind)]:
+            matrices[name] = (np.eye(4) if left is None else left) @ matrices[name]
+            matrices[name] = matrices[name] @ (np.eye(4) if right is None else right)
+
+    return change
+
+
+def in_metres(matrices):
+    """The same cameras and ball in another unit."""
+    mm_per_metre = np.diag([1000.0, 1000.0, 1000.0, 1.0])
+    of_all("world_mat", right=mm_per_metre)(matrices)
+    of_all("scale_mat", left=np.linalg.inv(mm_per_metre))(matrices)
+
+
 def all_like_view_2(matrices):
     matrices.update({f"world_mat_{view}": matrices["world_mat_2"] for view in range(5)})
 
@@ -82,6 +100,8 @@ def all_like_view_2(matrices):
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 SHIFTED = np.eye(4)
 SHIFTED[0, 2] = 5000.0
+BESIDE = np.eye(4)
+BESIDE[0, 3] = 140.0
 
 
 @pytest.mark.parametrize(
@@ -93,6 +113,12 @@ SHIFTED[0, 2] = 5000.0
         (multiplied(left=MIRROR), "'world_mat_1' has the head behind its camera, or is mirrored"),
         (multiplied(right=MIRROR), "'world_mat_1' has the head behind its camera, or is mirrored"),
         (multiplied(left=SHIFTED), "'world_mat_1' sees the head outside its photo"),
+        (of_all("scale_mat", left=BESIDE), "sees the head outside its photo"),
+        (multiplied(left=np.diag([1.0, 3.0, 1.0, 1.0])), "'world_mat_1' has focal lengths of 76.8 and 216 pixels"),
+        (of_all("world_mat", left=np.diag([2.0, 2.0, 1.0, 1.0])), "is of photos 2 times as wide and high"),
+        (in_metres, "it has a head's size in metres: multiply its coordinates by 1000"),
+        (of_all("scale_mat", right=np.diag([1e3, 1e3, 1e3, 1.0])), "radius of 1.5e+05"),
+        (put("world_mat_1", 1.0 + 1.0j), "is damaged"),
         (all_like_view_2, "views 0, 1, 2, 3, 4 all stand on one spot"),
     ],
 )
@@ -100,6 +126,11 @@ def test_cameras_that_cannot_have_taken_their_photos(own_root, change, words):
     rewrite_cameras(own_root, change)
     message = complaint(own_root)
     assert words in message and "cameras.npz" in message
+
+
+def test_other_arrays_beside_the_cameras_do_not_matter(own_root):
+    rewrite_cameras(own_root, lambda matrices: matrices.update(notes=np.array("taken in the garden")))
+    H3dsDataParserConfig(data=own_root, scene=SCENE).setup()
 
 
 def test_training_views_on_one_spot(own_root):
@@ -188,6 +219,21 @@ def test_roots(tmp_path):
     assert "0.3" in complaint(empty) and "0.2 and 0.4" in complaint(empty)
 
 
+def test_a_folder_near_a_root_names_the_root(own_root):
+    for folder in (own_root / SCENE, own_root / SCENE / "image", own_root.parent):
+        assert f"its root is {own_root}: pass that" in complaint(folder)
+
+
+def test_a_number_that_no_scene_has_says_which_there_are(own_root):
+    with pytest.raises(InputError, match=f"scan0 to scan1 .{SCENE}, 00000000000000bb."):
+        H3dsDataParserConfig(data=own_root, scene="scan7").setup()
+
+
+def test_a_version_file_of_anything_is_one_short_sentence(own_root):
+    (own_root / "version.txt").write_bytes(bytes(range(1, 256)) * 40)
+    assert len(complaint(own_root)) < 600
+
+
 def test_root_with_a_config_of_another_version(own_root):
     (own_root / "version.txt").write_text("0.4\n")
     message = complaint(own_root)
@@ -221,6 +267,7 @@ def test_root_with_a_config_of_another_version(own_root):
         'version = "tiny-1"\n[scenes.aa]\nviews = 2.0\n[scenes.aa.default_views_configs]',
         'version = "tiny-1"\n[scenes.aa]\nviews = 1000000\n[scenes.aa.default_views_configs]',
         'version = "tiny-1"\n[scenes."../aa"]\nviews = 2\n[scenes."../aa".default_views_configs]',
+        'version = "tiny-1"\n[scenes.""]\nviews = 2\n[scenes."".default_views_configs]',
         'version = "tiny-1"\nscenes = ["aa"]',
         'version = ["tiny-1"]\n[scenes]',
         "version = " + 5000 * "[",

@@ -78,6 +78,13 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
         ('name = "builtin"', 'name = "b"\npublished = "IDL"', "nothing published as 'IDL'; nearest: IDR"),
         ("subjects = ", "subjects = -", "subjects is -2: input should be greater than or equal to 1"),
         ("[data]", "[data", "is not TOML"),
+        ('name = "synthetic_small"', 'name = "../small"', "name is '../small': string should match"),
+        ('name = "synthetic_small"', f'name = "{300 * "a"}"', "string should have at most 100 characters"),
+        ("epochs = 8", "epochs = 8\nseeds = [-1]", "is -1: input should be greater than or equal to 0"),
+        ("seed = 7", "seed = 4294967296", "seed is 4294967296: input should be less than 4294967296"),
+        ("spacing_mm = 2.0", "spacing_mm = inf", "spacing_mm is inf: input should be a finite number"),
+        ('batch" = 256', 'batch" = 0', "--pipeline.datamanager.train-num-rays-per-batch 0 is out of range"),
+        ('batch" = 256', 'batch" = nan', "nan is no finite number"),
         ("[data]", "[data]\ndownscale = 0.5", "downscale is 0.5: input should be greater than or equal to 1"),
         ('scene = "scan0"', "", "name the scene it is of"),
         ('method = "neus-facto"', "", "row 3: 'method' is missing: add it"),
@@ -93,6 +100,12 @@ def test_what_is_wrong_is_named(tmp_path, old, new, said):
     with pytest.raises(InputError) as error:
         read_definition(changed(tmp_path, old, new))
     assert said in str(error.value) and "changed.toml" in str(error.value)
+
+
+def test_a_definition_that_is_nested_too_deep_is_named(tmp_path):
+    (tmp_path / "deep.toml").write_text("a = " + 20000 * "[")
+    with pytest.raises(InputError, match=r"deep.toml is not TOML"):
+        read_definition(tmp_path / "deep.toml")
 
 
 def test_a_definition_that_is_not_there_names_the_nearest():
@@ -211,6 +224,13 @@ def test_a_results_folder_of_another_definition(tmp_path):
     (tmp_path / "home" / "letter.txt").write_text("dear")
     with pytest.raises(InputError, match="something else than a benchmark"):
         open_sweep(SMALL, definition, [], tmp_path / "home", None)
+
+
+def test_a_results_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("x")
+    definition = read_definition(SMALL)
+    with pytest.raises(InputError, match="file holds something else than a benchmark"):
+        open_sweep(SMALL, definition, plan(definition, None), tmp_path / "file", None)
 
 
 def test_what_rows_do_not_share_is_said(tmp_path):

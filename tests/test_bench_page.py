@@ -33,6 +33,7 @@ from baseh3d_ns.benchmark.heads import MAX_FACES, head_content, packed, page_hea
 from baseh3d_ns.benchmark.metrics import FLOOR_NAME
 from baseh3d_ns.benchmark.report import one_sentence, page, provenance, write_report
 from baseh3d_ns.benchmark.results import curves_frame, to_frame
+from baseh3d_ns.errors import InputError
 
 FLAGS = (
     "--headless",
@@ -308,3 +309,23 @@ def test_sentence_and_provenance():
     )
     assert lines["git commit"] == "abc123, f00" and lines["device"] == "CPU, 2 threads" and lines["torch"] == "2.9.1"
     assert "dataset path" not in lines
+
+
+@pytest.mark.parametrize("name", ["evaluation.png", "head.ply", "error_heatmap.ply"])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_damaged_picture_or_mesh_is_named(name, share, tmp_path):
+    (folder, result), *_ = write_run(tmp_path, subdivisions=2)
+    file = folder / "evaluation" / name
+    file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+    with pytest.raises(InputError, match=f"{name} is damaged .*: move the folder of its cell away"):
+        page_heads([(folder, result)])
+
+
+def test_a_mesh_without_a_surface_is_named(tmp_path):
+    (folder, result), *_ = write_run(tmp_path, subdivisions=2)
+    vertices, faces = np.eye(3), np.array([[0, 1, 7]])
+    (folder / "evaluation" / "head.ply").write_bytes(
+        trimesh.Trimesh(vertices, faces, process=False, validate=False).export(file_type="ply")
+    )
+    with pytest.raises(InputError, match="head.ply is damaged"):
+        page_heads([(folder, result)])

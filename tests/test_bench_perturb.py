@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +54,31 @@ def test_a_changed_copy_is_a_scene(name, tiny_root, tmp_path):
     assert after.frame.radius_mm == pytest.approx(before.frame.radius_mm * change.scale)
     with pytest.raises(InputError, match=SCENE):
         perturb(tiny_root, SCENE, tmp_path, change)
+
+
+def edited(root: Path, name: str, edit: Callable[[str], str]) -> Path:
+    path = root / SCENE / name
+    path.write_text(edit(path.read_text()))
+    return root
+
+
+def test_a_file_that_a_copy_needs_is_named(own_root, tmp_path):
+    edited(own_root, "landmarks.txt", lambda text: text.replace("nose_base", "nose_bottom"))
+    perturb(own_root, SCENE, tmp_path / "turned", CHANGES["turned by 15 degrees"])
+    with pytest.raises(InputError, match=r"landmarks.txt has no landmark nose_base"):
+        perturb(own_root, SCENE, tmp_path / "cropped", CHANGES["cropped at the neck"])
+    edited(own_root, "regions/nose.txt", lambda text: text + "-3\n")
+    with pytest.raises(InputError, match=r"nose.txt: '-3' is no vertex number"):
+        perturb(own_root, SCENE, tmp_path / "again", CHANGES["turned by 15 degrees"])
+
+
+def test_a_landmark_that_is_cropped_away_is_left_out(own_root, tmp_path):
+    scan = open_h3ds(own_root).h3ds.load_mesh(SCENE)
+    lowest = int(np.asarray(scan.vertices)[:, 1].argmin())
+    edited(own_root, "landmarks.txt", lambda text: f"{text}collar {lowest}\n")
+    perturb(own_root, SCENE, tmp_path, CHANGES["cropped at the neck"])
+    copy = open_h3ds(tmp_path).h3ds
+    before, after = open_h3ds(own_root).h3ds.load_landmarks(SCENE), copy.load_landmarks(SCENE)
+    assert "nose_base" in after and "collar" not in after
+    for name, vertex in after.items():
+        np.testing.assert_allclose(copy.load_mesh(SCENE).vertices[vertex], scan.vertices[before[name]], atol=0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -21,10 +22,10 @@ from baseh3d_ns.benchmark import executors
 from baseh3d_ns.benchmark.cells import Cell, ChangeSpec, FitSpec, PriorSpec, SceneId
 from baseh3d_ns.benchmark.definition import DataSource, Definition, Row
 from baseh3d_ns.benchmark.executors import LocalExecutor, RayExecutor, SlurmExecutor
-from baseh3d_ns.benchmark.plan import plan
+from baseh3d_ns.benchmark.plan import check_scans, plan
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.results import load_result, read_results
-from baseh3d_ns.benchmark.run_folder import only_one
+from baseh3d_ns.benchmark.run_folder import only_one, open_sweep
 from baseh3d_ns.benchmark.sweep import Sweep
 from baseh3d_ns.errors import InputError
 
@@ -301,6 +302,34 @@ def test_a_damaged_result_is_named(tmp_path):
     (tmp_path / "result.json").write_text('{"id": "half')
     with pytest.raises(InputError, match=r"result.json is damaged .*: move it away"):
         load_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("face_mm", "many"), ("face_mm", -1.0), ("head_mm", "NaN"), ("steps", 10**30), ("seed", None)]
+)
+def test_a_number_that_is_none_is_named(name, value, tmp_path):
+    spec = FitSpec("idr", {}, SceneId("scan1"), "3", 0, 8, 1.0, 2.0, ())
+    replace(Cell(spec, "row").no_result(""), status="done").save(tmp_path)
+    content = json.loads((tmp_path / "result.json").read_text())
+    (tmp_path / "result.json").write_text("\ufeff" + json.dumps(content), encoding="utf-8")
+    assert load_result(tmp_path).done, "a byte-order mark does not matter"
+    (tmp_path / "result.json").write_text(json.dumps({**content, name: value}))
+    with pytest.raises(InputError, match=f"result.json is damaged .{name}: "):
+        load_result(tmp_path)
+
+
+def test_a_long_name_of_a_row_is_cut_for_its_folder(tmp_path):
+    spec = FitSpec("idr", {}, SceneId("scan1"), "3", 0, 8, 1.0, 2.0, ())
+    cell = Cell(spec, 100 * "long ")
+    assert cell.prepare(tmp_path).name.endswith(cell.id) and cell.folder(tmp_path).is_dir()
+
+
+def test_a_scan_that_cannot_be_scored_is_said_before_anything_runs(on_tiny, own_root):
+    check_scans(plan(on_tiny, None), on_tiny, None)
+    (own_root / SCENES[1] / "landmarks.txt").write_text("chin 3\n")
+    with pytest.raises(InputError, match=f"{SCENES[1]}/landmarks.txt has no landmark nose_tip"):
+        open_sweep(SMALL, on_tiny, plan(on_tiny, None), own_root.parent / "run", own_root)
+    assert not (own_root.parent / "run").exists()
 
 
 def test_two_benchmarks_never_share_a_folder(tmp_path):

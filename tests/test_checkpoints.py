@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from processes import configured
 
 from baseh3d_ns import methods
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.heads.head_file import HEAD_FILE, save_head
 from baseh3d_ns.heads.readers import newest_checkpoint, open_head
 from baseh3d_ns.training.checkpoint import SCHEDULE
 from baseh3d_ns.training.plateau import PlateauSchedule
@@ -186,7 +189,7 @@ def test_a_schedule_takes_only_what_it_knows():
     assert again.planned == 100
 
 
-@pytest.mark.parametrize("full_at", ["checkpoint", "head file", "logs"])
+@pytest.mark.parametrize("full_at", ["checkpoint", "head file", "logs", "memory"])
 def test_a_full_disk_in_a_training_says_from_which_step_to_go_on(full_at, tiny_root, tmp_path, monkeypatch, capsys):
     options = ["--pipeline.datamanager.train-num-rays-per-batch", 64, "--vis", "tensorboard", "--steps-per-save", 2]
     config = configured(METHOD, tiny_root, tmp_path, "--max-num-iterations", 9, *options)
@@ -203,6 +206,8 @@ def test_a_full_disk_in_a_training_says_from_which_step_to_go_on(full_at, tiny_r
     def fills_the_disk(step: int) -> Any:
         if step == 4 and full_at == "logs":
             full()
+        elif step == 4 and full_at == "memory":
+            torch.empty(1 << 60)
         elif step == 4:
             monkeypatch.setattr(target[full_at], full)
         return train_iteration(step)
@@ -211,11 +216,11 @@ def test_a_full_disk_in_a_training_says_from_which_step_to_go_on(full_at, tiny_r
     with pytest.raises(SystemExit) as ended:
         trainer.train()
     said = capsys.readouterr().err
-    last = 2 if full_at != "head file" else 4
-    assert ended.value.code == 1 and "No space left" in said and str(trainer.base_dir) in said
-    assert f"to go on from step {last + 1}, run `ns-train {METHOD} --load-dir {trainer.checkpoint_dir}`" in said
-    assert [path.name for path in trainer.checkpoint_dir.iterdir()] == [f"step-{last:09d}.ckpt"]
-    assert open_head(trainer.base_dir).provenance["steps"] == 3
+    assert ended.value.code == 1 and ("memory" if full_at == "memory" else "No space left") in said
+    assert str(trainer.base_dir) in said and "\n" not in said.strip()
+    assert f"to go on from step 3, run `ns-train {METHOD} --load-dir {trainer.checkpoint_dir}`" in said
+    assert [path.name for path in trainer.checkpoint_dir.iterdir()] == ["step-000000002.ckpt"]
+    assert open_head(trainer.base_dir).provenance["steps"] == (5 if full_at == "checkpoint" else 3)
     monkeypatch.undo()
     configured(METHOD, tiny_root, tmp_path, *options, "--load-dir", trainer.checkpoint_dir).check()
 
@@ -233,3 +238,46 @@ def test_a_full_disk_before_the_first_checkpoint_says_to_start_again(tiny_root, 
     with pytest.raises(SystemExit):
         trainer.train()
     assert "must be started again" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_a_tool_cannot_use_is_a_sentence(saved, tiny_root, tmp_path, capsys):
+    """`ns-eval` and `ns-viewer` load without the checks of a training."""
+    pipeline = configured(METHOD, tiny_root, tmp_path).pipeline.setup(device="cpu", test_mode="test")
+    state = torch.load(saved, weights_only=True)["pipeline"]
+    damages: list[tuple[dict[str, Any], str]] = [
+        ({SCHEDULE: {"planned": "soon"}}, "its schedule is damaged"),
+        ({LIN0: torch.zeros(3)}, "size mismatch for field.sdf_network.lin0.bias"),
+    ]
+    for damage, said in damages:
+        with pytest.raises(SystemExit):
+            pipeline.load_pipeline({**state, **damage}, 3)
+        assert f"checkpoint after step 3 cannot be used, {said}" in capsys.readouterr().err
+
+
+def test_a_resumed_fit_still_knows_its_prior_and_its_doubts(fit_run, tiny_root, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(fit_run.folder, folder)
+    head = open_head(fit_run.folder)
+    doubt = "The head's up was not found."
+    save_head(folder / HEAD_FILE, replace(head, provenance={**head.provenance, "warnings": [doubt]}))
+    options = ["--epochs", 6, "--load-dir", folder / "nerfstudio_models", "--vis", "tensorboard"]
+    trainer = configured("baseh3d-fast", tiny_root, tmp_path, *options).setup(local_rank=0, world_size=1)
+    trainer.setup()
+    known = trainer.provenance(12)
+    assert known["load_prior"] == head.provenance["load_prior"] != "builtin" and known["warnings"] == [doubt]
+
+
+def test_the_head_file_of_the_last_step_is_there_before_its_checkpoint(tiny_root, tmp_path, monkeypatch):
+    """A kill between the two once left a finished training without its head, which could not be gone on with."""
+    config = configured(METHOD, tiny_root, tmp_path, "--epochs", 1, "--vis", "tensorboard")
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.save_checkpoint(2)
+    assert open_head(trainer.base_dir).provenance["steps"] == 3 and not list(trainer.base_dir.rglob("*.ckpt"))

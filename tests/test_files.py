@@ -126,8 +126,19 @@ def test_a_kill_in_the_middle_leaves_what_was_there(tmp_path: Path) -> None:
     assert path.read_text() == "old"
     # A run that goes on looks for its files by their names.
     assert list(tmp_path.rglob("prior-*.safetensors")) == [path]
-    write_text(path, "new")
+    with whole_file(tmp_path / "other") as unfinished:
+        write_text(path, "new")
+        unfinished.write_text("x")
     assert path.read_text() == "new"
+    # What was killed is gone with the next file, what was being written is not.
+    assert names(tmp_path) == ["other", "prior-1.safetensors"]
+
+
+def test_names_of_any_length_are_written_or_refused(tmp_path):
+    write_text(tmp_path / f"{250 * 'a'}.txt", "long")
+    assert [len(name) for name in names(tmp_path)] == [254]
+    with pytest.raises(InputError, match="File name too long.: choose a shorter name"):
+        write_text(tmp_path / f"{300 * 'a'}.txt", "longer")
 
 
 def test_a_file_gets_the_permissions_of_any_other(tmp_path):

@@ -52,6 +52,12 @@ def test_a_number_out_of_bounds_is_named_wherever_it_stands(change, option):
     assert str(caught.value).startswith(option) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("path", [Path(300 * "a"), Path("out") / (300 * "ü") / "x", Path("a\0b")])
+def test_a_path_that_no_file_system_has_is_named(path):
+    with pytest.raises(InputError, match="--output .* give names of at most 255 bytes"):
+        check_bounds(Export(load_config=Path("builtin"), output=path))
+
+
 def test_the_range_is_part_of_the_sentence():
     check_bounds(Outer())
     with pytest.raises(InputError, match="at least 0 and at most 1"):

@@ -62,12 +62,13 @@ def test_colours_stay_as_they_are(tmp_path, mode):
 
 
 def test_cmyk_and_lab_become_their_colours(tmp_path):
-    flat = Image.new("RGB", (16, 16), (200, 60, 40))
+    flat = Image.new("RGB", (32, 16), (200, 60, 40))
+    flat.paste((90, 80, 60), (16, 0, 32, 16))
     cmyk = read_photo(saved(tmp_path, flat.convert("CMYK"), "a.jpg", quality=98))
-    assert np.abs(cmyk.astype(int) - [200, 60, 40]).max() <= 4
+    assert np.abs(cmyk.astype(int) - np.asarray(flat)).max() <= 4
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
     lab = read_photo(saved(tmp_path, ImageCms.applyTransform(flat, to_lab), "a.tif"))
-    assert np.abs(lab.astype(int) - [200, 60, 40]).max() <= 3
+    assert np.abs(lab.astype(int) - np.asarray(flat)).max() <= 3
 
 
 @pytest.mark.parametrize(
@@ -131,12 +132,19 @@ WHITE = np.full((*HEAD.shape, 3), 255, np.uint8)
         (palette(3, (255, 255, 255)), "a.png"),
         (as_rgba(WHITE, 255 * BYTES), "a.png"),
         (as_rgba(0 * WHITE, 255 * BYTES), "a.png"),
+        (as_rgba(0 * WHITE, BYTES), "a.png"),
         (as_rgba(WHITE * BYTES[..., None], 255 + 0 * BYTES), "a.png"),
         (Image.fromarray(np.dstack([255 + 0 * BYTES, 255 * BYTES])), "a.png"),
     ],
 )
 def test_masks_of_any_kind_show_the_same_head(tmp_path, picture, name):
     np.testing.assert_array_equal(read_mask(saved(tmp_path, picture, name)), HEAD)
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_photo_of_one_colour_is_refused(tmp_path, level):
+    with pytest.raises(InputError, match=r"a.png has one colour everywhere"):
+        read_photo(saved(tmp_path, Image.new("RGB", (20, 20), (level, level, level))))
 
 
 def test_soft_masks_are_cut_at_half(tmp_path):
@@ -151,6 +159,7 @@ def test_soft_masks_are_cut_at_half(tmp_path):
         (np.full_like(BYTES, 1), "all of the value 1"),
         (GREY // 4, "64 grey levels from 0 to 63 of 255, none above half"),
         (200 + GREY // 8, "none below half"),
+        (np.where(np.arange(2500).reshape(50, 50) < 2, 255, 0).astype(np.uint8), "2 white pixels of 2500"),
     ],
 )
 def test_masks_without_a_head_say_what_they_hold(tmp_path, pixels, words):

@@ -90,6 +90,12 @@ def test_damaged_regions_are_named(own_root, name, edit, words):
     assert f"{name}.txt" in message and words in message
 
 
+def test_a_vertex_listed_twice_counts_once(tiny_root, own_root):
+    change(own_root, "regions/face.txt", lambda text: text + text)
+    once, twice = (open_h3ds(root).h3ds.load_region(SCENE, "face") for root in (tiny_root, own_root))
+    np.testing.assert_array_equal(twice, once)
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
@@ -107,6 +113,7 @@ def test_damaged_regions_are_named(own_root, name, edit, words):
         (added(b"f 1 2"), "'f 1 2' is no face"),
         (added(b"f 1 2 3.5"), "'f 1 2 3.5' is no face"),
         (lambda text: text.replace(b"v ", b"v 1e"), "is no vertex"),
+        (lambda text: text[: len(text) // 2], "is cut off: its last line has no end"),
     ],
 )
 def test_a_damaged_scan_is_named(own_root, edit, words):

@@ -206,6 +206,18 @@ def test_the_packaged_configs_know_their_test_scenes():
     assert sum(sources.TEST_TAG in scene["tags"] for scene in scenes.values()) == 10
 
 
+def test_a_damaged_file_of_a_synthetic_head_is_named(tmp_path):
+    from baseh3d_ns.synthetic.head_samples import load_samples
+
+    file = tmp_path / "00000.npz"
+    np.savez(file, points=np.zeros((9, 3)), normals=np.zeros((9, 3), np.int8), colours=np.zeros((9, 3), np.uint8))
+    assert load_samples(file).points.shape == (9, 3)
+    for content in (file.read_bytes()[:200], b"", b"no archive"):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=r"00000.npz is damaged .*: remove it"):
+            load_samples(file)
+
+
 def test_synthetic_heads_are_made_once_and_alike(tmp_path):
     from baseh3d_ns.synthetic.head_samples import load_samples, sample_heads
     from baseh3d_ns.synthetic.sampling import sample_head

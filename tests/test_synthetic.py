@@ -301,6 +301,7 @@ def test_a_complete_set_is_reused_and_another_never_overwritten(root: Path, tmp_
     [
         ({"subjects": 0}, "--subjects is 0, but a set needs at least 1 subject."),
         ({"views": 2}, "--views is 2, but a subject needs at least 3 views."),
+        ({"views": 10001}, "--views is 10001, but a subject has at most 10000 views."),
         ({"size": 16}, "--size is 16, but photographs need at least 32 pixels a side."),
         ({"seed": -1}, "--seed is -1, but a seed is 0 or more."),
     ],

@@ -25,11 +25,14 @@ from baseh3d_ns import __version__
 from baseh3d_ns.benchmark.commands import Options
 from baseh3d_ns.benchmark.definition import STRICT, SnapshotRef, SyntheticData
 from baseh3d_ns.benchmark.results import FAILURE, Kind, Result, load_result
+from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_text
 from baseh3d_ns.heads.readers import BUILTIN
 
 CELL, CELLS = "cell.json", "cells"
+LONGEST_NAME = 80
+"""Letters of a label that a folder's name begins with: file systems take 255 at most."""
 DATA = "heads"
 """Folder of the root in a cell that makes one."""
 
@@ -165,7 +168,7 @@ class Cell:
     def folder(self, run: Path) -> Path:
         """Its folder; a row that was renamed keeps the folder it had."""
         there = sorted((run / CELLS).glob(f"*-{self.id}"))
-        readable = re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")
+        readable = re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")[:LONGEST_NAME]
         return there[0] if there else run / CELLS / f"{readable}-{self.id}"
 
     def prepare(self, run: Path) -> Path:
@@ -178,7 +181,7 @@ class Cell:
         content = TypeAdapter(CellFile).dump_json(CellFile(self.id, self.spec), indent=1).decode()
         file = folder / CELL
         if file.is_file():
-            if file.read_text(encoding="utf-8") != content:
+            if read_text(file) != content:
                 raise InputError(f"{file} is of another configuration than this cell: move that folder away")
             return folder
         try:
@@ -228,8 +231,8 @@ def read_cell(folder: Path) -> CellFile:
         InputError: it is not there or damaged.
     """
     try:
-        return TypeAdapter(CellFile).validate_json((folder / CELL).read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
+        return TypeAdapter(CellFile).validate_json(read_text(folder / CELL))
+    except (InputError, ValidationError) as error:
         raise InputError(f"{folder / CELL} describes no cell: move that folder away") from error
 
 

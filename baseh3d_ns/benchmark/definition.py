@@ -52,6 +52,9 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 """Unknown keys and values of another type are errors."""
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+FolderName = Annotated[str, Field(max_length=100, pattern=r"^\w[\w .+-]*$")]
+"""A name that a folder may have on every system."""
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -77,7 +80,7 @@ class SyntheticData:
     views: int = 24
     size: int = 256
     """Width and height of the photos in pixels."""
-    seed: int = 0
+    seed: Seed = 0
     noise: bool = False
 
 
@@ -87,7 +90,7 @@ class DataSource:
 
     path: Path | None = None
     synthetic: SyntheticData | None = None
-    downscale: Annotated[float, Field(ge=1.0)] = 1.0
+    downscale: Annotated[float, Field(ge=1.0, allow_inf_nan=False)] = 1.0
     """Photos are made that many times smaller."""
     changes: tuple[str, ...] = ()
     """Copies of every scene that are fitted instead of it, by their names in `perturb.CHANGES`."""
@@ -102,7 +105,7 @@ class PriorRun:
     views: str = "all"
     epochs: int = 0
     """Epochs of a pre-training of one scene; a shape space takes the steps its method says."""
-    seed: int = 0
+    seed: Seed = 0
     snapshots: tuple[int, ...] = ()
     """Epochs after which a prior is kept, besides the last."""
     options: Options = field(default_factory=dict)
@@ -129,15 +132,15 @@ class Row:
 class Definition:
     """A benchmark."""
 
-    name: str
+    name: FolderName
     title: str
     scenes: Names
     data: DataSource
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
     epochs: Count
     views: Names = ("3",)
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
-    spacing_mm: Annotated[float, Field(gt=0.0)] = SCORED_SPACING_MM
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    spacing_mm: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = SCORED_SPACING_MM
     """Distance between the mesh vertices that are scored, the same for every row."""
     curve: tuple[Fraction, ...] = ()
     """Fractions of a fit's steps after which it is also scored on its way (rigid, quickly), and at its end."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from trimesh.visual import ColorVisuals
 
 from baseh3d_ns.benchmark.metrics import METRICS
 from baseh3d_ns.benchmark.results import Result
+from baseh3d_ns.errors import InputError
 
 EVALUATION, PICTURE = "evaluation", "evaluation.png"
 MESHES = {"error": "error_heatmap.ply", "colour": "head.ply"}
@@ -60,16 +62,42 @@ def head_content(evaluation: Path, share: float = 1.0) -> dict[str, Any]:
 
     Args:
         share: fraction of `MAX_FACES` and of the pixels of `MAX_WIDTH_PX`.
+
+    Raises:
+        InputError: a file is damaged.
     """
     content: dict[str, Any] = {}
     if (evaluation / PICTURE).is_file():
-        content["picture"] = picture_url(evaluation / PICTURE, round(MAX_WIDTH_PX * share**0.5))
+        with _named(evaluation / PICTURE):
+            content["picture"] = picture_url(evaluation / PICTURE, round(MAX_WIDTH_PX * share**0.5))
     there = {name: evaluation / file for name, file in MESHES.items() if (evaluation / file).is_file()}
     if there:
-        # Unprocessed, or vertices would be merged and the two files no longer agree.
-        meshes = {name: trimesh.load_mesh(file, process=False) for name, file in there.items()}
+        meshes = {name: _read_mesh(file) for name, file in there.items()}
         content["mesh"] = packed(meshes, round(MAX_FACES * share))
     return content
+
+
+def _read_mesh(file: Path) -> trimesh.Trimesh:
+    """A mesh as it was written; `InputError` where the file is damaged."""
+    with _named(file):
+        # Unprocessed, or vertices would be merged and the two files no longer agree.
+        mesh = trimesh.load_mesh(file, process=False)
+        vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
+        if not len(faces) or not np.isfinite(vertices).all() or faces.min() < 0 or faces.max() >= len(vertices):
+            raise ValueError("no surface")
+    return mesh
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Context in which whatever a reader raises on damaged bytes is one sentence with the file's name."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(
+            f"{file} is damaged ({type(error).__name__}): move the folder of its cell away, and `baseh3d bench` makes "
+            "it again"
+        ) from error
 
 
 def picture_url(file: Path, max_width_px: int = MAX_WIDTH_PX) -> str:

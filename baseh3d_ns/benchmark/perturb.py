@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import H3dsScene, View, load_scene
 from baseh3d_ns.data.pictures import read_mask, read_photo
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_folder
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.synthetic import capture_noise
@@ -68,7 +69,7 @@ def perturb(root: Path, scene_name: str, out: Path, change: Change) -> None:
         change: departure from the scene.
 
     Raises:
-        InputError: no such root or scene.
+        InputError: no such root or scene, or a file of it is damaged.
     """
     opened = open_h3ds(root)
     scene = load_scene(opened, opened.resolve_scene(scene_name))
@@ -78,6 +79,9 @@ def perturb(root: Path, scene_name: str, out: Path, change: Change) -> None:
         landmarks = opened.h3ds.load_landmarks(scene.scene_id)
         frame, vertices, kept = scene.frame, truth.vertices, np.ones(len(truth.vertices), bool)
         if change.crop:
+            if "nose_base" not in landmarks:
+                path = opened.h3ds.helper.scene_landmarks(scene.scene_id)
+                raise InputError(f"{path} has no landmark nose_base, which cropping at the neck needs: add it")
             height_mm = vertices[landmarks["nose_base"]][1] - NECK_MM
             kept = vertices[:, 1] > height_mm
             _crop_masks(folder, scene, trimesh.Trimesh(vertices, truth.faces, process=False), height_mm)
@@ -88,7 +92,10 @@ def perturb(root: Path, scene_name: str, out: Path, change: Change) -> None:
         moved[:3, 3] = frame.centre_mm - moved[:3, :3] @ frame.centre_mm
         ball = _ball(np.array(frame.centre_mm) + change.shift_mm, frame.radius_mm * change.scale)
         _write_cameras(folder, scene, ball, moved, _add_noise(folder, scene) if change.noise else {})
-        _write_truth(folder, trimesh.transform_points(vertices, moved), truth.faces, kept, landmarks)
+        regions = {
+            path.name: opened.h3ds.load_region(scene.scene_id, path.stem) for path in (folder / "regions").glob("*.txt")
+        }
+        _write_truth(folder, trimesh.transform_points(vertices, moved), truth.faces, kept, landmarks, regions)
 
 
 def _copy_files(root: Path, scene: H3dsScene, folder: Path, out: Path) -> None:
@@ -158,14 +165,19 @@ def _write_cameras(
 
 
 def _write_truth(
-    folder: Path, vertices: np.ndarray, faces: np.ndarray, kept: np.ndarray, landmarks: dict[str, int]
+    folder: Path,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    kept: np.ndarray,
+    landmarks: dict[str, int],
+    regions: dict[str, np.ndarray],
 ) -> None:
     """The scan, its landmarks and regions, without the vertices that are not kept."""
     number = np.cumsum(kept) - 1
     with open(folder / "full_head.obj", "w") as obj:
         np.savetxt(obj, vertices[kept], fmt="v %.3f %.3f %.3f")
         np.savetxt(obj, number[faces[kept[faces].all(axis=1)]] + 1, fmt="f %d %d %d")
-    (folder / "landmarks.txt").write_text("".join(f"{name} {number[vertex]}\n" for name, vertex in landmarks.items()))
-    for path in (folder / "regions").glob("*.txt"):
-        region = np.loadtxt(path, dtype=int)
-        np.savetxt(path, number[region[kept[region]]], fmt="%d")
+    left = {name: vertex for name, vertex in landmarks.items() if kept[vertex]}
+    (folder / "landmarks.txt").write_text("".join(f"{name} {number[vertex]}\n" for name, vertex in left.items()))
+    for name, region in regions.items():
+        np.savetxt(folder / "regions" / name, number[region[kept[region]]], fmt="%d")

@@ -12,6 +12,7 @@ from baseh3d_ns.benchmark.commands import method_config
 from baseh3d_ns.benchmark.definition import Definition, PriorRun, Row, SnapshotRef
 from baseh3d_ns.data.h3ds_root import H3dsRoot, choose_views, open_h3ds
 from baseh3d_ns.errors import InputError, nearest
+from baseh3d_ns.evaluation.scores import check_scene
 from baseh3d_ns.heads.readers import find_head_file
 from baseh3d_ns.synthetic.camera_path import VIEW_COUNTS
 
@@ -77,6 +78,21 @@ def plan(definition: Definition, data: Path | None) -> list[Cell]:
             cells.append(Cell(floor, "floor", copy.name, copy.change, copy.needs))
     _check_distinct(cells)
     return cells
+
+
+def check_scans(cells: list[Cell], definition: Definition, data: Path | None) -> None:
+    """Raise `InputError` unless every scan that the cells are scored against can be: before anything is trained.
+
+    Args:
+        cells: of a `plan`.
+        definition: the one that they are of.
+        data: root to use instead of the definition's.
+    """
+    if definition.data.synthetic is not None:
+        return
+    root = open_h3ds(data or definition.data.path or Path())
+    for scene_id in dict.fromkeys(cell.spec.scene.name for cell in cells if isinstance(cell.spec, FitSpec | FloorSpec)):
+        check_scene(root.h3ds, scene_id)
 
 
 def _source(definition: Definition, data: Path | None) -> _Source:

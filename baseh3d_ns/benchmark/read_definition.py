@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from baseh3d_ns.benchmark.commands import Options, method_config
 from baseh3d_ns.benchmark.definition import DataSource, Definition, PriorRun, Row, SnapshotRef, SyntheticData
+from baseh3d_ns.bounds import check_option
 from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError, nearest
 
@@ -39,7 +40,7 @@ def read_definition(path: Path) -> Definition:
         raise InputError(f"no such definition: {path}" + (f"; nearest: {near}" if near else "; pass a .toml file"))
     try:
         table = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not TOML ({error}): see the definitions in configs") from error
     try:
         # As JSON, where lists may become tuples and texts paths, and nothing else becomes anything.
@@ -132,16 +133,23 @@ def _check_start(definition: Definition, row: Row, where: str) -> None:
 
 
 def check_method(name: str, options: Options, where: str) -> None:
-    """Raise `InputError` unless nerfstudio knows the method, and the method the options."""
+    """Raise `InputError` unless nerfstudio knows the method, and the method the options, within their bounds."""
     from nerfstudio.configs.method_configs import all_methods
+
+    from baseh3d_ns.training.trainer import SdfTrainerConfig
 
     if name not in all_methods:
         raise InputError(f"{where}: no method '{name}'; nearest: {nearest(name, all_methods)}")
-    for path in options:
+    for path, value in options.items():
         owner: Any = all_methods[name]
         for part in path.replace("-", "_").split("."):
             known = owner if isinstance(owner, dict) else getattr(owner, "__dataclass_fields__", {})
             if part not in known:
                 near = f"; nearest to '{part}': {nearest(part, known)}" if known else ""
                 raise InputError(f"{where}: {name} has no option '{path}'{near}")
-            owner = owner[part] if isinstance(owner, dict) else getattr(owner, part)
+            parent, owner = owner, owner[part] if isinstance(owner, dict) else getattr(owner, part)
+        if isinstance(all_methods[name], SdfTrainerConfig):
+            try:
+                check_option(parent, part, value, path)
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from error

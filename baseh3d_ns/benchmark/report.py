@@ -18,6 +18,7 @@ from baseh3d_ns.benchmark.markdown import counted, views_in_words
 from baseh3d_ns.benchmark.metrics import planned_scenes
 from baseh3d_ns.benchmark.results import Result, curves_frame, to_frame
 from baseh3d_ns.benchmark.tables import main_tables, markdown_tables
+from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.extras import require_extra
 from baseh3d_ns.files import write_text
 
@@ -76,7 +77,7 @@ def page(run: Path, definition: Definition, results: Sequence[tuple[Path, Result
         heads=heads,
         index=[(head["scene"], head["row"], head["views"]) for head in heads],
         provenance=provenance(measured),
-        definition_text=file.read_text(encoding="utf-8") if file.is_file() else "",
+        definition_text=read_text(file) if file.is_file() else "",
         plotly=Markup(get_plotlyjs()),
     )
 
@@ -116,8 +117,9 @@ def provenance(results: Sequence[Result]) -> list[tuple[str, str]]:
     found: dict[str, list[str]] = {"device": [result.device for result in results]}
     for name in PROVENANCE:
         found[name.replace("_", " ")] = [str(result.provenance.get(name) or "") for result in results]
-    packages = [result.provenance.get("packages", {}) for result in results]
-    for name in dict.fromkeys(name for one in packages for name in one):
-        found[name] = [one.get(name) or "" for one in packages]
+    packages = [result.provenance.get("packages") for result in results]
+    versions = [one if isinstance(one, dict) else {} for one in packages]
+    for name in dict.fromkeys(name for one in versions for name in one):
+        found[name] = [str(one.get(name) or "") for one in versions]
     lines = {name: ", ".join(dict.fromkeys(value for value in values if value)) for name, values in found.items()}
     return [(name, line) for name, line in lines.items() if line]

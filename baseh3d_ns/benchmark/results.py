@@ -6,17 +6,22 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from baseh3d_ns.benchmark.point import Point
+from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_text
 
 RESULT, FAILURE = "result.json", "failure.json"
+Number = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+"""A measurement: an error, a time, a size."""
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+"""A number of steps or epochs, or a seed."""
 Kind = Literal["data", "change", "prior", "fit", "floor"]
 
 
@@ -31,24 +36,24 @@ class Result:
     """Name of the scene in the definition (scan3), or its id; of a changed copy with the change."""
     scene_id: str
     views: str
-    seed: int
+    seed: Count
     status: Literal["done", "failed", "skipped"]
     kind: Kind = "fit"
     change: str = ""
     """Change of a copy (`perturb.CHANGES`); empty for the scene itself."""
     reason: str = ""
     """Why it failed or was skipped, one sentence."""
-    epochs: int = 0
-    steps: int = 0
-    face_mm: float | None = None
+    epochs: Count = 0
+    steps: Count = 0
+    face_mm: Number | None = None
     """Error of the h3ds package."""
-    head_mm: float | None = None
-    face_rigid_mm: float | None = None
+    head_mm: Number | None = None
+    face_rigid_mm: Number | None = None
     """Rigid error, both ways, to the surface."""
-    head_rigid_mm: float | None = None
-    train_s: float | None = None
-    score_s: float | None = None
-    peak_memory_gb: float | None = None
+    head_rigid_mm: Number | None = None
+    train_s: Number | None = None
+    score_s: Number | None = None
+    peak_memory_gb: Number | None = None
     device: str = ""
     version: str = ""
     """Version of this plugin."""
@@ -81,9 +86,11 @@ def load_result(folder: Path, name: str = RESULT) -> Result | None:
     if not file.is_file():
         return None
     try:
-        return TypeAdapter(Result).validate_json(file.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        return TypeAdapter(Result).validate_json(read_text(file))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        where = ".".join(map(str, wrong["loc"]))
+        said = f"{where}: {wrong['msg']}" if where else wrong["msg"]
         raise InputError(f"{file} is damaged ({said}): move it away, and `baseh3d bench` fills it in again") from error
 
 

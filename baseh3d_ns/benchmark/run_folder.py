@@ -10,10 +10,11 @@ from filelock import FileLock, Timeout
 
 from baseh3d_ns.benchmark.cells import CELLS, Cell
 from baseh3d_ns.benchmark.definition import Definition
-from baseh3d_ns.benchmark.plan import plan
+from baseh3d_ns.benchmark.plan import check_scans, plan
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.sweep import Sweep
 from baseh3d_ns.benchmark.unequal_settings import unequal_settings
+from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_text
 
@@ -24,21 +25,22 @@ def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell],
     """The folder of a benchmark, made or found again.
 
     Raises:
-        InputError: it belongs to another definition, or cannot be written to.
+        InputError: it belongs to another definition, or cannot be written to; a scan cannot be scored.
     """
+    check_scans(cells, definition, data)
     kept = run / DEFINITION
     if kept.is_file():
         other = read_definition(kept)
         if other.name != definition.name:
             raise InputError(f"{run} holds results of '{other.name}', not of '{definition.name}': choose another --out")
-    elif run.exists() and any(item.name not in (CELLS, LOCK) for item in run.iterdir()):
+    elif run.exists() and (not run.is_dir() or any(item.name not in (CELLS, LOCK) for item in run.iterdir())):
         raise InputError(f"{run} holds something else than a benchmark: choose another --out")
     try:
         (run / CELLS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {run} ({error.strerror}): choose another --out") from error
     with only_one(run):
-        write_text(kept, definition_file.read_text(encoding="utf-8"))
+        write_text(kept, read_text(definition_file))
         if definition.data.synthetic is None and data is not None:
             write_text(run / DATA_PATH, str(data.resolve()))
     return Sweep(definition, cells, run.resolve(), data.resolve() if data else None)
@@ -54,7 +56,7 @@ def reopen_sweep(run: Path) -> Sweep:
         raise InputError(f"{run} holds no benchmark: pass the folder that `baseh3d bench` wrote")
     definition = read_definition(run / DEFINITION)
     data = run / DATA_PATH
-    root = Path(data.read_text(encoding="utf-8")) if data.is_file() else None
+    root = Path(read_text(data).strip()) if data.is_file() else None
     return Sweep(definition, plan(definition, root), run.resolve(), root)
 
 

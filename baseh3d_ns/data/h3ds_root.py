@@ -77,7 +77,8 @@ class H3dsRoot:
         if self.config_path != self.path / "config.toml":
             ids = sorted(_scenes_in(_packaged_config("config_v1")))
         if number >= len(ids):
-            raise InputError(f"{self.path} has no scan{number}: it counts scan0 to scan{len(ids) - 1}")
+            some = ", ".join(ids[:5]) + (" ..." if len(ids) > 5 else "")
+            raise InputError(f"{self.path} has no scan{number}: it counts scan0 to scan{len(ids) - 1} ({some})")
         if ids[number] not in self.scene_ids():
             raise InputError(
                 f"scan{number} is scene {ids[number]}, which version {self.version} at {self.path} does not have"
@@ -147,7 +148,9 @@ def open_h3ds(root: Path) -> H3dsRoot:
         zips = sorted(root.glob("*.zip"))
         if zips:
             raise InputError(f"{zips[0]} is not unzipped yet: unzip it into {root} with your H3DS token")
-        raise InputError(f"{root} holds no version.txt, so it is not an H3DS root: {access}")
+        near = next((place for place in _around(root) if (place / "version.txt").is_file()), None)
+        remedy = f"its root is {near}: pass that, and the scene with --scene" if near else access
+        raise InputError(f"{root} holds no version.txt, so it is not an H3DS root: {remedy}")
     version = read_text(version_file).strip()
     own_config = root / "config.toml"
     if own_config.is_file():
@@ -156,10 +159,15 @@ def open_h3ds(root: Path) -> H3dsRoot:
         if _version_of(_packaged_config(name)) == version:
             return H3dsRoot(path=root, config_path=_packaged_config(name))
     raise InputError(
-        f"{version_file} says version '{version[:40]}', but this plugin reads H3DS "
+        f"{version_file} says version {version[:40]!r}, but this plugin reads H3DS "
         f"{' and '.join(_version_of(_packaged_config(name)) for name in PACKAGED_CONFIGS)}: get one of these, "
         "or put a config.toml in the root"
     )
+
+
+def _around(folder: Path) -> list[Path]:
+    """Folders where a root may be that was missed: those above, from a scene or its photos, and those within."""
+    return [*folder.resolve().parents[:2], *sorted(path for path in folder.iterdir() if path.is_dir())]
 
 
 def _checked(root: Path, config: Path, version: str) -> H3dsRoot:
@@ -175,12 +183,13 @@ def _checked(root: Path, config: Path, version: str) -> H3dsRoot:
     except InputError:
         raise
     except (ValueError, KeyError, TypeError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise InputError(
-            f"{config} is not an h3ds configuration ({error}): copy the layout of h3ds' config_v2.toml"
+            f"{config} is not an h3ds configuration ({reason}): copy the layout of h3ds' config_v2.toml"
         ) from error
     if own_version != version:
         raise InputError(
-            f"{root / 'version.txt'} says '{version}' but {config} is for '{own_version}': they must agree"
+            f"{root / 'version.txt'} says {version[:40]!r} but {config} is for {own_version[:40]!r}: they must agree"
         )
     if not scenes:
         raise InputError(f"{config} lists no scene: add a [scenes.ID] table for each folder")
@@ -189,7 +198,7 @@ def _checked(root: Path, config: Path, version: str) -> H3dsRoot:
 
 def _check_table(scene_id: str, table: Any) -> None:
     """Raise `ValueError` unless a scene has its number of views, its view configurations, and tags that are words."""
-    if Path(scene_id).name != scene_id:
+    if not scene_id or Path(scene_id).name != scene_id:
         raise ValueError(f"'{scene_id}' is no name of a folder in the root")
     views = table.get("views") if isinstance(table, Mapping) else None
     # Not isinstance: true and false are no numbers.

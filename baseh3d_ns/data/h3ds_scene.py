@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from baseh3d_ns.cameras import Pinhole, decompose
-from baseh3d_ns.data.camera_checks import check_apart, check_sees_head
+from baseh3d_ns.data.camera_checks import check_apart, check_millimetres, check_principal_points, check_sees_head
 from baseh3d_ns.data.h3ds_root import H3dsRoot
 from baseh3d_ns.data.pictures import SUFFIXES, picture_size, read_mask
 from baseh3d_ns.errors import InputError
@@ -63,7 +63,9 @@ def load_scene(root: H3dsRoot, scene_id: str) -> H3dsScene:
         _check_not_inverted(mask, inside)
         check_sees_head(camera, inside, frame, f"{cameras_path}: 'world_mat_{index}'")
         views.append(View(index, image, mask, camera))
-    check_apart([view.camera for view in views], list(range(len(views))), frame, cameras_path)
+    cameras = [view.camera for view in views]
+    check_apart(cameras, list(range(len(views))), frame, cameras_path)
+    check_principal_points(cameras, cameras_path)
     return H3dsScene(scene_id=scene_id, frame=frame, views=tuple(views))
 
 
@@ -97,13 +99,15 @@ def read_cameras(path: Path, count: int) -> tuple[list[Float[np.ndarray, "3 4"]]
     """P ~ K [R | t] of `count` views (pixels from world mm), entries up to 1 in the left half, and the scene's frame.
 
     Raises:
-        InputError: the file is missing, damaged, lacks a matrix, holds NaN, or its scale_mat_0 is singular.
+        InputError: the file is missing, damaged, lacks a matrix, holds NaN, its scale_mat_0 is singular, or its unit
+            is not the millimetre.
     """
     if not path.is_file():
         raise InputError(f"{path} is missing: unzip the scene again")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            matrices = {name: np.asarray(archive[name], dtype=np.float64) for name in archive.files}
+            needed = {f"world_mat_{index}" for index in range(count)} | {"scale_mat_0"}
+            matrices = {name: _real(archive[name]) for name in needed & set(archive.files)}
     except (ValueError, OSError, EOFError, KeyError, SyntaxError) as error:
         raise InputError(f"{path} is damaged or no array archive: unzip the scene again") from error
     except Exception as error:  # zipfile.BadZipFile and zlib.error share no base but this
@@ -117,6 +121,7 @@ def read_cameras(path: Path, count: int) -> tuple[list[Float[np.ndarray, "3 4"]]
         frame = SceneFrame.from_scale_mat(matrices["scale_mat_0"])
     except (ValueError, IndexError) as error:
         raise InputError(f"{path}: scale_mat_0 does not map the unit ball to the world: {error}") from error
+    check_millimetres(frame, path)
     world_mats = []
     for index in range(count):
         world_mat = matrices[f"world_mat_{index}"][:3]
@@ -127,6 +132,13 @@ def read_cameras(path: Path, count: int) -> tuple[list[Float[np.ndarray, "3 4"]]
             raise InputError(f"{path}: 'world_mat_{index}' is singular, so it is no camera: unzip the scene again")
         world_mats.append(world_mat)
     return world_mats, frame
+
+
+def _real(matrix: np.ndarray) -> np.ndarray:
+    """The matrix in double precision; `ValueError` for complex numbers, of which NumPy would drop a part."""
+    if np.iscomplexobj(matrix):
+        raise ValueError("complex numbers")
+    return np.asarray(matrix, dtype=np.float64)
 
 
 def _checked_size(image: Path, mask: Path) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from baseh3d_ns.data.text_files import read_statements
+from baseh3d_ns.data.text_files import read_statements, read_text, statements
 from baseh3d_ns.errors import InputError
 
 REMEDY = "export it again, or unzip the scene again"
@@ -20,13 +20,14 @@ def read_obj(path: Path) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3
     the face, as the format has it.
 
     Raises:
-        InputError: no vertices, no faces, a number that is none or not finite, an index without a vertex.
+        InputError: no vertices, no faces, a number that is none or not finite, an index without a vertex, cut off.
     """
     rows: list[list[str]] = []
     faces: list[tuple[int, int, int]] = []
-    statements = _joined(read_statements(path))
-    count = sum(words[0] == "v" for words in statements)
-    for words in statements:
+    text = read_text(path)
+    lines = _joined(statements(text))
+    count = sum(words[0] == "v" for words in lines)
+    for words in lines:
         if words[0] == "v":
             rows.append(words[1:4])
         elif words[0] == "f":
@@ -35,7 +36,11 @@ def read_obj(path: Path) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3
     if not rows or not faces:
         missing = "vertices" if not rows else "faces"
         raise InputError(f"{path} has no {missing}, so it holds no surface: {REMEDY}")
-    return _vertices(path, rows), np.array(faces, dtype=np.int64)
+    triangles = np.array(faces, dtype=np.int64)
+    unused = len(rows) - len(np.unique(triangles))
+    if unused and not text.endswith("\n"):
+        raise InputError(f"{path} is cut off: its last line has no end, and {unused} vertices have no face: {REMEDY}")
+    return _vertices(path, rows), triangles
 
 
 def plain_obj(path: Path) -> str:

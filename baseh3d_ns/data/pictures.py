@@ -18,6 +18,8 @@ HEIC = (".heic", ".heif")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", *HEIC)
 MASK_THRESHOLD = 127
 """Mask values above this, of 255, are head."""
+LEAST_SHARE = 0.001
+"""Share of its pixels below which a mask has no head but a speck."""
 ORIENTATION = 0x0112
 """EXIF tag: 1 for pixels stored as they are to be seen, up to 8 for those stored turned or mirrored."""
 SAME_COLOURS = 2
@@ -29,13 +31,17 @@ def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """A photo as 8-bit sRGB, turned as its EXIF orientation says; alpha is dropped.
 
     Raises:
-        InputError: not an image, cut off, or with values or colours that have no 8-bit sRGB.
+        InputError: not an image, cut off, of one colour, or with values or colours that have no 8-bit sRGB.
     """
     with _opened(path) as image:
         if _has_deep_pixels(image):
-            grey = _eight_bit(path, image)
-            return np.repeat(grey.round().astype(np.uint8)[..., None], 3, axis=2)
-        return np.asarray(_to_srgb(path, image))
+            grey = _eight_bit(path, image).round().astype(np.uint8)
+            photo = np.repeat(grey[..., None], 3, axis=2)
+        else:
+            photo = np.asarray(_to_srgb(path, image))
+    if (photo == photo[0, 0]).all():
+        raise InputError(f"{path} has one colour everywhere, so it shows no head: take the photo again")
+    return photo
 
 
 def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
@@ -45,7 +51,7 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
     whatever it is (masks of 0 and 1, palettes); of more levels, those above `MASK_THRESHOLD`.
 
     Raises:
-        InputError: not an image, cut off, all of one value, or nowhere brighter than half.
+        InputError: not an image, cut off, all of one value, or with no more than a speck brighter than half.
     """
     with _opened(path) as image:
         levels = _silhouette_levels(path, image)
@@ -55,14 +61,15 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
             int(values[0]), f"of the value {values[0]:g}, so it cuts out no head"
         )
         raise InputError(f"{path} is all {colour}: make the mask again (white = head, black = not)")
-    if len(values) == 2 and values[0] == 0:
-        return np.asarray(levels > 0)
-    mask = np.asarray(levels > MASK_THRESHOLD)
+    binary = len(values) == 2 and values[0] == 0
+    mask = np.asarray(levels > (0 if binary else MASK_THRESHOLD))
     if mask.all() or not mask.any():
         raise InputError(
             f"{path} holds {len(values)} grey levels from {values[0]:g} to {values[-1]:g} of 255, none "
             f"{'below' if mask.all() else 'above'} half, so it tells no head: make the mask again (white = head)"
         )
+    if mask.mean() < LEAST_SHARE:
+        raise InputError(f"{path} has {mask.sum()} white pixels of {mask.size}, which are no head: make the mask again")
     return mask
 
 
@@ -178,12 +185,13 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
 
 
 def _silhouette_levels(path: Path, image: Image.Image) -> Shaped[np.ndarray, "h w"]:
-    """Grey levels, 0..255, in which a mask has its silhouette: alpha where that varies, else colours."""
+    """Grey levels, 0..255, in which a mask has its silhouette: alpha where that varies or colours do not."""
     if _has_deep_pixels(image):
         return _eight_bit(path, image)
     upright = _upright(image)
     if upright.has_transparency_data:
         alpha = np.asarray(upright.convert("RGBA").getchannel("A"))
-        if alpha.min() <= MASK_THRESHOLD < alpha.max():
-            return alpha
+        grey = np.asarray(upright.convert("L"))
+        in_alpha = alpha.min() <= MASK_THRESHOLD < alpha.max() or grey.min() == grey.max()
+        return alpha if in_alpha else grey
     return np.asarray(upright.convert("L"))

@@ -48,7 +48,8 @@ def read_region(path: Path, vertices: int, faces: Int[np.ndarray, "f 3"]) -> Int
         if len(words) != 1:
             raise InputError(f"{path}: '{' '.join(words)[:60]}' is no vertex number: write one (from 0) a line")
         numbers.append(_vertex(path, words[0], vertices))
-    region = np.array(numbers, dtype=np.int64)
+    # Each vertex once: one that is listed twice would count twice in the scores.
+    region = np.array(list(dict.fromkeys(numbers)), dtype=np.int64)
     if not np.isin(faces, region).all(axis=1).any():
         raise InputError(
             f"{path} lists {len(region)} vertices, among them no whole triangle of the scan, so there is nothing to "

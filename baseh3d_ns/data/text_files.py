@@ -27,13 +27,18 @@ def read_text(path: Path) -> str:
 
 
 def read_statements(path: Path) -> list[list[str]]:
-    """The words of every line that has any, without comments (from a word that begins with # to the end of its line).
+    """The `statements` of a file.
 
     Raises:
         InputError: the file is missing or cannot be read.
     """
+    return statements(read_text(path))
+
+
+def statements(text: str) -> list[list[str]]:
+    """The words of every line that has any, without comments: from a word that begins with # to the end of the line."""
     found = []
-    for line in read_text(path).split("\n"):
+    for line in text.split("\n"):
         words = line.split()
         if "#" in line:
             comment = next((number for number, word in enumerate(words) if word.startswith("#")), len(words))

@@ -17,8 +17,12 @@ PROVENANCE: dict[str, tuple[type, ...]] = {
     "scene": (str,),
     "data": (str,),
     "method": (str,),
+    "load_prior": (str,),
+    "warnings": (list,),
 }
 """Types of the entries of a provenance that something is made of; all may be absent or null."""
+FARTHEST_MM = 1e7
+"""Coordinates of a unit ball's centre, in millimetres: farther away, single precision has no millimetres."""
 RADIUS_RANGE_MM = (1.0, 1e5)
 """Radii of a unit ball that a head may stand in, in millimetres."""
 
@@ -27,7 +31,8 @@ def check_head(head: Head) -> None:
     """Raise `ValueError` unless all that the head records is finite, of a sensible shape, and fits together."""
     frame = head.frame
     if frame is not None:
-        if len(frame.centre_mm) != 3 or not all(map(math.isfinite, frame.centre_mm)):
+        # NaN fails too.
+        if len(frame.centre_mm) != 3 or not all(abs(number) <= FARTHEST_MM for number in frame.centre_mm):
             raise ValueError(f"the centre of its unit frame is {frame.centre_mm}")
         if not RADIUS_RANGE_MM[0] <= frame.radius_mm <= RADIUS_RANGE_MM[1]:
             raise ValueError(f"the radius of its unit frame is {frame.radius_mm:g} mm")
@@ -52,6 +57,8 @@ def _check_tensor(name: str, tensor: Any) -> None:
         raise ValueError(f"'{name}' is not finite")
     if re.fullmatch(r".*\.lin\d+\.weight_[vg]", name) and tensor.ndim != 2:
         raise ValueError(f"'{name}' is no matrix")
+    if re.fullmatch(r"\w+\.lin\d+\.weight_v", name) and not bool(tensor.any(dim=1).all()):
+        raise ValueError(f"'{name}' has a row of zeros, which has no direction")
     if re.fullmatch(r".*\.lin\d+\.bias", name) and tensor.ndim != 1:
         raise ValueError(f"'{name}' is no vector")
     if name == PLACEMENT and tensor.shape != (7,):

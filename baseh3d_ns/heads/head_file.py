@@ -155,6 +155,8 @@ def read_head(path: Path, remedy: str) -> Head:
         provenance = json.loads(metadata["provenance"])
         if not isinstance(provenance, dict):
             raise ValueError("its provenance is no table")
+        # What was not known is not there.
+        provenance = {name: value for name, value in provenance.items() if value is not None}
         views = [name for name in tensors if name.startswith(VIEWS)]
         return Head(
             latents=tensors.pop(LATENTS, None),
@@ -166,7 +168,7 @@ def read_head(path: Path, remedy: str) -> Head:
             frame=None if frame is None else _frame(frame),
             adam_steps=int(metadata["adam_steps"]),
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} lacks what a head file records ({error}): {remedy}") from error
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.data.h3ds_root import MOST_VIEWS
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import require_extra
 from baseh3d_ns.files import whole_folder
@@ -195,6 +196,8 @@ def _check(recipe: Recipe) -> None:
         raise InputError(f"--subjects is {recipe.subjects}, but a set needs at least 1 subject.")
     if recipe.views < FEWEST_VIEWS:
         raise InputError(f"--views is {recipe.views}, but a subject needs at least {FEWEST_VIEWS} views.")
+    if recipe.views > MOST_VIEWS:
+        raise InputError(f"--views is {recipe.views}, but a subject has at most {MOST_VIEWS} views.")
     if recipe.size < SMALLEST_SIZE:
         raise InputError(f"--size is {recipe.size}, but photographs need at least {SMALLEST_SIZE} pixels a side.")
     if recipe.seed < 0:
@@ -213,7 +216,7 @@ def _is_already_there(out: Path, recipe: Recipe) -> bool:
         return False
     try:
         made_with = dict(json.loads((out / RECIPE).read_text()))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         raise InputError(f"{out} already holds something else: choose a new or empty folder.") from None
     if made_with != asdict(recipe):
         differing = ", ".join(

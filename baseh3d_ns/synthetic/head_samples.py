@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import require_extra
 from baseh3d_ns.files import whole_file
 from baseh3d_ns.shape_space.surface_samples import HeadSamples
@@ -78,10 +79,19 @@ def _missing(files: list[Path]) -> list[int]:
 
 
 def load_samples(file: Path) -> HeadSamples:
-    """Samples of one head from a file of `sample_heads`."""
-    with np.load(file) as arrays:
-        normals = arrays["normals"].astype(np.float32) / 127.0
-        return HeadSamples(arrays["points"], normals, arrays["colours"])
+    """Samples of one head from a file of `sample_heads`.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        with np.load(file) as arrays:
+            points, normals, colours = (arrays[name] for name in ("points", "normals", "colours"))
+            if not points.shape == normals.shape == colours.shape or not np.isfinite(points).all():
+                raise ValueError("its arrays are no points, normals and colours")
+            return HeadSamples(points, normals.astype(np.float32) / 127.0, colours)
+    except Exception as error:  # whatever the damaged bytes lead NumPy to
+        raise InputError(f"{file} is damaged ({error}): remove it, and it is made again") from error
 
 
 def _write_head(place: Path, seed: int, count: int, index: int) -> None:

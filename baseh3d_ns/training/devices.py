@@ -1,6 +1,9 @@
-"""Devices that a training is asked to run on, compared with those of this machine."""
+"""Devices that a training is asked to run on, compared with those of this machine, and their memory."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from nerfstudio.configs.base_config import MachineConfig
@@ -21,3 +24,19 @@ def check_devices(machine: MachineConfig) -> None:
         raise InputError(f"--machine.device-type {kind}: there is none on this machine, pass {others}")
     if machine.num_devices > there[kind]:
         raise InputError(f"--machine.num-devices {machine.num_devices}: this machine has {there[kind]} ({kind})")
+
+
+@contextmanager
+def named_memory_errors() -> Iterator[None]:
+    """Context in which memory that cannot be had, on any device, is an `InputError` with the remedy."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        said = str(error).strip().split("\n")[0]
+        # PyTorch has a class of its own for GPUs only.
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in said:
+            raise
+        raise InputError(
+            f"out of memory ({said[:200]}): take fewer rays (--pipeline.datamanager.train-num-rays-per-batch), or "
+            "smaller photos (--downscale)"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.heads.head_file import Head, carry_optimizer
+from baseh3d_ns.heads.head_file import HEAD_FILE, Head, carry_optimizer
 from baseh3d_ns.heads.networks import check_carries_on
 from baseh3d_ns.heads.readers import BUILTIN, MAKE_ONE, find_head_file, open_head
 from baseh3d_ns.heads.transfer import check_transfers
@@ -62,17 +63,30 @@ class FewShotTrainer(HeadTrainer):
     """A fit from a prior."""
 
     config: FewShotTrainerConfig
+    started_from: str | None = None
+    """Path of the prior, or `builtin`; None for a resumed fit whose run does not say."""
     start_warnings: tuple[str, ...] = ()
     """Reasons to doubt how the prior was placed, one sentence each."""
 
     def provenance(self, step: int) -> dict[str, Any]:
-        return {**super().provenance(step), "load_prior": str(self.config.load_prior), "warnings": self.start_warnings}
+        known = {"load_prior": self.started_from, "warnings": list(self.start_warnings)}
+        return {**super().provenance(step), **known}
+
+    def _load_checkpoint(self) -> None:
+        super()._load_checkpoint()
+        checkpoint = self.config.resume_from()
+        if checkpoint is not None:
+            known: dict[str, Any] = {}
+            with suppress(InputError):  # a checkpoint that was copied without its run's head file goes on as well
+                known = open_head(checkpoint.parent.parent / HEAD_FILE).provenance
+            self.started_from, self.start_warnings = known.get("load_prior"), tuple(known.get("warnings") or ())
 
     def start(self) -> None:
         """Place the prior, learn colours and latent on it, and begin there."""
         config, source = self.config, self.config.load_prior
         assert source is not None
         prior, model = open_head(source), self.pipeline.model
+        self.started_from = str(source)
         placing = config.placing if config.register else None
         started = warm_start(prior, source, model.field, self.dataset, self.ray_pool, config.warm_start, placing)
         self.start_warnings = started.placed.warnings if started.placed else ()

@@ -148,9 +148,10 @@ class HeadTrainer(SdfTrainer):
         return -(-(step + 1) // len(self.dataset))
 
     def save_checkpoint(self, step: int) -> None:
-        """Write the checkpoint, then the head file beside it."""
-        super().save_checkpoint(step)
+        """Write the head file, then the checkpoint: a kill between the two leaves a training that can be gone on with,
+        not one that has reached its last step without its head."""
         last = self.total_steps - 1
         save_head(self.base_dir / HEAD_FILE, self.head(min(step, last)))
+        super().save_checkpoint(step)
         if step >= last:
             CONSOLE.log(f"Wrote {self.base_dir / HEAD_FILE}: mesh it with baseh3d export --load-config {self.base_dir}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 
+from baseh3d_ns.bounds import check_bounds
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
-from baseh3d_ns.errors import exit_on_input_error
+from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.models.idr import IdrModelConfig
 from baseh3d_ns.rendering.denormals import flush_denormals
 from baseh3d_ns.training.initial_view import InitialView
@@ -31,6 +33,19 @@ class SdfPipeline(VanillaPipeline):
     def __init__(self, config: VanillaPipelineConfig, **kwargs) -> None:
         flush_denormals()
         with exit_on_input_error():
+            check_bounds(config)
             super().__init__(config, **kwargs)
         self.schedule = PlateauSchedule()
         self.initial_view = InitialView(self.datamanager.train_dataset)
+
+    def load_pipeline(self, loaded_state: dict[str, Any], step: int) -> None:
+        """Take the state that a checkpoint keeps; one that is damaged, or of another model, ends with a sentence."""
+        with exit_on_input_error():
+            try:
+                super().load_pipeline(loaded_state, step)
+            except (ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
+                said = str(error).strip().splitlines()[-1].strip()
+                raise InputError(
+                    f"the checkpoint after step {step} cannot be used, {said}: move it away, so that an earlier one of "
+                    "that run is taken"
+                ) from error

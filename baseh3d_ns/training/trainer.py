@@ -4,13 +4,13 @@ checkpoints that survive a kill."""
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import tyro
+import yaml
 from annotated_types import Ge, Lt
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
@@ -22,10 +22,10 @@ from torch import Tensor
 
 from baseh3d_ns.bounds import Count, Fraction, Share, Weight, check_bounds
 from baseh3d_ns.errors import InputError, exit_on_input_error
-from baseh3d_ns.files import check_writable, named_disk_errors, whole_file
+from baseh3d_ns.files import check_writable, named_disk_errors, remove_left_by_kills, whole_file, write_text
 from baseh3d_ns.heads.readers import newest_checkpoint, step_of
 from baseh3d_ns.training.checkpoint import check_checkpoint
-from baseh3d_ns.training.devices import check_devices
+from baseh3d_ns.training.devices import check_devices, named_memory_errors
 from baseh3d_ns.training.pipeline import SdfPipeline
 from baseh3d_ns.training.plateau import PlateauRule, PlateauSchedule
 
@@ -76,8 +76,9 @@ class SdfTrainerConfig(TrainerConfig):
             self.check()
             self.resolve()
             check_writable(self.get_base_dir())
-            with named_disk_errors(self.get_base_dir() / "config.yml"):
-                super().save_config()
+            path = self.get_base_dir() / "config.yml"
+            CONSOLE.log(f"Saving config to: {path}")
+            write_text(path, yaml.dump(self))
 
     def check(self) -> None:
         """Raise `InputError` when the training cannot be run as it is configured; changes nothing."""
@@ -153,7 +154,7 @@ class SdfTrainer(Trainer):
         return self.schedule.total_steps
 
     def setup(self, test_mode="val") -> None:
-        with exit_on_input_error():
+        with exit_on_input_error(), named_memory_errors():
             super().setup(test_mode)
             if self._start_step >= self.total_steps:
                 raise InputError(
@@ -176,10 +177,10 @@ class SdfTrainer(Trainer):
         return optimizers
 
     def train(self) -> None:
-        """nerfstudio's loop; where a disk is full, it ends with a sentence that says how to go on."""
+        """nerfstudio's loop; where a disk or memory is full, it ends with a sentence that says how to go on."""
         with exit_on_input_error():
             try:
-                with named_disk_errors(self.base_dir / "its logs"):
+                with named_disk_errors(self.base_dir / "its logs"), named_memory_errors():
                     super().train()
             except InputError as error:
                 raise InputError(f"{error}; {self.how_to_go_on()}") from error
@@ -211,6 +212,7 @@ class SdfTrainer(Trainer):
 
     def _load_checkpoint(self) -> None:
         if self.config.resume_from() is not None:
+            remove_left_by_kills(self.config.resume_from().parent.parent)
             super()._load_checkpoint()
             self.schedule.plan(self.config.max_num_iterations)
             if self.config.plateau <= 0.0:
@@ -224,26 +226,20 @@ class SdfTrainer(Trainer):
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:
-        """Write the checkpoint beside its folder and move it there.
+        """Write the checkpoint, hidden beside its folder until it is whole.
 
         A kill leaves the last good one in its place, and never anything else in that folder: stock tools read every
         name in it as a step.
         """
         step = min(step, self.total_steps - 1)
         final_dir, name = self.checkpoint_dir, f"step-{step:09d}.ckpt"
-        beside = self.base_dir / name
-        for left_by_a_kill in self.base_dir.glob(".step-*.ckpt.*.tmp"):
-            shutil.rmtree(left_by_a_kill, ignore_errors=True)
-        try:
-            with whole_file(beside) as unfinished:
-                self.checkpoint_dir = unfinished.parent
+        with whole_file(final_dir / name, hidden_in=self.base_dir) as unfinished:
+            self.checkpoint_dir = unfinished.parent
+            try:
                 super().save_checkpoint(step)
-                os.replace(unfinished.parent / name, unfinished)
-        finally:
-            self.checkpoint_dir = final_dir
-        with named_disk_errors(final_dir / name):
-            final_dir.mkdir(parents=True, exist_ok=True)
-            os.replace(beside, final_dir / name)
+            finally:
+                self.checkpoint_dir = final_dir
+            os.replace(unfinished.parent / name, unfinished)
         if self.config.save_only_latest_checkpoint:
             for old in final_dir.glob("step-*.ckpt"):
                 if old.name != name:
