@@ -1,0 +1,245 @@
+"""Silhouette of a head with what is joined to it, guessed from one photo by two networks that know people and things.
+
+1. Both networks, MediaPipe's selfie segmentation (people) and the small U2-Net (whatever stands out, Qin et al. 2020),
+   look at the whole photo, and at a window round the face where there is one; upright, as they were trained.
+2. The blob at the face (else the largest near the middle) is looked at again in tight windows: both networks err far
+   less when the head fills their input.
+3. GrabCut (Rother et al. 2004) moves the edge of their mean to where the photo's colours change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from baseh3d_ns.pretrained.face_boxes import TURNS_DEG
+from baseh3d_ns.pretrained.landmarks import FaceLandmarks
+from baseh3d_ns.pretrained.networks import Crop, run_network
+
+SELFIE_SIZE, U2NET_SIZE = 256, 320
+"""Width and height of the networks' inputs in pixels."""
+U2NET_MEAN, U2NET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation of the pictures that the U2-Net was trained on (ImageNet)."""
+FACE_WINDOW, FACE_WINDOW_UP = 2.8, 0.15
+"""Side of the window round a face, and its shift towards the hair, in sizes of the face."""
+TIGHT_WINDOWS = (1.05, 1.25)
+"""Sides of the last windows, as multiples of the longer side of the head's box."""
+WORKING_PX = 640
+"""Longer side, in pixels of the working copy, of the window round the face or of a photo without one."""
+LARGEST_COPY_PX = 3000
+"""Longer side of the largest working copy."""
+SURE = 0.8
+"""Probability from which on GrabCut keeps the networks' word (and below 1 - SURE)."""
+GRABCUT_ROUNDS = 3
+BORDER_PX, BORDER_SHARE = 2, 0.01
+"""Depth of a photo's border, and the fraction of a side's length that a silhouette must cover of it to touch it."""
+
+Map = Float[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True, eq=False)
+class Silhouette:
+    """A head in a photo."""
+
+    mask: Bool[np.ndarray, "h w"]
+    """True on the head and on what is joined to it (neck, shoulders), at the photo's resolution."""
+    agreement: float
+    """Intersection over union of the two networks' own silhouettes, in 0..1: below about 0.7 look at the mask."""
+
+
+def guess_silhouette(photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks | None = None) -> Silhouette:
+    """Silhouette of the head in a photo that may lie on any side; empty where neither network sees anything.
+
+    Args:
+        face: the head's face, which says which way is up and which blob is the head; without one, the turn at which
+            the two networks agree best, and the largest blob near the middle.
+
+    Raises:
+        InputError: the networks are not here and cannot be fetched.
+    """
+    import cv2
+
+    height, width = photo.shape[:2]
+    scale = _working_scale(photo, face)
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    copy = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+    windows, middle = _first_windows(copy, scale, face)
+    people, things = _probabilities(copy, windows)
+    blob = _blob_at(0.5 * (people + things) > 0.5, middle)
+    if not blob.any():
+        return Silhouette(np.zeros((height, width), bool), 0.0)
+    tight = [_window_round(blob, factor, windows[-1].turn_deg) for factor in TIGHT_WINDOWS]
+    people, things = _probabilities(copy, [*windows[:1], *tight])
+    mean = 0.5 * (people + things)
+    mask = _blob_at(_along_edges(copy, mean), middle)
+    near = _box(mask if mask.any() else blob, 0.1)
+    agreement = _iou(people[near] > 0.5, things[near] > 0.5)
+    full = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return Silhouette(np.asarray(full > 0.5), agreement)
+
+
+def touches_border(mask: Bool[np.ndarray, "h w"]) -> tuple[str, ...]:
+    """Sides of the photo (top, bottom, left, right) that cut off what a silhouette shows."""
+    strips = {
+        "top": mask[:BORDER_PX].any(axis=0),
+        "bottom": mask[-BORDER_PX:].any(axis=0),
+        "left": mask[:, :BORDER_PX].any(axis=1),
+        "right": mask[:, -BORDER_PX:].any(axis=1),
+    }
+    return tuple(side for side, strip in strips.items() if strip.mean() > BORDER_SHARE)
+
+
+def _working_scale(photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks | None) -> float:
+    """Factor on the photo's size at which the head is worked on; at most 1."""
+    longest = max(photo.shape[:2])
+    if face is None:
+        return min(1.0, WORKING_PX / longest)
+    return min(1.0, WORKING_PX / (FACE_WINDOW * face.size_px), LARGEST_COPY_PX / longest)
+
+
+def _first_windows(
+    copy: UInt8[np.ndarray, "h w 3"], scale: float, face: FaceLandmarks | None
+) -> tuple[list[Crop], Float[np.ndarray, " 2"]]:
+    """Windows to look at first, the whole photo before any other, and the place (column, row) nearest to the head."""
+    middle = (np.array(copy.shape[1::-1]) - 1) / 2.0
+    longest = float(max(copy.shape[:2]))
+    if face is None:
+        whole = [Crop(middle, longest, turn_deg) for turn_deg in TURNS_DEG]
+        return [max(whole, key=lambda window: _agreement_in(copy, window))], middle
+    centre = (face.points_px.mean(axis=0) + 0.5) * scale - 0.5
+    size_px = face.size_px * scale
+    window = Crop(centre, FACE_WINDOW * size_px, face.turn_deg)
+    raised = Crop(centre - FACE_WINDOW_UP * size_px * window.axes[:, 1], window.side_px, window.turn_deg)
+    return [Crop(middle, longest, TURNS_DEG[_nearest_turn(face.turn_deg)]), raised], centre
+
+
+def _nearest_turn(turn_deg: float) -> int:
+    """Index in `TURNS_DEG` of the quarter turn nearest to an angle."""
+    away = (np.array(TURNS_DEG) - turn_deg + 180.0) % 360.0 - 180.0
+    return int(np.abs(away).argmin())
+
+
+def _agreement_in(copy: UInt8[np.ndarray, "h w 3"], window: Crop) -> float:
+    people, things = _probabilities(copy, [window])
+    return _iou(people > 0.5, things > 0.5)
+
+
+def _probabilities(copy: UInt8[np.ndarray, "h w 3"], windows: Sequence[Crop]) -> tuple[Map, Map]:
+    """Probabilities by the two networks that a pixel belongs to a person and to a thing that stands out.
+
+    The first window counts only where no other reaches; of the others the mean counts.
+    """
+    whole, *others = windows
+    maps = []
+    for network in (_person_in, _thing_in):
+        total, count = np.zeros(copy.shape[:2]), np.zeros(copy.shape[:2])
+        for window in others:
+            seen = _to_photo(network(copy, window), window, copy.shape)
+            total, count = total + np.nan_to_num(seen), count + np.isfinite(seen)
+        missing = count == 0
+        if missing.any():
+            total[missing] = np.nan_to_num(_to_photo(network(copy, whole), whole, copy.shape))[missing]
+        maps.append(total / np.maximum(count, 1))
+    return maps[0], maps[1]
+
+
+def _person_in(copy: UInt8[np.ndarray, "h w 3"], window: Crop) -> Map:
+    picture = window.sample(copy, SELFIE_SIZE) / 255.0
+    return run_network("selfie_segmentation", picture, ("activation_10",))[0][0, 0]
+
+
+def _thing_in(copy: UInt8[np.ndarray, "h w 3"], window: Crop) -> Map:
+    picture = window.sample(copy, U2NET_SIZE).astype(float)
+    picture = picture / max(1.0, float(picture.max()))
+    return run_network("u2netp", (picture - U2NET_MEAN) / U2NET_DEVIATION, ("1959",))[0][0, 0]
+
+
+def _to_photo(seen: Map, window: Crop, shape: Sequence[int]) -> Map:
+    """A map of a window laid over the photo it was cut from; NaN where the window does not reach."""
+    import cv2
+
+    step = window.side_px / len(seen)
+    first = window.to_photo(np.full((1, 2), 0.5 / len(seen)))[0]
+    return np.asarray(
+        cv2.warpAffine(
+            seen.astype(np.float32),
+            np.column_stack([step * window.axes, first]),
+            (shape[1], shape[0]),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=float("nan"),
+        ),
+        float,
+    )
+
+
+def _blob_at(mask: Bool[np.ndarray, "h w"], place: Float[np.ndarray, " 2"]) -> Bool[np.ndarray, "h w"]:
+    """Connected part of a mask at a place (column, row), without holes: there, else the largest for its distance."""
+    from scipy.ndimage import binary_fill_holes
+    from skimage.measure import label, regionprops
+
+    labels = label(mask, connectivity=1)
+    if labels.max() == 0:
+        return mask
+    column, row = (int(value) for value in np.clip(place.round(), 0, np.array(mask.shape[::-1]) - 1))
+    chosen = int(labels[row, column])
+    if chosen == 0:
+        reach = float(max(mask.shape))
+        regions = regionprops(labels)
+        centres = np.array([region.centroid[::-1] for region in regions])
+        areas = np.array([region.area for region in regions])
+        chosen = regions[int((areas * np.exp(-4.0 * np.linalg.norm(centres - place, axis=1) / reach)).argmax())].label
+    return np.asarray(binary_fill_holes(labels == chosen))
+
+
+def _window_round(blob: Bool[np.ndarray, "h w"], factor: float, turn_deg: float) -> Crop:
+    """Square window round a blob, `factor` times its box, turned."""
+    level = Crop(np.zeros(2), 1.0, turn_deg)
+    along = np.argwhere(blob)[:, ::-1] @ level.axes
+    low, high = along.min(axis=0), along.max(axis=0)
+    return Crop(level.axes @ (0.5 * (low + high)), factor * float((high - low).max() + 1.0), turn_deg)
+
+
+def _along_edges(copy: UInt8[np.ndarray, "h w 3"], probability: Map) -> Bool[np.ndarray, "h w"]:
+    """Silhouette by GrabCut in the neighbourhood of what is probable; colours decide where the networks are unsure."""
+    import cv2
+
+    likely = probability > 0.5
+    near = _box(likely, 0.2)
+    part = probability[near]
+    labels = np.where(part > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[part > SURE], labels[part < 1.0 - SURE] = cv2.GC_FGD, cv2.GC_BGD
+    if len(_kinds(labels)) == 2:
+        models = np.zeros((1, 65)), np.zeros((1, 65))
+        picture = np.ascontiguousarray(copy[near])
+        cv2.grabCut(picture, labels, None, *models, GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    likely[near] = _is_head(labels)
+    return likely
+
+
+def _is_head(labels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Pixels that GrabCut's labels call foreground, surely or probably: the odd ones."""
+    return labels % 2 == 1
+
+
+def _kinds(labels: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, " n"]:
+    return np.unique(labels % 2).astype(int)
+
+
+def _box(mask: Bool[np.ndarray, "h w"], margin: float) -> tuple[slice, slice]:
+    """Rows and columns of a mask's box, larger by a fraction of its longer side; everything for an empty mask."""
+    if not mask.any():
+        return slice(None), slice(None)
+    spans: Iterable[Int[np.ndarray, " n"]] = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    ends = [(int(span[0]), int(span[-1]) + 1) for span in spans]
+    more = int(margin * max(last - first for first, last in ends))
+    rows, columns = (slice(max(0, first - more), last + more) for first, last in ends)
+    return rows, columns
+
+
+def _iou(one: Bool[np.ndarray, "h w"], other: Bool[np.ndarray, "h w"]) -> float:
+    union = int((one | other).sum())
+    return float((one & other).sum() / union) if union else 0.0
