@@ -15,19 +15,23 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from baseh3d_ns.pretrained.face_boxes import TURNS_DEG
-from baseh3d_ns.pretrained.landmarks import FaceLandmarks
+from baseh3d_ns.pretrained.landmarks import LEFT_EYE, RIGHT_EYE, FaceLandmarks
 from baseh3d_ns.pretrained.networks import Crop, run_network
 
 SELFIE_SIZE, U2NET_SIZE = 256, 320
 """Width and height of the networks' inputs in pixels."""
 U2NET_MEAN, U2NET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of the pictures that the U2-Net was trained on (ImageNet)."""
-FACE_WINDOW, FACE_WINDOW_UP = 2.8, 0.15
-"""Side of the window round a face, and its shift towards the hair, in sizes of the face."""
+HEAD_SIDE, HEAD_BACK, HEAD_UP = 1.95, 0.55, 0.05
+"""Side of a head's box, and the head's middle behind and above that of its face, in sizes of the face."""
+HEAD_REACH, CHIN_BELOW = 0.62, 0.25
+"""Distance from a head's middle beyond which nothing belongs to it, and the level below which shoulders may reach
+farther out, in sides of its box."""
+CHIN = 152
+"""Lowest landmark."""
 TIGHT_WINDOWS = (1.05, 1.25)
 """Sides of the last windows, as multiples of the longer side of the head's box."""
-WORKING_PX = 640
+WORKING_PX = 320
 """Longer side, in pixels of the working copy, of the window round the face or of a photo without one."""
 LARGEST_COPY_PX = 3000
 """Longer side of the largest working copy."""
@@ -51,11 +55,11 @@ class Silhouette:
 
 
 def guess_silhouette(photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks | None = None) -> Silhouette:
-    """Silhouette of the head in a photo that may lie on any side; empty where neither network sees anything.
+    """Silhouette of the head in a photo; empty where neither network sees anything.
 
     Args:
-        face: the head's face, which says which way is up and which blob is the head; without one, the turn at which
-            the two networks agree best, and the largest blob near the middle.
+        face: the head's face, which says which way is up and where the head is; without one the photo is taken to be
+            upright and the head to be what stands out near its middle.
 
     Raises:
         InputError: the networks are not here and cannot be fetched.
@@ -66,19 +70,40 @@ def guess_silhouette(photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks | No
     scale = _working_scale(photo, face)
     size = (max(1, round(scale * width)), max(1, round(scale * height)))
     copy = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
-    windows, middle = _first_windows(copy, scale, face)
-    people, things = _probabilities(copy, windows)
-    blob = _blob_at(0.5 * (people + things) > 0.5, middle)
-    if not blob.any():
-        return Silhouette(np.zeros((height, width), bool), 0.0)
-    tight = [_window_round(blob, factor, windows[-1].turn_deg) for factor in TIGHT_WINDOWS]
-    people, things = _probabilities(copy, [*windows[:1], *tight])
+    around = head_window(face) if face is not None else Crop((np.array([width, height]) - 1) / 2.0, 0.0, 0.0)
+    middle = (around.centre_px + 0.5) * scale - 0.5
+    whole = Crop((np.array(size) - 1) / 2.0, float(max(size)), _quarter_turn(around.turn_deg))
+    head = Crop(middle, scale * around.side_px, around.turn_deg)
+    if face is None:
+        people, things = _probabilities(copy, whole, [])
+        blob = _blob_at(0.5 * (people + things) > 0.5, middle)
+        if not blob.any():
+            return Silhouette(np.zeros((height, width), bool), 0.0)
+        head = _window_round(blob, whole.turn_deg)
+    tight = [Crop(head.centre_px, factor * head.side_px, head.turn_deg) for factor in TIGHT_WINDOWS]
+    people, things = _probabilities(copy, whole, tight)
     mean = 0.5 * (people + things)
+    if face is not None:
+        mean[_beside_head(head, mean.shape)] = 0.0
+        mean[_face_itself(face, scale, mean.shape)] = 1.0
     mask = _blob_at(_along_edges(copy, mean), middle)
-    near = _box(mask if mask.any() else blob, 0.1)
+    near = _box(mask, 0.1)
     agreement = _iou(people[near] > 0.5, things[near] > 0.5)
     full = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return Silhouette(np.asarray(full > 0.5), agreement)
+
+
+def head_window(face: FaceLandmarks) -> Crop:
+    """Square round the head with its hair and neck, level with the eyes, from the face's size and direction."""
+    across = face.points_px[LEFT_EYE[1]] - face.points_px[RIGHT_EYE[0]]
+    points = np.column_stack([face.points_px, face.depth_px])
+    right, left = points[RIGHT_EYE[0]], points[LEFT_EYE[1]]
+    down = points[CHIN] - 0.5 * (right + left)
+    ahead = np.cross(left - right, down)
+    ahead = -ahead / np.linalg.norm(ahead).clip(1e-9)
+    level = Crop(np.zeros(2), 1.0, float(np.degrees(np.arctan2(across[1], across[0]))))
+    centre_px = face.points_px.mean(axis=0) - face.size_px * (HEAD_BACK * ahead[:2] + HEAD_UP * level.axes[:, 1])
+    return Crop(centre_px, HEAD_SIDE * face.size_px, level.turn_deg)
 
 
 def touches_border(mask: Bool[np.ndarray, "h w"]) -> tuple[str, ...]:
@@ -97,46 +122,41 @@ def _working_scale(photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks | None
     longest = max(photo.shape[:2])
     if face is None:
         return min(1.0, WORKING_PX / longest)
-    return min(1.0, WORKING_PX / (FACE_WINDOW * face.size_px), LARGEST_COPY_PX / longest)
+    return min(1.0, WORKING_PX / (HEAD_SIDE * face.size_px), LARGEST_COPY_PX / longest)
 
 
-def _first_windows(
-    copy: UInt8[np.ndarray, "h w 3"], scale: float, face: FaceLandmarks | None
-) -> tuple[list[Crop], Float[np.ndarray, " 2"]]:
-    """Windows to look at first, the whole photo before any other, and the place (column, row) nearest to the head."""
-    middle = (np.array(copy.shape[1::-1]) - 1) / 2.0
-    longest = float(max(copy.shape[:2]))
-    if face is None:
-        whole = [Crop(middle, longest, turn_deg) for turn_deg in TURNS_DEG]
-        return [max(whole, key=lambda window: _agreement_in(copy, window))], middle
-    centre = (face.points_px.mean(axis=0) + 0.5) * scale - 0.5
-    size_px = face.size_px * scale
-    window = Crop(centre, FACE_WINDOW * size_px, face.turn_deg)
-    raised = Crop(centre - FACE_WINDOW_UP * size_px * window.axes[:, 1], window.side_px, window.turn_deg)
-    return [Crop(middle, longest, TURNS_DEG[_nearest_turn(face.turn_deg)]), raised], centre
+def _beside_head(head: Crop, shape: Sequence[int]) -> Bool[np.ndarray, "h w"]:
+    """Pixels above the chin's level that are too far from a head's middle to belong to it."""
+    rows, columns = np.indices((shape[0], shape[1]))
+    across, down = (np.stack([columns, rows], axis=-1) - head.centre_px).transpose(2, 0, 1)
+    away = np.hypot(across, down)
+    below = head.axes[0, 1] * across + head.axes[1, 1] * down
+    return np.asarray((below < CHIN_BELOW * head.side_px) & (away > HEAD_REACH * head.side_px))
 
 
-def _nearest_turn(turn_deg: float) -> int:
-    """Index in `TURNS_DEG` of the quarter turn nearest to an angle."""
-    away = (np.array(TURNS_DEG) - turn_deg + 180.0) % 360.0 - 180.0
-    return int(np.abs(away).argmin())
+def _face_itself(face: FaceLandmarks, scale: float, shape: Sequence[int]) -> Bool[np.ndarray, "h w"]:
+    """Pixels within the convex hull of a face's landmarks, in a copy of the photo of another size."""
+    import cv2
+
+    points = ((face.points_px + 0.5) * scale - 0.5).round().astype(np.int32)
+    drawn = cv2.fillConvexPoly(np.zeros((shape[0], shape[1]), np.uint8), cv2.convexHull(points), 1)
+    return np.asarray(drawn > 0)
 
 
-def _agreement_in(copy: UInt8[np.ndarray, "h w 3"], window: Crop) -> float:
-    people, things = _probabilities(copy, [window])
-    return _iou(people > 0.5, things > 0.5)
+def _quarter_turn(turn_deg: float) -> float:
+    """The quarter turn nearest to an angle."""
+    return 90.0 * round(turn_deg / 90.0)
 
 
-def _probabilities(copy: UInt8[np.ndarray, "h w 3"], windows: Sequence[Crop]) -> tuple[Map, Map]:
+def _probabilities(copy: UInt8[np.ndarray, "h w 3"], whole: Crop, windows: Sequence[Crop]) -> tuple[Map, Map]:
     """Probabilities by the two networks that a pixel belongs to a person and to a thing that stands out.
 
-    The first window counts only where no other reaches; of the others the mean counts.
+    The mean over the windows, and what the networks say of the whole photo where no window reaches.
     """
-    whole, *others = windows
     maps = []
     for network in (_person_in, _thing_in):
         total, count = np.zeros(copy.shape[:2]), np.zeros(copy.shape[:2])
-        for window in others:
+        for window in windows:
             seen = _to_photo(network(copy, window), window, copy.shape)
             total, count = total + np.nan_to_num(seen), count + np.isfinite(seen)
         missing = count == 0
@@ -195,12 +215,12 @@ def _blob_at(mask: Bool[np.ndarray, "h w"], place: Float[np.ndarray, " 2"]) -> B
     return np.asarray(binary_fill_holes(labels == chosen))
 
 
-def _window_round(blob: Bool[np.ndarray, "h w"], factor: float, turn_deg: float) -> Crop:
-    """Square window round a blob, `factor` times its box, turned."""
+def _window_round(blob: Bool[np.ndarray, "h w"], turn_deg: float) -> Crop:
+    """Square window that just holds a blob."""
     level = Crop(np.zeros(2), 1.0, turn_deg)
     along = np.argwhere(blob)[:, ::-1] @ level.axes
     low, high = along.min(axis=0), along.max(axis=0)
-    return Crop(level.axes @ (0.5 * (low + high)), factor * float((high - low).max() + 1.0), turn_deg)
+    return Crop(level.axes @ (0.5 * (low + high)), float((high - low).max() + 1.0), turn_deg)
 
 
 def _along_edges(copy: UInt8[np.ndarray, "h w 3"], probability: Map) -> Bool[np.ndarray, "h w"]:
