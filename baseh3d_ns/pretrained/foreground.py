@@ -62,7 +62,7 @@ def _to_photo(seen: Float[np.ndarray, "n n"], window: Crop, shape: Sequence[int]
             (shape[1], shape[0]),
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_CONSTANT,
-            borderValue=float("nan"),
+            borderValue=(float("nan"),),
         ),
         float,
     )

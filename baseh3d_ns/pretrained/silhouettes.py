@@ -134,7 +134,7 @@ def _face_itself(face: FaceLandmarks, scale: float, shape: Sequence[int]) -> Boo
     import cv2
 
     points = ((face.points_px + 0.5) * scale - 0.5).round().astype(np.int32)
-    drawn = cv2.fillConvexPoly(np.zeros((shape[0], shape[1]), np.uint8), cv2.convexHull(points), 1)
+    drawn = cv2.fillConvexPoly(np.zeros((shape[0], shape[1]), np.uint8), cv2.convexHull(points), (1,))
     return np.asarray(drawn > 0)
 
 
@@ -179,10 +179,10 @@ def _along_edges(copy: UInt8[np.ndarray, "h w 3"], probability: Float[np.ndarray
     part = probability[near]
     labels = np.where(part > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[part > SURE], labels[part < 1.0 - SURE] = cv2.GC_FGD, cv2.GC_BGD
-    if len(_kinds(labels)) == 2:
-        models = np.zeros((1, 65)), np.zeros((1, 65))
-        picture = np.ascontiguousarray(copy[near])
-        cv2.grabCut(picture, labels, None, *models, GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    if len(np.unique(labels % 2)) == 2:
+        head_colours, other_colours = np.zeros((1, 65)), np.zeros((1, 65))
+        picture, no_rectangle = np.ascontiguousarray(copy[near]), (0, 0, 0, 0)
+        cv2.grabCut(picture, labels, no_rectangle, other_colours, head_colours, GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
     likely[near] = _is_head(labels)
     return likely
 
@@ -190,10 +190,6 @@ def _along_edges(copy: UInt8[np.ndarray, "h w 3"], probability: Float[np.ndarray
 def _is_head(labels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Pixels that GrabCut's labels call foreground, surely or probably: the odd ones."""
     return labels % 2 == 1
-
-
-def _kinds(labels: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, " n"]:
-    return np.unique(labels % 2).astype(int)
 
 
 def _box(mask: Bool[np.ndarray, "h w"], margin: float) -> tuple[slice, slice]:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,5 +197,5 @@ def _save_jpeg(path: Path, rgb: UInt8[np.ndarray, "h w 3"], focal_px: float, ori
     exif = Image.Exif()
     exif[MAKE] = "baseh3d synth"
     exif[ORIENTATION] = orientation
-    exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = round(focal_px * FILM_DIAGONAL_MM / float(np.hypot(*rgb.shape[:2])))
+    exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = round(focal_px * FILM_DIAGONAL_MM / math.hypot(rgb.shape[0], rgb.shape[1]))
     Image.fromarray(np.rot90(rgb, STORED_TURNS[orientation])).save(path, quality=JPEG_QUALITY, exif=exif)
