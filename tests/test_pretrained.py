@@ -115,8 +115,6 @@ def test_silhouette_of_a_head(person: HeadDataset, front: np.ndarray, face: Face
     truth = person.mask(FRONT)
     assert (found.mask & truth).sum() / (found.mask | truth).sum() > 0.9
     assert 0.7 < found.agreement <= 1.0
-    nothing = guess_silhouette(np.full((60, 80, 3), 127, np.uint8))
-    assert nothing.mask.shape == (60, 80) and 0.0 <= nothing.agreement <= 1.0
 
 
 def test_a_border_is_touched_where_the_head_is_cut_off():

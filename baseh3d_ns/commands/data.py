@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from baseh3d_ns.bounds import Count, Pixels, Seed, Weight
+from baseh3d_ns.errors import InputError
 
 
 @dataclass
@@ -65,10 +66,18 @@ class Synth:
     """Add what real captures have: poses and focal length off, exposure and light changing, masks off by pixels."""
     contact_sheet: bool = False
     """Also write contact_sheet.png: five views of every head."""
+    photos: bool = False
+    """Write folders of phone photos (clutter behind, a lens, EXIF) with the truth beside, not the H3DS layout."""
 
     def main(self) -> None:
         from baseh3d_ns.synthetic.dataset import synthesize
+        from baseh3d_ns.synthetic.phone_photos import synthesize_photos
 
+        if self.photos:
+            if self.noise or self.contact_sheet:
+                raise InputError("--photos goes with neither --noise nor --contact-sheet: leave these out")
+            synthesize_photos(self.out.resolve(), self.subjects, self.views, self.size, self.seed)
+            return
         synthesize(self.out.resolve(), self.subjects, self.views, self.size, self.seed, self.noise, self.contact_sheet)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -83,19 +83,6 @@ class Prior:
     """`builtin`, a run folder, its config.yml, a .safetensors, a .ckpt or an original IDR .pth."""
 
     def main(self) -> None:
-        from baseh3d_ns.heads.networks import architecture, summary
-        from baseh3d_ns.heads.readers import find_head_file, open_head
+        from baseh3d_ns.heads.description import describe_head
 
-        head = open_head(self.file)
-        numbers = sum(tensor.numel() for tensor in head.weights.values())
-        said = {
-            "networks": f"{summary(architecture(head.weights))}; {len(head.weights)} tensors, {numbers} numbers",
-            "frame (mm)": asdict(head.frame) if head.frame else "not recorded",
-            "optimiser": f"Adam after {head.adam_steps} steps" if head.moments else "not kept",
-        }
-        if head.latents is not None:
-            heads, size = head.latents.shape
-            said["shape space"] = f"{heads} heads, latents of {size} numbers"
-        print(find_head_file(self.file))
-        for name, value in {**said, **head.provenance}.items():
-            print(f"  {name:<15}: {value}")
+        print(describe_head(self.file))

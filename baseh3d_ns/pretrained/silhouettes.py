@@ -15,13 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from baseh3d_ns.pretrained.foreground import probabilities
 from baseh3d_ns.pretrained.landmarks import LEFT_EYE, RIGHT_EYE, FaceLandmarks
-from baseh3d_ns.pretrained.networks import Crop, run_network
+from baseh3d_ns.pretrained.networks import Crop
 
-SELFIE_SIZE, U2NET_SIZE = 256, 320
-"""Width and height of the networks' inputs in pixels."""
-U2NET_MEAN, U2NET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and standard deviation of the pictures that the U2-Net was trained on (ImageNet)."""
 HEAD_SIDE, HEAD_BACK, HEAD_UP = 1.95, 0.55, 0.05
 """Side of a head's box, and the head's middle behind and above that of its face, in sizes of the face."""
 HEAD_REACH, CHIN_BELOW = 0.62, 0.25
@@ -40,8 +37,6 @@ SURE = 0.8
 GRABCUT_ROUNDS = 3
 BORDER_PX, BORDER_SHARE = 2, 0.01
 """Depth of a photo's border, and the fraction of a side's length that a silhouette must cover of it to touch it."""
-
-Map = Float[np.ndarray, "h w"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +70,13 @@ def guess_silhouette(photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks | No
     whole = Crop((np.array(size) - 1) / 2.0, float(max(size)), _quarter_turn(around.turn_deg))
     head = Crop(middle, scale * around.side_px, around.turn_deg)
     if face is None:
-        people, things = _probabilities(copy, whole, [])
+        people, things = probabilities(copy, whole, [])
         blob = _blob_at(0.5 * (people + things) > 0.5, middle)
         if not blob.any():
             return Silhouette(np.zeros((height, width), bool), 0.0)
         head = _window_round(blob, whole.turn_deg)
     tight = [Crop(head.centre_px, factor * head.side_px, head.turn_deg) for factor in TIGHT_WINDOWS]
-    people, things = _probabilities(copy, whole, tight)
+    people, things = probabilities(copy, whole, tight)
     mean = 0.5 * (people + things)
     if face is not None:
         mean[_beside_head(head, mean.shape)] = 0.0
@@ -139,61 +134,13 @@ def _face_itself(face: FaceLandmarks, scale: float, shape: Sequence[int]) -> Boo
     import cv2
 
     points = ((face.points_px + 0.5) * scale - 0.5).round().astype(np.int32)
-    drawn = cv2.fillConvexPoly(np.zeros((shape[0], shape[1]), np.uint8), cv2.convexHull(points), 1)
+    drawn = cv2.fillConvexPoly(np.zeros((shape[0], shape[1]), np.uint8), cv2.convexHull(points), (1,))
     return np.asarray(drawn > 0)
 
 
 def _quarter_turn(turn_deg: float) -> float:
     """The quarter turn nearest to an angle."""
     return 90.0 * round(turn_deg / 90.0)
-
-
-def _probabilities(copy: UInt8[np.ndarray, "h w 3"], whole: Crop, windows: Sequence[Crop]) -> tuple[Map, Map]:
-    """Probabilities by the two networks that a pixel belongs to a person and to a thing that stands out.
-
-    The mean over the windows, and what the networks say of the whole photo where no window reaches.
-    """
-    maps = []
-    for network in (_person_in, _thing_in):
-        total, count = np.zeros(copy.shape[:2]), np.zeros(copy.shape[:2])
-        for window in windows:
-            seen = _to_photo(network(copy, window), window, copy.shape)
-            total, count = total + np.nan_to_num(seen), count + np.isfinite(seen)
-        missing = count == 0
-        if missing.any():
-            total[missing] = np.nan_to_num(_to_photo(network(copy, whole), whole, copy.shape))[missing]
-        maps.append(total / np.maximum(count, 1))
-    return maps[0], maps[1]
-
-
-def _person_in(copy: UInt8[np.ndarray, "h w 3"], window: Crop) -> Float[np.ndarray, "n n"]:
-    picture = window.sample(copy, SELFIE_SIZE) / 255.0
-    return run_network("selfie_segmentation", picture, ("activation_10",))[0][0, 0]
-
-
-def _thing_in(copy: UInt8[np.ndarray, "h w 3"], window: Crop) -> Float[np.ndarray, "n n"]:
-    picture = window.sample(copy, U2NET_SIZE).astype(float)
-    picture = picture / max(1.0, float(picture.max()))
-    return run_network("u2netp", (picture - U2NET_MEAN) / U2NET_DEVIATION, ("1959",))[0][0, 0]
-
-
-def _to_photo(seen: Float[np.ndarray, "n n"], window: Crop, shape: Sequence[int]) -> Map:
-    """A map of a window laid over the photo it was cut from; NaN where the window does not reach."""
-    import cv2
-
-    step = window.side_px / len(seen)
-    first = window.to_photo(np.full((1, 2), 0.5 / len(seen)))[0]
-    return np.asarray(
-        cv2.warpAffine(
-            seen.astype(np.float32),
-            np.column_stack([step * window.axes, first]),
-            (shape[1], shape[0]),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=float("nan"),
-        ),
-        float,
-    )
 
 
 def _blob_at(mask: Bool[np.ndarray, "h w"], place: Float[np.ndarray, " 2"]) -> Bool[np.ndarray, "h w"]:
@@ -223,7 +170,7 @@ def _window_round(blob: Bool[np.ndarray, "h w"], turn_deg: float) -> Crop:
     return Crop(level.axes @ (0.5 * (low + high)), float((high - low).max() + 1.0), turn_deg)
 
 
-def _along_edges(copy: UInt8[np.ndarray, "h w 3"], probability: Map) -> Bool[np.ndarray, "h w"]:
+def _along_edges(copy: UInt8[np.ndarray, "h w 3"], probability: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Silhouette by GrabCut in the neighbourhood of what is probable; colours decide where the networks are unsure."""
     import cv2
 
@@ -232,10 +179,10 @@ def _along_edges(copy: UInt8[np.ndarray, "h w 3"], probability: Map) -> Bool[np.
     part = probability[near]
     labels = np.where(part > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[part > SURE], labels[part < 1.0 - SURE] = cv2.GC_FGD, cv2.GC_BGD
-    if len(_kinds(labels)) == 2:
-        models = np.zeros((1, 65)), np.zeros((1, 65))
-        picture = np.ascontiguousarray(copy[near])
-        cv2.grabCut(picture, labels, None, *models, GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    if len(np.unique(labels % 2)) == 2:
+        head_colours, other_colours = np.zeros((1, 65)), np.zeros((1, 65))
+        picture, no_rectangle = np.ascontiguousarray(copy[near]), (0, 0, 0, 0)
+        cv2.grabCut(picture, labels, no_rectangle, other_colours, head_colours, GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
     likely[near] = _is_head(labels)
     return likely
 
@@ -243,10 +190,6 @@ def _along_edges(copy: UInt8[np.ndarray, "h w 3"], probability: Map) -> Bool[np.
 def _is_head(labels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Pixels that GrabCut's labels call foreground, surely or probably: the odd ones."""
     return labels % 2 == 1
-
-
-def _kinds(labels: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, " n"]:
-    return np.unique(labels % 2).astype(int)
 
 
 def _box(mask: Bool[np.ndarray, "h w"], margin: float) -> tuple[slice, slice]:

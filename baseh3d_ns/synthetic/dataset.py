@@ -29,7 +29,7 @@ from baseh3d_ns.synthetic.contact_sheet import save_contact_sheet
 from baseh3d_ns.synthetic.head import Head, make_head
 from baseh3d_ns.synthetic.identity import identity_rng
 from baseh3d_ns.synthetic.light import Lighting, light_up
-from baseh3d_ns.synthetic.render import Background, Photo, Renderer
+from baseh3d_ns.synthetic.render import Background, Photo, Renderer, wall
 from baseh3d_ns.synthetic.visibility import sphere_directions
 
 VERSION = "synthetic-2"
@@ -78,9 +78,9 @@ def synthesize(
             is not installed.
     """
     recipe = Recipe(subjects, views, size, seed, noise, contact_sheet)
-    _check(recipe)
+    check_recipe(recipe)
     ids = [scene_id(seed, index) for index in range(subjects)]
-    if _is_already_there(out, recipe):
+    if is_already_there(out, recipe):
         print(f"{out} already holds this set: nothing to do.")
         return ids
     require_extra("synth")
@@ -90,10 +90,15 @@ def synthesize(
             configs.append(write_subject(unfinished / scene, recipe, index))
         if contact_sheet:
             save_contact_sheet([unfinished / scene for scene in ids], unfinished / "contact_sheet.png")
-        (unfinished / RECIPE).write_text(json.dumps(asdict(recipe), indent=1) + "\n")
+        (unfinished / RECIPE).write_text(recipe_text(recipe))
         (unfinished / "config.toml").write_text(_config_toml(recipe, ids, configs))
         (unfinished / "version.txt").write_text(VERSION + "\n")
     return ids
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Content of the file `RECIPE`."""
+    return json.dumps(asdict(recipe), indent=1) + "\n"
 
 
 def scene_id(seed: int, index: int) -> str:
@@ -131,7 +136,7 @@ def unit_frame(head: Head) -> SceneFrame:
 def _write_photographs(folder: Path, head: Head, cameras: list[Pinhole], recipe: Recipe, index: int) -> list[Pinhole]:
     """Render and save every view; return the cameras as they are to be written."""
     renderer = Renderer(head)
-    background = _background(identity_rng(recipe.seed, index, WALL_STREAM))
+    behind = wall(recipe.size, _background(identity_rng(recipe.seed, index, WALL_STREAM)))
     rng = identity_rng(recipe.seed, index, NOISE_STREAM)
     focal_factor = capture_noise.draw_focal_factor(rng)
     directions = sphere_directions()
@@ -139,7 +144,7 @@ def _write_photographs(folder: Path, head: Head, cameras: list[Pinhole], recipe:
     written = []
     for view, camera in enumerate(cameras):
         lighting = _turned_light(head, camera) if recipe.noise else fixed_light
-        photo = renderer.photograph(camera, lighting, background)
+        photo = renderer.photograph(camera, lighting, behind)
         if recipe.noise:
             view_noise = capture_noise.draw_view_noise(rng)
             photo = capture_noise.developed(photo, view_noise)
@@ -191,7 +196,8 @@ def _config_toml(recipe: Recipe, ids: Sequence[str], configs: Sequence[dict[str,
     return "\n".join(lines)
 
 
-def _check(recipe: Recipe) -> None:
+def check_recipe(recipe: Recipe) -> None:
+    """Raise `InputError` for arguments that make no sense."""
     if recipe.subjects < 1:
         raise InputError(f"--subjects is {recipe.subjects}, but a set needs at least 1 subject.")
     if recipe.views < FEWEST_VIEWS:
@@ -204,7 +210,7 @@ def _check(recipe: Recipe) -> None:
         raise InputError(f"--seed is {recipe.seed}, but a seed is 0 or more.")
 
 
-def _is_already_there(out: Path, recipe: Recipe) -> bool:
+def is_already_there(out: Path, recipe: Recipe) -> bool:
     """True when `out` holds exactly this set, False when it is empty or missing.
 
     Raises:

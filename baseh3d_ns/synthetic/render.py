@@ -51,8 +51,8 @@ class Renderer:
         self._caster = RayCaster(head.surface)
         self._fixed = np.hstack([head.surface.attributes, head.surface.normals])
 
-    def photograph(self, camera: Pinhole, lighting: Lighting, background: Background) -> Photo:
-        """Photo of one view (a square image), white balance and exposure neutral."""
+    def photograph(self, camera: Pinhole, lighting: Lighting, behind: Float[np.ndarray, "h w 3"]) -> Photo:
+        """Photo of one view (a square image) before a picture (sRGB, 0..1), white balance and exposure neutral."""
         left, top, width, height = _box(camera, self._head.surface.vertices_mm)
         directions = camera.rays(_sample_grid(left, top, width, height))
         origins = np.broadcast_to(camera.centre_mm, directions.shape)
@@ -66,7 +66,7 @@ class Renderer:
         canvas = np.zeros((camera.height, camera.width, 4))
         canvas[top : top + height, left : left + width] = pixels
         coverage = canvas[..., 3:]
-        rgb = canvas[..., :3] + (1.0 - coverage) * _wall(camera.width, background)
+        rgb = canvas[..., :3] + (1.0 - coverage) * behind
         return Photo(
             (rgb.clip(0.0, 1.0) * 255.0 + 0.5).astype(np.uint8),
             np.where(coverage[..., 0] >= 0.5, 255, 0).astype(np.uint8),
@@ -118,7 +118,7 @@ def _sample_grid(left: int, top: int, width: int, height: int) -> Float[np.ndarr
     return np.column_stack([grid_columns.ravel(), grid_rows.ravel()])
 
 
-def _wall(size: int, background: Background) -> Float[np.ndarray, "s s 3"]:
+def wall(size: int, background: Background) -> Float[np.ndarray, "s s 3"]:
     """Image of the wall (sRGB, 0..1) with falloff and a faint grain."""
     span = np.linspace(-1.0, 1.0, size)
     falloff = 1.0 - background.falloff * (span[None, :] ** 2 + (span[:, None] + 0.2) ** 2) / 2.0

@@ -211,8 +211,9 @@ class SdfTrainer(Trainer):
             self.stop_training = True
 
     def _load_checkpoint(self) -> None:
-        if self.config.resume_from() is not None:
-            remove_left_by_kills(self.config.resume_from().parent.parent)
+        checkpoint = self.config.resume_from()
+        if checkpoint is not None:
+            remove_left_by_kills(checkpoint.parent.parent)
             super()._load_checkpoint()
             self.schedule.plan(self.config.max_num_iterations)
             if self.config.plateau <= 0.0:
