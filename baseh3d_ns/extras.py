@@ -11,6 +11,7 @@ EXTRAS = {
     "bench": ("fast_simplification", "jinja2", "markupsafe", "pandas", "plotly", "pydantic", "rich"),
     "ray": ("ray",),
     "slurm": ("submitit",),
+    "capture": ("pycolmap",),
 }
 """Modules of every optional dependency group of pyproject.toml that a command of the package needs."""
 

@@ -1,0 +1,223 @@
+"""Cameras of a few photos from the landmarks of the face: a robust bundle adjustment over the landmark model.
+
+1. Pose of every photo by PnP with the mean face (SQPnP, Terzakis and Lourakis 2020), focal length by EXIF or a usual one.
+2. Bundle adjustment of poses, one focal length for photos of one camera, shape coefficients of the head and detector
+   errors of every photo, in units of their standard deviations (soft L1 loss).
+The world is the head frame in millimetres: the size of the face comes from the landmark model's heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.capture.face_tracks import Tracks, face_surface, find_tracks
+from baseh3d_ns.capture.landmark_model import LandmarkModel
+
+KNOWN_FOCAL_SD, FREE_FOCAL_SD = 0.03, 0.25
+"""Relative standard deviations of a focal length by EXIF and of a usual one."""
+DETECTOR_SD_PX = 0.7
+"""Standard deviation of a detection in pixels of the detector's crop of the face, which is `CROP_PX` wide."""
+CROP_PX, CROP_MM = 192, 250.0
+"""Width of the crop that the detector looks at, in pixels and about in millimetres at the face."""
+CORRELATION = 2.8
+"""Factor on standard deviations: neighbouring landmarks err alike, so 468 count as about sixty."""
+TRACK_SD_PX = 0.7
+"""Standard deviation of a track's observation in pixels."""
+SURFACE_SD_MM = 4.0
+"""Standard deviation of the surface between the landmarks, along a ray, in millimetres."""
+SEARCHES_MM = (8.0, 5.0, 3.0)
+"""Ranges in which tracks are searched for in the rounds of the bundle adjustment, in millimetres."""
+SOFTNESS = 2.0
+"""Residual in standard deviations beyond which the loss grows linearly."""
+
+
+@dataclass(frozen=True, eq=False)
+class FaceView:
+    """A photo with a face that was found."""
+
+    points_px: Float[np.ndarray, "l 2"]
+    """Landmarks in pixels (column, row), centres at integers."""
+    width: int
+    height: int
+    focal_px: float
+    """Expected focal length in pixels."""
+    focal_sd: float
+    """Relative standard deviation of that."""
+    camera_group: int
+    """Number of the camera: photos of one share their focal length."""
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkSolution:
+    """Result of the bundle adjustment."""
+
+    cameras: tuple[Pinhole, ...]
+    """Cameras in the head frame, millimetres."""
+    shape: Float[np.ndarray, " k"]
+    """Coefficients of the head's shape."""
+    errors: Float[np.ndarray, "v m"]
+    """Coefficients of the detector's errors."""
+    residuals: Float[np.ndarray, "v l"]
+    """Distances between detections and reprojections in standard deviations."""
+    errors_px: Float[np.ndarray, " v"]
+    """Mean reprojection errors in pixels."""
+    head_mm: Float[np.ndarray, "l 3"]
+    """Landmarks of the head in its frame."""
+
+
+def solve_from_landmarks(views: Sequence[FaceView], model: LandmarkModel) -> LandmarkSolution:
+    """Poses, focal lengths and the head's shape from landmarks alone."""
+    problem = _Problem(views, model)
+    return problem.solution(least_squares(problem.residuals, problem.start(), x_scale="jac", max_nfev=60, ftol=1e-4).x)
+
+
+def solve_with_tracks(
+    views: Sequence[FaceView], photos: Sequence[UInt8[np.ndarray, "h w"]], model: LandmarkModel
+) -> LandmarkSolution:
+    """The same with tracks across the face, which are searched for in ever smaller ranges."""
+    problem = _Problem(views, model)
+    unknowns = least_squares(problem.residuals, problem.start(), x_scale="jac", max_nfev=60, ftol=1e-4).x
+    for search_mm in SEARCHES_MM:
+        surface = face_surface(model.head(problem.split(unknowns)[1]), model.mean_mm)
+        problem.tracks = find_tracks(photos, problem.cameras(unknowns), surface, search_mm)
+        unknowns = least_squares(problem.residuals, unknowns, x_scale="jac", max_nfev=20, ftol=1e-4).x
+    return problem.solution(unknowns)
+
+
+@dataclass
+class _Problem:
+    """Layout of the unknowns: focal logarithms, then shape, then pose (6) and errors of every view."""
+
+    views: Sequence[FaceView]
+    model: LandmarkModel
+    tracks: Tracks | None = None
+
+    def __post_init__(self) -> None:
+        self.groups = sorted({view.camera_group for view in self.views})
+        self.shapes, self.errors = len(self.model.shapes_mm), len(self.model.errors_mm)
+
+    def split(
+        self, unknowns: Float[np.ndarray, " n"]
+    ) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " k"], Float[np.ndarray, "v p"]]:
+        """Focal logarithms, shape, and per view rotation vector, translation in decimetres, errors."""
+        focal, shape, rest = np.split(unknowns, np.cumsum([len(self.groups), self.shapes]))
+        return focal, shape, rest.reshape(len(self.views), 6 + self.errors)
+
+    def start(self) -> Float[np.ndarray, " n"]:
+        """Poses of the mean face."""
+        poses = np.zeros((len(self.views), 6 + self.errors))
+        for row, view in zip(poses, self.views, strict=True):
+            row[:6] = _pnp(view, self.model.mean_mm)
+        return np.concatenate([np.zeros(len(self.groups) + self.shapes), poses.ravel()])
+
+    def camera(self, view: FaceView, log_focal: float, pose: Float[np.ndarray, " 6"]) -> Pinhole:
+        """A camera whose translation grows with its focal length, so that the two hardly depend on each other."""
+        factor = float(np.exp(log_focal))
+        rotation = Rotation.from_rotvec(pose[:3]).as_matrix()
+        translation = 100.0 * pose[3:6] * np.array([1.0, 1.0, factor])
+        return Pinhole(_intrinsics(view, factor), rotation, translation, view.width, view.height)
+
+    def cameras(self, unknowns: Float[np.ndarray, " n"]) -> list[Pinhole]:
+        focal, _, poses = self.split(unknowns)
+        return [
+            self.camera(view, float(focal[self.groups.index(view.camera_group)]), pose[:6])
+            for view, pose in zip(self.views, poses, strict=True)
+        ]
+
+    def offsets(self, unknowns: Float[np.ndarray, " n"]) -> list[tuple[Float[np.ndarray, "l 2"], Float[np.ndarray, " l"]]]:
+        """Reprojection minus detection in pixels, and the standard deviation of that, of every view."""
+        _, shape, poses = self.split(unknowns)
+        head = self.model.head(shape)
+        found = []
+        for view, camera, pose in zip(self.views, self.cameras(unknowns), poses, strict=True):
+            seen = self.model.seen(head, camera.centre_mm, pose[6:])
+            depth = float((camera.rotation @ head.mean(axis=0) + camera.translation_mm)[2])
+            px_per_mm = camera.intrinsics[0, 0] / max(depth, 1.0)
+            noise_mm = np.hypot(self.model.noise(camera.centre_mm), DETECTOR_SD_PX * CROP_MM / CROP_PX)
+            found.append((camera.project(seen) - view.points_px, px_per_mm * noise_mm))
+        return found
+
+    def residuals(self, unknowns: Float[np.ndarray, " n"]) -> Float[np.ndarray, " r"]:
+        """All residuals in standard deviations."""
+        focal, shape, poses = self.split(unknowns)
+        found = [_soft(offset / (CORRELATION * sd[:, None])).ravel() for offset, sd in self.offsets(unknowns)]
+        by_group = {view.camera_group: view.focal_sd for view in self.views}
+        priors = [focal / np.array([by_group[group] for group in self.groups]), shape, poses[:, 6:].ravel()]
+        tracked = [] if self.tracks is None else [_track_residuals(self.tracks, self.cameras(unknowns), self.model.head(shape))]
+        return np.concatenate([*found, *priors, *tracked])
+
+    def solution(self, unknowns: Float[np.ndarray, " n"]) -> LandmarkSolution:
+        _, shape, poses = self.split(unknowns)
+        offsets = self.offsets(unknowns)
+        return LandmarkSolution(
+            cameras=tuple(self.cameras(unknowns)),
+            shape=shape,
+            errors=poses[:, 6:],
+            residuals=np.stack([np.linalg.norm(offset, axis=1) / sd for offset, sd in offsets]),
+            errors_px=np.array([np.linalg.norm(offset, axis=1).mean() for offset, _ in offsets]),
+            head_mm=self.model.head(shape),
+        )
+
+
+def _track_residuals(
+    tracks: Tracks, cameras: Sequence[Pinhole], head_mm: Float[np.ndarray, "l 3"]
+) -> Float[np.ndarray, " r"]:
+    """Offsets of the tracks in standard deviations at the best depths of their points (variable projection)."""
+    points, rays = np.zeros((len(tracks.reference), 3)), np.zeros((len(tracks.reference), 3))
+    surface, normals = tracks.surface.on(head_mm), tracks.surface.normals
+    for view, camera in enumerate(cameras):
+        here = tracks.reference == view
+        rays[here] = camera.rays(tracks.reference_px[here])
+        away = ((surface[here] - camera.centre_mm) * normals[here]).sum(-1) / (rays[here] * normals[here]).sum(-1)
+        points[here] = camera.centre_mm + away[:, None] * rays[here]
+    depth = np.zeros(len(points))
+    for _ in range(2):
+        offset, slope = _reprojected(tracks, cameras, points + depth[:, None] * rays, rays)
+        gradient = np.bincount(tracks.point, (offset * slope).sum(-1), len(points)) + depth / SURFACE_SD_MM**2
+        curvature = np.bincount(tracks.point, (slope**2).sum(-1), len(points)) + 1.0 / SURFACE_SD_MM**2
+        depth = depth - gradient / curvature
+    offset, _ = _reprojected(tracks, cameras, points + depth[:, None] * rays, rays)
+    return np.concatenate([_soft(offset).ravel(), depth / SURFACE_SD_MM])
+
+
+def _reprojected(
+    tracks: Tracks, cameras: Sequence[Pinhole], points: Float[np.ndarray, "n 3"], rays: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, "o 2"], Float[np.ndarray, "o 2"]]:
+    """Offsets of all observations and their derivatives by the depth along the rays, in standard deviations."""
+    offset, slope = np.zeros_like(tracks.observed_px), np.zeros_like(tracks.observed_px)
+    for view, camera in enumerate(cameras):
+        here = tracks.view == view
+        point = tracks.point[here]
+        image = (points[point] @ camera.rotation.T + camera.translation_mm) @ camera.intrinsics.T
+        change = rays[point] @ camera.rotation.T @ camera.intrinsics.T
+        offset[here] = image[:, :2] / image[:, 2:] - tracks.observed_px[here]
+        slope[here] = (change[:, :2] - image[:, :2] / image[:, 2:] * change[:, 2:]) / image[:, 2:]
+    return offset / TRACK_SD_PX, slope / TRACK_SD_PX
+
+
+def _soft(residual: Float[np.ndarray, "l 2"]) -> Float[np.ndarray, "l 2"]:
+    """Residuals whose squares are the soft L1 loss of the distance: priors stay quadratic."""
+    distance = np.linalg.norm(residual, axis=1, keepdims=True)
+    loss = 2.0 * SOFTNESS**2 * (np.sqrt(1.0 + (distance / SOFTNESS) ** 2) - 1.0)
+    return residual * np.sqrt(loss) / np.maximum(distance, 1e-9)
+
+
+def _intrinsics(view: FaceView, factor: float) -> Float[np.ndarray, "3 3"]:
+    focal = view.focal_px * factor
+    return np.array([[focal, 0.0, (view.width - 1) / 2.0], [0.0, focal, (view.height - 1) / 2.0], [0.0, 0.0, 1.0]])
+
+
+def _pnp(view: FaceView, face_mm: Float[np.ndarray, "l 3"]) -> Float[np.ndarray, " 6"]:
+    """Rotation vector and translation in decimetres of the camera that sees the mean face at the landmarks."""
+    intrinsics = _intrinsics(view, 1.0)
+    _, rotation, translation = cv2.solvePnP(face_mm, view.points_px, intrinsics, None, flags=cv2.SOLVEPNP_SQPNP)
+    rotation, translation = cv2.solvePnPRefineLM(face_mm, view.points_px, intrinsics, None, rotation, translation)
+    return np.concatenate([rotation.ravel(), translation.ravel() / 100.0])

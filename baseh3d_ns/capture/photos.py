@@ -1,0 +1,119 @@
+"""Photos as the capture looks at them: turned as shown, no larger than needed, with their EXIF focal length."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+
+from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.data.pictures import read_mask, read_photo
+from baseh3d_ns.errors import InputError
+
+LONGER_SIDE = 1600
+"""Pixels of the longer side of a photo as the capture looks at it: more cost time and hardly move a camera."""
+EXIF_IFD, FOCAL_35MM = 0x8769, 0xA405
+"""EXIF block and tag of the focal length on 35 mm film with the same angle of view, in millimetres."""
+FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
+"""Diagonal of a 35 mm film frame: makers of phones state the equivalent by the diagonal."""
+USUAL_FOCAL = 1.2
+"""Focal length of an unknown camera, in longer sides of its photos."""
+SHARPNESS_SIDE = 800
+"""Pixels of the longer side at which sharpness is measured, so that photos of any size compare."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo as shown, at most `LONGER_SIDE` pixels large."""
+
+    name: str
+    """File name, or frame of a video; unique."""
+    rgb: UInt8[np.ndarray, "h w 3"]
+    mask: Bool[np.ndarray, "h w"] | None
+    """Silhouette of the head, true inside; None where it is not known."""
+    width: int
+    """Width of the whole photo in pixels."""
+    height: int
+    """Height of the whole photo in pixels."""
+    exif_focal_px: float | None = None
+    """Focal length by EXIF in pixels of the whole photo; None where EXIF has none."""
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the whole photo in one of `rgb`."""
+        return max(self.width, self.height) / max(self.rgb.shape[:2])
+
+    @property
+    def expected_focal_px(self) -> float:
+        """Focal length by EXIF, else a usual one, in pixels of the whole photo."""
+        return self.exif_focal_px or USUAL_FOCAL * max(self.width, self.height)
+
+    def at_full_size(self, camera: Pinhole) -> Pinhole:
+        """The camera of the whole photo from that of `rgb`."""
+        return resized(camera, self.width, self.height)
+
+
+def load_photo(path: Path, mask_path: Path | None = None) -> Photo:
+    """A photo file and its mask.
+
+    Raises:
+        InputError: one cannot be read, or they are not of the same size.
+    """
+    whole = read_photo(path)
+    height, width = whole.shape[:2]
+    mask = None
+    if mask_path is not None:
+        mask = read_mask(mask_path)
+        if mask.shape != whole.shape[:2]:
+            raise InputError(
+                f"{mask_path} is {mask.shape[1]}x{mask.shape[0]} but its photo {path.name} is {width}x{height}: make "
+                "the mask again at that size"
+            )
+    return small_photo(path.name, whole, mask, _exif_focal_px(path, width, height))
+
+
+def small_photo(
+    name: str,
+    whole: UInt8[np.ndarray, "h w 3"],
+    mask: Bool[np.ndarray, "h w"] | None = None,
+    exif_focal_px: float | None = None,
+) -> Photo:
+    """A photo in memory, brought to `LONGER_SIDE`."""
+    height, width = whole.shape[:2]
+    factor = min(1.0, LONGER_SIDE / max(height, width))
+    size = (round(width * factor), round(height * factor))
+    rgb = whole if factor == 1.0 else cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+    if mask is not None and factor < 1.0:
+        mask = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127
+    return Photo(name, np.ascontiguousarray(rgb), mask, width, height, exif_focal_px)
+
+
+def resized(camera: Pinhole, width: int, height: int) -> Pinhole:
+    """The camera of the same picture at another size; pixel centres lie at integers in both."""
+    x, y = width / camera.width, height / camera.height
+    change = np.array([[x, 0.0, 0.5 * x - 0.5], [0.0, y, 0.5 * y - 0.5], [0.0, 0.0, 1.0]])
+    return Pinhole(change @ camera.intrinsics, camera.rotation, camera.translation_mm, width, height)
+
+
+def sharpness(rgb: UInt8[np.ndarray, "h w 3"]) -> float:
+    """Variance of the Laplacian of the grey picture, at `SHARPNESS_SIDE` pixels (Pech-Pacheco et al. 2000)."""
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    factor = SHARPNESS_SIDE / max(grey.shape)
+    if factor < 1.0:
+        grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    return float(cv2.Laplacian(grey, cv2.CV_64F).var())
+
+
+def _exif_focal_px(path: Path, width: int, height: int) -> float | None:
+    """Focal length in pixels from the 35 mm equivalent; None where the file states none."""
+    try:
+        with Image.open(path) as image:
+            stated = float(image.getexif().get_ifd(EXIF_IFD).get(FOCAL_35MM, 0.0))
+    except Exception:  # damaged EXIF says nothing, the pixels are as good as any
+        return None
+    return stated / FILM_DIAGONAL_MM * math.hypot(width, height) if 5.0 <= stated <= 1000.0 else None

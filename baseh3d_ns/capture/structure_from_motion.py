@@ -1,0 +1,165 @@
+"""Structure from motion with COLMAP: cameras of many photos that overlap (Schoenberger and Frahm 2016).
+
+1. SIFT features of every photo, inside its dilated mask where the background moves.
+2. Matches of all pairs, or of neighbours where the photos are frames of a video, verified by epipolar geometry.
+3. Incremental mapping; photos of one size share intrinsics and distortion, seeded by EXIF.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.capture.photos import Photo, resized
+from baseh3d_ns.capture.solved import SolvedView
+from baseh3d_ns.extras import require_extra
+
+SEED = 0
+"""Seed of COLMAP's random samples: the same photos give the same cameras."""
+FEATURES = 4096
+"""Most SIFT features of a photo: the time of matching grows with its square."""
+MOST_FOR_ALL_PAIRS = 80
+"""Number of photos up to which every pair is matched."""
+NEIGHBOURS = 12
+"""Frames before and after that a video's frame is matched with; twice as far ones, four times ... come in addition."""
+MASK_MARGIN = 0.02
+"""Width by which masks are dilated before features are kept inside them, as a share of the photo's longer side."""
+FEWEST_PHOTOS = 3
+"""Photos that a reconstruction must hold."""
+CALIBRATION = "OPENCV"
+"""COLMAP's camera model: fx, fy, cx, cy, k1, k2, p1, p2."""
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """Settings of the structure from motion."""
+
+    in_masks_only: bool = False
+    """Whether features outside the masks are left out: for a head that turns before a background that stays."""
+    ordered: bool = False
+    """Whether the photos follow each other in time, as frames of a video do."""
+
+
+def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedView]:
+    """Cameras of the photos in a world of arbitrary pose and unit, in the order of the photos.
+
+    The largest reconstruction is kept; photos outside it have no camera.
+
+    Raises:
+        InputError: the extra `capture` is not installed.
+    """
+    require_extra("capture")
+    import pycolmap
+
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        _extract(pycolmap, photos, place, config.in_masks_only)
+        _match(pycolmap, place / "database.db", config.ordered or len(photos) > MOST_FOR_ALL_PAIRS)
+        models = _map(pycolmap, place)
+    largest = max(models, key=lambda model: model.num_reg_images(), default=None)
+    found = {} if largest is None else _registered(largest)
+    return [_view(photo, found.get(_file_name(index))) for index, photo in enumerate(photos)]
+
+
+def _file_name(index: int) -> str:
+    return f"{index:05d}.png"
+
+
+def _extract(pycolmap: Any, photos: Sequence[Photo], place: Path, in_masks_only: bool) -> None:
+    """Write the photos and their features to a database; photos of one size share a camera."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, photo in enumerate(photos):
+        groups.setdefault(photo.rgb.shape[:2], []).append(index)
+        _save(place, index, photo, in_masks_only)
+    options = pycolmap.FeatureExtractionOptions()
+    options.use_gpu = False
+    options.sift.max_num_features = FEATURES
+    for (height, width), members in groups.items():
+        focal = float(np.median([photos[i].expected_focal_px / photos[i].scale for i in members]))
+        reader = pycolmap.ImageReaderOptions()
+        reader.camera_model = CALIBRATION
+        reader.camera_params = ",".join(map(str, (focal, focal, width / 2.0, height / 2.0, 0.0, 0.0, 0.0, 0.0)))
+        if in_masks_only:
+            reader.mask_path = place / "masks"
+        pycolmap.extract_features(
+            place / "database.db",
+            place / "photos",
+            [_file_name(index) for index in members],
+            pycolmap.CameraMode.SINGLE,
+            reader,
+            options,
+            pycolmap.Device.cpu,
+        )
+
+
+def _save(place: Path, index: int, photo: Photo, in_masks_only: bool) -> None:
+    for name in ("photos", "masks"):
+        (place / name).mkdir(exist_ok=True)
+    Image.fromarray(photo.rgb).save(place / "photos" / _file_name(index), compress_level=1)
+    if in_masks_only and photo.mask is not None:
+        side = 2 * round(MASK_MARGIN * max(photo.mask.shape)) + 1
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+        dilated = cv2.dilate(photo.mask.astype(np.uint8) * 255, kernel)
+        Image.fromarray(dilated).save(place / "masks" / f"{_file_name(index)}.png")
+
+
+def _match(pycolmap: Any, database: Path, neighbours_only: bool) -> None:
+    matching = pycolmap.FeatureMatchingOptions()
+    matching.use_gpu = False
+    verification = pycolmap.TwoViewGeometryOptions()
+    verification.ransac.random_seed = SEED
+    if neighbours_only:
+        pairing = pycolmap.SequentialPairingOptions()
+        pairing.overlap = NEIGHBOURS
+        pycolmap.match_sequential(database, matching, pairing, verification, pycolmap.Device.cpu)
+    else:
+        pycolmap.match_exhaustive(
+            database, matching, pycolmap.ExhaustivePairingOptions(), verification, pycolmap.Device.cpu
+        )
+
+
+def _map(pycolmap: Any, place: Path) -> list[Any]:
+    """All reconstructions."""
+    pycolmap.set_random_seed(SEED)
+    options = pycolmap.IncrementalPipelineOptions()
+    options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = SEED
+    options.min_model_size = FEWEST_PHOTOS
+    options.extract_colors = False
+    models = place / "models"
+    models.mkdir()
+    return list(pycolmap.incremental_mapping(place / "database.db", place / "photos", models, options).values())
+
+
+def _registered(model: Any) -> dict[str, Any]:
+    """(camera of the small photo, distortion, mean reprojection error in its pixels) by file name."""
+    found = {}
+    for image in model.images.values():
+        if not image.has_pose:
+            continue
+        fx, fy, cx, cy, *distortion = image.camera.params
+        # COLMAP counts pixel centres at +0.5.
+        intrinsics = np.array([[fx, 0.0, cx - 0.5], [0.0, fy, cy - 0.5], [0.0, 0.0, 1.0]])
+        pose = image.cam_from_world().matrix()
+        camera = Pinhole(intrinsics, pose[:, :3], pose[:, 3], image.camera.width, image.camera.height)
+        errors = [
+            np.linalg.norm(image.project_point(model.points3D[point.point3D_id].xyz) - point.xy)
+            for point in image.get_observation_points2D()
+        ]
+        found[image.name] = camera, np.array(distortion), float(np.mean(errors))
+    return found
+
+
+def _view(photo: Photo, found: Any) -> SolvedView:
+    if found is None:
+        return SolvedView(photo.name, None)
+    camera, distortion, error = found
+    return SolvedView(photo.name, resized(camera, photo.width, photo.height), distortion, error * photo.scale)
