@@ -22,6 +22,7 @@ FLOORS = (
     "training",
     "shape_space",
     "evaluation",
+    "capture",
     "synthetic",
     "benchmark",
     "methods cli",
@@ -37,7 +38,7 @@ STRANGERS = (
     ("evaluation", "training"),
 )
 """The first must not need the second, not even through others."""
-GUESTS = {"anny": "synthetic", "plotly": "benchmark", "jinja2": "benchmark"}
+GUESTS = {"anny": "synthetic", "pycolmap": "capture", "plotly": "benchmark", "jinja2": "benchmark"}
 """Libraries that come with extras, and the only room that may import each."""
 
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}

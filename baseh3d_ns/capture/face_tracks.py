@@ -87,7 +87,9 @@ def _sampling(mean_bytes: bytes) -> tuple[Int[np.ndarray, "n 3"], Float[np.ndarr
     across = np.frombuffer(mean_bytes).reshape(-1, 3)[:, :2]
     mesh = Delaunay(across)
     low, high = across.min(axis=0), across.max(axis=0)
-    grid = np.stack(np.meshgrid(*(np.arange(a, b, SPACING_MM) for a, b in zip(low, high, strict=True))), -1).reshape(-1, 2)
+    grid = np.stack(np.meshgrid(*(np.arange(a, b, SPACING_MM) for a, b in zip(low, high, strict=True))), -1).reshape(
+        -1, 2
+    )
     triangle = mesh.find_simplex(grid)
     grid, triangle = grid[triangle >= 0], triangle[triangle >= 0]
     affine = mesh.transform[triangle]
@@ -118,7 +120,9 @@ def find_tracks(
     kept = np.array(sorted({index for index, _, _ in rows}), dtype=int)
     return Tracks(
         reference=reference[kept],
-        reference_px=np.array([cameras[reference[i]].project(surface.points_mm[i : i + 1])[0] for i in kept]).reshape(-1, 2),
+        reference_px=np.array([cameras[reference[i]].project(surface.points_mm[i : i + 1])[0] for i in kept]).reshape(
+            -1, 2
+        ),
         surface=surface[kept],
         point=np.searchsorted(kept, [index for index, _, _ in rows]).astype(int),
         view=np.array([view for _, view, _ in rows], dtype=int),
@@ -152,7 +156,9 @@ def _match(
     row, column = np.unravel_index(int(scores.argmax()), scores.shape)
     if scores[row, column] < MIN_CORRELATION or not (0 < row < 2 * reach and 0 < column < 2 * reach):
         return None
-    shift = np.array([column + _peak(scores[row, column - 1 : column + 2]), row + _peak(scores[row - 1 : row + 2, column])])
+    shift = np.array(
+        [column + _peak(scores[row, column - 1 : column + 2]), row + _peak(scores[row - 1 : row + 2, column])]
+    )
     moved = point + (shift - reach) * step @ axes
     return cameras[pair[1]].project(moved[None])[0]
 

@@ -29,9 +29,9 @@ CROP_PX, CROP_MM = 192, 250.0
 """Width of the crop that the detector looks at, in pixels and about in millimetres at the face."""
 CORRELATION = 2.8
 """Factor on standard deviations: neighbouring landmarks err alike, so 468 count as about sixty."""
-TRACK_SD_PX = 0.7
+TRACK_SD_PX = 0.3
 """Standard deviation of a track's observation in pixels."""
-SURFACE_SD_MM = 4.0
+SURFACE_SD_MM = 10.0
 """Standard deviation of the surface between the landmarks, along a ray, in millimetres."""
 SEARCHES_MM = (8.0, 5.0, 3.0)
 """Ranges in which tracks are searched for in the rounds of the bundle adjustment, in millimetres."""
@@ -132,7 +132,9 @@ class _Problem:
             for view, pose in zip(self.views, poses, strict=True)
         ]
 
-    def offsets(self, unknowns: Float[np.ndarray, " n"]) -> list[tuple[Float[np.ndarray, "l 2"], Float[np.ndarray, " l"]]]:
+    def offsets(
+        self, unknowns: Float[np.ndarray, " n"]
+    ) -> list[tuple[Float[np.ndarray, "l 2"], Float[np.ndarray, " l"]]]:
         """Reprojection minus detection in pixels, and the standard deviation of that, of every view."""
         _, shape, poses = self.split(unknowns)
         head = self.model.head(shape)
@@ -151,7 +153,11 @@ class _Problem:
         found = [_soft(offset / (CORRELATION * sd[:, None])).ravel() for offset, sd in self.offsets(unknowns)]
         by_group = {view.camera_group: view.focal_sd for view in self.views}
         priors = [focal / np.array([by_group[group] for group in self.groups]), shape, poses[:, 6:].ravel()]
-        tracked = [] if self.tracks is None else [_track_residuals(self.tracks, self.cameras(unknowns), self.model.head(shape))]
+        tracked = (
+            []
+            if self.tracks is None
+            else [_track_residuals(self.tracks, self.cameras(unknowns), self.model.head(shape))]
+        )
         return np.concatenate([*found, *priors, *tracked])
 
     def solution(self, unknowns: Float[np.ndarray, " n"]) -> LandmarkSolution:

@@ -100,7 +100,7 @@ def learn_landmark_model(heads: Sequence[SeenHead]) -> LandmarkModel:
     places = np.zeros((len(heads), LANDMARKS, 3))
     bias = np.zeros((FEATURES, LANDMARKS, 3))
     for _ in range(ROUNDS):
-        places = np.stack([_triangulate(head, bias) for head in heads])
+        places = np.stack([triangulate(head, bias) for head in heads])
         bias = _fit_bias(heads, places)
     mean, shapes = _components(places.reshape(len(heads), -1), SHAPES)
     residuals, sides = [], []
@@ -144,7 +144,7 @@ def _between_sides(side: float) -> Float[np.ndarray, " b"]:
     return np.array([np.interp(side, SIDES, row) for row in np.eye(len(SIDES))])
 
 
-def _triangulate(head: SeenHead, bias: Float[np.ndarray, "f l 3"]) -> Float[np.ndarray, "l 3"]:
+def triangulate(head: SeenHead, bias: Float[np.ndarray, "f l 3"]) -> Float[np.ndarray, "l 3"]:
     """Point of every landmark nearest to its rays, the bias taken off, robust by iterated reweighting (Huber)."""
     across, centres = [], []
     for camera, points in zip(head.cameras, head.points_px, strict=True):
@@ -162,7 +162,10 @@ def _triangulate(head: SeenHead, bias: Float[np.ndarray, "f l 3"]) -> Float[np.n
 
 
 def _residual(
-    camera: Pinhole, points_px: Float[np.ndarray, "l 2"], place: Float[np.ndarray, "l 3"], bias: Float[np.ndarray, "f l 3"]
+    camera: Pinhole,
+    points_px: Float[np.ndarray, "l 2"],
+    place: Float[np.ndarray, "l 3"],
+    bias: Float[np.ndarray, "f l 3"],
 ) -> Float[np.ndarray, "l 3"]:
     """Offset from the expected places to the rays of the detections, at right angles to the rays, in mm."""
     expected = place + np.tensordot(_features(_direction(camera.centre_mm)), bias, 1)
@@ -190,9 +193,7 @@ def _fit_bias(heads: Sequence[SeenHead], places: Float[np.ndarray, "h l 3"]) -> 
     return solved.reshape(LANDMARKS, FEATURES, 3).transpose(1, 0, 2)
 
 
-def _components(
-    rows: Float[np.ndarray, "n d"], count: int
-) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "k d"]]:
+def _components(rows: Float[np.ndarray, "n d"], count: int) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "k d"]]:
     """Mean and first principal components, one standard deviation each."""
     mean = rows.mean(axis=0)
     _, singular, axes = np.linalg.svd(rows - mean, full_matrices=False)

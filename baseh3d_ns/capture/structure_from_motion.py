@@ -34,6 +34,8 @@ MASK_MARGIN = 0.02
 """Width by which masks are dilated before features are kept inside them, as a share of the photo's longer side."""
 FEWEST_PHOTOS = 3
 """Photos that a reconstruction must hold."""
+FEWEST_FOR_PRINCIPAL_POINT = 15
+"""Photos from which on the principal point is found too, instead of taken as the middle of the photo."""
 CALIBRATION = "OPENCV"
 """COLMAP's camera model: fx, fy, cx, cy, k1, k2, p1, p2."""
 
@@ -66,6 +68,8 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
         _match(pycolmap, place / "database.db", config.ordered or len(photos) > MOST_FOR_ALL_PAIRS)
         models = _map(pycolmap, place)
     largest = max(models, key=lambda model: model.num_reg_images(), default=None)
+    if largest is not None and largest.num_reg_images() >= FEWEST_FOR_PRINCIPAL_POINT:
+        _adjust_principal_point(pycolmap, largest)
     found = {} if largest is None else _registered(largest)
     return [_view(photo, found.get(_file_name(index))) for index, photo in enumerate(photos)]
 
@@ -137,6 +141,14 @@ def _map(pycolmap: Any, place: Path) -> list[Any]:
     models = place / "models"
     models.mkdir()
     return list(pycolmap.incremental_mapping(place / "database.db", place / "photos", models, options).values())
+
+
+def _adjust_principal_point(pycolmap: Any, model: Any) -> None:
+    """Bundle adjustment of everything together with the principal point, which few photos do not determine."""
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_principal_point = True
+    options.print_summary = False
+    pycolmap.bundle_adjustment(model, options)
 
 
 def _registered(model: Any) -> dict[str, Any]:

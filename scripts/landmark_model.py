@@ -1,6 +1,6 @@
-"""Photographs of synthetic heads for `landmark_model.py`: PNG files and their cameras in the head frame.
+"""Make baseh3d_ns/capture/landmark_model.safetensors: photographs of synthetic heads, detections, the model.
 
-Usage: python scripts/landmark_renders.py --out FOLDER
+Usage: python scripts/landmark_model.py --work FOLDER      (half an hour on one core; what FOLDER holds is not made again)
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
-from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.cameras import Pinhole, decompose
+from baseh3d_ns.capture.landmark_model import MODEL_FILE, SeenHead, learn_landmark_model, save_landmark_model
+from baseh3d_ns.capture.solve import TRUSTED
+from baseh3d_ns.data.pictures import read_photo
+from baseh3d_ns.pretrained.landmarks import find_face
 from baseh3d_ns.shape_space.surface_samples import standard_pose
 from baseh3d_ns.synthetic.head import make_head
 from baseh3d_ns.synthetic.light import light_up
@@ -27,14 +31,18 @@ SIZE = 256
 """Pixels a side."""
 FACE_MM = (0.0, -30.0, 60.0)
 """Middle of the pictures in the head frame."""
+FEWEST_VIEWS = 5
+"""Photographs with reliable landmarks that a head needs."""
 REACH_MM = 155.0
 """Half the width of what a picture shows at the face, in millimetres."""
 
 
 @dataclass
 class Args:
-    out: Path
-    """Folder for the photographs."""
+    work: Path
+    """Folder for the photographs, which are kept."""
+    out: Path = MODEL_FILE
+    """File of the model."""
     heads: int = 150
     """Number of heads."""
     seed: int = 7100
@@ -42,10 +50,23 @@ class Args:
 
 
 def main(args: Args) -> None:
-    args.out.mkdir(parents=True, exist_ok=True)
-    for index in tqdm(range(args.heads)):
-        if not (args.out / f"{index:04d}.npz").exists():
+    args.work.mkdir(parents=True, exist_ok=True)
+    for index in tqdm(range(args.heads), desc="Photographs", unit="head"):
+        if not (args.work / f"{index:04d}.npz").exists():
             photograph(args, index)
+    seen = [detect(args.work, index) for index in tqdm(range(args.heads), desc="Landmarks", unit="head")]
+    save_landmark_model(learn_landmark_model([head for head in seen if len(head.cameras) >= FEWEST_VIEWS]), args.out)
+
+
+def detect(work: Path, index: int) -> SeenHead:
+    """Landmarks of one head in the photographs where they may be relied upon."""
+    matrices = np.load(work / f"{index:04d}.npz")["matrices"]
+    faces = [find_face(read_photo(work / f"{index:04d}_{view}.png")) for view in range(len(matrices))]
+    sure = [view for view, face in enumerate(faces) if face is not None and face.score > TRUSTED]
+    return SeenHead(
+        tuple(Pinhole(*decompose(matrices[view]), SIZE, SIZE) for view in sure),
+        np.stack([face.points_px for face in faces if face is not None and face.score > TRUSTED]),
+    )
 
 
 def photograph(args: Args, index: int) -> None:
@@ -65,9 +86,9 @@ def photograph(args: Args, index: int) -> None:
             SIZE,
         )
         photo = renderer.photograph(placed, lighting, Background(rng.uniform(0.3, 0.8, 3), 0.1))
-        Image.fromarray(photo.rgb).save(args.out / f"{index:04d}_{view}.png")
+        Image.fromarray(photo.rgb).save(args.work / f"{index:04d}_{view}.png")
         matrices.append(camera.world_mat[:3])
-    np.savez(args.out / f"{index:04d}.npz", matrices=np.stack(matrices))
+    np.savez(args.work / f"{index:04d}.npz", matrices=np.stack(matrices))
 
 
 def _camera(yaw_deg: float, pitch_deg: float, rng: np.random.Generator) -> Pinhole:

@@ -1,0 +1,82 @@
+"""Checks of photos before, and of cameras after they are solved: one sentence each that names the photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.capture.photos import Photo, sharpness
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.pretrained.landmarks import FaceLandmarks
+
+BLURRED = 0.1
+"""Sharpness below which a photo counts as blurred, as a fraction of the others' median."""
+SECOND_FACE = 0.5
+"""Size of a second face that counts as a person, as a fraction of the first's."""
+SAME_HEAD = 3.0
+"""Median residual of the landmarks, in standard deviations, above which they are not of one head."""
+ONE_SPOT_DEG = 3.0
+"""Largest angle between directions to the cameras below which they stand on one spot, in degrees."""
+MOST_NAMED = 5
+"""Photos that a sentence names at most."""
+
+
+def blurred(photos: Sequence[Photo]) -> list[str]:
+    """Names of the photos that are far less sharp than the others."""
+    values = np.array([sharpness(photo.rgb) for photo in photos])
+    return [photo.name for photo, value in zip(photos, values, strict=True) if value < BLURRED * np.median(values)]
+
+
+def check_faces(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]], trusted: float) -> None:
+    """Raise `InputError` where no photo shows a face, or one shows two people.
+
+    Args:
+        photos: all photos.
+        faces: the faces found in each, the largest first.
+        trusted: score above which a face is one.
+    """
+    for photo, found in zip(photos, faces, strict=True):
+        sure = [face for face in found if face.score > trusted]
+        if len(sure) > 1 and sure[1].size_px > SECOND_FACE * sure[0].size_px:
+            raise InputError(f"{photo.name} shows two people: crop it to one of them, or leave it out")
+    if not any(face.score > trusted for found in faces for face in found[:1]):
+        raise InputError(
+            f"no face was found in {names([photo.name for photo in photos])}: add a photo from the front, in focus and "
+            "in even light"
+        )
+
+
+def check_one_head(photo_names: Sequence[str], residuals: Float[np.ndarray, "v l"]) -> None:
+    """Raise `InputError` where the landmarks of the photos do not fit one head.
+
+    Args:
+        residuals: of every photo with a face, in standard deviations.
+    """
+    middle = np.median(residuals, axis=1)
+    if (middle > SAME_HEAD).any():
+        odd = photo_names[int(middle.argmax())]
+        raise InputError(
+            f"the faces in {names(photo_names)} do not fit one head, {odd} least of all: leave out photos of other "
+            "people, and those with another expression"
+        )
+
+
+def check_apart(photo_names: Sequence[str], cameras: Sequence[Pinhole]) -> None:
+    """Raise `InputError` where several cameras, in the head frame, all look from one direction."""
+    if len(cameras) < 2:
+        return
+    towards = np.stack([camera.centre_mm / np.linalg.norm(camera.centre_mm) for camera in cameras])
+    widest = float(np.degrees(np.arccos(np.clip(towards @ towards.T, -1.0, 1.0).min())))
+    if widest < ONE_SPOT_DEG:
+        raise InputError(
+            f"{names(photo_names)} all look at the head from one spot (within {widest:.1f} degrees), from where no "
+            "depth can be seen: walk round the head and take photos from the left and the right"
+        )
+
+
+def names(all_names: Sequence[str]) -> str:
+    """The first names, comma separated."""
+    return ", ".join(all_names[:MOST_NAMED]) + (" ..." if len(all_names) > MOST_NAMED else "")

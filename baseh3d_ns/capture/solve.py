@@ -1,0 +1,146 @@
+"""Cameras of photos of one head, however many there are.
+
+Many photos that overlap: structure from motion, brought into the head frame by the landmarks of the faces. Few: cameras
+from the landmarks and from tracks across the face, then from silhouettes for photos that show no face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from baseh3d_ns.bounds import Positive
+from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.capture.checks import blurred, check_apart, check_faces, check_one_head
+from baseh3d_ns.capture.head_pose import FACE_SIZE_SD_PERCENT, PUPILS_SD_PERCENT, scale_factor, to_head_frame
+from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, KNOWN_FOCAL_SD, FaceView, solve_with_tracks
+from baseh3d_ns.capture.landmark_model import LandmarkModel, load_landmark_model
+from baseh3d_ns.capture.photos import Photo
+from baseh3d_ns.capture.solved import SolvedView
+from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
+from baseh3d_ns.pretrained.landmarks import FaceLandmarks, find_faces
+
+FEWEST_FOR_MOTION = 9
+"""Photos from which on structure from motion is tried."""
+MOST_REGISTERED = 0.7
+"""Share of the photos that structure from motion must register to be kept."""
+TRUSTED = 0.5
+"""Score above which the landmarks of a face are used."""
+MOTION, LANDMARKS = "structure from motion", "landmarks"
+"""The two ways."""
+NO_SCALE = "none"
+"""Source of the scale where no face was seen: the cameras' unit is arbitrary."""
+
+
+@dataclass
+class CameraConfig:
+    """Settings of the search for cameras."""
+
+    motion: MotionConfig
+    """Settings of the structure from motion."""
+    pupils_mm: Positive | None = None
+    """Distance between the pupils in millimetres, for the scale; None for the size of an average adult's face."""
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedCameras:
+    """Cameras of all photos."""
+
+    views: tuple[SolvedView, ...]
+    """In the order of the photos, in the head frame and millimetres unless `scale_source` is `NO_SCALE`."""
+    way: str
+    """`MOTION` or `LANDMARKS`."""
+    scale_source: str
+    """Where the millimetres come from."""
+    scale_uncertainty_percent: float
+    """Standard deviation of the scale in per cent; infinite where there is none."""
+    blurred: tuple[str, ...]
+    """Names of the photos that are far less sharp than the others."""
+
+
+def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCameras:
+    """Poses, focal lengths and distortion of all photos of one head, as far as they can be found.
+
+    Raises:
+        InputError: no photo shows a face, one shows two people, the photos show different people, or all of them were
+            taken from one spot.
+    """
+    model = load_landmark_model()
+    faces = [find_faces(photo.rgb) for photo in photos]
+    views, way, head_mm = None, MOTION, None
+    if len(photos) >= FEWEST_FOR_MOTION:
+        views = solve_motion(photos, config.motion)
+        if sum(view.camera is not None for view in views) < MOST_REGISTERED * len(photos):
+            views = None
+    if views is None:
+        way = LANDMARKS
+        check_faces(photos, faces, TRUSTED)
+        views, head_mm = _from_landmarks(photos, faces, model)
+    else:
+        views, head_mm = _placed(photos, views, faces, model)
+    views = [
+        replace(view, landmark_score=found[0].score if found else 0.0) for view, found in zip(views, faces, strict=True)
+    ]
+    source, uncertainty = NO_SCALE, np.inf
+    if head_mm is not None:
+        factor = scale_factor(head_mm, model, config.pupils_mm)
+        views = [view.moved(factor, np.eye(3), np.zeros(3)) for view in views]
+        source, uncertainty = "face size", FACE_SIZE_SD_PERCENT
+        if config.pupils_mm is not None:
+            source, uncertainty = f"pupils {config.pupils_mm:g} mm", PUPILS_SD_PERCENT
+    solved = [view for view in views if view.camera is not None]
+    check_apart([view.name for view in solved], [view.camera for view in solved if view.camera is not None])
+    return SolvedCameras(tuple(views), way, source, float(uncertainty), tuple(blurred(photos)))
+
+
+def _trusted(faces: Sequence[Sequence[FaceLandmarks]]) -> list[int]:
+    """Numbers of the photos whose largest face may be relied upon."""
+    return [index for index, found in enumerate(faces) if found and found[0].score > TRUSTED]
+
+
+def _from_landmarks(
+    photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]], model: LandmarkModel
+) -> tuple[list[SolvedView], Float[np.ndarray, "l 3"]]:
+    """Cameras of the photos that show a face, and the landmarks of the head."""
+    chosen = _trusted(faces)
+    kinds = {tuple(sorted(photos[i].rgb.shape[:2])): number for number, i in enumerate(chosen)}
+    rows = [_face_view(photos[i], faces[i][0], kinds[tuple(sorted(photos[i].rgb.shape[:2]))]) for i in chosen]
+    grey = [cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in chosen]
+    solution = solve_with_tracks(rows, grey, model)
+    check_one_head([photos[i].name for i in chosen], solution.residuals)
+    views = [SolvedView(photo.name, None) for photo in photos]
+    for i, camera, error in zip(chosen, solution.cameras, solution.errors_px, strict=True):
+        whole = photos[i].at_full_size(camera)
+        views[i] = replace(views[i], camera=whole, reprojection_error_px=float(error) * photos[i].scale)
+    return views, solution.head_mm
+
+
+def _face_view(photo: Photo, face: FaceLandmarks, kind: int) -> FaceView:
+    height, width = photo.rgb.shape[:2]
+    focal_sd = FREE_FOCAL_SD if photo.exif_focal_px is None else KNOWN_FOCAL_SD
+    return FaceView(face.points_px, width, height, photo.expected_focal_px / photo.scale, focal_sd, kind)
+
+
+def _placed(
+    photos: Sequence[Photo],
+    views: Sequence[SolvedView],
+    faces: Sequence[Sequence[FaceLandmarks]],
+    model: LandmarkModel,
+) -> tuple[list[SolvedView], Float[np.ndarray, "l 3"] | None]:
+    """Cameras of structure from motion in the head frame, and the landmarks there; as they are where faces are few."""
+    cameras: list[Pinhole] = []
+    points: list[Float[np.ndarray, "l 2"]] = []
+    for i in _trusted(faces):
+        camera, whole = views[i].camera, (faces[i][0].points_px + 0.5) * photos[i].scale - 0.5
+        if camera is not None:
+            straight = cv2.undistortPoints(whole, camera.intrinsics, views[i].distortion, P=camera.intrinsics)
+            cameras.append(camera)
+            points.append(straight.reshape(-1, 2))
+    if len(cameras) < 2:
+        return list(views), None
+    change, head_mm = to_head_frame(cameras, points, model)
+    return [view.moved(change.scale, change.rotation, change.offset) for view in views], head_mm
