@@ -1,6 +1,6 @@
 """Make baseh3d_ns/capture/landmark_model.safetensors: photographs of synthetic heads, detections, the model.
 
-Usage: python scripts/landmark_model.py --work FOLDER      (half an hour on one core; what FOLDER holds is not made again)
+Usage: python scripts/landmark_model.py --work FOLDER      (half an hour on a core; photographs are kept)
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ def report(views: Sequence[View], all_views: Sequence[View], args: Args) -> str:
     angles, scale = errors([found for found, _ in pairs], [true for _, true in pairs])
     focal = pairs[0][0].intrinsics[0, 0] / pairs[0][1].intrinsics[0, 0] - 1.0
     return (
-        f"{solved.way}: {len(pairs)} of {len(views)} registered, rotations off by {np.round(angles, 2).tolist()} degrees "
+        f"{solved.way}: {len(pairs)} of {len(views)} registered, rotations off by "
+        f"{np.round(angles, 2).tolist()} degrees "
         f"(median {np.median(angles):.2f}), scale by {100.0 * (scale - 1.0):+.1f} % ({solved.scale_source}), focal "
         f"length by {100.0 * focal:+.1f} %, {seconds:.0f} s"
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import cv2
 import numpy as np
@@ -31,22 +30,25 @@ MIN_CORRELATION = 0.75
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Points on the face with their normals."""
+    """Points on a head with their normals."""
+
+    points_mm: Float[np.ndarray, "n 3"]
+    normals: Float[np.ndarray, "n 3"]
+    """Unit, outwards."""
+
+
+@dataclass(frozen=True, eq=False)
+class FacePoints:
+    """Points between the landmarks, which move with them."""
 
     corners: Int[np.ndarray, "n 3"]
     """Landmarks round every point."""
     weights: Float[np.ndarray, "n 3"]
     """Barycentric weights of those."""
-    points_mm: Float[np.ndarray, "n 3"]
-    normals: Float[np.ndarray, "n 3"]
-    """Unit, outwards."""
 
     def on(self, head_mm: Float[np.ndarray, "l 3"]) -> Float[np.ndarray, "n 3"]:
-        """The same points on a head whose landmarks lie elsewhere."""
+        """The points on a head with these landmarks."""
         return np.einsum("nk,nkc->nc", self.weights, head_mm[self.corners])
-
-    def __getitem__(self, chosen: Int[np.ndarray, " m"]) -> Surface:
-        return Surface(self.corners[chosen], self.weights[chosen], self.points_mm[chosen], self.normals[chosen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +59,10 @@ class Tracks:
     """Photo on whose ray the point lies."""
     reference_px: Float[np.ndarray, "n 2"]
     """Pixel of that ray."""
-    surface: Surface
-    """Where the surface was expected."""
+    index: Int[np.ndarray, " n"]
+    """Number of the point on the surface."""
+    normals: Float[np.ndarray, "n 3"]
+    """Normals of the surface there."""
     point: Int[np.ndarray, " o"]
     """Point of every observation."""
     view: Int[np.ndarray, " o"]
@@ -67,34 +71,28 @@ class Tracks:
     """Pixel of every observation."""
 
 
-def face_surface(head_mm: Float[np.ndarray, "l 3"], mean_mm: Float[np.ndarray, "l 3"]) -> Surface:
-    """Points `SPACING_MM` apart on the triangle mesh between the landmarks of a head."""
-    corners, weights = _sampling(mean_mm.tobytes())
-    triangles = head_mm[corners]
-    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    normals *= np.sign(normals[:, 2:])
-    points = np.einsum("nk,nkc->nc", weights, triangles)
-    # Triangles between eyelids or lips are tiny and turn any way: the mean of a neighbourhood does not.
-    near = np.exp(-0.5 * (np.linalg.norm(points[:, None] - points[None], axis=-1) / SPACING_MM) ** 2)
-    unit = normals / np.linalg.norm(normals, axis=1, keepdims=True)
-    smooth = near @ unit
-    return Surface(corners, weights, points, smooth / np.linalg.norm(smooth, axis=1, keepdims=True))
-
-
-@cache
-def _sampling(mean_bytes: bytes) -> tuple[Int[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-    """Landmarks and barycentric weights of points on a grid across the mean face."""
-    across = np.frombuffer(mean_bytes).reshape(-1, 3)[:, :2]
+def face_points(mean_mm: Float[np.ndarray, "l 3"]) -> FacePoints:
+    """Points on a grid across the mean face, `SPACING_MM` apart, in the triangles between the landmarks."""
+    across = mean_mm[:, :2]
     mesh = Delaunay(across)
     low, high = across.min(axis=0), across.max(axis=0)
-    grid = np.stack(np.meshgrid(*(np.arange(a, b, SPACING_MM) for a, b in zip(low, high, strict=True))), -1).reshape(
-        -1, 2
-    )
+    lines = (np.arange(a, b, SPACING_MM) for a, b in zip(low, high, strict=True))
+    grid = np.stack(np.meshgrid(*lines), axis=-1).reshape(-1, 2)
     triangle = mesh.find_simplex(grid)
     grid, triangle = grid[triangle >= 0], triangle[triangle >= 0]
     affine = mesh.transform[triangle]
     first = np.einsum("nij,nj->ni", affine[:, :2], grid - affine[:, 2])
-    return mesh.simplices[triangle], np.column_stack([first, 1.0 - first.sum(axis=1)])
+    return FacePoints(mesh.simplices[triangle], np.column_stack([first, 1.0 - first.sum(axis=1)]))
+
+
+def face_surface(face: FacePoints, head_mm: Float[np.ndarray, "l 3"]) -> Surface:
+    """The points on a head, with the normals of a neighbourhood: triangles between eyelids or lips turn any way."""
+    points, triangles = face.on(head_mm), head_mm[face.corners]
+    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    normals *= np.sign(normals[:, 2:])
+    near = np.exp(-0.5 * (np.linalg.norm(points[:, None] - points[None], axis=-1) / SPACING_MM) ** 2)
+    smooth = near @ (normals / np.linalg.norm(normals, axis=1, keepdims=True))
+    return Surface(points, smooth / np.linalg.norm(smooth, axis=1, keepdims=True))
 
 
 def find_tracks(
@@ -123,11 +121,39 @@ def find_tracks(
         reference_px=np.array([cameras[reference[i]].project(surface.points_mm[i : i + 1])[0] for i in kept]).reshape(
             -1, 2
         ),
-        surface=surface[kept],
+        index=kept,
+        normals=surface.normals[kept],
         point=np.searchsorted(kept, [index for index, _, _ in rows]).astype(int),
         view=np.array([view for _, view, _ in rows], dtype=int),
         observed_px=np.array([pixel for _, _, pixel in rows]).reshape(-1, 2),
     )
+
+
+def find_in(
+    photos: Sequence[UInt8[np.ndarray, "h w"]],
+    cameras: Sequence[Pinhole],
+    surface: Surface,
+    other: tuple[UInt8[np.ndarray, "h w"], Pinhole],
+    search_mm: float,
+) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, "m 2"]]:
+    """Points of the surface that are found in another photo, and their pixels there.
+
+    Args:
+        photos: grey photos with known cameras; the one that sees a point best is compared with the other.
+        other: grey photo and camera, about right.
+    """
+    cosine = np.stack([_cosine(camera, surface) for camera in cameras], axis=1)
+    best = cosine.argmax(axis=1)
+    seen = (cosine.max(axis=1) > MIN_COSINE) & (_cosine(other[1], surface) > MIN_COSINE)
+    index, pixels = [], []
+    all_photos, all_cameras = [*photos, other[0]], [*cameras, other[1]]
+    for point in np.flatnonzero(seen):
+        pair = (int(best[point]), len(photos))
+        found = _match(all_photos, all_cameras, surface, int(point), pair, search_mm)
+        if found is not None:
+            index.append(int(point))
+            pixels.append(found)
+    return np.array(index, dtype=int), np.array(pixels).reshape(-1, 2)
 
 
 def _cosine(camera: Pinhole, surface: Surface) -> Float[np.ndarray, " n"]:

@@ -1,6 +1,7 @@
 """Cameras of a few photos from the landmarks of the face: a robust bundle adjustment over the landmark model.
 
-1. Pose of every photo by PnP with the mean face (SQPnP, Terzakis and Lourakis 2020), focal length by EXIF or a usual one.
+1. Pose of every photo by PnP with the mean face (SQPnP, Terzakis and Lourakis 2020); focal length by EXIF, else a usual
+   one.
 2. Bundle adjustment of poses, one focal length for photos of one camera, shape coefficients of the head and detector
    errors of every photo, in units of their standard deviations (soft L1 loss).
 The world is the head frame in millimetres: the size of the face comes from the landmark model's heads.
@@ -18,7 +19,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole
-from baseh3d_ns.capture.face_tracks import Tracks, face_surface, find_tracks
+from baseh3d_ns.capture.face_tracks import Tracks, face_points, face_surface, find_tracks
 from baseh3d_ns.capture.landmark_model import LandmarkModel
 
 KNOWN_FOCAL_SD, FREE_FOCAL_SD = 0.03, 0.25
@@ -86,7 +87,7 @@ def solve_with_tracks(
     problem = _Problem(views, model)
     unknowns = least_squares(problem.residuals, problem.start(), x_scale="jac", max_nfev=60, ftol=1e-4).x
     for search_mm in SEARCHES_MM:
-        surface = face_surface(model.head(problem.split(unknowns)[1]), model.mean_mm)
+        surface = face_surface(problem.face, model.head(problem.split(unknowns)[1]))
         problem.tracks = find_tracks(photos, problem.cameras(unknowns), surface, search_mm)
         unknowns = least_squares(problem.residuals, unknowns, x_scale="jac", max_nfev=20, ftol=1e-4).x
     return problem.solution(unknowns)
@@ -101,6 +102,7 @@ class _Problem:
     tracks: Tracks | None = None
 
     def __post_init__(self) -> None:
+        self.face = face_points(self.model.mean_mm)
         self.groups = sorted({view.camera_group for view in self.views})
         self.shapes, self.errors = len(self.model.shapes_mm), len(self.model.errors_mm)
 
@@ -156,7 +158,11 @@ class _Problem:
         tracked = (
             []
             if self.tracks is None
-            else [_track_residuals(self.tracks, self.cameras(unknowns), self.model.head(shape))]
+            else [
+                _track_residuals(
+                    self.tracks, self.cameras(unknowns), self.face.on(self.model.head(shape))[self.tracks.index]
+                )
+            ]
         )
         return np.concatenate([*found, *priors, *tracked])
 
@@ -174,11 +180,11 @@ class _Problem:
 
 
 def _track_residuals(
-    tracks: Tracks, cameras: Sequence[Pinhole], head_mm: Float[np.ndarray, "l 3"]
+    tracks: Tracks, cameras: Sequence[Pinhole], surface: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, " r"]:
     """Offsets of the tracks in standard deviations at the best depths of their points (variable projection)."""
     points, rays = np.zeros((len(tracks.reference), 3)), np.zeros((len(tracks.reference), 3))
-    surface, normals = tracks.surface.on(head_mm), tracks.surface.normals
+    normals = tracks.normals
     for view, camera in enumerate(cameras):
         here = tracks.reference == view
         rays[here] = camera.rays(tracks.reference_px[here])
