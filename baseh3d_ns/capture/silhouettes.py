@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.capture.face_tracks import Surface
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.latent_pca import LatentPca
@@ -49,13 +50,14 @@ YAWS = 36
 """Yaws that are tried round the head."""
 FRONTAL_DEG = 35.0
 """Yaw within which a face would have been found, in degrees."""
-STARTS, POSE_STEPS, POSE_RAYS = 4, 120, 900
-"""Yaws whose silhouettes are adjusted, Adam steps and rays of that."""
+STARTS, ADJUSTED = 12, 4
+"""Yaws with the best silhouettes that are kept, and of which the whole pose is adjusted."""
+POSE_STEPS, POSE_RAYS = 80, 900
+"""Adam steps and rays of the adjustment."""
+SURFACE_POINTS = 700
+"""Points of the head's surface that are looked for in photos."""
 POSE_RATE = 0.01
 """Adam's learning rate of rotation vector and translation, in radians and in units of the ball."""
-LOWEST_IOU = 0.85
-"""Silhouette IoU below which a photo counts as not registered."""
-
 
 @dataclass(frozen=True, eq=False)
 class Silhouette:
@@ -116,8 +118,8 @@ def fit_head(known: Sequence[Silhouette], landmarks_mm: Float[np.ndarray, "l 3"]
     return head
 
 
-def pose_from_silhouette(head: FittedHead, mask: Bool[np.ndarray, "h w"], like: Pinhole) -> tuple[Pinhole, float]:
-    """Camera that sees the head in the mask, and the silhouettes' IoU.
+def poses_from_silhouette(head: FittedHead, mask: Bool[np.ndarray, "h w"], like: Pinhole) -> list[Pinhole]:
+    """Cameras that see the head in the mask, from several directions, the best silhouettes first.
 
     Args:
         head: the fitted head.
@@ -128,10 +130,21 @@ def pose_from_silhouette(head: FittedHead, mask: Bool[np.ndarray, "h w"], like: 
     yaws = np.linspace(-180.0, 180.0, YAWS, endpoint=False)
     starts = [_aimed(head, mask, like, float(yaw)) for yaw in yaws if abs(yaw) > FRONTAL_DEG]
     scores = [silhouette_iou(head, Silhouette(mask, camera)) for camera in starts]
-    best = [starts[i] for i in np.argsort(scores)[::-1][:STARTS]]
-    adjusted = [_adjust(head, Silhouette(mask, camera), rng) for camera in best]
-    ious = [silhouette_iou(head, Silhouette(mask, camera)) for camera in adjusted]
-    return adjusted[int(np.argmax(ious))], max(ious)
+    chosen = [starts[i] for i in np.argsort(scores)[::-1][:STARTS]]
+    return [*(_adjust(head, Silhouette(mask, camera), rng) for camera in chosen[:ADJUSTED]), *chosen]
+
+
+def surface_of(head: FittedHead) -> Surface:
+    """Points spread over the head above the neck, with their normals, in millimetres."""
+    from skimage.measure import marching_cubes
+
+    assert head.grid.values is not None
+    volume = head.grid.values[0, 0].numpy()
+    vertices, _, inwards, _ = marching_cubes(volume, 0.0)
+    points_mm = HEAD_FRAME.to_world_mm(vertices[:, ::-1].astype(float) * head.grid.cell - 1.0)
+    kept = np.flatnonzero(points_mm[:, 1] > NECK_MM)
+    kept = np.random.default_rng(SEED).permutation(kept)[:SURFACE_POINTS]
+    return Surface(points_mm[kept], -inwards[kept, ::-1].astype(float))
 
 
 @torch.no_grad()

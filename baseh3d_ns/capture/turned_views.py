@@ -1,0 +1,126 @@
+"""Cameras of photos that show no face: profiles and the back of the head, chained to those that are known.
+
+The head of the shape space that fits the known photos (`silhouettes.py`) is seen in a mask from several directions;
+spots of its surface that a known photo shows too are then searched for (`face_tracks.py`). A right direction finds many
+that agree on one pose (PnP with RANSAC), a wrong one few: so photos are taken up one by one, the surest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from scipy.spatial.transform import Rotation
+
+from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.capture.face_tracks import Surface, find_in
+from baseh3d_ns.capture.silhouettes import FittedHead, Silhouette, fit_head, poses_from_silhouette, surface_of
+
+SEARCHES_MM = (14.0, 6.0)
+"""Ranges in which spots are searched for, in millimetres along the surface."""
+TOLERANCE_MM = 3.5
+"""Reprojection error of a spot that agrees with a pose, in millimetres at the head."""
+FEWEST_AGREEING = 20
+"""Spots that must agree on a pose."""
+LEAST_SHARE = 0.35
+"""Share of the spots found that must agree on a pose."""
+
+
+@dataclass(frozen=True, eq=False)
+class KnownView:
+    """A photo whose camera is known."""
+
+    grey: UInt8[np.ndarray, "h w"]
+    mask: Bool[np.ndarray, "h w"]
+    camera: Pinhole
+
+
+@dataclass(frozen=True, eq=False)
+class TurnedView:
+    """A photo without a face, and the cameras that its silhouette allows."""
+
+    grey: UInt8[np.ndarray, "h w"]
+    mask: Bool[np.ndarray, "h w"]
+    candidates: tuple[Pinhole, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A pose that spots agree on."""
+
+    camera: Pinhole
+    agreeing: int
+    error_px: float
+    """Mean reprojection error of the spots that agree."""
+
+
+def chain(
+    known: Sequence[KnownView], turned: Sequence[TurnedView], landmarks_mm: Float[np.ndarray, "l 3"]
+) -> list[Found | None]:
+    """Cameras of the photos without a face, None where too few spots agree on one.
+
+    Args:
+        known: photos with a face, cameras in the head frame.
+        turned: photos without.
+        landmarks_mm: landmarks of the head.
+    """
+    head = fit_head([Silhouette(view.mask, view.camera) for view in known], landmarks_mm)
+    surface = surface_of(head)
+    waiting = {
+        i: replace(view, candidates=tuple(poses_from_silhouette(head, view.mask, known[0].camera)))
+        for i, view in enumerate(turned)
+    }
+    found: list[Found | None] = [None] * len(turned)
+    views = list(known)
+    while waiting:
+        tried = {i: _best_pose(views, surface, view) for i, view in waiting.items()}
+        sure = {i: pose for i, pose in tried.items() if pose is not None}
+        if not sure:
+            break
+        first = max(sure, key=lambda i: sure[i].agreeing)
+        found[first] = sure[first]
+        view = waiting.pop(first)
+        views.append(KnownView(view.grey, view.mask, sure[first].camera))
+    return found
+
+
+def _best_pose(known: Sequence[KnownView], surface: Surface, view: TurnedView) -> Found | None:
+    """The pose that most spots agree on."""
+    poses = [pose for camera in view.candidates if (pose := _pose(known, surface, view, camera)) is not None]
+    return max(poses, key=lambda pose: pose.agreeing, default=None)
+
+
+def _pose(known: Sequence[KnownView], surface: Surface, view: TurnedView, start: Pinhole) -> Found | None:
+    """PnP with RANSAC from the spots that are found near a start, twice."""
+    photos, cameras = [other.grey for other in known], [other.camera for other in known]
+    camera, found = start, None
+    for search_mm in SEARCHES_MM:
+        index, pixels = find_in(photos, cameras, surface, (view.grey, camera), search_mm)
+        found = _ransac(surface.points_mm[index], pixels, camera)
+        if found is None:
+            return None
+        camera = found.camera
+    return found
+
+
+def _ransac(points_mm: Float[np.ndarray, "n 3"], pixels: Float[np.ndarray, "n 2"], like: Pinhole) -> Found | None:
+    if len(points_mm) < FEWEST_AGREEING:
+        return None
+    px_per_mm = like.intrinsics[0, 0] / float((like.rotation @ points_mm.mean(axis=0) + like.translation_mm)[2])
+    cv2.setRNGSeed(0)
+    good, rotation, translation, agreeing = cv2.solvePnPRansac(
+        points_mm, pixels, like.intrinsics, None, reprojectionError=TOLERANCE_MM * px_per_mm, iterationsCount=500
+    )
+    if not good or agreeing is None or len(agreeing) < max(FEWEST_AGREEING, LEAST_SHARE * len(points_mm)):
+        return None
+    chosen = agreeing.ravel()
+    rotation, translation = cv2.solvePnPRefineLM(
+        points_mm[chosen], pixels[chosen], like.intrinsics, None, rotation, translation
+    )
+    matrix = Rotation.from_rotvec(rotation.ravel()).as_matrix()
+    camera = replace(like, rotation=matrix, translation_mm=translation.ravel())
+    error = np.linalg.norm(camera.project(points_mm[chosen]) - pixels[chosen], axis=1).mean()
+    return Found(camera, len(chosen), float(error))
