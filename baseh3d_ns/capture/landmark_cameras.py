@@ -159,7 +159,7 @@ class _Problem:
             []
             if self.tracks is None
             else [
-                _track_residuals(
+                track_residuals(
                     self.tracks, self.cameras(unknowns), self.face.on(self.model.head(shape))[self.tracks.index]
                 )
             ]
@@ -179,7 +179,7 @@ class _Problem:
         )
 
 
-def _track_residuals(
+def track_residuals(
     tracks: Tracks, cameras: Sequence[Pinhole], surface: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, " r"]:
     """Offsets of the tracks in standard deviations at the best depths of their points (variable projection)."""
