@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,6 +22,7 @@ from baseh3d_ns.capture.photos import load_photo, resized, small_photo
 from baseh3d_ns.capture.solved import moved
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, _pose
+from baseh3d_ns.capture.video import video_frames
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
@@ -214,3 +216,17 @@ def test_unusable_photos_are_named() -> None:
     with pytest.raises(InputError, match="from one spot"):
         check_apart(["a.jpg", "b.jpg"], [camera_at(0.0), camera_at(1.0)])
     check_apart(["a.jpg", "b.jpg"], [camera_at(0.0), camera_at(20.0)])
+
+
+def test_frames_of_a_video_are_the_sharp_ones(tmp_path: Path) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 96))
+    noise = np.random.default_rng(0).integers(0, 255, (96, 200, 3), dtype=np.uint8)
+    for i in range(12):
+        frame = noise[:, 5 * i : 5 * i + 96]
+        writer.write(frame if i % 3 == 0 else cv2.GaussianBlur(frame, (0, 0), 4.0))
+    writer.release()
+    names = [photo.name for photo in video_frames(tmp_path / "a.avi", 4)]
+    assert 2 <= len(names) <= 4 and all(int(name.split("#")[1]) % 3 == 0 for name in names)
+    (tmp_path / "b.mp4").write_bytes(b"no video")
+    with pytest.raises(InputError, match="b.mp4 is no video that can be decoded"):
+        video_frames(tmp_path / "b.mp4", 4)

@@ -243,8 +243,8 @@ def _adjust(head: FittedHead, view: Silhouette, rng: np.random.Generator) -> Pin
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    rigid = exp_map_SO3xR3(motion[None])[0].detach().double().numpy()
-    centre, turn = HEAD_FRAME.to_world_mm(middle.double().numpy()), rigid[:, :3]
+    final = exp_map_SO3xR3(motion[None])[0].detach().double().numpy()
+    centre, turn = HEAD_FRAME.to_world_mm(middle.double().numpy()), final[:, :3]
     rotation = view.camera.rotation @ turn.T
-    moved_centre = turn @ (view.camera.centre_mm - centre) + centre + HEAD_FRAME.radius_mm * rigid[:, 3]
+    moved_centre = turn @ (view.camera.centre_mm - centre) + centre + HEAD_FRAME.radius_mm * final[:, 3]
     return replace(view.camera, rotation=rotation, translation_mm=-rotation @ moved_centre)

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.face_tracks import Surface, Tracks, find_in
-from baseh3d_ns.capture.landmark_cameras import track_residuals
+from baseh3d_ns.capture.landmark_cameras import NO_DISTORTION, track_residuals
 from baseh3d_ns.capture.silhouettes import SEED, Silhouette, fit_head, poses_from_silhouette, surface_of
 
 SEARCHES_MM = (14.0, 6.0)
@@ -118,7 +118,12 @@ def _agreeing(
     px_per_mm = like.intrinsics[0, 0] / float((like.rotation @ points_mm.mean(axis=0) + like.translation_mm)[2])
     cv2.setRNGSeed(SEED)
     good, _, _, agreeing = cv2.solvePnPRansac(
-        points_mm, pixels, like.intrinsics, None, reprojectionError=TOLERANCE_MM * px_per_mm, iterationsCount=500
+        points_mm,
+        pixels,
+        like.intrinsics,
+        NO_DISTORTION,
+        reprojectionError=TOLERANCE_MM * px_per_mm,
+        iterationsCount=500,
     )
     if not good or agreeing is None or len(agreeing) < max(FEWEST_AGREEING, LEAST_SHARE * len(points_mm)):
         return None
@@ -129,7 +134,7 @@ def _adjusted(cameras: Sequence[Pinhole], surface: Surface, tracks: Tracks, like
     """Pose that fits the spots best when they may move along the rays of the known photos."""
     points_mm = surface.points_mm[tracks.index]
     _, rotation, translation = cv2.solvePnP(
-        points_mm, tracks.observed_px, like.intrinsics, None, flags=cv2.SOLVEPNP_SQPNP
+        points_mm, tracks.observed_px, like.intrinsics, NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP
     )
 
     def camera_of(pose: Float[np.ndarray, " 6"]) -> Pinhole:
