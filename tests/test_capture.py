@@ -30,6 +30,10 @@ BALL_MM = 100.0
 """Radius of the textured ball, whose centre is the origin."""
 
 
+STANDS = ((-24, 0), (-16, 8), (-8, -6), (0, 6), (8, -4), (16, 5), (24, 0))
+"""Yaws and pitches of photos that overlap, in degrees."""
+
+
 def camera_at(yaw_deg: float, pitch_deg: float = 0.0, distance_mm: float = 700.0, size: int = 320) -> Pinhole:
     """A camera that looks at the origin, for which a head fills most of the photo."""
     outwards = Rotation.from_euler("YX", [yaw_deg, -pitch_deg], degrees=True).as_matrix()
@@ -141,7 +145,7 @@ def test_a_turned_photo_is_chained_to_known_ones() -> None:
 
 
 def test_structure_from_motion_finds_the_cameras_of_a_ball() -> None:
-    true = [camera_at(yaw, pitch, size=480) for yaw, pitch in ((-20, 0), (-10, 8), (0, -6), (10, 6), (20, 0))]
+    true = [camera_at(yaw, pitch, size=480) for yaw, pitch in STANDS]
     photos = [
         small_photo(f"{i}.jpg", np.repeat(photo_of_ball(c)[..., None], 3, axis=2), None, 2.6 * 480)
         for i, c in enumerate(true)
@@ -150,7 +154,7 @@ def test_structure_from_motion_finds_the_cameras_of_a_ball() -> None:
     views = solve_motion([*photos, blank], MotionConfig())
     cameras = [view.camera for view in views[:-1] if view.camera is not None]
     assert len(cameras) == len(true) and views[-1].camera is None
-    assert max(relative_errors_deg(cameras, true)) < 1.0
+    assert max(relative_errors_deg(cameras, true)) < 0.3
     assert max(view.reprojection_error_px or 9.0 for view in views[:-1]) < 1.0
 
 
