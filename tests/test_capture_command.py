@@ -30,8 +30,7 @@ SCALE = ScaleOptions(mm_per_unit=2.0)
 @pytest.fixture(autouse=True)
 def no_faces(monkeypatch):
     """The egg has none, and the networks are not needed to know it."""
-    monkeypatch.setattr(looks, "_face", lambda *_: None)
-    monkeypatch.setattr(command, "find_faces", lambda photo: [])
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos: [None] * len(photos))
 
 
 @pytest.fixture
@@ -132,18 +131,20 @@ def at(*azimuths_deg: float) -> np.ndarray:
 
 def test_advice_names_the_side_that_is_missing_and_the_photos_that_are_bad():
     photos = [report("a.jpg"), report("b.jpg", sharpness=5.0), report("c.jpg", mask_agreement=0.3), report("d.jpg")]
-    said = " ".join(advice(photos, at(-80.0, -40.0, 0.0, 5.0)))
+    said = " ".join(advice(photos, [], at(-80.0, -40.0, 0.0, 5.0)))
     assert "person's left" in said and "person's right" not in said
     assert "blurred: b.jpg" in said and "disagree on them: c.jpg" in said and "back" in said
-    round_the_head = advice([report("a.jpg")] * 8, at(*range(0, 360, 45)))
+    round_the_head = advice([report("a.jpg")] * 8, [], at(*range(0, 360, 45)))
     assert round_the_head == []
-    assert "left out: d.jpg" in advice([report("a.jpg"), report("d.jpg", registered=False)], at(0.0))[0]
-    assert "head is cut off in a.jpg" in " ".join(advice([report("a.jpg", cut_off=("top",))] * 3, at(-40.0, 0.0, 40.0)))
-    assert "cut off" not in " ".join(advice([report("a.jpg", cut_off=("bottom",))] * 3, at(-40.0, 0.0, 40.0)))
+    assert "e.jpg, d.jpg" in advice([report("a.jpg"), report("d.jpg", kept=False)], ["e.jpg"], at(0.0))[0]
+    assert "head is cut off in a.jpg" in " ".join(
+        advice([report("a.jpg", cut_off=("top",))] * 3, [], at(-40.0, 0.0, 40.0))
+    )
+    assert "cut off" not in " ".join(advice([report("a.jpg", cut_off=("bottom",))] * 3, [], at(-40.0, 0.0, 40.0)))
 
 
 def test_the_table_has_a_line_for_every_photo():
-    lines = table([report("a.jpg"), report("b.jpg", registered=False, landmark_score=None)]).splitlines()
+    lines = table([report("a.jpg"), report("b.jpg", kept=False, landmark_score=None)]).splitlines()
     assert len(lines) == 3 and "NO" in lines[2] and "0.90" in lines[1]
 
 

@@ -1,24 +1,21 @@
 """`baseh3d capture`: from photos of a head, or a video, to a folder that `head-data` reads.
 
-1. Silhouettes: the user's masks, or guessed by two networks.
-2. Cameras: another program's, where its file is there; else structure from motion or landmarks (`solve`).
-3. Frame of the head in millimetres, by `own_photos`.
-4. `transforms.json`, masks, and `capture.png` to look at.
+1. Cameras: another program's, where its file is there; else structure from motion or landmarks (`solve`).
+2. Silhouettes (the user's masks, or guessed by two networks) and the head's frame in millimetres, by `own_photos`.
+3. `transforms.json`, masks, and `capture.png` to look at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
-from PIL import Image
 from tqdm import tqdm
 
 from baseh3d_ns.capture.folder import save_mask, write_transforms
-from baseh3d_ns.capture.photos import Photo, load_photo, sharpness
+from baseh3d_ns.capture.photos import load_photo, sharpness
 from baseh3d_ns.capture.report import PhotoReport, advice, table
 from baseh3d_ns.capture.sheet import save_sheet
 from baseh3d_ns.capture.solve import NO_SCALE, CameraConfig, SolvedCameras, solve_cameras
@@ -26,15 +23,16 @@ from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import check_output, find_mask, find_photos, output_folder
 from baseh3d_ns.capture.structure_from_motion import MotionConfig
 from baseh3d_ns.capture.video import VIDEO_SUFFIXES, save_frames
+from baseh3d_ns.data.pictures import read_photo
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.colmap_model import find_model
 from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
+from baseh3d_ns.own_photos.looks import Look, full_mask
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
 from baseh3d_ns.own_photos.scene import OwnScene, open_capture, read_capture
 from baseh3d_ns.own_photos.shots import Capture, GivenFrame, Shot
 from baseh3d_ns.own_photos.transforms_json import FILE
-from baseh3d_ns.pretrained.landmarks import FaceLandmarks, find_faces
-from baseh3d_ns.pretrained.silhouettes import guess_silhouette, touches_border
+from baseh3d_ns.pretrained.silhouettes import touches_border
 
 LONGEST_PX = 768
 """Longer side of the pictures on the sheet, before they are made small."""
@@ -60,21 +58,6 @@ class CaptureOptions:
     """Whether an earlier capture at `out` is replaced."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """A photo, looked at."""
-
-    path: Path
-    photo: Photo
-    faces: list[FaceLandmarks]
-    mask: Bool[np.ndarray, "h w"]
-    """Silhouette at the photo's full size."""
-    given: bool
-    """Whether the silhouette is the user's."""
-    agreement: float
-    """Agreement of the two networks on a guessed silhouette; 1 for a given one."""
-
-
 def capture(options: CaptureOptions) -> str:
     """Make the folder of a head; the report to print.
 
@@ -84,23 +67,20 @@ def capture(options: CaptureOptions) -> str:
     options.scale.check()
     check_output(options.out, options.overwrite)
     with output_folder(options.out, options.overwrite) as folder:
-        given = None if options.estimate_cameras else _given_cameras(options.source)
-        if given is not None:
-            looks = [_look(shot.photo_path, shot.mask_path) for shot in _bar(given.shots)]
-            solved = None
-        else:
-            paths = _photos(options.source, folder)
-            looks = [_look(path, find_mask(path)) for path in _bar(paths)]
-            given, solved = _estimate(options, looks)
-        by_path = {look.path: look for look in looks}
-        shots = tuple(
-            replace(shot, mask_path=save_mask(folder, number, shot.name, by_path[shot.photo_path].mask))
-            for number, shot in enumerate(given.shots)
-        )
-        scene = open_capture(replace(given, shots=shots), options.scale, options.neck_mm, LONGEST_PX)
+        given, solved = None if options.estimate_cameras else _given_cameras(options.source), None
+        if given is None:
+            given, solved = _estimate(options, _photos(options.source, folder))
+        scene = open_capture(given, options.scale, options.neck_mm, LONGEST_PX)
+        kept = {view.shot.name for view in scene.views}
+        shots = [
+            replace(shot, mask_path=save_mask(folder, number, shot.name, full_mask(look)))
+            for number, look in enumerate(scene.looks)
+            if (shot := look.silhouette.shot).name in kept
+        ]
         write_transforms(folder, options.out, shots, scene.frame)
         save_sheet(folder / "capture.png", scene.views, scene.frame, scene.frame.scale.summary())
-    return _report(options, looks, scene, solved)
+        report = _report(options, scene, solved)
+    return report
 
 
 def usual_out(source: Path) -> Path:
@@ -125,34 +105,15 @@ def _given_cameras(source: Path) -> Capture | None:
     return None
 
 
-def _bar(items: Sequence) -> tqdm:
-    return tqdm(items, desc="Looking at the photos", unit="photo", delay=2.0, leave=False)
-
-
-def _look(path: Path, mask_path: Path | None) -> _Look:
-    photo = load_photo(path, mask_path)
-    faces = find_faces(photo.rgb)
-    if photo.mask is not None:
-        mask, agreement = photo.mask, 1.0
-    else:
-        guess = guess_silhouette(photo.rgb, faces[0] if faces else None)
-        mask, agreement = guess.mask, guess.agreement
-    return _Look(path, replace(photo, mask=mask), faces, _at_full_size(mask, photo), mask_path is not None, agreement)
-
-
-def _at_full_size(mask: Bool[np.ndarray, "h w"], photo: Photo) -> Bool[np.ndarray, "k l"]:
-    grey = Image.fromarray(mask.astype(np.float32))
-    return np.asarray(grey.resize((photo.width, photo.height), Image.Resampling.BILINEAR)) > 0.5
-
-
-def _estimate(options: CaptureOptions, looks: Sequence[_Look]) -> tuple[Capture, SolvedCameras]:
-    """Cameras of photos that have none, in the head frame."""
+def _estimate(options: CaptureOptions, paths: Sequence[Path]) -> tuple[Capture, SolvedCameras]:
+    """Cameras of photos that have none, in the head frame where a face says where that is."""
+    bar = tqdm(paths, desc="Reading the photos", unit="photo", delay=2.0, leave=False)
+    photos = [load_photo(path, find_mask(path)) for path in bar]
     is_video = options.source.suffix.lower() in VIDEO_SUFFIXES
     config = CameraConfig(MotionConfig(options.turning_head, is_video), options.scale.pupils_mm or None)
-    solved = solve_cameras([look.photo for look in looks], config)
-    shots = tuple(
-        shot for look, view in zip(looks, solved.views, strict=True) if (shot := _shot(look.path, view)) is not None
-    )
+    solved = solve_cameras(photos, config)
+    found = [_shot(path, view) for path, view in zip(paths, solved.views, strict=True)]
+    shots = tuple(shot for shot in found if shot is not None)
     if not shots:
         raise InputError(f"no camera could be found for the photos of {options.source}: see README on how to take them")
     known = GivenFrame()
@@ -174,28 +135,33 @@ def _shot(path: Path, view: SolvedView) -> Shot | None:
     distortion = np.zeros(len(COEFFICIENTS))
     distortion[: len(view.distortion)] = view.distortion
     lens = Lens(camera.intrinsics, distortion, camera.width, camera.height)
-    return Shot(path.name, path, None, lens, False, camera.rotation, camera.centre_mm)
+    return Shot(path.name, path, find_mask(path), lens, False, camera.rotation, camera.centre_mm)
 
 
-def _report(options: CaptureOptions, looks: Sequence[_Look], scene: OwnScene, solved: SolvedCameras | None) -> str:
+def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | None) -> str:
     """Table of the photos, the way to the cameras, the scale, advice, and the next command."""
+    kept = {view.shot.name for view in scene.views}
     errors = {} if solved is None else {view.name: view.reprojection_error_px for view in solved.views}
-    with_camera = {view.shot.photo_path for view in scene.views}
-    photos = [
-        PhotoReport(
-            look.photo.name,
-            look.path in with_camera,
-            sharpness(look.photo.rgb),
-            "given" if look.given else "guessed",
-            look.agreement,
-            touches_border(look.mask),
-            look.faces[0].score if look.faces else None,
-            errors.get(look.photo.name),
-        )
-        for look in looks
-    ]
+    photos = [_photo_report(look, look.silhouette.shot.name in kept, errors) for look in scene.looks]
+    seen = {photo.name for photo in photos}
+    lost = [shot.name for shot in scene.capture.shots if shot.name not in seen]
+    lost += [view.name for view in solved.views if view.camera is None] if solved is not None else []
     centres_mm = np.array([view.camera.centre_mm for view in scene.views])
     way = f"Cameras by {solved.way}." if solved is not None else f"Cameras as given by {scene.capture.path}."
-    lines = [table(photos), "", way, scene.frame.scale.summary(), *advice(photos, centres_mm), ""]
+    lines = [table(photos), "", way, scene.frame.scale.summary(), *advice(photos, lost, centres_mm), ""]
     lines += [f"Look at {options.out / 'capture.png'}, then:", f"ns-train baseh3d-fast --data {options.out} head-data"]
     return "\n".join(lines)
+
+
+def _photo_report(look: Look, kept: bool, errors: Mapping[str, float | None]) -> PhotoReport:
+    shot = look.silhouette.shot
+    return PhotoReport(
+        name=shot.name,
+        kept=kept,
+        sharpness=sharpness(read_photo(shot.photo_path)),
+        mask_source="guessed" if look.guessed else "given",
+        mask_agreement=look.agreement,
+        cut_off=touches_border(look.silhouette.mask),
+        landmark_score=look.face_score,
+        reprojection_error_px=errors.get(shot.name),
+    )

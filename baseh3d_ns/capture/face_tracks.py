@@ -1,9 +1,9 @@
 """Tracks between photos of one face that stand too far apart for feature matching.
 
-The landmarks give a surface and poses that are right to a few millimetres. So a patch of the surface, seen in one photo,
-is known nearly as another one shows it: it is searched for there by normalised cross-correlation of the two photos
-resampled on the patch's tangent plane, within the error that is left. The matches say more than landmarks can: they are
-the same spots of skin.
+The landmarks give a surface and poses that are right to a few millimetres. So a patch of the surface, seen in one
+photo, is known nearly as another one shows it: it is searched for there by normalised cross-correlation of the two
+photos resampled on the patch's tangent plane, within the error that is left. The matches say more than landmarks can:
+they are the same spots of skin.
 """
 
 from __future__ import annotations
@@ -70,6 +70,18 @@ class Tracks:
     observed_px: Float[np.ndarray, "o 2"]
     """Pixel of every observation."""
 
+    def of_points(self, chosen: Int[np.ndarray, " m"]) -> Tracks:
+        """Tracks of some points that have one observation each, in the order of the points."""
+        return Tracks(
+            self.reference[chosen],
+            self.reference_px[chosen],
+            self.index[chosen],
+            self.normals[chosen],
+            np.arange(len(chosen)),
+            self.view[chosen],
+            self.observed_px[chosen],
+        )
+
 
 def face_points(mean_mm: Float[np.ndarray, "l 3"]) -> FacePoints:
     """Points on a grid across the mean face, `SPACING_MM` apart, in the triangles between the landmarks."""
@@ -135,8 +147,8 @@ def find_in(
     surface: Surface,
     other: tuple[UInt8[np.ndarray, "h w"], Pinhole],
     search_mm: float,
-) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, "m 2"]]:
-    """Points of the surface that are found in another photo, and their pixels there.
+) -> Tracks:
+    """Points of the surface that are found in another photo, which counts as the last one.
 
     Args:
         photos: grey photos with known cameras; the one that sees a point best is compared with the other.
@@ -153,7 +165,16 @@ def find_in(
         if found is not None:
             index.append(int(point))
             pixels.append(found)
-    return np.array(index, dtype=int), np.array(pixels).reshape(-1, 2)
+    kept = np.array(index, dtype=int)
+    return Tracks(
+        reference=best[kept],
+        reference_px=np.array([cameras[best[i]].project(surface.points_mm[i : i + 1])[0] for i in kept]).reshape(-1, 2),
+        index=kept,
+        normals=surface.normals[kept],
+        point=np.arange(len(kept)),
+        view=np.full(len(kept), len(photos)),
+        observed_px=np.array(pixels).reshape(-1, 2),
+    )
 
 
 def _cosine(camera: Pinhole, surface: Surface) -> Float[np.ndarray, " n"]:

@@ -36,6 +36,8 @@ SURFACE_SD_MM = 10.0
 """Standard deviation of the surface between the landmarks, along a ray, in millimetres."""
 SEARCHES_MM = (8.0, 5.0, 3.0)
 """Ranges in which tracks are searched for in the rounds of the bundle adjustment, in millimetres."""
+NO_DISTORTION = np.zeros(4)
+"""Distortion coefficients of a pinhole, for OpenCV."""
 SOFTNESS = 2.0
 """Residual in standard deviations beyond which the loss grows linearly."""
 
@@ -159,7 +161,7 @@ class _Problem:
             []
             if self.tracks is None
             else [
-                _track_residuals(
+                track_residuals(
                     self.tracks, self.cameras(unknowns), self.face.on(self.model.head(shape))[self.tracks.index]
                 )
             ]
@@ -179,7 +181,7 @@ class _Problem:
         )
 
 
-def _track_residuals(
+def track_residuals(
     tracks: Tracks, cameras: Sequence[Pinhole], surface: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, " r"]:
     """Offsets of the tracks in standard deviations at the best depths of their points (variable projection)."""
@@ -230,6 +232,10 @@ def _intrinsics(view: FaceView, factor: float) -> Float[np.ndarray, "3 3"]:
 def _pnp(view: FaceView, face_mm: Float[np.ndarray, "l 3"]) -> Float[np.ndarray, " 6"]:
     """Rotation vector and translation in decimetres of the camera that sees the mean face at the landmarks."""
     intrinsics = _intrinsics(view, 1.0)
-    _, rotation, translation = cv2.solvePnP(face_mm, view.points_px, intrinsics, None, flags=cv2.SOLVEPNP_SQPNP)
-    rotation, translation = cv2.solvePnPRefineLM(face_mm, view.points_px, intrinsics, None, rotation, translation)
+    _, rotation, translation = cv2.solvePnP(
+        face_mm, view.points_px, intrinsics, NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP
+    )
+    rotation, translation = cv2.solvePnPRefineLM(
+        face_mm, view.points_px, intrinsics, NO_DISTORTION, rotation, translation
+    )
     return np.concatenate([rotation.ravel(), translation.ravel() / 100.0])

@@ -25,8 +25,8 @@ class PhotoReport:
     """One photo."""
 
     name: str
-    registered: bool
-    """Whether it has a camera."""
+    kept: bool
+    """Whether its silhouette is where its camera sees the head."""
     sharpness: float
     """Variance of the Laplacian; comparable between photos of one capture."""
     mask_source: str
@@ -45,29 +45,33 @@ def table(photos: Sequence[PhotoReport]) -> str:
     """A line for every photo, under the names of the columns."""
     sharpest = max((photo.sharpness for photo in photos), default=1.0) or 1.0
     width = max(8, *(len(photo.name) for photo in photos))
-    lines = [f"{'photo':<{width}}  camera  sharp  mask          face  error px"]
+    lines = [f"{'photo':<{width}}  used    sharp  mask          face  error px"]
     for photo in photos:
         mask = "given" if photo.mask_source == "given" else f"guessed {photo.mask_agreement:.2f}"
         face = "-" if photo.landmark_score is None else f"{photo.landmark_score:.2f}"
         error = "-" if photo.reprojection_error_px is None else f"{photo.reprojection_error_px:.2f}"
-        camera = "yes" if photo.registered else "NO"
+        used = "yes" if photo.kept else "NO"
         lines.append(
-            f"{photo.name:<{width}}  {camera:<6}  {photo.sharpness / sharpest:5.2f}  {mask:<12}  {face:>4}  {error:>8}"
+            f"{photo.name:<{width}}  {used:<6}  {photo.sharpness / sharpest:5.2f}  {mask:<12}  {face:>4}  {error:>8}"
         )
     return "\n".join(lines)
 
 
-def advice(photos: Sequence[PhotoReport], centres_mm: Float[np.ndarray, "n 3"]) -> list[str]:
+def advice(photos: Sequence[PhotoReport], lost: Sequence[str], centres_mm: Float[np.ndarray, "n 3"]) -> list[str]:
     """Sentences on what would make the capture better, the most important first.
 
     Args:
-        photos: all photos.
-        centres_mm: camera centres of those registered, in upright axes (+y up, +z ahead) about the head.
+        photos: photos that show a head.
+        lost: names of the others, and of those without a camera.
+        centres_mm: camera centres of those used, in upright axes (+y up, +z ahead) about the head.
     """
     said = []
-    lost = [photo.name for photo in photos if not photo.registered]
-    if lost:
-        said.append(f"{len(lost)} photos have no camera and are left out: {', '.join(lost[:10])}.")
+    left_out = [*lost, *(photo.name for photo in photos if not photo.kept)]
+    if left_out:
+        said.append(
+            f"{len(left_out)} photos are left out, without a camera or a silhouette of the head: "
+            f"{', '.join(left_out[:10])}."
+        )
     median = float(np.median([photo.sharpness for photo in photos]))
     blurred = [photo.name for photo in photos if photo.sharpness < BLURRED * median]
     if blurred:

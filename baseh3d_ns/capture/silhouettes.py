@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from scipy.spatial.transform import Rotation
+from skimage.measure import marching_cubes
 from torch import Tensor
 
 from baseh3d_ns.cameras import Pinhole
@@ -58,6 +59,7 @@ SURFACE_POINTS = 700
 """Points of the head's surface that are looked for in photos."""
 POSE_RATE = 0.01
 """Adam's learning rate of rotation vector and translation, in radians and in units of the ball."""
+
 
 @dataclass(frozen=True, eq=False)
 class Silhouette:
@@ -136,8 +138,6 @@ def poses_from_silhouette(head: FittedHead, mask: Bool[np.ndarray, "h w"], like:
 
 def surface_of(head: FittedHead) -> Surface:
     """Points spread over the head above the neck, with their normals, in millimetres."""
-    from skimage.measure import marching_cubes
-
     assert head.grid.values is not None
     volume = head.grid.values[0, 0].numpy()
     vertices, _, inwards, _ = marching_cubes(volume, 0.0)
@@ -243,8 +243,8 @@ def _adjust(head: FittedHead, view: Silhouette, rng: np.random.Generator) -> Pin
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    rigid = exp_map_SO3xR3(motion[None])[0].detach().double().numpy()
-    centre, turn = HEAD_FRAME.to_world_mm(middle.double().numpy()), rigid[:, :3]
+    final = exp_map_SO3xR3(motion[None])[0].detach().double().numpy()
+    centre, turn = HEAD_FRAME.to_world_mm(middle.double().numpy()), final[:, :3]
     rotation = view.camera.rotation @ turn.T
-    moved_centre = turn @ (view.camera.centre_mm - centre) + centre + HEAD_FRAME.radius_mm * rigid[:, 3]
+    moved_centre = turn @ (view.camera.centre_mm - centre) + centre + HEAD_FRAME.radius_mm * final[:, 3]
     return replace(view.camera, rotation=rotation, translation_mm=-rotation @ moved_centre)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from baseh3d_ns.bounds import Positive
 from baseh3d_ns.cameras import Pinhole
@@ -19,10 +20,12 @@ from baseh3d_ns.capture.checks import blurred, check_apart, check_faces, check_o
 from baseh3d_ns.capture.head_pose import FACE_SIZE_SD_PERCENT, PUPILS_SD_PERCENT, scale_factor, to_head_frame
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, KNOWN_FOCAL_SD, FaceView, solve_with_tracks
 from baseh3d_ns.capture.landmark_model import LandmarkModel, load_landmark_model
-from baseh3d_ns.capture.photos import Photo
-from baseh3d_ns.capture.solved import SolvedView
+from baseh3d_ns.capture.photos import Photo, resized
+from baseh3d_ns.capture.solved import SolvedView, moved
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
+from baseh3d_ns.capture.turned_views import KnownView, TurnedView, chain
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks, find_faces
+from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
 FEWEST_FOR_MOTION = 9
 """Photos from which on structure from motion is tried."""
@@ -70,9 +73,12 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
             taken from one spot.
     """
     model = load_landmark_model()
-    faces = [find_faces(photo.rgb) for photo in photos]
+    bar = tqdm(photos, desc="Looking for faces", unit="photo", delay=2.0, leave=False)
+    faces = [find_faces(photo.rgb) for photo in bar]
     views, way, head_mm = None, MOTION, None
     if len(photos) >= FEWEST_FOR_MOTION:
+        if config.motion.in_masks_only:
+            photos = with_masks(photos, faces)
         views = solve_motion(photos, config.motion)
         if sum(view.camera is not None for view in views) < MOST_REGISTERED * len(photos):
             views = None
@@ -80,6 +86,8 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
         way = LANDMARKS
         check_faces(photos, faces, TRUSTED)
         views, head_mm = _from_landmarks(photos, faces, model)
+        if any(view.camera is None for view in views):
+            views = _with_turned(with_masks(photos, faces), views, head_mm, model)
     else:
         views, head_mm = _placed(photos, views, faces, model)
     views = [
@@ -102,6 +110,17 @@ def _trusted(faces: Sequence[Sequence[FaceLandmarks]]) -> list[int]:
     return [index for index, found in enumerate(faces) if found and found[0].score > TRUSTED]
 
 
+def with_masks(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]) -> list[Photo]:
+    """The photos, with a guessed silhouette where they have none."""
+    bar = tqdm(photos, desc="Guessing silhouettes", unit="photo", delay=2.0, leave=False)
+    return [
+        photo
+        if photo.mask is not None
+        else replace(photo, mask=guess_silhouette(photo.rgb, found[0] if found else None).mask)
+        for photo, found in zip(bar, faces, strict=True)
+    ]
+
+
 def _from_landmarks(
     photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]], model: LandmarkModel
 ) -> tuple[list[SolvedView], Float[np.ndarray, "l 3"]]:
@@ -117,6 +136,31 @@ def _from_landmarks(
         whole = photos[i].at_full_size(camera)
         views[i] = replace(views[i], camera=whole, reprojection_error_px=float(error) * photos[i].scale)
     return views, solution.head_mm
+
+
+def _with_turned(
+    photos: Sequence[Photo], views: Sequence[SolvedView], head_mm: Float[np.ndarray, "l 3"], model: LandmarkModel
+) -> list[SolvedView]:
+    """The views, with cameras for photos that show no face but a mask."""
+    masked = [i for i, photo in enumerate(photos) if photo.mask is not None]
+    known = [i for i in masked if views[i].camera is not None]
+    turned = [i for i in masked if views[i].camera is None]
+    if not known or not turned:
+        return list(views)
+    size = scale_factor(head_mm, model, None)
+    grey = {i: cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in masked}
+    rows = []
+    for i in known:
+        camera, mask = views[i].moved(size, np.eye(3), np.zeros(3)).camera, photos[i].mask
+        assert camera is not None and mask is not None
+        rows.append(KnownView(grey[i], mask, resized(camera, grey[i].shape[1], grey[i].shape[0])))
+    others = [TurnedView(grey[i], mask) for i in turned if (mask := photos[i].mask) is not None]
+    filled = list(views)
+    for i, found in zip(turned, chain(rows, others, size * head_mm), strict=True):
+        if found is not None:
+            whole = photos[i].at_full_size(moved(found.camera, 1.0 / size, np.eye(3), np.zeros(3)))
+            filled[i] = replace(views[i], camera=whole, reprojection_error_px=found.error_px * photos[i].scale)
+    return filled
 
 
 def _face_view(photo: Photo, face: FaceLandmarks, kind: int) -> FaceView:

@@ -12,18 +12,20 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole
-from baseh3d_ns.capture.face_tracks import Surface, find_in
-from baseh3d_ns.capture.silhouettes import FittedHead, Silhouette, fit_head, poses_from_silhouette, surface_of
+from baseh3d_ns.capture.face_tracks import Surface, Tracks, find_in
+from baseh3d_ns.capture.landmark_cameras import NO_DISTORTION, track_residuals
+from baseh3d_ns.capture.silhouettes import SEED, Silhouette, fit_head, poses_from_silhouette, surface_of
 
 SEARCHES_MM = (14.0, 6.0)
 """Ranges in which spots are searched for, in millimetres along the surface."""
 TOLERANCE_MM = 3.5
 """Reprojection error of a spot that agrees with a pose, in millimetres at the head."""
-FEWEST_AGREEING = 20
+FEWEST_AGREEING = 40
 """Spots that must agree on a pose."""
 LEAST_SHARE = 0.35
 """Share of the spots found that must agree on a pose."""
@@ -94,33 +96,54 @@ def _best_pose(known: Sequence[KnownView], surface: Surface, view: TurnedView) -
 
 
 def _pose(known: Sequence[KnownView], surface: Surface, view: TurnedView, start: Pinhole) -> Found | None:
-    """PnP with RANSAC from the spots that are found near a start, twice."""
+    """Pose from the spots that are found near a start, twice: PnP with RANSAC, then with their depths set free."""
     photos, cameras = [other.grey for other in known], [other.camera for other in known]
     camera, found = start, None
     for search_mm in SEARCHES_MM:
-        index, pixels = find_in(photos, cameras, surface, (view.grey, camera), search_mm)
-        found = _ransac(surface.points_mm[index], pixels, camera)
-        if found is None:
+        tracks = find_in(photos, cameras, surface, (view.grey, camera), search_mm)
+        chosen = _agreeing(surface.points_mm[tracks.index], tracks.observed_px, camera)
+        if chosen is None:
             return None
+        found = _adjusted(cameras, surface, tracks.of_points(chosen), camera)
         camera = found.camera
     return found
 
 
-def _ransac(points_mm: Float[np.ndarray, "n 3"], pixels: Float[np.ndarray, "n 2"], like: Pinhole) -> Found | None:
+def _agreeing(
+    points_mm: Float[np.ndarray, "n 3"], pixels: Float[np.ndarray, "n 2"], like: Pinhole
+) -> Int[np.ndarray, " m"] | None:
+    """Spots that agree on a pose; None where they are too few."""
     if len(points_mm) < FEWEST_AGREEING:
         return None
     px_per_mm = like.intrinsics[0, 0] / float((like.rotation @ points_mm.mean(axis=0) + like.translation_mm)[2])
-    cv2.setRNGSeed(0)
-    good, rotation, translation, agreeing = cv2.solvePnPRansac(
-        points_mm, pixels, like.intrinsics, None, reprojectionError=TOLERANCE_MM * px_per_mm, iterationsCount=500
+    cv2.setRNGSeed(SEED)
+    good, _, _, agreeing = cv2.solvePnPRansac(
+        points_mm,
+        pixels,
+        like.intrinsics,
+        NO_DISTORTION,
+        reprojectionError=TOLERANCE_MM * px_per_mm,
+        iterationsCount=500,
     )
     if not good or agreeing is None or len(agreeing) < max(FEWEST_AGREEING, LEAST_SHARE * len(points_mm)):
         return None
-    chosen = agreeing.ravel()
-    rotation, translation = cv2.solvePnPRefineLM(
-        points_mm[chosen], pixels[chosen], like.intrinsics, None, rotation, translation
+    return np.sort(agreeing.ravel())
+
+
+def _adjusted(cameras: Sequence[Pinhole], surface: Surface, tracks: Tracks, like: Pinhole) -> Found:
+    """Pose that fits the spots best when they may move along the rays of the known photos."""
+    points_mm = surface.points_mm[tracks.index]
+    _, rotation, translation = cv2.solvePnP(
+        points_mm, tracks.observed_px, like.intrinsics, NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP
     )
-    matrix = Rotation.from_rotvec(rotation.ravel()).as_matrix()
-    camera = replace(like, rotation=matrix, translation_mm=translation.ravel())
-    error = np.linalg.norm(camera.project(points_mm[chosen]) - pixels[chosen], axis=1).mean()
-    return Found(camera, len(chosen), float(error))
+
+    def camera_of(pose: Float[np.ndarray, " 6"]) -> Pinhole:
+        return replace(like, rotation=Rotation.from_rotvec(pose[:3]).as_matrix(), translation_mm=100.0 * pose[3:])
+
+    def residuals(pose: Float[np.ndarray, " 6"]) -> Float[np.ndarray, " r"]:
+        return track_residuals(tracks, [*cameras, camera_of(pose)], points_mm)
+
+    start = np.concatenate([rotation.ravel(), translation.ravel() / 100.0])
+    camera = camera_of(least_squares(residuals, start, x_scale="jac", max_nfev=40).x)
+    error = np.linalg.norm(camera.project(points_mm) - tracks.observed_px, axis=1).mean()
+    return Found(camera, len(points_mm), float(error))

@@ -35,6 +35,10 @@ class Look:
     silhouette: Silhouette
     guessed: bool
     """Whether the silhouette is a network's, not the user's."""
+    agreement: float
+    """Agreement of the two networks on a guessed silhouette; 1 for a given one."""
+    face_score: float | None
+    """Score of the face that was found in the photo; None where none was, or none was looked for."""
 
 
 def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face | None]:
@@ -64,7 +68,8 @@ def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face |
         if agreement < LEAST_AGREEMENT:
             doubtful.append(f"{shot.name} ({agreement:.2f})")
         if mask.mean() > LEAST_HEAD:
-            looks.append(Look(Silhouette(shot, mask), not _has_mask(shot)))
+            score = None if found is None else float(found.score)
+            looks.append(Look(Silhouette(shot, mask), not _has_mask(shot), agreement, score))
         else:
             without.append(shot.name)
     if not looks:

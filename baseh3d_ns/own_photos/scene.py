@@ -25,7 +25,10 @@ class OwnScene:
 
     capture: Capture
     frame: HeadFrame
+    looks: tuple[Look, ...]
+    """All shots that show a head."""
     views: tuple[OwnView, ...]
+    """Views of those looks whose silhouettes are the head's."""
     splits: dict[str, list[int]]
     """Numbers of the views of nerfstudio's splits, where the file names them."""
 
@@ -92,7 +95,7 @@ def open_capture(capture: Capture, scale: ScaleOptions, neck_mm: float, longest_
         split: [number[name] for name in (capture.shots[index].name for index in shots) if name in number]
         for split, shots in capture.splits.items()
     }
-    return OwnScene(capture, frame, views, splits)
+    return OwnScene(capture, frame, tuple(looks), views, splits)
 
 
 def _views(looks: Sequence[Look], frame: HeadFrame, longest_px: int) -> tuple[OwnView, ...]:

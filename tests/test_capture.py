@@ -1,0 +1,222 @@
+"""Cameras where none are given: each part on made-up landmarks or on photos of a textured ball."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import map_coordinates
+from scipy.spatial.transform import Rotation
+
+from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.capture.checks import blurred, check_apart, check_faces, check_one_head
+from baseh3d_ns.capture.face_tracks import Surface, find_tracks
+from baseh3d_ns.capture.head_pose import align, pupil_distance, scale_factor, to_head_frame
+from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, solve_from_landmarks
+from baseh3d_ns.capture.landmark_model import LANDMARKS, SeenHead, learn_landmark_model, load_landmark_model
+from baseh3d_ns.capture.photos import load_photo, resized, small_photo
+from baseh3d_ns.capture.solved import moved
+from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
+from baseh3d_ns.capture.turned_views import KnownView, TurnedView, _pose
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.pretrained.landmarks import FaceLandmarks
+
+BALL_MM = 100.0
+"""Radius of the textured ball, whose centre is the origin."""
+
+
+STANDS = ((-24, 0), (-16, 8), (-8, -6), (0, 6), (8, -4), (16, 5), (24, 0))
+"""Yaws and pitches of photos that overlap, in degrees."""
+
+
+def camera_at(yaw_deg: float, pitch_deg: float = 0.0, distance_mm: float = 700.0, size: int = 320) -> Pinhole:
+    """A camera that looks at the origin, for which a head fills most of the photo."""
+    outwards = Rotation.from_euler("YX", [yaw_deg, -pitch_deg], degrees=True).as_matrix()
+    focal = 2.6 * size
+    intrinsics = np.array([[focal, 0.0, (size - 1) / 2.0], [0.0, focal, (size - 1) / 2.0], [0.0, 0.0, 1.0]])
+    rotation = np.diag([1.0, -1.0, -1.0]) @ outwards.T
+    return Pinhole(intrinsics, rotation, np.array([0.0, 0.0, distance_mm]), size, size)
+
+
+def angle_deg(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.degrees(Rotation.from_matrix(one @ other.T).magnitude()))
+
+
+def relative_errors_deg(found: list[Pinhole], true: list[Pinhole]) -> list[float]:
+    """Errors of the rotations against the first camera's."""
+    return [
+        angle_deg(f.rotation @ found[0].rotation.T, t.rotation @ true[0].rotation.T)
+        for f, t in zip(found[1:], true[1:], strict=True)
+    ]
+
+
+def photo_of_ball(camera: Pinhole) -> np.ndarray:
+    """Grey photo of a ball before a wall, both covered with blotches."""
+    texture = np.random.default_rng(3).uniform(40.0, 250.0, (60, 120))
+    rays = camera.rays(camera.pixels())
+    along = -(rays @ camera.centre_mm)
+    under = BALL_MM**2 - (camera.centre_mm @ camera.centre_mm - along**2)
+    points = camera.centre_mm + (along - np.sqrt(np.maximum(under, 0.0)))[:, None] * rays
+    x, y, z = (points / BALL_MM).T
+    place = [(np.arcsin(y.clip(-1.0, 1.0)) / np.pi + 0.5) * 59.0, (np.arctan2(x, z) / (2.0 * np.pi) + 0.5) * 119.0]
+    wall = camera.centre_mm - ((camera.centre_mm[2] + BALL_MM) / rays[:, 2])[:, None] * rays
+    behind = map_coordinates(texture, [wall[:, 1] / 6.0 + 30.0, wall[:, 0] / 6.0 + 60.0], order=3, mode="mirror")
+    grey = np.where(under > 0.0, map_coordinates(texture, place, order=3, mode="nearest"), behind)
+    return grey.clip(0.0, 255.0).astype(np.uint8).reshape(camera.height, camera.width)
+
+
+def ball_surface(error_mm: float = 0.0) -> Surface:
+    """Points in front of the ball, with their normals."""
+    grid = np.stack(np.meshgrid(np.linspace(-60.0, 60.0, 13), np.linspace(-60.0, 60.0, 13)), -1).reshape(-1, 2)
+    normals = np.column_stack([grid, np.sqrt(BALL_MM**2 - (grid**2).sum(-1))]) / BALL_MM
+    return Surface((BALL_MM + error_mm) * normals, normals)
+
+
+def seen_landmarks(cameras: list[Pinhole], noise_px: float) -> tuple[list[np.ndarray], np.ndarray]:
+    """Detections on an unusual head, with noise, and the head."""
+    model, rng = load_landmark_model(), np.random.default_rng(1)
+    head = model.head(rng.normal(0.0, 1.0, len(model.shapes_mm)))
+    none = np.zeros(len(model.errors_mm))
+    return [
+        camera.project(model.seen(head, camera.centre_mm, none)) + rng.normal(0.0, noise_px, (LANDMARKS, 2))
+        for camera in cameras
+    ], head
+
+
+def test_landmarks_of_three_photos_give_their_cameras() -> None:
+    true = [camera_at(0.0, 5.0), camera_at(42.0), camera_at(-38.0, -6.0)]
+    detected, _ = seen_landmarks(true, noise_px=0.3)
+    views = [FaceView(points, 320, 320, 1.1 * 2.6 * 320, FREE_FOCAL_SD, 0) for points in detected]
+    found = solve_from_landmarks(views, load_landmark_model())
+    assert max(relative_errors_deg(list(found.cameras), true)) < 1.0
+    # Faces say little of the focal length, but the right thing.
+    assert found.cameras[0].intrinsics[0, 0] / (2.6 * 320) < 1.08
+    assert found.errors_px.max() < 1.0
+
+
+def test_the_landmark_model_learns_a_bias_that_depends_on_the_view() -> None:
+    rng = np.random.default_rng(0)
+    mean = load_landmark_model().mean_mm
+    sliding = np.array([4.0, 0.0, 0.0])
+    heads = []
+    for _ in range(8):
+        place = mean + rng.normal(0.0, 1.0, mean.shape)
+        cameras = tuple(camera_at(yaw, rng.uniform(-15.0, 15.0)) for yaw in (-45.0, -20.0, 0.0, 20.0, 45.0))
+        shifted = [place + np.sin(np.radians(45.0)) * sliding * (c.centre_mm[0] / 700.0) ** 2 for c in cameras]
+        heads.append(SeenHead(cameras, np.stack([c.project(p) for c, p in zip(cameras, shifted, strict=True)])))
+    model = learn_landmark_model(heads)
+    camera = camera_at(35.0)
+    none = np.zeros(len(model.errors_mm))
+    seen = camera.project(model.seen(model.mean_mm, camera.centre_mm, none)) - camera.project(model.mean_mm)
+    moved_px = camera.project(mean + 0.707 * sliding * (camera.centre_mm[0] / 700.0) ** 2) - camera.project(mean)
+    assert np.abs(seen - moved_px).mean() < 0.4 * np.abs(moved_px[:, 0]).mean()
+
+
+def test_tracks_lie_where_both_photos_show_the_spot() -> None:
+    cameras = [camera_at(0.0), camera_at(24.0)]
+    turned = Rotation.from_euler("xyz", [0.4, 0.6, 0.0], degrees=True).as_matrix()
+    about = [cameras[0], replace(cameras[1], rotation=turned @ cameras[1].rotation)]
+    tracks = find_tracks([photo_of_ball(camera) for camera in cameras], about, ball_surface(1.5), 14.0)
+    assert len(tracks.observed_px) > 60
+    rays = np.stack([cameras[r].rays(p[None])[0] for r, p in zip(tracks.reference, tracks.reference_px, strict=True)])
+    centres = np.stack([cameras[r].centre_mm for r in tracks.reference])
+    along = -(rays * centres).sum(-1)
+    depth = along - np.sqrt(BALL_MM**2 - ((centres**2).sum(-1) - along**2))
+    spots = (centres + depth[:, None] * rays)[tracks.point]
+    where = np.stack([cameras[v].project(s[None])[0] for v, s in zip(tracks.view, spots, strict=True)])
+    assert np.median(np.linalg.norm(where - tracks.observed_px, axis=1)) < 0.4
+
+
+def test_a_turned_photo_is_chained_to_known_ones() -> None:
+    cameras = [camera_at(-15.0), camera_at(10.0)]
+    known = [KnownView(photo_of_ball(c), np.ones((320, 320), dtype=bool), c) for c in cameras]
+    true = camera_at(30.0, 4.0)
+    view = TurnedView(photo_of_ball(true), np.ones((320, 320), dtype=bool))
+    found = _pose(known, ball_surface(2.0), view, camera_at(26.0, 1.0))
+    assert found is not None
+    assert angle_deg(found.camera.rotation, true.rotation) < 0.5
+    flat = TurnedView(np.full((320, 320), 90, dtype=np.uint8), view.mask)
+    assert _pose(known, ball_surface(), flat, camera_at(26.0)) is None
+
+
+def test_structure_from_motion_finds_the_cameras_of_a_ball() -> None:
+    true = [camera_at(yaw, pitch, size=480) for yaw, pitch in STANDS]
+    photos = [
+        small_photo(f"{i}.jpg", np.repeat(photo_of_ball(c)[..., None], 3, axis=2), None, 2.6 * 480)
+        for i, c in enumerate(true)
+    ]
+    blank = small_photo("blank.jpg", np.full((480, 480, 3), 128, dtype=np.uint8))
+    views = solve_motion([*photos, blank], MotionConfig())
+    cameras = [view.camera for view in views[:-1] if view.camera is not None]
+    assert len(cameras) == len(true) and views[-1].camera is None
+    assert max(relative_errors_deg(cameras, true)) < 0.3
+    assert max(view.reprojection_error_px or 9.0 for view in views[:-1]) < 1.0
+
+
+def test_cameras_of_any_world_come_to_the_head_frame_and_to_the_given_pupils() -> None:
+    model = load_landmark_model()
+    true = [camera_at(yaw) for yaw in (-30.0, 0.0, 30.0)]
+    detected, head = seen_landmarks(true, noise_px=0.0)
+    turn = Rotation.from_rotvec([0.4, -0.8, 1.1]).as_matrix()
+    elsewhere = [moved(camera, 0.01, turn, np.array([3.0, -2.0, 5.0])) for camera in true]
+    change, landmarks = to_head_frame(elsewhere, detected, model)
+    back = [change.camera(camera) for camera in elsewhere]
+    # Up to how this head differs from the mean one in pose and size.
+    same = align(landmarks, head)
+    assert np.abs(same.points(landmarks) - head).max() < 0.5
+    assert max(angle_deg(b.rotation, t.rotation) for b, t in zip(back, true, strict=True)) < 6.0
+    factor = scale_factor(landmarks, model, 61.0)
+    assert pupil_distance(factor * landmarks) == pytest.approx(61.0)
+
+
+def test_moved_and_resized_cameras_see_the_same() -> None:
+    camera, points = camera_at(20.0), np.random.default_rng(0).normal(0.0, 50.0, (9, 3))
+    turn, offset = Rotation.from_rotvec([0.1, 0.5, -0.3]).as_matrix(), np.array([1.0, 2.0, 3.0])
+    assert moved(camera, 2.0, turn, offset).project(2.0 * points @ turn.T + offset) == pytest.approx(
+        camera.project(points)
+    )
+    double = resized(camera, 640, 640).project(points)
+    assert double == pytest.approx(2.0 * camera.project(points) + 0.5)
+
+
+def test_a_photo_keeps_its_size_its_mask_and_its_exif_focal_length(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 26
+    whole = Image.new("RGB", (3200, 2400), (90, 80, 70))
+    whole.paste((200, 150, 120), (800, 600, 2400, 1800))
+    whole.save(tmp_path / "a.jpg", exif=exif)
+    mask = np.zeros((2400, 3200), dtype=np.uint8)
+    mask[600:1800, 800:2400] = 255
+    Image.fromarray(mask).save(tmp_path / "a.png")
+    photo = load_photo(tmp_path / "a.jpg", tmp_path / "a.png")
+    assert (photo.width, photo.height, photo.rgb.shape) == (3200, 2400, (1200, 1600, 3))
+    assert photo.mask is not None and photo.mask.mean() == pytest.approx(0.25, abs=0.01)
+    assert photo.exif_focal_px == pytest.approx(26.0 / 43.27 * 4000.0, rel=0.01)
+    Image.fromarray(mask[:1200]).save(tmp_path / "b.png")
+    with pytest.raises(InputError, match="make the mask again at that size"):
+        load_photo(tmp_path / "a.jpg", tmp_path / "b.png")
+
+
+def face(score: float, size: float, left: float = 0.0) -> FaceLandmarks:
+    points = np.random.default_rng(0).uniform(0.0, size, (LANDMARKS, 2)) + [left, 0.0]
+    return FaceLandmarks(points_px=points, depth_px=np.zeros(LANDMARKS), score=score, turn_deg=0.0)
+
+
+def test_unusable_photos_are_named() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    photos = [small_photo(f"{i}.jpg", noise) for i in range(3)]
+    smooth = small_photo("smooth.jpg", np.full((300, 300, 3), 90, dtype=np.uint8))
+    assert blurred([*photos, smooth]) == ["smooth.jpg"]
+    with pytest.raises(InputError, match="no face was found in 0.jpg, 1.jpg, 2.jpg"):
+        check_faces(photos, [[], [face(0.2, 90.0)], []], 0.5)
+    with pytest.raises(InputError, match="1.jpg shows two people"):
+        check_faces(photos, [[face(0.9, 90.0)], [face(0.9, 90.0), face(0.8, 80.0, 200.0)], []], 0.5)
+    check_faces(photos, [[face(0.9, 90.0)], [face(0.9, 90.0), face(0.8, 20.0, 200.0)], []], 0.5)
+    with pytest.raises(InputError, match=r"do not fit one head, b\.jpg least"):
+        check_one_head(["a.jpg", "b.jpg"], np.stack([np.full(LANDMARKS, 1.0), np.full(LANDMARKS, 9.0)]))
+    with pytest.raises(InputError, match="from one spot"):
+        check_apart(["a.jpg", "b.jpg"], [camera_at(0.0), camera_at(1.0)])
+    check_apart(["a.jpg", "b.jpg"], [camera_at(0.0), camera_at(20.0)])
