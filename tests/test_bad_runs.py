@@ -11,13 +11,13 @@ from processes import call, checkpoint, configured, train
 from tiny_root import SCENE
 
 from baseh3d_ns import methods
+from baseh3d_ns.data import views as data_views
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.run_files import evaluation_folder
 from baseh3d_ns.evaluation.score_run import scene_of_head
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import Head, save_head, weights_of_field
 from baseh3d_ns.heads.readers import open_head
-from baseh3d_ns.training import head_trainer
 
 
 def refusal(method: str, root: Path, out: Path, *options: object, views: str = "3") -> str:
@@ -38,7 +38,7 @@ def test_a_refused_command_ends_with_a_sentence_and_writes_nothing(tiny_root, tm
 
 
 def test_no_prior_is_said_before_anything_is_loaded(tiny_root, tmp_path, monkeypatch):
-    monkeypatch.setattr(head_trainer, "read_photo", lambda path: pytest.fail(f"{path} was opened first"))
+    monkeypatch.setattr(data_views, "read_photo", lambda path: pytest.fail(f"{path} was opened first"))
     said = refusal("baseh3d", tiny_root, tmp_path)
     assert "--load-prior" in said and "baseh3d-fast-prior" in said and "builtin" in said
 

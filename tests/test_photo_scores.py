@@ -20,9 +20,10 @@ from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import load_scene
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation import photo_scores as photo_scores_module
+from baseh3d_ns.evaluation.camera_corrections import camera_corrections
 from baseh3d_ns.evaluation.evaluate_run import evaluate_run
 from baseh3d_ns.evaluation.head_photos import HeadPhotos, photos_of_head
-from baseh3d_ns.evaluation.photo_scores import HeadRenderer, RenderedView, camera_corrections, photo_scores
+from baseh3d_ns.evaluation.photo_scores import HeadRenderer, RenderedView, photo_scores
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
@@ -163,7 +164,7 @@ def test_heads_whose_photos_cannot_be_told_are_refused(own_root: Path, tmp_path:
 
 
 def test_own_photos_are_opened_as_they_were_trained_on(tiny_root: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(looks, "_face", lambda *_: None)  # the egg has none
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos: [None] * len(photos))  # the egg has no face
     write_own_photos(tiny_root, SCENE, tmp_path, distortion=(-0.1, 0.02, 0.0, 0.0, 0.0))
     parser = HeadDataParserConfig(data=tmp_path, views=("2,0,4",), mm_per_unit=81.0, neck_mm=70.0).setup()
     metadata = parser.get_dataparser_outputs("train").metadata

@@ -15,11 +15,10 @@ from processes import Trained, begin, call, checkpoint, configured, train, train
 from tiny_root import SCENE
 
 from baseh3d_ns import methods
-from baseh3d_ns.data import dataset, pictures
+from baseh3d_ns.data import pictures, views
 from baseh3d_ns.heads.head_file import named_parameters
 from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.models.photo_consistency import Photos
-from baseh3d_ns.training import head_trainer
 from baseh3d_ns.training.plateau import PlateauSchedule
 from baseh3d_ns.training.trainer import SdfTrainer
 from baseh3d_ns.warm_start.colours import warm_up_colours
@@ -162,8 +161,7 @@ def test_photos_are_decoded_once_for_the_check_and_once_for_the_fit(tiny_root, t
     """Placing, colours, strata, rays and both sizes of patches had each decoded them again."""
     decoded = Counter()
     read = pictures.read_photo
-    for module in (dataset, head_trainer):
-        monkeypatch.setattr(module, "read_photo", lambda path: decoded.update([path]) or read(path))
+    monkeypatch.setattr(views, "read_photo", lambda path: decoded.update([path]) or read(path))
     config = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2)
     config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2, 2), 2, 2
     trainer = started(config)

@@ -14,13 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.evaluation.camera_corrections import CameraCorrection, camera_corrections, corrections_of
 from baseh3d_ns.evaluation.head_photos import HeadPhotos
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.models.photo_consistency import PhotoConfig, Photos
 from baseh3d_ns.models.sdf_model import BACKGROUND, render_rays
-from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.image_metrics import head_metrics
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 
@@ -32,17 +31,6 @@ PATCHES = 4096
 """Surface points, at most, whose patches are compared between the training photos."""
 PATCH_SPACING_MM = 1.3
 """Distance between two points of a patch."""
-
-
-@dataclass(frozen=True)
-class CameraCorrection:
-    """Difference between a camera as given and as the training refined it, relative to all others."""
-
-    rotation_deg: float
-    centre_mm: float
-    """Distance that the centre of projection moved."""
-    focal_percent: float
-    """Change of the focal length."""
 
 
 @dataclass(frozen=True)
@@ -241,26 +229,3 @@ def photo_consistency(
         seen_twice=float(seen.any(dim=1).float().mean()),
         patch_mm=PATCH_SPACING_MM * (config.side - 1),
     )
-
-
-def corrections_of(head: Head, training: HeadDataset) -> ViewCorrections | None:
-    """Corrections of the training views that a head file holds."""
-    if not head.view_corrections:
-        return None
-    corrections = ViewCorrections(training.metadata["camera_axes"], training.metadata["camera_centres"])
-    with torch.no_grad():
-        for name, parameter in corrections.named_parameters():
-            parameter.copy_(head.view_corrections[name])
-    return corrections
-
-
-@torch.no_grad()
-def camera_corrections(corrections: ViewCorrections, frame: SceneFrame) -> list[CameraCorrection]:
-    """Correction of every training view."""
-    views = torch.arange(len(corrections.centres), device=corrections.centres.device)
-    moved, _ = corrections.rays(corrections.centres, corrections.axes, views)
-    shifts_mm = (moved - corrections.centres).norm(dim=-1) * frame.radius_mm
-    turns = torch.rad2deg(corrections.motions()[:, 3:].norm(dim=-1))
-    zooms = 100.0 * (corrections.focal_factors() - 1.0)
-    columns = zip(turns.tolist(), shifts_mm.tolist(), zooms.tolist(), strict=True)
-    return [CameraCorrection(*column) for column in columns]

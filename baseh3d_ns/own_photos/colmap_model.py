@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def _read(model: Path) -> tuple[dict[int, Any], dict[int, Any]]:
     suffix = ".bin" if binary else ".txt"
     try:
         if binary:
+            _check_whole(model / "images.bin")
             return (
                 colmap.read_cameras_binary(model / "cameras.bin"),
                 colmap.read_images_binary(model / "images.bin"),
@@ -68,6 +70,18 @@ def _read(model: Path) -> tuple[dict[int, Any], dict[int, Any]]:
         raise InputError(
             f"{model / f'cameras{suffix}'} or images{suffix} is damaged ({type(error).__name__}): {REMEDY}"
         ) from error
+
+
+def _check_whole(images: Path) -> None:
+    """Raise an error where a binary list of images does not end where its counts say: they size the reader's memory."""
+    data = images.read_bytes()
+    (count,), end = struct.unpack_from("<Q", data), 8
+    for _ in range(count):
+        # Behind 64 bytes of numbers stands the name, which ends with a zero, then a table of 24 bytes a row.
+        end = data.index(b"\0", end + 64) + 1
+        end += 8 + 24 * struct.unpack_from("<Q", data, end)[0]
+    if end > len(data):
+        raise EOFError(f"{images} is cut off")
 
 
 def _shot(folder: Path, model: Path, cameras: dict[int, Any], image: Any) -> Shot:

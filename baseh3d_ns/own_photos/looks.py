@@ -22,6 +22,8 @@ LONGEST_PX = 1024
 """Longer side of the photos that are looked at."""
 LEAST_SCORE = 0.5
 """Score from which a face's landmarks may be relied upon."""
+HEAD_MIDDLE_MM, HEAD_SIDE_MM = (0.0, 10.0, 5.0), 330.0
+"""Middle of the average adult's head with its hair, and the side of a square that holds it, in millimetres."""
 LEAST_HEAD = 1e-3
 """Fraction of a photo below which a guessed silhouette is no head."""
 LEAST_AGREEMENT = 0.7
@@ -102,22 +104,30 @@ def _silhouette(
 
     Args:
         found: landmarks in this photo, where there are any.
-        face: the face in space, by which the cameras say how a photo without one stands upright.
+        face: the face in space, by which the cameras say where the head is in a photo without one.
     """
     if _has_mask(shot):
         mask = Image.fromarray(_given_mask(shot).astype(np.float32))
         return np.asarray(mask.resize((small.shape[1], small.shape[0]), Image.Resampling.BOX)) > 0.5, 1.0
     from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
-    turns = 0 if face is None or found is not None else _turns_to_upright(shot, face)
-    guess = guess_silhouette(np.ascontiguousarray(np.rot90(small, turns)), found)
-    return np.ascontiguousarray(np.rot90(guess.mask, -turns)), guess.agreement
+    around = None if face is None or found is not None else _head_window(shot, small.shape, face)
+    guess = guess_silhouette(small, found, around)
+    return guess.mask, guess.agreement
 
 
-def _turns_to_upright(shot: Shot, face: Face) -> int:
-    """Counter-clockwise quarter turns after which the head stands upright in a photo."""
+def _head_window(shot: Shot, shape: tuple[int, ...], face: Face) -> Any:
+    """Square round the head in a small photo without a face, by the face in others; None where it is not seen."""
+    from baseh3d_ns.pretrained.networks import Crop
+
+    centre = shot.in_camera(face.from_average(np.array([HEAD_MIDDLE_MM])))
+    pixel = shot.lens.project(centre)[0]
+    if not np.isfinite(pixel).all():
+        return None
+    scale = shape[1] / shot.lens.width
+    side_px = HEAD_SIDE_MM / face.mm_per_unit * shot.lens.intrinsics[0, 0] / centre[0, 2] * scale
     right, down, _ = shot.rotation @ face.rotation[1]
-    return round(np.degrees(np.arctan2(right, -down)) / 90.0) % 4
+    return Crop((pixel + 0.5) * scale - 0.5, float(side_px), float(np.degrees(np.arctan2(right, -down))))
 
 
 def _has_mask(shot: Shot) -> bool:

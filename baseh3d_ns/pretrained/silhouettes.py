@@ -29,7 +29,7 @@ CHIN = 152
 TIGHT_WINDOWS = (1.05, 1.25)
 """Sides of the last windows, as multiples of the longer side of the head's box."""
 WORKING_PX = 320
-"""Longer side, in pixels of the working copy, of the window round the face or of a photo without one."""
+"""Longer side, in pixels of the working copy, of the window round the head or of a photo without one."""
 LARGEST_COPY_PX = 3000
 """Longer side of the largest working copy."""
 SURE = 0.8
@@ -49,12 +49,16 @@ class Silhouette:
     """Intersection over union of the two networks' own silhouettes, in 0..1: below about 0.7 look at the mask."""
 
 
-def guess_silhouette(photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks | None = None) -> Silhouette:
+def guess_silhouette(
+    photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks | None = None, around: Crop | None = None
+) -> Silhouette:
     """Silhouette of the head in a photo; empty where neither network sees anything.
 
+    Without face and window, the photo is taken to be upright and the head to be what stands out near its middle.
+
     Args:
-        face: the head's face, which says which way is up and where the head is; without one the photo is taken to be
-            upright and the head to be what stands out near its middle.
+        face: the head's face, which says which way is up and where the head is.
+        around: square round the head, upright with it, where other photos tell that; else the face does.
 
     Raises:
         InputError: the networks are not here and cannot be fetched.
@@ -62,14 +66,18 @@ def guess_silhouette(photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks | No
     import cv2
 
     height, width = photo.shape[:2]
-    scale = _working_scale(photo, face)
+    if around is None and face is not None:
+        around = head_window(face)
+    scale = _working_scale(photo, around)
     size = (max(1, round(scale * width)), max(1, round(scale * height)))
     copy = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
-    around = head_window(face) if face is not None else Crop((np.array([width, height]) - 1) / 2.0, 0.0, 0.0)
-    middle = (around.centre_px + 0.5) * scale - 0.5
-    whole = Crop((np.array(size) - 1) / 2.0, float(max(size)), _quarter_turn(around.turn_deg))
-    head = Crop(middle, scale * around.side_px, around.turn_deg)
-    if face is None:
+    middle = (np.array(size) - 1) / 2.0
+    if around is not None:
+        middle = (around.centre_px + 0.5) * scale - 0.5
+        whole = Crop((np.array(size) - 1) / 2.0, float(max(size)), _quarter_turn(around.turn_deg))
+        head = Crop(middle, scale * around.side_px, around.turn_deg)
+    else:
+        whole = Crop(middle, float(max(size)), 0.0)
         people, things = probabilities(copy, whole, [])
         blob = _blob_at(0.5 * (people + things) > 0.5, middle)
         if not blob.any():
@@ -78,8 +86,9 @@ def guess_silhouette(photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks | No
     tight = [Crop(head.centre_px, factor * head.side_px, head.turn_deg) for factor in TIGHT_WINDOWS]
     people, things = probabilities(copy, whole, tight)
     mean = 0.5 * (people + things)
-    if face is not None:
+    if around is not None:
         mean[_beside_head(head, mean.shape)] = 0.0
+    if face is not None:
         mean[_face_itself(face, scale, mean.shape)] = 1.0
     mask = _blob_at(_along_edges(copy, mean), middle)
     near = _box(mask, 0.1)
@@ -112,12 +121,12 @@ def touches_border(mask: Bool[np.ndarray, "h w"]) -> tuple[str, ...]:
     return tuple(side for side, strip in strips.items() if strip.mean() > BORDER_SHARE)
 
 
-def _working_scale(photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks | None) -> float:
+def _working_scale(photo: UInt8[np.ndarray, "h w 3"], around: Crop | None) -> float:
     """Factor on the photo's size at which the head is worked on; at most 1."""
     longest = max(photo.shape[:2])
-    if face is None:
+    if around is None:
         return min(1.0, WORKING_PX / longest)
-    return min(1.0, WORKING_PX / (HEAD_SIDE * face.size_px), LARGEST_COPY_PX / longest)
+    return min(1.0, WORKING_PX / around.side_px, LARGEST_COPY_PX / longest)
 
 
 def _beside_head(head: Crop, shape: Sequence[int]) -> Bool[np.ndarray, "h w"]:
