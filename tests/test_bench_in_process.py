@@ -12,10 +12,16 @@ from baseh3d_ns.benchmark.training import train
 from baseh3d_ns.frames import SceneFrame
 
 PARSER = {"scene": SCENE, "views": "3"}
+QUICK = {
+    "register": False,
+    "warm-start.colours.steps": 5,
+    "warm-start.latent.steps": 5,
+    "pipeline.datamanager.train-num-rays-per-batch": 64,
+}
 
 
 def test_a_fit_is_stepped_counted_and_scored(tiny_root, tmp_path):
-    options = {"data": tiny_root, "epochs": 4, "register": False, "pipeline.datamanager.train-num-rays-per-batch": 64}
+    options = {"data": tiny_root, "epochs": 4, **QUICK}
     fit = start(configure("baseh3d-fast", tmp_path, options, PARSER))
     before = [parameter.detach().clone() for parameter in fit.trainer.pipeline.model.field.parameters()]
     stretch = run(fit, 5)
@@ -29,7 +35,7 @@ def test_a_fit_is_stepped_counted_and_scored(tiny_root, tmp_path):
 
 
 def test_stepped_by_hand_or_not_the_head_is_the_same(tiny_root, tmp_path):
-    options = {"data": tiny_root, "epochs": 2, "register": False, "pipeline.datamanager.train-num-rays-per-batch": 64}
+    options = {"data": tiny_root, "epochs": 2, **QUICK}
     by_hand = start(configure("baseh3d-fast", tmp_path / "a", options, PARSER, seed=3))
     run(by_hand, 6)
     from baseh3d_ns.benchmark.commands import arguments

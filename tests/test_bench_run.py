@@ -54,13 +54,13 @@ snapshots = [6]
 name = "one head"
 method = "baseh3d-fast"
 prior = "one_head@6"
-options = {register = false}
+options = {register = false, "warm-start.colours.steps" = 5, "warm-start.latent.steps" = 5}
 
 [[rows]]
 name = "builtin"
 method = "baseh3d-fast"
 prior = "builtin"
-options = {register = false}
+options = {register = false, "warm-start.colours.steps" = 5, "warm-start.latent.steps" = 5}
 
 [[rows]]
 name = "neus-facto"
@@ -155,6 +155,7 @@ def test_a_report_of_nothing(tmp_path):
 def on_tiny(own_root) -> Definition:
     row = Row("fast", "baseh3d-fast", "builtin", options={"register": False})
     few = {"pipeline.datamanager.train-num-rays-per-batch": 64}
+    few |= {"warm-start.colours.steps": 5, "warm-start.latent.steps": 5}
     scenes = ("scan0", "scan1")
     return Definition("tiny", "tiny", scenes, DataSource(own_root), (row,), epochs=2, spacing_mm=2.0, options=few)
 

@@ -17,6 +17,7 @@ from tiny_root import CENTRE_MM, SCENE, SEMI_AXES_MM
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.pictures import read_mask
 from baseh3d_ns.data.ray_pool import find_strata, pool_rays
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import LANDMARKS_MM
@@ -28,6 +29,8 @@ from baseh3d_ns.own_photos.lens import Lens
 from baseh3d_ns.own_photos.own_views import _may_show_head
 from baseh3d_ns.own_photos.shots import Capture, Cut
 from baseh3d_ns.own_photos.transforms_json import read_transforms
+from baseh3d_ns.pretrained import silhouettes
+from baseh3d_ns.pretrained.silhouettes import Silhouette
 
 BENT = (-0.15, 0.04, 0.002, -0.001, 0.01)
 AXES = {"up": ELSEWHERE.turn[:, 1].tolist(), "ahead": ELSEWHERE.turn[:, 2].tolist()}
@@ -466,3 +469,19 @@ def is_sound(capture: Capture) -> bool:
         np.isfinite(shot.centre).all() and np.allclose(shot.rotation @ shot.rotation.T, np.eye(3), atol=1e-5)
         for shot in capture.shots
     )
+
+
+def test_silhouettes_that_the_networks_disagree_on_are_left_out_where_enough_others_are_sure(
+    tiny_root, tmp_path, monkeypatch
+):
+    write_own_photos(tiny_root, SCENE, tmp_path)
+    path = tmp_path / "transforms.json"
+    meta = json.loads(path.read_text())
+    masks = [read_mask(tmp_path / frame.pop("mask_path")) for frame in meta["frames"]]
+    path.write_text(json.dumps(meta))
+    shots = read_transforms(path).shots
+    for unsure, left in ((1, 4), (3, 5)):
+        guesses = iter([Silhouette(mask, 0.2 if number < unsure else 0.9) for number, mask in enumerate(masks)])
+        monkeypatch.setattr(silhouettes, "guess_silhouette", lambda *_, guesses=guesses: next(guesses))
+        found, face = looks.look_at(shots, find_faces=True)
+        assert face is None and len(found) == left and all(look.guessed for look in found)

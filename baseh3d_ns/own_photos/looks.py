@@ -26,6 +26,8 @@ HEAD_MIDDLE_MM, HEAD_SIDE_MM = (0.0, 10.0, 5.0), 330.0
 """Middle of the average adult's head with its hair, and the side of a square that holds it, in millimetres."""
 LEAST_HEAD = 1e-3
 """Fraction of a photo below which a guessed silhouette is no head."""
+DISTRUSTED, ENOUGH = 0.5, 3
+"""Agreement below which a guessed silhouette is left out, where so many better ones are left."""
 LEAST_AGREEMENT = 0.7
 """Agreement of the two networks below which a guessed silhouette is doubted."""
 
@@ -46,7 +48,7 @@ class Look:
 def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face | None]:
     """Silhouettes of all shots and the face that they show.
 
-    Shots in which no silhouette can be guessed are left out, with a sentence in the log.
+    Shots in which no silhouette can be guessed, or none that is sure, are left out, with a sentence in the log.
 
     Args:
         find_faces: whether the face is wanted even where no silhouette has to be guessed.
@@ -74,6 +76,10 @@ def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face |
             looks.append(Look(Silhouette(shot, mask), not _has_mask(shot), agreement, score))
         else:
             without.append(shot.name)
+    trusted = [look for look in looks if look.agreement >= DISTRUSTED]
+    if len(trusted) >= ENOUGH:
+        without += [look.silhouette.shot.name for look in looks if look.agreement < DISTRUSTED]
+        looks = trusted
     if not looks:
         raise InputError(f"no head was found in {shots[0].name} or any other photo: give masks (mask_path)")
     _report(looks, without, doubtful)
@@ -172,6 +178,8 @@ def _report(looks: list[Look], without: list[str], doubtful: list[str]) -> None:
             f"{guessed} photos have no mask: silhouettes are guessed by a network; look at them with `baseh3d capture`."
         )
     if without:
-        CONSOLE.log(f"No head was found in {len(without)} photos, which are left out: {', '.join(without[:10])}.")
+        CONSOLE.log(
+            f"{len(without)} photos are left out, no head or no sure silhouette was found: {', '.join(without[:10])}."
+        )
     if doubtful:
         CONSOLE.log(f"Silhouettes that two networks disagree on: {', '.join(doubtful[:10])}.")
