@@ -18,7 +18,7 @@ from baseh3d_ns.capture.folder import save_mask, write_transforms
 from baseh3d_ns.capture.photos import load_photo, sharpness
 from baseh3d_ns.capture.report import PhotoReport, advice, table
 from baseh3d_ns.capture.sheet import save_sheet
-from baseh3d_ns.capture.solve import NO_SCALE, CameraConfig, SolvedCameras, solve_cameras
+from baseh3d_ns.capture.solve import LANDMARKS, CameraConfig, SolvedCameras, solve_cameras
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import check_output, find_mask, find_photos, output_folder
 from baseh3d_ns.capture.structure_from_motion import MotionConfig
@@ -117,7 +117,7 @@ def _estimate(options: CaptureOptions, paths: Sequence[Path]) -> tuple[Capture, 
     if not shots:
         raise InputError(f"no camera could be found for the photos of {options.source}: see README on how to take them")
     known = GivenFrame()
-    if solved.scale_source != NO_SCALE:
+    if solved.way == LANDMARKS:  # structure from motion knows no unit
         known = GivenFrame(
             up=np.array([0.0, 1.0, 0.0]),
             ahead=np.array([0.0, 0.0, 1.0]),

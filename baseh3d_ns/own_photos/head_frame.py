@@ -117,7 +117,7 @@ def _axes(
 ) -> tuple[Float[np.ndarray, "3 3"], str]:
     """Rotation from the file's world to upright axes, and its source in words."""
     given = capture.given
-    up, ahead, source = given.up, given.ahead, f"{capture.path.name}"
+    up, ahead, source = given.up, given.ahead, "what comes with the cameras"
     if up is None or ahead is None:
         if face is not None:
             source = f"the face in {len(face.shots)} photos"
