@@ -70,18 +70,25 @@ def test_an_earlier_capture_is_kept_unless_told_otherwise(photos):
     (out / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="is there already: pass --overwrite"):
         capture(options(photos, out))
-    assert (out / "notes.txt").is_file()
+    with pytest.raises(InputError, match="holds notes.txt, which no capture made: move it away"):
+        capture(options(photos, out, overwrite=True))
+    (out / "notes.txt").unlink()
+    (out / "masks" / "old.png").touch()
     capture(options(photos, out, overwrite=True))
-    assert not (out / "notes.txt").exists() and (out / "transforms.json").is_file()
+    assert not (out / "masks" / "old.png").exists() and (out / "transforms.json").is_file()
     assert [path.name for path in photos.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_folder_of_something_else_is_never_overwritten(photos, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("1")
-    with pytest.raises(InputError, match="is no folder of `baseh3d capture`"):
+    with pytest.raises(InputError, match="holds chapter.txt, which no capture made"):
         capture(options(photos, tmp_path / "thesis", overwrite=True))
     assert (tmp_path / "thesis" / "chapter.txt").is_file()
+    for out in (photos, photos.parent):
+        with pytest.raises(InputError, match="holds the photos themselves"):
+            capture(options(photos, out, overwrite=True))
+    assert (photos / "transforms.json").is_file()
 
 
 def test_a_failure_leaves_the_earlier_capture(photos, monkeypatch):

@@ -8,12 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from baseh3d_ns.cameras import Pinhole
-from baseh3d_ns.capture.photos import Photo, sharpness
+from baseh3d_ns.capture.photos import Photo
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
-BLURRED = 0.1
-"""Sharpness below which a photo counts as blurred, as a fraction of the others' median."""
 SECOND_FACE = 0.5
 """Size of a second face that counts as a person, as a fraction of the first's."""
 SAME_HEAD = 3.0
@@ -22,12 +20,6 @@ ONE_SPOT_DEG = 3.0
 """Largest angle between directions to the cameras below which they stand on one spot, in degrees."""
 MOST_NAMED = 5
 """Photos that a sentence names at most."""
-
-
-def blurred(photos: Sequence[Photo]) -> list[str]:
-    """Names of the photos that are far less sharp than the others."""
-    values = np.array([sharpness(photo.rgb) for photo in photos])
-    return [photo.name for photo, value in zip(photos, values, strict=True) if value < BLURRED * np.median(values)]
 
 
 def check_faces(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]], trusted: float) -> None:

@@ -65,8 +65,8 @@ def capture(options: CaptureOptions) -> str:
         InputError: the photos, their cameras or their masks cannot be used, or `out` is in the way.
     """
     options.scale.check()
-    check_output(options.out, options.overwrite)
-    with output_folder(options.out, options.overwrite) as folder:
+    check_output(options.source, options.out, options.overwrite)
+    with output_folder(options.out) as folder:
         given, solved = None if options.estimate_cameras else _given_cameras(options.source), None
         if given is None:
             given, solved = _estimate(options, _photos(options.source, folder))

@@ -11,14 +11,11 @@ from jaxtyping import Float
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.landmark_model import LandmarkModel, SeenHead, triangulate
 from baseh3d_ns.capture.solved import moved
+from baseh3d_ns.own_photos.faces import similarity_between
 from baseh3d_ns.pretrained.landmarks import LEFT_EYE, RIGHT_EYE
 
 ROUNDS = 3
 """Rounds of triangulation and alignment: the bias of the landmarks depends on where the cameras stand."""
-FACE_SIZE_SD_PERCENT = 5.0
-"""Standard deviation of the size of adults' faces, in per cent."""
-PUPILS_SD_PERCENT = 1.5
-"""Uncertainty of a size by a given distance of the pupils, in per cent: they are placed to a millimetre."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +35,7 @@ class Similarity:
 
 def align(here: Float[np.ndarray, "n 3"], there: Float[np.ndarray, "n 3"]) -> Similarity:
     """Least-squares similarity from points to points (Umeyama 1991)."""
-    from_mean, to_mean = here.mean(axis=0), there.mean(axis=0)
-    left, singular, right = np.linalg.svd((there - to_mean).T @ (here - from_mean))
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
-    rotation = left * signs @ right
-    scale = float((singular * signs).sum() / ((here - from_mean) ** 2).sum())
-    return Similarity(scale, rotation, to_mean - scale * rotation @ from_mean)
+    return Similarity(*similarity_between(here, there))
 
 
 def to_head_frame(

@@ -16,14 +16,15 @@ from tqdm import tqdm
 
 from baseh3d_ns.bounds import Positive
 from baseh3d_ns.cameras import Pinhole
-from baseh3d_ns.capture.checks import blurred, check_apart, check_faces, check_one_head
-from baseh3d_ns.capture.head_pose import FACE_SIZE_SD_PERCENT, PUPILS_SD_PERCENT, scale_factor, to_head_frame
+from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
+from baseh3d_ns.capture.head_pose import scale_factor, to_head_frame
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, KNOWN_FOCAL_SD, FaceView, solve_with_tracks
 from baseh3d_ns.capture.landmark_model import LandmarkModel, load_landmark_model
 from baseh3d_ns.capture.photos import Photo, resized
 from baseh3d_ns.capture.solved import SolvedView, moved
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, chain
+from baseh3d_ns.own_photos.metric_scale import FACE_PERCENT, PUPILS_PERCENT
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks, find_faces
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
@@ -61,8 +62,6 @@ class SolvedCameras:
     """Where the millimetres come from."""
     scale_uncertainty_percent: float
     """Standard deviation of the scale in per cent; infinite where there is none."""
-    blurred: tuple[str, ...]
-    """Names of the photos that are far less sharp than the others."""
 
 
 def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCameras:
@@ -90,19 +89,16 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
             views = _with_turned(with_masks(photos, faces), views, head_mm, model)
     else:
         views, head_mm = _placed(photos, views, faces, model)
-    views = [
-        replace(view, landmark_score=found[0].score if found else 0.0) for view, found in zip(views, faces, strict=True)
-    ]
     source, uncertainty = NO_SCALE, np.inf
     if head_mm is not None:
         factor = scale_factor(head_mm, model, config.pupils_mm)
         views = [view.moved(factor, np.eye(3), np.zeros(3)) for view in views]
-        source, uncertainty = "face size", FACE_SIZE_SD_PERCENT
+        source, uncertainty = "face size", FACE_PERCENT
         if config.pupils_mm is not None:
-            source, uncertainty = f"pupils {config.pupils_mm:g} mm", PUPILS_SD_PERCENT
-    solved = [view for view in views if view.camera is not None]
-    check_apart([view.name for view in solved], [view.camera for view in solved if view.camera is not None])
-    return SolvedCameras(tuple(views), way, source, float(uncertainty), tuple(blurred(photos)))
+            source, uncertainty = f"pupils {config.pupils_mm:g} mm", PUPILS_PERCENT
+        solved = [view for view in views if view.camera is not None]
+        check_apart([view.name for view in solved], [view.camera for view in solved if view.camera is not None])
+    return SolvedCameras(tuple(views), way, source, float(uncertainty))
 
 
 def _trusted(faces: Sequence[Sequence[FaceLandmarks]]) -> list[int]:

@@ -22,8 +22,6 @@ class SolvedView:
     """k1, k2, p1, p2 of OpenCV's model."""
     reprojection_error_px: float | None = None
     """Mean reprojection error in pixels of the whole photo; None where nothing was reprojected."""
-    landmark_score: float | None = None
-    """Confidence of the face detector in [0, 1]; None where it found no face or was not asked."""
 
     def moved(self, scale: float, rotation: Float[np.ndarray, "3 3"], offset: Float[np.ndarray, " 3"]) -> SolvedView:
         """The same view in the world x' = scale * rotation x + offset."""

@@ -12,6 +12,8 @@ from baseh3d_ns.data.pictures import SUFFIXES
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_folder
 
+MADE = frozenset({"transforms.json", "capture.png", "masks", "frames"})
+"""Everything that a capture writes into its folder."""
 MASK_FOLDERS = ("masks", "mask")
 """Folders beside the photos, or in their folder, in which masks of the same names are looked for."""
 
@@ -53,13 +55,11 @@ def find_mask(photo: Path) -> Path | None:
 
 
 @contextmanager
-def output_folder(out: Path, overwrite: bool) -> Iterator[Path]:
-    """Context that yields an unfinished folder, which becomes `out` when the block ends well.
+def output_folder(out: Path) -> Iterator[Path]:
+    """Context that yields an unfinished folder, which becomes `out`, also in place of an earlier one, when all is well.
 
-    Raises:
-        InputError: `out` is there already and is not to be replaced, or is no folder that a capture made.
+    Check `out` first, see `check_output`.
     """
-    check_output(out, overwrite)
     replaced = out.with_name(f".{out.name}.before")
     if replaced.exists():
         shutil.rmtree(replaced)
@@ -71,11 +71,14 @@ def output_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def check_output(out: Path, overwrite: bool) -> None:
-    """Raise `InputError` where an output folder is in the way."""
+def check_output(source: Path, out: Path, overwrite: bool) -> None:
+    """Raise `InputError` where an output folder is in the way: one that holds the source, or what no capture made."""
+    if source == out or out in source.parents:
+        raise InputError(f"{out} holds the photos themselves: pass another --out")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:
         raise InputError(f"{out} is there already: pass --overwrite to make it anew, or another --out")
-    if not (out / "transforms.json").is_file():
-        raise InputError(f"{out} is no folder of `baseh3d capture`, so it is not overwritten: pass another --out")
+    others = sorted({path.name for path in out.iterdir()} - MADE) if out.is_dir() else [out.name]
+    if others:
+        raise InputError(f"{out} holds {others[0]}, which no capture made: move it away, or pass another --out")
