@@ -1,4 +1,4 @@
-"""Make baseh3d_ns/capture/landmark_model.safetensors: photographs of synthetic heads, detections, the model.
+"""Make baseh3d_ns/pretrained/landmark_model.safetensors: photographs of synthetic heads, detections, the model.
 
 Usage: python scripts/landmark_model.py --work FOLDER      (half an hour on a core; photographs are kept)
 """
@@ -15,9 +15,9 @@ from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
 from baseh3d_ns.cameras import Pinhole, decompose
-from baseh3d_ns.capture.landmark_model import MODEL_FILE, SeenHead, learn_landmark_model, save_landmark_model
 from baseh3d_ns.capture.solve import TRUSTED
 from baseh3d_ns.data.pictures import read_photo
+from baseh3d_ns.pretrained.landmark_model import MODEL_FILE, SeenHead, learn_landmark_model, save_landmark_model
 from baseh3d_ns.pretrained.landmarks import find_face
 from baseh3d_ns.shape_space.surface_samples import standard_pose
 from baseh3d_ns.synthetic.head import make_head

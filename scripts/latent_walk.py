@@ -11,11 +11,10 @@ import tyro
 from PIL import Image
 
 from baseh3d_ns.errors import InputError, exit_on_input_error
-from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.heads.latent_pca import principal_components
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import open_head
-from baseh3d_ns.placing.correspondences import render
+from baseh3d_ns.placing.prior_face import render
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.shape_space.datamanager import orbit_cameras
 
@@ -52,7 +51,7 @@ class LatentWalk:
                 with torch.no_grad():
                     field.latent.copy_(mean_head + float(along) * direction)
                     grid.refresh(field.sdf, mean_head.device)
-                    row.append(render(field, grid, Placement(), rays.origins, rays.directions)[0])
+                    row.append(render(field, grid, rays.origins, rays.directions)[0])
             rows.append(np.concatenate(row, axis=1))
         Image.fromarray(np.concatenate(rows, axis=0)).save(self.out)
 

@@ -35,10 +35,13 @@ prepare() {
   download --no-deps "${WHEELS[@]}"
   # ns-train finds methods through the entry points of an installed package; this is all of one that it reads.
   python3 -c 'import setuptools; setuptools.setup()' --quiet egg_info --egg-base .gpu
+  XDG_CACHE_HOME="$PWD/.gpu/cache" python3 -m baseh3d_ns.cli models
+  rm .gpu/cache/baseh3d_ns/models-*/u2netp.onnx # for silhouettes, which the heads have; 5 of the 64 MiB
   [ -d .gpu/heads ] || python3 -m baseh3d_ns.cli synth .gpu/heads --subjects 3 --views 12 --size 512 --seed 11
   du -sh .whl .gpu
 }
 
+[ ! -d .gpu/cache ] || export XDG_CACHE_HOME="$PWD/.gpu/cache"
 export PYTHONPATH="$PWD:$PWD/.gpu${PYTHONPATH:+:$PYTHONPATH}" PYTHONWARNINGS=ignore PYTHONUNBUFFERED=1
 case "${1:-}" in
   "" | -*) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;

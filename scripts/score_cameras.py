@@ -17,12 +17,12 @@ from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.head_pose import pupil_distance, to_head_frame
-from baseh3d_ns.capture.landmark_model import load_landmark_model
 from baseh3d_ns.capture.photos import Photo, load_photo
 from baseh3d_ns.capture.solve import TRUSTED, CameraConfig, solve_cameras
 from baseh3d_ns.capture.structure_from_motion import MotionConfig
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import View, load_scene
+from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 from baseh3d_ns.pretrained.landmarks import find_face
 
 

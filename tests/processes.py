@@ -35,7 +35,6 @@ QUICK_START = [
     "--placing.steps",
     "5",
     "5",
-    "5",
     "--warm-start.colours.steps",
     "5",
     "--warm-start.latent.steps",

@@ -14,15 +14,16 @@ from scipy.spatial.transform import Rotation
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
 from baseh3d_ns.capture.face_tracks import Surface, find_tracks
-from baseh3d_ns.capture.head_pose import align, pupil_distance, scale_factor, to_head_frame
+from baseh3d_ns.capture.head_pose import pupil_distance, scale_factor, to_head_frame
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, solve_from_landmarks
-from baseh3d_ns.capture.landmark_model import LANDMARKS, SeenHead, learn_landmark_model, load_landmark_model
 from baseh3d_ns.capture.photos import load_photo, resized, small_photo
 from baseh3d_ns.capture.solved import moved
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, _pose
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.pretrained.landmark_model import LANDMARKS, SeenHead, learn_landmark_model, load_landmark_model
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
+from baseh3d_ns.similarity import align
 
 BALL_MM = 100.0
 """Radius of the textured ball, whose centre is the origin."""
@@ -163,7 +164,7 @@ def test_cameras_of_any_world_come_to_the_head_frame_and_to_the_given_pupils() -
     turn = Rotation.from_rotvec([0.4, -0.8, 1.1]).as_matrix()
     elsewhere = [moved(camera, 0.01, turn, np.array([3.0, -2.0, 5.0])) for camera in true]
     change, landmarks = to_head_frame(elsewhere, detected, model)
-    back = [change.camera(camera) for camera in elsewhere]
+    back = [moved(camera, change.scale, change.rotation, change.offset) for camera in elsewhere]
     # Up to how this head differs from the mean one in pose and size.
     same = align(landmarks, head)
     assert np.abs(same.points(landmarks) - head).max() < 0.5

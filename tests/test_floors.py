@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = "baseh3d_ns"
 FLOORS = (
-    "bounds errors extras files frames cameras",
+    "bounds errors extras files frames cameras similarity",
     "rendering",
     "fields",
     "pretrained",

@@ -18,10 +18,8 @@ from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.frames import HEAD_FRAME, SceneFrame
 from baseh3d_ns.heads.head_file import PLACEMENT
 from baseh3d_ns.heads.readers import open_head
-from baseh3d_ns.placing import registration
 from baseh3d_ns.placing.candidate import Candidate, min_sdf_along
 from baseh3d_ns.placing.config import PlacingConfig
-from baseh3d_ns.placing.correspondences import FaceCorrespondences
 from baseh3d_ns.placing.registration import Registration, register_prior
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 
@@ -108,27 +106,6 @@ def candidate(upright: bool = False) -> Candidate:
     found = Candidate(PlacingConfig(), field, grid, Placement(), None, no_latent, Placement(), upright)
     found.refresh()
     return found
-
-
-def test_faces_pull_the_prior_into_place(tiny_root: Path):
-    """Three rays along the axes through a point 0.2 above the one the prior has in its place."""
-    through = torch.tensor([0.0, 0.2, 0.4])
-    at = torch.tensor([[0.0, 0.0, 0.4]] * 3)
-    lines = FaceCorrespondences(through - 2.0 * torch.eye(3), torch.eye(3), at, torch.eye(3), 0.1, 0.04, 3)
-    # Seen along y the point lies on the ray; along x and z it is 0.2 / 0.04 = 5 tolerances away.
-    expected = 2.0 * (np.sqrt(1.0 + 5.0**2) - 1.0) / 3.0
-    assert registration._face_loss(candidate(), lines, with_latent=False).item() == pytest.approx(expected, rel=1e-4)
-
-    dataset = HeadDataset(H3dsDataParserConfig(data=tiny_root, scene="scan0").setup().get_dataparser_outputs("train"))
-    pool = RayPool(dataset, "cpu", 64, one_view=False)
-    heights = []
-    for faces in (None, lines):
-        torch.manual_seed(0)
-        found = candidate()
-        registration._descend(found, pool, faces, 40, lambda: None)
-        heights.append(float(found.placement.translation[1]))
-    # x_prior = x_unit + shift: the prior's head rises when the shift falls.
-    assert abs(heights[0]) < 0.05 and heights[1] < heights[0] - 0.04
 
 
 def test_below_the_chin_silhouettes_count_only_of_priors_in_no_standard_frame():

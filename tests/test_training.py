@@ -163,7 +163,7 @@ def test_photos_are_decoded_once_for_the_check_and_once_for_the_fit(tiny_root, t
     read = pictures.read_photo
     monkeypatch.setattr(views, "read_photo", lambda path: decoded.update([path]) or read(path))
     config = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2)
-    config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2, 2), 2, 2
+    config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2), 2, 2
     trainer = started(config)
     before_step(trainer, 0)
     trainer.pipeline.get_train_loss_dict(0)
@@ -173,7 +173,7 @@ def test_photos_are_decoded_once_for_the_check_and_once_for_the_fit(tiny_root, t
 def test_an_anchor_leaves_the_eikonal_loss_alone(tiny_root, tmp_path):
     """The loss had also been asked for at the points that the prior holds."""
     config = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2)
-    config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2, 2), 0, 0
+    config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2), 0, 0
     trainer = started(config)
     model, asked = trainer.pipeline.model, {}
     model.anchor.sdf += 0.1  # as if the head had left the prior
@@ -192,7 +192,7 @@ def test_an_anchor_leaves_the_eikonal_loss_alone(tiny_root, tmp_path):
 def test_patches_lie_well_inside_the_masks_in_whatever_order_rays_come(tiny_root, tmp_path, monkeypatch):
     """They had been the first rays of a batch, which only the pool's own order made those inside."""
     config = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2, "--pipeline.model.photos.patches", 20)
-    config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2, 2), 0, 0
+    config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2), 0, 0
     trainer = started(config)
     before_step(trainer, 0)
     compared = []

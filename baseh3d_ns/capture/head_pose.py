@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from baseh3d_ns.cameras import Pinhole
-from baseh3d_ns.capture.landmark_model import LandmarkModel, SeenHead, triangulate
 from baseh3d_ns.capture.solved import moved
-from baseh3d_ns.own_photos.faces import similarity_between
+from baseh3d_ns.pretrained.landmark_model import LandmarkModel, SeenHead, triangulate
 from baseh3d_ns.pretrained.landmarks import LEFT_EYE, RIGHT_EYE
+from baseh3d_ns.similarity import Similarity, align
 
 ROUNDS = 3
 """Rounds of triangulation and alignment: the bias of the landmarks depends on where the cameras stand."""
-
-
-@dataclass(frozen=True, eq=False)
-class Similarity:
-    """x' = scale * rotation x + offset."""
-
-    scale: float
-    rotation: Float[np.ndarray, "3 3"]
-    offset: Float[np.ndarray, " 3"]
-
-    def points(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-        return self.scale * points @ self.rotation.T + self.offset
-
-    def camera(self, camera: Pinhole) -> Pinhole:
-        return moved(camera, self.scale, self.rotation, self.offset)
-
-
-def align(here: Float[np.ndarray, "n 3"], there: Float[np.ndarray, "n 3"]) -> Similarity:
-    """Least-squares similarity from points to points (Umeyama 1991)."""
-    return Similarity(*similarity_between(here, there))
 
 
 def to_head_frame(
@@ -51,14 +30,10 @@ def to_head_frame(
     pixels = np.stack(points_px)
     change = align(triangulate(SeenHead(tuple(cameras), pixels), np.zeros_like(model.bias_mm)), model.mean_mm)
     for _ in range(ROUNDS):
-        placed = SeenHead(tuple(change.camera(camera) for camera in cameras), pixels)
+        placed = SeenHead(tuple(_in_world(camera, change) for camera in cameras), pixels)
         head = triangulate(placed, model.bias_mm)
         again = align(head, model.mean_mm)
-        change = Similarity(
-            again.scale * change.scale,
-            again.rotation @ change.rotation,
-            again.scale * again.rotation @ change.offset + again.offset,
-        )
+        change = again.after(change)
     return change, again.points(head)
 
 
@@ -73,3 +48,7 @@ def pupil_distance(head_mm: Float[np.ndarray, "l 3"]) -> float:
     """Distance between the middles of the eyes, where pupils are when one looks ahead, in the unit of the landmarks."""
     right, left = (head_mm[list(corners)].mean(axis=0) for corners in (RIGHT_EYE, LEFT_EYE))
     return float(np.linalg.norm(right - left))
+
+
+def _in_world(camera: Pinhole, change: Similarity) -> Pinhole:
+    return moved(camera, change.scale, change.rotation, change.offset)

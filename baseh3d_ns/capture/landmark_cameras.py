@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.face_tracks import Tracks, face_points, face_surface, find_tracks
-from baseh3d_ns.capture.landmark_model import LandmarkModel
+from baseh3d_ns.pretrained.landmark_model import LandmarkModel
 
 KNOWN_FOCAL_SD, FREE_FOCAL_SD = 0.03, 0.25
 """Relative standard deviations of a focal length by EXIF and of a usual one."""

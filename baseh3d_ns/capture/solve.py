@@ -19,12 +19,12 @@ from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
 from baseh3d_ns.capture.head_pose import scale_factor, to_head_frame
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, KNOWN_FOCAL_SD, FaceView, solve_with_tracks
-from baseh3d_ns.capture.landmark_model import LandmarkModel, load_landmark_model
 from baseh3d_ns.capture.photos import Photo, resized
 from baseh3d_ns.capture.solved import SolvedView, moved
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, chain
 from baseh3d_ns.own_photos.metric_scale import FACE_PERCENT, PUPILS_PERCENT
+from baseh3d_ns.pretrained.landmark_model import LandmarkModel, load_landmark_model
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks, find_faces
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 

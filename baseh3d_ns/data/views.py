@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
@@ -28,10 +28,12 @@ METADATA = (
     "scene_id",
     "view_indices",
     "provenance",
+    "ears",
 )
 """Metadata that a dataparser hands over beside nerfstudio's own outputs: `SceneFrame`; centres and optical axes of the
 cameras in the unit frame, [views, 3] each; a `PictureSource` for each view; scene; numbers of the views; what else the
-head file records of the data."""
+head file records of the data; the middle between the ears in the unit frame, [3], where the dataparser knows it and its
+world is upright (+y up, +z ahead), else None."""
 LEAST_SKEW_PX = 1e-3
 """Skew that moves no pixel by more than this is the decomposition's rounding, not the camera's."""
 
@@ -82,6 +84,7 @@ def view_outputs(
     pictures: Sequence[PictureSource],
     to_unit: tuple[Tensor, float],
     provenance: dict[str, Any],
+    ears: Float[np.ndarray, " 3"] | None = None,
 ) -> DataparserOutputs:
     """Outputs of a dataparser for the views of a split.
 
@@ -94,6 +97,7 @@ def view_outputs(
         pictures: their pictures.
         to_unit: nerfstudio's `dataparser_transform` and `dataparser_scale`.
         provenance: what the head file records of the data, beside scene and views.
+        ears: middle between the ears in the unit frame, of a head that stands upright and looks along +z.
     """
     transform, scale = to_unit
     return DataparserOutputs(
@@ -111,6 +115,7 @@ def view_outputs(
             "view_indices": list(indices),
             "pictures": tuple(pictures),
             "provenance": provenance,
+            "ears": ears,
         },
     )
 

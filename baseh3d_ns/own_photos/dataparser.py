@@ -104,6 +104,7 @@ class HeadDataParser(DataParser):
                 "neck_mm": self.config.neck_mm,
                 "photos": [view.shot.name for view in views],
             },
+            scene.frame.ears_unit,
         )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from baseh3d_ns.frames import LANDMARKS_MM
+from baseh3d_ns.similarity import Similarity, align
 
 POINTS = {
     "right_eye": 133,
@@ -60,22 +61,28 @@ class Face:
     """Landmarks in the order of `POINTS`, in the file's world and unit."""
     shots: tuple[int, ...]
     """Shots that agree with them."""
-    rotation: Float[np.ndarray, "3 3"]
-    """Rotation from the file's world to an upright head's axes (+y up, +z ahead)."""
-    mm_per_unit: float
-    """Millimetres in the file's unit, if this face is as large as the average adult's."""
-    shift_mm: Float[np.ndarray, " 3"]
-    """Place of the file's origin in `HEAD_FRAME`'s world, where the average adult's face is."""
+    to_average: Similarity
+    """From the file's world to `HEAD_FRAME`'s world (+y up, +z ahead), in mm of the average adult."""
     rms_mm: float
     """Distance (RMS) of the landmarks from the average adult's, once brought there."""
 
+    @property
+    def rotation(self) -> Float[np.ndarray, "3 3"]:
+        """Rotation from the file's world to an upright head's axes."""
+        return self.to_average.rotation
+
+    @property
+    def mm_per_unit(self) -> float:
+        """Millimetres in the file's unit, if this face is as large as the average adult's."""
+        return self.to_average.scale
+
     def in_average(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
         """Points of the file's world in `HEAD_FRAME`'s world, in mm of the average adult."""
-        return self.mm_per_unit * points @ self.rotation.T + self.shift_mm
+        return self.to_average.points(points)
 
     def from_average(self, points_mm: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
         """Inverse of `in_average`."""
-        return (points_mm - self.shift_mm) @ self.rotation / self.mm_per_unit
+        return self.to_average.inverse().points(points_mm)
 
     @property
     def pupils(self) -> float:
@@ -115,14 +122,14 @@ def _face(
         if agrees.sum() < 2:
             return None
     average = np.array(list(LANDMARKS_MM.values()))
-    scale, rotation, shift = similarity_between(points[: len(average)], average)
-    brought = scale * points[: len(average)] @ rotation.T + shift
+    found = align(points[: len(average)], average)
+    brought = found.points(points[: len(average)])
     rms = float(np.sqrt(((brought - average) ** 2).sum(axis=1).mean()))
-    seen_from_ahead = ((origins[agrees] - points[2]) @ rotation[2]).mean() > 0.0
+    seen_from_ahead = ((origins[agrees] - points[2]) @ found.rotation[2]).mean() > 0.0
     if rms > WORST_RMS_MM or not seen_from_ahead:
         return None
     shots = tuple(one.shot for one, does in zip(rays, agrees, strict=True) if does)
-    return Face(points, shots, rotation, scale, shift, rms)
+    return Face(points, shots, found, rms)
 
 
 def intersection(
@@ -136,18 +143,6 @@ def intersection(
         across = across * weights[..., None, None]
     normal, right = across.sum(axis=0), np.einsum("vpij,vj->pi", across, origins)
     return np.linalg.solve(normal + 1e-12 * np.eye(3), right[..., None])[..., 0]
-
-
-def similarity_between(
-    points: Float[np.ndarray, "n 3"], targets: Float[np.ndarray, "n 3"]
-) -> tuple[float, Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
-    """Scale, rotation and translation of least squares, target = scale * R point + t (Umeyama, PAMI 1991)."""
-    centred, centred_targets = points - points.mean(axis=0), targets - targets.mean(axis=0)
-    left, spread, right = np.linalg.svd(centred_targets.T @ centred)
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
-    rotation = left @ np.diag(signs) @ right
-    scale = float((spread * signs).sum() / (centred**2).sum())
-    return scale, rotation, targets.mean(axis=0) - scale * rotation @ points.mean(axis=0)
 
 
 def _pairs(count: int) -> list[tuple[int, int]]:

@@ -30,6 +30,7 @@ def read_head_block(path: Path, block: object) -> GivenFrame:
         ball=_ball(path, block),
         up=_direction(path, block, "up"),
         ahead=_direction(path, block, "ahead"),
+        ears=_vector(path, block, "ears"),
         mm_per_unit=_positive(path, block, "mm_per_unit"),
         scale_source=str(block.get("scale_source") or "given")[:80],
         scale_uncertainty_percent=_positive(path, block, "scale_uncertainty_percent", least=0.0) or 0.0,

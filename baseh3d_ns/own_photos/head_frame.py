@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.frames import HEAD_FRAME
+from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 from baseh3d_ns.own_photos.faces import POINTS, Face
 from baseh3d_ns.own_photos.hull import Hull, Silhouette, ball_round, carve, where_they_look
 from baseh3d_ns.own_photos.metric_scale import MetricScale, ScaleOptions, find_scale
@@ -40,6 +40,8 @@ class HeadFrame:
     """Radius of the ball, in the file's unit."""
     rotation: Float[np.ndarray, "3 3"]
     """Rotation from the file's world to an upright head's axes (+y up, +z ahead)."""
+    ears: Float[np.ndarray, " 3"] | None
+    """Middle between the ears, the origin of `HEAD_FRAME`'s world; None where no face says where that is."""
     scale: MetricScale
     cut: Cut | None
     """In the file's world."""
@@ -54,6 +56,11 @@ class HeadFrame:
     def radius_mm(self) -> float:
         """Radius of the ball in millimetres."""
         return self.scale.mm_per_unit * self.radius
+
+    @property
+    def ears_unit(self) -> Float[np.ndarray, " 3"] | None:
+        """Middle between the ears in upright axes about the ball, whose radius is 1."""
+        return None if self.ears is None else self.rotation @ (self.ears - self.centre) / self.radius
 
     @property
     def cut_mm(self) -> Cut | None:
@@ -71,6 +78,7 @@ class HeadFrame:
             "radius": self.radius,
             "up": self.rotation[1].tolist(),
             "ahead": self.rotation[2].tolist(),
+            "ears": None if self.ears is None else self.ears.tolist(),
             "mm_per_unit": self.scale.mm_per_unit,
             "scale_source": self.scale.source,
             "scale_uncertainty_percent": self.scale.uncertainty_percent,
@@ -109,7 +117,14 @@ def find_head_frame(
     else:
         assert hull is not None
         centre, radius = _ball(capture, hull, rotation, cut)
-    return HeadFrame(centre, radius, rotation, metric, cut, up_from)
+    ears = given.ears if face is None or given.ears is not None else _ears(face, rotation, metric.mm_per_unit)
+    return HeadFrame(centre, radius, rotation, ears, metric, cut, up_from)
+
+
+def _ears(face: Face, rotation: Float[np.ndarray, "3 3"], mm_per_unit: float) -> Float[np.ndarray, " 3"]:
+    """Middle between the ears: as far behind the nose as on the average adult, in true millimetres."""
+    nose = list(POINTS).index("nose_tip")
+    return face.points[nose] - np.array(LANDMARKS_MM["nose_tip"]) @ rotation / mm_per_unit
 
 
 def _axes(

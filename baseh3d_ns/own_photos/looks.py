@@ -20,8 +20,6 @@ from baseh3d_ns.own_photos.shots import Shot
 
 LONGEST_PX = 1024
 """Longer side of the photos that are looked at."""
-LEAST_SCORE = 0.5
-"""Score from which a face's landmarks may be relied upon."""
 HEAD_MIDDLE_MM, HEAD_SIDE_MM = (0.0, 10.0, 5.0), 330.0
 """Middle of the average adult's head with its hair, and the side of a square that holds it, in millimetres."""
 LEAST_HEAD = 1e-3
@@ -150,17 +148,14 @@ def _find_landmarks(photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Any]:
     """Landmarks in photos; None where there are none, or none that can be relied upon, or the networks are missing."""
     from tqdm import tqdm
 
-    from baseh3d_ns.pretrained.landmarks import find_face
+    from baseh3d_ns.pretrained.landmarks import find_reliable_face
 
-    found: list[Any] = []
     try:
-        for photo in tqdm(photos, desc="Looking for faces", unit="photo", delay=2.0, leave=False):
-            landmarks = find_face(photo)
-            found.append(landmarks if landmarks is not None and landmarks.score >= LEAST_SCORE else None)
+        bar = tqdm(photos, desc="Looking for faces", unit="photo", delay=2.0, leave=False)
+        return [find_reliable_face(photo) for photo in bar]
     except InputError as error:
         CONSOLE.log(f"Faces are not looked for: {error}")
         return [None] * len(photos)
-    return found
 
 
 def _rays(number: int, shot: Shot, small: UInt8[np.ndarray, "h w 3"], landmarks: Any) -> FaceRays:

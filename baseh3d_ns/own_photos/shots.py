@@ -67,6 +67,8 @@ class GivenFrame:
     up: Float[np.ndarray, " 3"] | None = None
     ahead: Float[np.ndarray, " 3"] | None = None
     """Direction in which the face looks."""
+    ears: Float[np.ndarray, " 3"] | None = None
+    """Middle between the ears, the origin of an upright head's frame."""
     mm_per_unit: float | None = None
     scale_source: str = ""
     """Source of `mm_per_unit`, in words."""

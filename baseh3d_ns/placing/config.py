@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from baseh3d_ns.bounds import (
     Count,
     CountOrNone,
-    Degrees,
     Fraction,
     GridCells,
     HeightMm,
@@ -15,46 +14,36 @@ from baseh3d_ns.bounds import (
     Pixels,
     Positive,
     Share,
-    SignedFraction,
     Weight,
 )
 
 
 @dataclass
-class FaceMatchConfig:
-    """Settings of the face correspondences between photos and renders of the prior."""
+class LandmarkConfig:
+    """Settings of the face landmarks by which a prior is placed."""
 
-    render_size: Pixels = 160
-    """Longer side in pixels of the pictures that faces are looked for in."""
-    min_width: Share = 1 / 8
-    """Width of the smallest face looked for, as a fraction of the picture's width."""
-    min_votes: Count = 25
-    """Number of overlapping detections, over all photos, without which no photo is turned before it is looked at: faces
-    get dozens, an ear upside down some."""
-    box_weight: Weight = 0.1
-    """Loss weight of the correspondence between the centres of the face boxes."""
-    box_tolerance: Positive = 0.04
-    """Distance of ray and point beyond which the box loss grows linearly, in units of the unit ball."""
-    patch_weight: Weight = 0.5
-    """Loss weight of the correspondences between face patches (priors of one head only)."""
-    patch_tolerance: Positive = 0.02
-    """Distance between ray and point beyond which the patch loss grows linearly, in units of the unit ball."""
-    patch_width: Share = 0.3
-    """Width of a patch, in widths of the face box."""
-    patch_offset: Fraction = 0.25
-    """Distance between the centres of neighbouring patches (3 x 3), in widths of the face box."""
-    patch_search: Fraction = 0.15
-    """Distance within which a patch is searched for, in widths of the face box."""
-    min_correlation: SignedFraction = 0.5
-    """Normalised cross-correlation below which a patch counts as not found, in [-1, 1]."""
+    longest_px: Pixels = 640
+    """Longer side in pixels of the photos that faces are looked for in."""
+    most_faces: Count = 8
+    """Number of photos with a face that are enough."""
+    render_size: Pixels = 320
+    """Width in pixels of the renders in which the face of a prior of one head is looked for."""
+    ray_weight: Weight = 0.5
+    """Loss weight of the landmarks that should lie on the rays through them."""
+    surface_weight: Weight = 0.1
+    """Loss weight of the landmarks that should lie on the surface, while a shape space's latent is fitted."""
+    size_sd: Share = 0.02
+    """Relative standard deviation of the scale: millimetres are known, and the landmark model holds heads of all
+    sizes."""
 
 
 @dataclass
 class PlacingConfig:
     """Settings of the registration of a prior: a similarity, and a shape space's latent, fitted to masks and faces."""
 
-    steps: tuple[CountOrNone, CountOrNone, CountOrNone] = (80, 80, 80)
-    """Adam steps with silhouettes alone, then with face boxes, then with face patches or a shape space's latent."""
+    steps: tuple[CountOrNone, CountOrNone] = (120, 80)
+    """Adam steps of the similarity alone, then of a shape space's latent as well; the prior of one head has none, so
+    the second stage is one of the similarity again."""
     rays: Count = 1024
     """Rays a step."""
     samples: Count = 32
@@ -85,10 +74,5 @@ class PlacingConfig:
     min_iou: Fraction = 0.6
     """Silhouette IoU below which the placement counts as poor: two heads with other hair still agree to 0.7. Confidence
     in the prior falls from 1 there to 0 at half of it."""
-    frontal_deg: Degrees = 40.0
-    """Rotation from the unit frame to the head within which the frame's own axes are trusted, in degrees: face
-    detectors take a face that is turned by thirty degrees for frontal."""
-    level_deg: Degrees = 4.0
-    """Tilt between the photos' horizon and the frame within which the frame's up is trusted, in degrees."""
-    faces: FaceMatchConfig = field(default_factory=FaceMatchConfig)
-    """Correspondences between the faces in photos and renders."""
+    face: LandmarkConfig = field(default_factory=LandmarkConfig)
+    """Landmarks of the face in photos and prior."""

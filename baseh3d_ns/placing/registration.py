@@ -1,19 +1,18 @@
 """Registration of a prior to a new head before fitting, in seconds.
 
-The unit frames of two subjects differ by what happens to be in them (a bun, shoulders), so a prior that is loaded as it
-is starts centimetres off. A similarity of seven degrees of freedom is fitted to
+The unit frames of two subjects differ by what happens to be in them (a bun, shoulders) and may have any axes, so a
+prior that is loaded as it is starts centimetres off. A similarity of seven degrees of freedom is fitted to
 
-1. the silhouettes: soft ones of the prior's minimum SDF along a ray, as in IDR's mask loss (Yariv et al. 2020, eq. 7);
-   their absolute difference from the masks, so that another haircut counts by its area and no more;
-2. the faces: where one detector finds the face in a photo and in the prior's render from the same camera, the rays
-   through both should meet the prior in the same point; so should those through patches of the two faces, matched by
-   correlation, once they nearly coincide (not for a shape space, whose face is a blur). Silhouettes alone take hair
-   for head;
-3. a prior on the pose: two heads are about as large, in millimetres, and turned alike. (A shape space starts turned as
-   the photos show the head, `orientation.py`.)
+1. the face: one detector finds its landmarks in the photos and knows them on the prior (`prior_face.py`); they say how
+   the head stands in the world, and the rays through them should meet the prior's;
+2. the silhouettes: soft ones of the prior's minimum SDF along a ray, as in IDR's mask loss (Yariv et al. 2020, eq. 7);
+   their absolute difference from the masks, so that another haircut counts by its area and no more. Alone they take
+   hair for head;
+3. a prior on the pose: two heads are about as large, in millimetres, and stand as the landmarks say.
 
 The prior's SDF is cached on a grid, so that no step asks the network. A shape space's latent is fitted as well, once
-the faces coincide: the grid says where on a ray the SDF is smallest, the network its value there.
+it is placed: the grid says where on a ray the SDF is smallest, the network its value there; and the surface should
+pass through the landmarks.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from baseh3d_ns.data.dataset import HeadDataset
@@ -34,10 +34,12 @@ from baseh3d_ns.frames import HEAD_FRAME, SceneFrame
 from baseh3d_ns.heads.latent_pca import LatentPca
 from baseh3d_ns.placing.candidate import Candidate, min_sdf_along
 from baseh3d_ns.placing.config import PlacingConfig
-from baseh3d_ns.placing.correspondences import FaceCorrespondences, match_boxes, match_patches
-from baseh3d_ns.placing.orientation import rotation_to_upright
-from baseh3d_ns.placing.photos import upright_photos
+from baseh3d_ns.placing.correspondences import FaceCorrespondences, correspondences
+from baseh3d_ns.placing.face_pose import find_face_pose
+from baseh3d_ns.placing.photo_faces import find_photo_faces
+from baseh3d_ns.placing.prior_face import face_of_head, face_of_space
 from baseh3d_ns.rendering.sdf_grid import GridTracer
+from baseh3d_ns.similarity import Similarity
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,12 @@ class Registration:
     iou_after: float
     """The same once it is placed."""
     faces: int
-    """Views whose face was found in the photo and in the prior's render."""
+    """Views by whose faces the prior was placed; 0 where silhouettes alone had to do."""
     min_iou: float
     """IoU below which the placement counts as poor."""
-    up_found: bool = True
-    """Whether the photos showed how an upright prior stands in the world, or the prior needed no such thing."""
+    stands_known: bool = True
+    """Whether a face, in these photos or others of the head, said how it stands in the world, or the prior of one head
+    was taken to stand in the same one."""
 
     @property
     def confidence(self) -> float:
@@ -64,10 +67,10 @@ class Registration:
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each reason to doubt the placement."""
         found = []
-        if not self.up_found:
+        if not self.stands_known:
             found.append(
-                "The head's up was not found, since no photo shows a face from the front, turned or not: the prior was "
-                "placed as if the head stood along the world's +y and faced +z; add a frontal photo if it does not."
+                "No face was found in the photos and on the prior, so that the prior was placed by silhouettes alone, "
+                "as if the head stood along the world's +y and faced +z; add a frontal photo if it does not."
             )
         if self.iou_after < self.min_iou:
             found.append(
@@ -79,7 +82,7 @@ class Registration:
     def summary(self, views: int) -> str:
         """Lines for the log."""
         text = f"Placed the prior: silhouettes agree to {self.iou_after:.2f} (IoU; {self.iou_before:.2f} as loaded), "
-        text += f"faces found in {self.faces} of {views} views."
+        text += f"faces used of {self.faces} of {views} views."
         return " ".join([text, *self.warnings])
 
 
@@ -90,6 +93,7 @@ def register_prior(
     pool: RayPool,
     config: PlacingConfig,
     latents: Float[Tensor, "heads l"] | None = None,
+    camera_centres: Float[Tensor, "v 3"] | None = None,
 ) -> Registration:
     """Set `field.placement`, and a shape space's `field.latent`, to where masks and photos of `dataset` show a head.
 
@@ -100,30 +104,56 @@ def register_prior(
         pool: its rays.
         config: steps, weights and tolerances.
         latents: latents of the heads that a shape space was learned from.
+        camera_centres: places in the prior's unit frame from where it was photographed.
     """
     from tqdm import tqdm
 
-    photos = upright_photos(dataset, config.faces)
-    upright = prior_frame == HEAD_FRAME
-    rotation = rotation_to_upright(photos, config) if upright else None
     found = _candidate(field, prior_frame, dataset, config, latents)
-    if rotation is not None:
-        found.expected.similarity[1:4] = rotation
     found.refresh()
     before = _silhouette_iou(found, pool)
+    face, stands_known = _find_face(found, dataset, camera_centres)
     found.placement.similarity.copy_(found.expected.similarity)
     with tqdm(total=sum(config.steps), desc="Placing the prior", unit="step", delay=2.0, leave=False) as bar:
-        _descend(found, pool, None, config.steps[0], bar.update)
-        faces = match_boxes(field, found.grid, found.placement, photos, config.faces)
-        _descend(found, pool, faces, config.steps[1], bar.update)
-        if found.pca is None:
-            # The colours of a shape space are everybody's: patches of them correlate with nothing.
-            faces = match_patches(field, found.grid, found.placement, photos, config.faces) or faces
-        _descend(found, pool, faces, config.steps[2], bar.update, with_latent=found.pca is not None)
+        _descend(found, pool, face, config.steps[0], bar.update)
+        _descend(found, pool, face, config.steps[1], bar.update, with_latent=found.pca is not None)
     found.refresh()
     after = _silhouette_iou(found, pool)
     field.placement.follow(found.placement)
-    return Registration(before, after, faces.views if faces else 0, config.min_iou, rotation is not None or not upright)
+    return Registration(before, after, face.views if face else 0, config.min_iou, stands_known or not found.upright)
+
+
+def _find_face(
+    found: Candidate, dataset: HeadDataset, camera_centres: Float[Tensor, "v 3"] | None
+) -> tuple[FaceCorrespondences | None, bool]:
+    """The face in the photos and on the prior, and whether it is known how the head stands.
+
+    The candidate is expected where the two faces are one.
+    """
+    device, settings = found.coefficients.device, found.config.face
+    frame: SceneFrame = dataset.metadata["frame"]
+    known = _known_pose(dataset.metadata["ears"], frame)
+    faces = find_photo_faces(dataset, settings.longest_px, settings.most_faces)
+    if not faces.views and known is None:
+        return None, False
+    if found.upright:
+        prior = face_of_space()
+    else:
+        centres = dataset.metadata["camera_centres"] if camera_centres is None else camera_centres
+        prior = face_of_head(found.field, found.grid, centres.to(device), settings.render_size)
+    if prior is None:
+        return None, False
+    pose = find_face_pose(faces, prior.model, frame.radius_mm, settings.size_sd)
+    to_head = known if pose is None else pose.to_head
+    assert to_head is not None
+    to_prior = prior.to_head.inverse().after(to_head)
+    similarity = [np.log(to_prior.scale), *Rotation.from_matrix(to_prior.rotation).as_rotvec(), *to_prior.offset]
+    found.expected.similarity.copy_(torch.tensor(similarity))
+    return None if pose is None else correspondences(pose, prior, device), True
+
+
+def _known_pose(ears: Float[np.ndarray, " 3"] | None, frame: SceneFrame) -> Similarity | None:
+    """From the unit frame of an upright head to the head frame; None where nobody knows where its ears are."""
+    return None if ears is None else Similarity(frame.radius_mm, np.eye(3), -frame.radius_mm * ears)
 
 
 def _candidate(
@@ -150,7 +180,7 @@ def _candidate(
 def _descend(
     found: Candidate,
     pool: RayPool,
-    faces: FaceCorrespondences | None,
+    face: FaceCorrespondences | None,
     steps: int,
     tick: Callable[[], object],
     with_latent: bool = False,
@@ -174,27 +204,17 @@ def _descend(
         loss = loss + found.pose_penalty()
         if with_latent:
             loss = loss + config.latent_weight * coefficients.square().sum()
-        if faces:
-            loss = loss + faces.weight * _face_loss(found, faces, with_latent)
+        if face:
+            loss = loss + config.face.ray_weight * face.ray_loss(found.placement)
+        if face and with_latent:
+            sdf = found.field.sdf_network(face.surface, found.latent())[:, 0]
+            loss = loss + config.face.surface_weight * face.surface_loss(sdf)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         tick()
     similarity.requires_grad_(False)
     coefficients.requires_grad_(False)
-
-
-def _face_loss(found: Candidate, faces: FaceCorrespondences, with_latent: bool) -> Float[Tensor, ""]:
-    """Mean pseudo-Huber distance from the prior's face points to the photos' rays, in units of the tolerance."""
-    placement, points = found.placement, faces.points
-    if with_latent:
-        # Another latent moves the surface along its normal.
-        points = points - found.field.sdf_network(points, found.latent())[:, :1] * faces.normals
-    offset = points - placement.points(faces.origins)
-    directions = placement.directions(faces.directions)
-    across = offset - (offset * directions).sum(-1, keepdim=True) * directions
-    squared = (across / placement.scale / faces.tolerance).square().sum(-1)
-    return ((1.0 + squared).sqrt() - 1.0).mean()
 
 
 @torch.no_grad()

@@ -38,6 +38,8 @@ SCATTER_SCALE = 0.02
 """Scatter of the landmarks over the shifted crops, as a fraction of the face, that costs most of the score."""
 LEAST_SCORE = 0.1
 """Score below which there is no face."""
+RELIABLE = 0.5
+"""Score from which a face's landmarks may be relied upon."""
 HOPELESS_FLAG, HOPEFUL_PASSES = -2.0, 2
 """Flag at which a box is given up, and the number of passes it has to become better."""
 
@@ -68,6 +70,16 @@ def find_face(photo: UInt8[np.ndarray, "h w 3"]) -> FaceLandmarks | None:
         InputError: the networks are not here and cannot be fetched.
     """
     return next(iter(find_faces(photo)), None)
+
+
+def find_reliable_face(photo: UInt8[np.ndarray, "h w 3"]) -> FaceLandmarks | None:
+    """The largest face in a photo; None where there is none, or its landmarks cannot be relied upon.
+
+    Raises:
+        InputError: the networks are not here and cannot be fetched.
+    """
+    face = find_face(photo)
+    return face if face is not None and face.score >= RELIABLE else None
 
 
 def find_faces(photo: UInt8[np.ndarray, "h w 3"]) -> list[FaceLandmarks]:

@@ -61,7 +61,7 @@ def warm_start(
     start = field_of_head(prior, source).to(field.placement.similarity.device)
     placed = None
     if placing is not None:
-        placed = register_prior(start, prior.frame, dataset, pool, placing, prior.latents)
+        placed = register_prior(start, prior.frame, dataset, pool, placing, prior.latents, prior.camera_centres)
         CONSOLE.log(placed.summary(len(dataset)))
     fits_latent = config.latent.steps > 0 and placing is not None and prior.latents is not None
     own_features = field.feature_network is not None and not start.feature_network

@@ -1,0 +1,203 @@
+"""Photos and worlds may lie any way: landmarks of the face say how the head stands in the world."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
+from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.score_run import score_run
+from baseh3d_ns.fields.placement import Placement
+from baseh3d_ns.frames import HEAD_FRAME
+from baseh3d_ns.heads.head_file import HEAD_FILE, save_head
+from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.readers import BUILTIN, open_head
+from baseh3d_ns.placing import photo_faces
+from baseh3d_ns.placing.config import LandmarkConfig, PlacingConfig
+from baseh3d_ns.placing.correspondences import correspondences
+from baseh3d_ns.placing.face_pose import FacePose, find_face_pose
+from baseh3d_ns.placing.photo_faces import PhotoFaces, find_photo_faces
+from baseh3d_ns.placing.prior_face import face_of_head, face_of_space
+from baseh3d_ns.placing.registration import Registration, register_prior
+from baseh3d_ns.pretrained.landmark_model import load_landmark_model
+from baseh3d_ns.rendering.sdf_grid import GridTracer
+from baseh3d_ns.similarity import Similarity
+
+CONFIG = LandmarkConfig()
+Z_UP = Rotation.from_euler("x", 90, degrees=True)
+QUICK = PlacingConfig(steps=(1, 1), rays=64, grid_cells=12)
+
+
+def angle_deg(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.degrees(Rotation.from_matrix(one @ other.T).magnitude()))
+
+
+def made_up_faces(
+    to_head: Similarity, yaws_deg: tuple[float, ...], shape: np.ndarray, stranger: int = -1
+) -> PhotoFaces:
+    """Landmarks of one head as cameras half a metre away see them; another person's face in one of the photos."""
+    model, back = load_landmark_model(), to_head.inverse()
+    origins, directions = [], []
+    for number, yaw in enumerate(np.radians(yaws_deg)):
+        centre_mm = np.array([500.0 * np.sin(yaw), 40.0 * number, 90.0 + 500.0 * np.cos(yaw)])
+        seen_mm = model.seen(model.head(shape), centre_mm, np.zeros(len(model.errors_mm)))
+        seen_mm = seen_mm + (np.array([180.0, 60.0, 0.0]) if number == stranger else 0.0)
+        away = (seen_mm - centre_mm) @ back.rotation.T
+        origins.append(back.points(centre_mm))
+        directions.append(away / np.linalg.norm(away, axis=1, keepdims=True))
+    return PhotoFaces(tuple(range(len(origins))), np.array(origins), np.array(directions))
+
+
+TO_HEAD = Similarity(
+    240.0, Rotation.from_rotvec([100.0, -70.0, 40.0], degrees=True).as_matrix(), np.array([9.0, -20, 15])
+)
+
+
+@pytest.mark.parametrize(("yaws_deg", "stranger"), [((0, 40, -35), -1), ((20,), -1), ((0, 30, -30, 15), 3)])
+def test_landmarks_say_where_a_head_is_in_a_world_of_any_axes(yaws_deg, stranger):
+    model = load_landmark_model()
+    shape = np.random.default_rng(2).normal(0.0, 0.7, len(model.shapes_mm))
+    faces = made_up_faces(TO_HEAD, yaws_deg, shape, stranger)
+    pose = find_face_pose(faces, model, TO_HEAD.scale, CONFIG.size_sd)
+    assert pose is not None
+    assert pose.faces.views == tuple(view for view in range(len(yaws_deg)) if view != stranger)
+    assert angle_deg(pose.to_head.rotation, TO_HEAD.rotation) < 3.0
+    nose = TO_HEAD.inverse().points(model.head(shape)[1:2])
+    off_mm = pose.to_head.points(nose) - TO_HEAD.points(nose)
+    # By one photo alone the size of a face, and so its distance, is not known.
+    assert np.linalg.norm(off_mm) < (6.0 if len(yaws_deg) > 1 else 40.0)
+    assert find_face_pose(faces.of(np.zeros(len(yaws_deg), dtype=bool)), model, 240.0, CONFIG.size_sd) is None
+
+
+def test_rays_pull_the_prior_to_the_pose_and_the_surface_to_the_landmarks():
+    shape = np.zeros(len(load_landmark_model().shapes_mm))
+    faces, space = made_up_faces(TO_HEAD, (0, 40, -35), shape), face_of_space()
+    pairs = correspondences(FacePose(TO_HEAD, space.model.mean_mm, faces), space, torch.device("cpu"))
+    placed, off = Placement(), Placement()
+    to_prior = space.to_head.inverse().after(TO_HEAD)
+    turn = Rotation.from_matrix(to_prior.rotation).as_rotvec()
+    with torch.no_grad():
+        placed.similarity.copy_(torch.tensor([np.log(to_prior.scale), *turn, *to_prior.offset]))
+        off.similarity.copy_(placed.similarity + torch.tensor([0.0, 0, 0, 0, 0.05, 0, 0]))
+    assert float(pairs.ray_loss(placed)) < 1e-4 < 0.1 < float(pairs.ray_loss(off))
+    on_head = HEAD_FRAME.to_world_mm(pairs.surface.double().numpy())
+    np.testing.assert_allclose(on_head, space.model.mean_mm, atol=1e-3)
+    tolerance = pairs.surface_tolerances
+    assert float(pairs.surface_loss(0.0 * tolerance)) == 0.0 and float(pairs.surface_loss(tolerance)) > 0.4
+
+
+def turned_copy(root: Path, to: Path, turns: dict[int, int], world: Rotation) -> HeadDataset:
+    """The photos, masks and cameras of some views turned counter-clockwise by quarter turns, in another world."""
+    shutil.copytree(root, to)
+    scene = next(to.glob("*/cameras.npz")).parent
+    cameras = dict(np.load(scene / "cameras.npz"))
+    back = np.eye(4)
+    back[:3, :3] = world.inv().as_matrix()
+    for name in [name for name in cameras if name.startswith("world_mat_") and "inv" not in name]:
+        cameras[name] = cameras[name] @ back
+        cameras[name.replace("world", "scale")][:3, 3] = world.apply(cameras[name.replace("world", "scale")][:3, 3])
+    for view, times in turns.items():
+        for _ in range(times):
+            for path in (*scene.glob(f"image/img_{view:04}.*"), *scene.glob(f"mask/mask_{view:04}.*")):
+                picture = Image.open(path)
+                picture.transpose(Image.Transpose.ROTATE_90).save(path, quality=98)
+            # (x, y) -> (y, width - 1 - x)
+            move = np.array([[0, 1, 0, 0], [-1, 0, picture.width - 1, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+            cameras[f"world_mat_{view}"] = move @ cameras[f"world_mat_{view}"]
+    np.savez(scene / "cameras.npz", **cameras)
+    parser = H3dsDataParserConfig(data=to, scene="scan0", views=("all",)).setup()
+    return HeadDataset(parser.get_dataparser_outputs("train"))
+
+
+def pose_of(dataset: HeadDataset) -> FacePose:
+    """Pose of the face that the photos show."""
+    faces = find_photo_faces(dataset, CONFIG.longest_px, CONFIG.most_faces)
+    pose = find_face_pose(faces, load_landmark_model(), dataset.metadata["frame"].radius_mm, CONFIG.size_sd)
+    assert pose is not None
+    return pose
+
+
+TURNED = [({0: 3, 2: 1}, Rotation.identity()), (dict.fromkeys(range(5), 2), Z_UP), ({0: 1, 1: 2, 2: 3}, Z_UP)]
+
+
+@pytest.mark.parametrize(("turns", "world"), TURNED)
+def test_turned_photos_and_worlds_show_the_same_head(person_root, person, tmp_path, turns, world):
+    upright, turned = pose_of(person), pose_of(turned_copy(person_root, tmp_path / "heads", turns, world))
+    assert turned.faces.views == upright.faces.views and len(upright.faces.views) >= 2
+    # Synthetic heads stand upright and look along +z.
+    assert angle_deg(upright.to_head.rotation, np.eye(3)) < 8.0
+    assert angle_deg(turned.to_head.rotation @ world.as_matrix(), upright.to_head.rotation) < 2.0
+    assert np.linalg.norm(turned.to_head.offset - upright.to_head.offset) < 4.0
+
+
+def test_the_face_of_a_prior_is_found_on_its_surface(tmp_path):
+    """The mean head of the shape space, taken for the prior of one head that lies on its side."""
+    space = open_head(BUILTIN)
+    field, grid = field_of_head(space, BUILTIN), GridTracer(32)
+    grid.refresh(field.sdf, torch.device("cpu"))
+    found = face_of_head(field, grid, torch.tensor([[0.0, -0.2, 3.0]]), 160)
+    assert found is not None and len(found.model.shapes_mm) == 0
+    off_mm = found.to_head.inverse().points(found.model.mean_mm) - face_of_space().to_head.inverse().points(
+        load_landmark_model().mean_mm
+    )
+    assert np.median(np.linalg.norm(HEAD_FRAME.radius_mm * off_mm, axis=1)) < 8.0
+    assert angle_deg(found.to_head.rotation, np.eye(3)) < 5.0
+    assert face_of_head(field, grid, torch.tensor([[0.0, 0.0, -3.0]]), 160) is None  # the back of a head
+
+
+def placed_on_an_egg(tiny_root: Path, ears: np.ndarray | None) -> Registration:
+    """A shape space on photos that show no face."""
+    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0").setup()
+    dataset = HeadDataset(parser.get_dataparser_outputs("train"))
+    dataset.metadata["ears"] = ears
+    space = open_head(BUILTIN)
+    pool, field = RayPool(dataset, "cpu", 64, one_view=False), field_of_head(space, BUILTIN)
+    placed = register_prior(field, space.frame, dataset, pool, QUICK, space.latents)
+    expected = Similarity(1.0, np.eye(3), np.zeros(3))
+    if ears is not None:
+        expected = (
+            face_of_space()
+            .to_head.inverse()
+            .after(
+                Similarity(dataset.metadata["frame"].radius_mm, np.eye(3), -dataset.metadata["frame"].radius_mm * ears)
+            )
+        )
+        np.testing.assert_allclose(field.placement.translation.numpy(), expected.offset, atol=0.08)
+    return placed
+
+
+def test_a_head_whose_up_is_not_found_is_said_to_be_doubtful(tiny_root: Path):
+    """An egg shows no face: the log and the head file say that +y was taken for up."""
+    placed = placed_on_an_egg(tiny_root, None)
+    assert "No face was found" in placed.warnings[0] and placed.warnings[0] in placed.summary(3)
+
+
+def test_a_dataparser_that_knows_where_the_ears_are_places_a_head_whose_photos_show_no_face(tiny_root: Path):
+    assert not any("No face" in warning for warning in placed_on_an_egg(tiny_root, np.array([0.1, 0.3, -0.2])).warnings)
+
+
+def test_without_the_networks_the_log_says_so(person: HeadDataset, monkeypatch, capsys):
+    def missing(photo):
+        raise InputError("no face_landmark.tflite: run `baseh3d models`")
+
+    monkeypatch.setattr(photo_faces, "find_reliable_face", missing)
+    assert find_photo_faces(person, CONFIG.longest_px, CONFIG.most_faces).views == ()
+    assert "run `baseh3d models`" in capsys.readouterr().out
+
+
+def test_doubts_about_a_placement_reach_the_evaluation(fit_run, tmp_path: Path):
+    head = open_head(fit_run.config)
+    assert head.provenance["warnings"] == []
+    doubtful = replace(head, provenance={**head.provenance, "warnings": ["The head's up was not found."]})
+    save_head(tmp_path / HEAD_FILE, doubtful)
+    scored = score_run(tmp_path / HEAD_FILE, None, None, None, spacing_mm=4.0)
+    assert "The head's up was not found." in json.loads((scored.folder / "evaluation.json").read_text())["warnings"]
