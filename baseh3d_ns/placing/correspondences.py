@@ -53,16 +53,19 @@ def correspondences(pose: FacePose, prior: PriorFace, device: torch.device) -> F
     points = to_prior.points(np.concatenate([points_mm for points_mm, _ in expected]))
     sd_mm = np.concatenate([sd for _, sd in expected])
     frontal_sd_mm = prior.model.noise(np.array([0.0, 0.0, 1e6]))
-    parts = (
-        origins,
-        faces.directions.reshape(-1, 3),
-        points,
-        to_prior.scale * sd_mm,
-        to_prior.points(pose.head_mm),
-        to_prior.scale * frontal_sd_mm,
+
+    def tensor(part: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(part)).float().to(device)
+
+    return FaceCorrespondences(
+        origins=tensor(origins),
+        directions=tensor(faces.directions.reshape(-1, 3)),
+        points=tensor(points),
+        tolerances=tensor(to_prior.scale * sd_mm),
+        surface=tensor(to_prior.points(pose.head_mm)),
+        surface_tolerances=tensor(to_prior.scale * frontal_sd_mm),
+        views=len(faces.views),
     )
-    tensors = [torch.from_numpy(np.ascontiguousarray(part)).float().to(device) for part in parts]
-    return FaceCorrespondences(*tensors, views=len(faces.views))
 
 
 def _pseudo_huber(squared: Float[Tensor, " n"]) -> Float[Tensor, ""]:

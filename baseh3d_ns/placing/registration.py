@@ -135,11 +135,12 @@ def _find_face(
     faces = find_photo_faces(dataset, settings.longest_px, settings.most_faces)
     if not faces.views and known is None:
         return None, False
-    if found.upright:
-        prior = face_of_space()
-    else:
-        centres = dataset.metadata["camera_centres"] if camera_centres is None else camera_centres
-        prior = face_of_head(found.field, found.grid, centres.to(device), settings.render_size)
+    centres = dataset.metadata["camera_centres"] if camera_centres is None else camera_centres
+    prior = (
+        face_of_space()
+        if found.upright
+        else face_of_head(found.field, found.grid, centres.to(device), settings.render_size)
+    )
     if prior is None:
         return None, False
     pose = find_face_pose(faces, prior.model, frame.radius_mm, settings.size_sd)
