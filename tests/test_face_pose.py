@@ -78,6 +78,16 @@ def test_landmarks_say_where_a_head_is_in_a_world_of_any_axes(yaws_deg, stranger
     assert find_face_pose(faces.of(np.zeros(len(yaws_deg), dtype=bool)), model, 240.0, CONFIG.size_sd) is None
 
 
+def test_detectors_that_err_do_not_make_heads_small():
+    """Errors in millimetres of a head that may shrink would be least for no head at all."""
+    model = load_landmark_model()
+    exact = made_up_faces(TO_HEAD, (0, 40, -35), np.zeros(len(model.shapes_mm)))
+    noisy = exact.directions + np.random.default_rng(4).normal(0.0, 0.006, exact.directions.shape)
+    faces = replace(exact, directions=noisy / np.linalg.norm(noisy, axis=2, keepdims=True))
+    pose = find_face_pose(faces, model, TO_HEAD.scale, size_sd=0.1)
+    assert pose is not None and abs(pose.to_head.scale / TO_HEAD.scale - 1.0) < 0.04
+
+
 def test_rays_pull_the_prior_to_the_pose_and_the_surface_to_the_landmarks():
     shape = np.zeros(len(load_landmark_model().shapes_mm))
     faces, space = made_up_faces(TO_HEAD, (0, 40, -35), shape), face_of_space()
