@@ -74,6 +74,8 @@ def _fast(model: type[IdrModelConfig] = IdrModelConfig, networks: Any = None, **
     )
 
 
+DETAIL_LR = 2e-3
+"""Learning rate of a detail grid: its rows are seldom met."""
 VIEWS_LR = 2e-2
 """Learning rate of the view corrections, in units of their typical error."""
 LR = 1e-4
@@ -143,7 +145,9 @@ baseh3d_prior = MethodSpecification(
     description="BaseH3D-Net pre-training: IDR on one well-captured subject; writes the prior.",
 )
 baseh3d = MethodSpecification(
-    config=FewShotTrainerConfig(**_common("baseh3d", _full_size(), fields=LR, views=VIEWS_LR), epochs=2000),
+    config=FewShotTrainerConfig(
+        **_common("baseh3d", _full_size(), fields=LR, views=VIEWS_LR, detail=DETAIL_LR), epochs=2000
+    ),
     description="BaseH3D-Net few-shot: a head from 1-32 views, starting from --load-prior.",
 )
 baseh3d_fast_prior = MethodSpecification(
@@ -154,7 +158,9 @@ baseh3d_fast_prior = MethodSpecification(
 )
 baseh3d_fast = MethodSpecification(
     config=FewShotTrainerConfig(
-        **_common("baseh3d-fast", _fast(**_fit_model()), FAST_NORM, fields=FIT_LR, views=FIT_VIEWS_LR),
+        **_common(
+            "baseh3d-fast", _fast(**_fit_model()), FAST_NORM, fields=FIT_LR, views=FIT_VIEWS_LR, detail=DETAIL_LR
+        ),
         **FIT_SCHEDULE,
         **_fit_start(),
     ),
@@ -176,6 +182,7 @@ h3dnet = MethodSpecification(
             HeadPipelineConfig(datamanager=HeadDataManagerConfig(), model=H3dNetModelConfig(sdf_field=_fit(H3DNET))),
             fields=LR,
             views=VIEWS_LR,
+            detail=DETAIL_LR,
             latent=1e-3,
         ),
         epochs=2000,
@@ -206,6 +213,7 @@ h3dnet_fast = MethodSpecification(
             FAST_NORM,
             fields=FIT_LR,
             views=FIT_VIEWS_LR,
+            detail=DETAIL_LR,
             latent=FIT_LATENT_LR,
         ),
         **FIT_SCHEDULE,

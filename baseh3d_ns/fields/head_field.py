@@ -10,6 +10,7 @@ from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
 from baseh3d_ns.bounds import CountOrNone
+from baseh3d_ns.fields.detail_grid import DetailGrid, DetailGridConfig
 from baseh3d_ns.fields.networks import (
     ColourNetwork,
     ColourNetworkConfig,
@@ -32,6 +33,8 @@ class HeadFieldConfig(InstantiateConfig):
     feature_layers: CountOrNone = 0
     """Hidden layers of a separate feature network (H3D-Net), each as wide as the SDF network's; 0: the SDF network
     gives the features (IDR)."""
+    detail: DetailGridConfig = field(default_factory=DetailGridConfig)
+    """Detail above the SDF network, for heads that start from a prior."""
 
 
 class HeadField(nn.Module):
@@ -49,6 +52,7 @@ class HeadField(nn.Module):
         sdf, layers = config.sdf, config.feature_layers
         self.feature_network = FeatureNetwork(sdf.octaves, layers, sdf.width, sdf.features) if layers else None
         self.latent = nn.Parameter(torch.zeros(sdf.latent)) if sdf.latent else None
+        self.detail = DetailGrid(config.detail) if config.detail.cells else None
         self.placement = Placement()
 
     def forward_geonetwork(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n c"]:
@@ -118,4 +122,5 @@ class HeadField(nn.Module):
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n f"]]:
         """Signed distance in units of the unit ball, and features, at points in the networks' frame."""
         output = self.sdf_network(inner, latent)
-        return output[:, 0] / self.placement.scale, output[:, 1:]
+        distance = output[:, 0] if self.detail is None else output[:, 0] + self.detail(inner)
+        return distance / self.placement.scale, output[:, 1:]

@@ -9,11 +9,14 @@ from typing import Any
 import torch
 
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.fields.detail_grid import DetailGridConfig
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.heads.head_file import LATENT, MOMENTS, PLACEMENT, Head, named_parameters
 
 SAME_FAMILY = "take a prior of the same method family (idr / baseh3d: 8 x 512, the -fast ones: 4 x 128)"
+MOST_CELLS = 512
+"""Cells along an axis of a detail grid, at most."""
 POINT_AND_NORMAL = 6
 """Inputs of the colour network beside the encoded viewing direction and the features."""
 
@@ -131,4 +134,16 @@ def field_config(weights: dict[str, Any], latent: int) -> HeadFieldConfig:
             layers=shape["colour_layers"], width=shape["colour_width"], octaves=int(colour_octaves)
         ),
         feature_layers=max(0, len(separate) - 1),
+        detail=_detail_config(weights),
     )
+
+
+def _detail_config(weights: dict[str, Any]) -> DetailGridConfig:
+    """Sizes of the detail grid that the weights fill, if they do."""
+    if "detail.cells" not in weights:
+        return DetailGridConfig()
+    cells = tuple(int(count) for count in weights["detail.cells"])
+    if not cells or not all(4 <= count <= MOST_CELLS for count in cells):
+        raise KeyError("detail.cells")
+    width, inputs = weights["detail.hidden.weight"].shape
+    return DetailGridConfig(cells=cells, features=int(inputs) // len(cells), width=int(width))

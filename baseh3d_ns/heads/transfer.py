@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -32,6 +33,9 @@ def check_transfers(prior: Head, wanted: HeadFieldConfig, source: Path) -> None:
             f"{source} has latents of {have.sdf.latent} numbers, this method of {wanted.sdf.latent}: pass "
             f"--pipeline.model.sdf-field.sdf.latent {have.sdf.latent}, or a shape space of that size"
         )
+    if have.detail.cells and have.detail.cells != wanted.detail.cells:
+        cells = " ".join(map(str, have.detail.cells))
+        raise InputError(f"{source} holds a head with detail: pass --pipeline.model.sdf-field.detail.cells {cells}")
     if have.feature_layers and have != wanted:
         raise InputError(f"{source} was fitted by h3dnet: only h3dnet with networks of the same size goes on from it")
     if not _holds(wanted, have):
@@ -48,11 +52,14 @@ def transfer(start: HeadField, field: HeadField) -> str:
     A field with a feature network of its own takes the SDF alone, unless `start` has one, too.
     """
     field.placement.similarity.copy_(start.placement.similarity)
-    if start.config == field.config:
-        field.load_state_dict(start.state_dict())
+    if start.config == replace(field.config, detail=start.config.detail):
+        # A detail grid that the prior does not have stays as it is: without effect.
+        field.load_state_dict(start.state_dict(), strict=False)
         return "as it is"
     sdf = [(layer.weight.clone(), layer.bias.clone()) for layer in _layers(start.sdf_network)]
     how = []
+    if start.detail is not None and field.detail is not None:
+        field.detail.load_state_dict(start.detail.state_dict())
     if start.latent is not None and field.latent is None:
         _fold(sdf, start.latent, start.config)
         how.append("its latent folded in")

@@ -94,7 +94,8 @@ class IdrModel(SdfModel):
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         fields = [*self.field.sdf_network.parameters(), *self.field.colour_network.parameters()]
-        return {"fields": fields} | ({"views": list(self.views.parameters())} if self.views else {})
+        detail = {"detail": self.field.detail.learning()} if self.field.detail else {}
+        return {"fields": fields} | detail | ({"views": list(self.views.parameters())} if self.views else {})
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
@@ -109,6 +110,8 @@ class IdrModel(SdfModel):
         def before_step(step: int) -> None:
             self.step, self.progress = step, pipeline.schedule.progress(step)
             self.field.sdf_network.requires_grad_(self.progress >= self.config.sdf_learns_from())
+            if self.field.detail:
+                self.field.detail.open_levels(self.progress)
             if self.views:
                 begun = self.progress >= self.config.refine_from
                 self.views.learn(

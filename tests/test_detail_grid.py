@@ -1,0 +1,101 @@
+"""Detail above a prior: nothing at first, exact twice, kept in head files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from test_heads import POINTS, SMALL
+from torch.autograd import gradcheck, gradgradcheck
+
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.fields.detail_grid import DetailGrid, DetailGridConfig, interpolated, rows_of
+from baseh3d_ns.fields.head_field import HeadField
+from baseh3d_ns.heads.head_file import HEAD_FILE, Head, read_head, save_head, weights_of_field
+from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.transfer import check_transfers, transfer
+
+CELLS = (4, 8, 16)
+DETAILED = replace(SMALL, detail=DetailGridConfig(cells=CELLS))
+
+
+def rough(field: HeadField) -> HeadField:
+    """The field with detail that one can see."""
+    assert field.detail is not None
+    with torch.no_grad():
+        for parameter in field.detail.learning():
+            parameter.normal_(0.0, 0.3)
+    return field
+
+
+def test_before_the_first_step_the_head_is_the_priors_to_the_bit():
+    prior, field = SMALL.setup(), DETAILED.setup()
+    transfer(prior, field)
+    assert torch.equal(field.sdf(POINTS), prior.sdf(POINTS))
+    assert not torch.equal(rough(field).sdf(POINTS), prior.sdf(POINTS))
+
+
+def test_first_and_second_derivatives_are_exact():
+    torch.manual_seed(0)
+    grid = DetailGrid(DetailGridConfig(cells=(4, 128), width=4)).double()
+    with torch.no_grad():
+        for parameter in grid.learning():
+            parameter.normal_(0.0, 0.5)
+    points = (1.8 * torch.rand(3, 3, dtype=torch.double) - 0.9).requires_grad_()
+    assert gradcheck(grid, (points,)) and gradgradcheck(grid, (points,))
+
+
+def test_features_are_those_of_the_corners_and_smooth_between_them():
+    table = torch.arange(125.0)[:, None]
+    x, y, z = torch.tensor([[1, 2, 3], [4, 0, 4], [0, 0, 0]]).unbind(dim=1)
+    at_corners = torch.stack([x, y, z], dim=1) / 2.0 - 1.0
+    torch.testing.assert_close(interpolated(at_corners, table, 4)[:, 0], (25.0 * z + 5.0 * y + x))
+    points = torch.tensor([[-0.875, -1.0, -1.0], [-9.0, -1.0, -1.0], [1.0, 1.0, 7.0]])
+    smoothstep = 0.25**2 * (3.0 - 2.0 * 0.25)
+    torch.testing.assert_close(interpolated(points, table, 4)[:, 0], torch.tensor([smoothstep, 0.0, 124.0]))
+
+
+@pytest.mark.parametrize(("cells", "rows"), [(4, 125), (256, 1 << 19)])
+def test_every_corner_has_a_row(cells: int, rows: int):
+    low = torch.randint(cells, (1000, 3))
+    found = rows_of(torch.stack([low, low + 1], dim=-1), cells, rows)
+    assert found.min() >= 0 and found.max() < rows
+    # Hashed corners of one cell share a row once in a while only.
+    assert torch.tensor([len(one.unique()) for one in found]).float().mean() > 7.9
+
+
+def test_levels_are_opened_one_after_another():
+    grid = DetailGrid(DetailGridConfig(cells=CELLS, open_until=0.6))
+    opened = []
+    for progress in (0.0, 0.1, 0.3, 0.6, 1.0):
+        grid.open_levels(progress)
+        opened.append([round(value, 3) for value in grid.opened.tolist()])
+    assert opened == [[1, 0, 0], [1, 0.5, 0], [1, 1, 0.5], [1, 1, 1], [1, 1, 1]]
+
+
+def test_head_files_hold_the_detail(tmp_path: Path):
+    field = rough(DETAILED.setup())
+    assert field.detail is not None
+    field.detail.open_levels(0.3)
+    save_head(tmp_path / HEAD_FILE, Head(weights_of_field(field), {}))
+    again = field_of_head(read_head(tmp_path / HEAD_FILE, "x"), tmp_path)
+    assert again.config.detail.cells == CELLS
+    assert torch.equal(again.sdf(POINTS), field.sdf(POINTS))
+
+
+def test_a_prior_with_detail_goes_on_as_it_is_or_is_refused():
+    start = rough(DETAILED.setup())
+    prior = Head(weights_of_field(start), {})
+    wider = replace(DETAILED, sdf=replace(SMALL.sdf, width=4 * SMALL.sdf.width))
+    field = wider.setup()
+    transfer(start, field)
+    torch.testing.assert_close(field.sdf(POINTS), start.sdf(POINTS), rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="detail.cells 4 8 16"):
+        check_transfers(prior, SMALL, Path("prior.safetensors"))
+
+
+@pytest.mark.parametrize("cells", [[], [3, 8, 16], [10**9, 8, 16], [-4, 8, 16]])
+def test_impossible_grids_in_a_file_are_refused(cells: list[int]):
+    weights = weights_of_field(DETAILED.setup()) | {"detail.cells": torch.tensor(cells)}
+    with pytest.raises(InputError, match="no networks of a head"):
+        field_of_head(Head(weights, {}), Path("head.safetensors"))
