@@ -29,7 +29,8 @@ class DetailGridConfig:
     """A residual of the SDF, which starts as zero."""
 
     cells: tuple[GridCells, ...] = ()
-    """Cells along an axis of each level's grid over the box of the unit ball, from coarse to fine; none: no detail."""
+    """Cells along an axis of each level's grid over the box of the unit ball, from coarse to fine; none: no detail.
+    Grids finer than a pixel on the head are left out."""
     features: Count = 2
     """Features at a corner of a grid."""
     width: Count = 32

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.models.base_model import Model
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -64,7 +65,10 @@ class HeadTrainerConfig(SdfTrainerConfig):
         super().resolve()
         manager = self.pipeline.datamanager
         manager.data = manager.dataparser.data = Path(manager.data or manager.dataparser.data).resolve()
-        self.max_num_iterations = min(self.max_num_iterations, self.epochs * len(self.splits()[0].image_filenames))
+        views, _ = self.splits()
+        detail, pixel = self.pipeline.model.sdf_field.detail, pixel_at_head(views.cameras)
+        detail.cells = tuple(cells for cells in detail.cells if 2.0 / cells >= pixel)
+        self.max_num_iterations = min(self.max_num_iterations, self.epochs * len(views.image_filenames))
 
     def splits(self) -> tuple[DataparserOutputs, DataparserOutputs]:
         """Photos and cameras of the training and the eval views.
@@ -78,6 +82,11 @@ class HeadTrainerConfig(SdfTrainerConfig):
             parser = replace(parser, data=Path(manager.data))
         scene = parser.setup()
         return scene.get_dataparser_outputs("train"), scene.get_dataparser_outputs("val")
+
+
+def pixel_at_head(cameras: Cameras) -> float:
+    """Width of a pixel at the middle of the unit ball, in units of the ball; the median over the views."""
+    return float((cameras.camera_to_worlds[:, :, 3].norm(dim=-1) / cameras.fx[:, 0]).median())
 
 
 def check_sizes(split: DataparserOutputs, scale: float) -> None:
