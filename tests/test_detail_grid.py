@@ -8,12 +8,14 @@ import torch
 from test_heads import POINTS, SMALL
 from torch.autograd import gradcheck, gradgradcheck
 
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.fields.detail_grid import DetailGrid, DetailGridConfig, interpolated, rows_of
+from baseh3d_ns.fields.detail_grid import DetailGrid, DetailGridConfig, cells_to_see, interpolated, rows_of
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, read_head, save_head, weights_of_field
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.transfer import check_transfers, transfer
+from baseh3d_ns.training.head_trainer import pixel_at_head
 
 CELLS = (4, 8, 16)
 DETAILED = replace(SMALL, detail=DetailGridConfig(cells=CELLS))
@@ -99,3 +101,13 @@ def test_impossible_grids_in_a_file_are_refused(cells: list[int]):
     weights = weights_of_field(DETAILED.setup()) | {"detail.cells": torch.tensor(cells)}
     with pytest.raises(InputError, match="no networks of a head"):
         field_of_head(Head(weights, {}), Path("head.safetensors"))
+
+
+def test_no_grid_is_finer_than_a_pixel_on_the_head(tiny_root: Path):
+    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
+    cameras = parser.get_dataparser_outputs("train").cameras
+    pixel = pixel_at_head(cameras)
+    # The unit ball, 2 wide, fills the small photos about once.
+    assert 0.5 < pixel * float(cameras.width[0]) / 2.0 < 2.0
+    kept = cells_to_see((4, 8, 4096), pixel)
+    assert kept == (4, 8)

@@ -77,6 +77,11 @@ class DetailGrid(nn.Module):
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
 
+def cells_to_see(cells: tuple[int, ...], pixel: float) -> tuple[int, ...]:
+    """Those levels whose cells are at least as wide as a pixel on the head, in units of the unit ball."""
+    return tuple(count for count in cells if 2.0 / count >= pixel)
+
+
 def interpolated(points: Float[Tensor, "n 3"], table: Float[Tensor, "r f"], cells: int) -> Float[Tensor, "n f"]:
     """Features of a level at points in the box [-1, 1]^3, those of its border outside."""
     at = ((points + 1.0) * (0.5 * cells)).clamp(0.0, float(cells))

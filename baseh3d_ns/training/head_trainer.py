@@ -18,6 +18,7 @@ from baseh3d_ns.data.datamanager import HeadDataManager
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.fields.detail_grid import cells_to_see
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
 from baseh3d_ns.training.pipeline import HeadPipelineConfig
 from baseh3d_ns.training.trainer import SdfTrainer, SdfTrainerConfig
@@ -66,8 +67,8 @@ class HeadTrainerConfig(SdfTrainerConfig):
         manager = self.pipeline.datamanager
         manager.data = manager.dataparser.data = Path(manager.data or manager.dataparser.data).resolve()
         views, _ = self.splits()
-        detail, pixel = self.pipeline.model.sdf_field.detail, pixel_at_head(views.cameras)
-        detail.cells = tuple(cells for cells in detail.cells if 2.0 / cells >= pixel)
+        detail = self.pipeline.model.sdf_field.detail
+        detail.cells = cells_to_see(detail.cells, pixel_at_head(views.cameras))
         self.max_num_iterations = min(self.max_num_iterations, self.epochs * len(views.image_filenames))
 
     def splits(self) -> tuple[DataparserOutputs, DataparserOutputs]:
