@@ -12,8 +12,9 @@ from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.detail_grid import DetailGrid, DetailGridConfig, cells_to_see, interpolated, rows_of
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.heads.head_file import HEAD_FILE, Head, read_head, save_head, weights_of_field
+from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
 from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.heads.transfer import check_transfers, transfer
 from baseh3d_ns.training.head_trainer import pixel_at_head
 
@@ -80,7 +81,7 @@ def test_head_files_hold_the_detail(tmp_path: Path):
     assert field.detail is not None
     field.detail.open_levels(0.3)
     save_head(tmp_path / HEAD_FILE, Head(weights_of_field(field), {}))
-    again = field_of_head(read_head(tmp_path / HEAD_FILE, "x"), tmp_path)
+    again = field_of_head(open_head(tmp_path / HEAD_FILE), tmp_path)
     assert again.config.detail.cells == CELLS
     assert torch.equal(again.sdf(POINTS), field.sdf(POINTS))
 
@@ -96,8 +97,8 @@ def test_a_prior_with_detail_goes_on_as_it_is_or_is_refused():
         check_transfers(prior, SMALL, Path("prior.safetensors"))
 
 
-@pytest.mark.parametrize("cells", [[], [3, 8, 16], [10**9, 8, 16], [-4, 8, 16]])
-def test_impossible_grids_in_a_file_are_refused(cells: list[int]):
+@pytest.mark.parametrize("cells", [[], [3.0, 8, 16], [1e9, 8, 16], [-4.0, 8, 16], [4.5, 8, 16]])
+def test_impossible_grids_in_a_file_are_refused(cells: list[float]):
     weights = weights_of_field(DETAILED.setup()) | {"detail.cells": torch.tensor(cells)}
     with pytest.raises(InputError, match="no networks of a head"):
         field_of_head(Head(weights, {}), Path("head.safetensors"))

@@ -49,7 +49,7 @@ class DetailGrid(nn.Module):
         super().__init__()
         self.open_until = config.open_until
         # Parameters, though none learns: so that they stand in head files beside the tables.
-        self.cells = nn.Parameter(torch.tensor(config.cells), requires_grad=False)
+        self.cells = nn.Parameter(torch.tensor(config.cells).float(), requires_grad=False)
         self.opened = nn.Parameter(torch.ones(len(config.cells)), requires_grad=False)
         rows = [min((cells + 1) ** 3, TABLE_ROWS) for cells in config.cells]
         self.tables = nn.ParameterList(
@@ -61,7 +61,7 @@ class DetailGrid(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
-        levels = zip(self.cells.tolist(), self.tables, self.opened, strict=True)
+        levels = zip(self.cells.int().tolist(), self.tables, self.opened, strict=True)
         features = [opened * interpolated(points, table, cells) for cells, table, opened in levels]
         hidden = nn.functional.softplus(self.hidden(torch.cat(features, dim=-1)), beta=SOFTPLUS_BETA)
         return self.last(hidden)[:, 0]

@@ -142,8 +142,9 @@ def _detail_config(weights: dict[str, Any]) -> DetailGridConfig:
     """Sizes of the detail grid that the weights fill, if they do."""
     if "detail.cells" not in weights:
         return DetailGridConfig()
-    cells = tuple(int(count) for count in weights["detail.cells"])
-    if not cells or not all(4 <= count <= MOST_CELLS for count in cells):
+    cells = tuple(weights["detail.cells"].tolist())
+    if not cells or not all(4 <= count <= MOST_CELLS and count % 1 == 0 for count in cells):
         raise KeyError("detail.cells")
+    cells = tuple(map(int, cells))
     width, inputs = weights["detail.hidden.weight"].shape
     return DetailGridConfig(cells=cells, features=int(inputs) // len(cells), width=int(width))
