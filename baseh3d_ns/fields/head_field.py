@@ -87,6 +87,14 @@ class HeadField(nn.Module):
             distance, features = distance.detach(), features.detach()
         return distance, features, gradient
 
+    def detail_with_gradient(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
+        """The detail grid's part of the signed distance at `points`, and of its gradient; both can be learned from."""
+        assert self.detail is not None
+        x = points.detach().requires_grad_(True)
+        added = self.detail(self.placement.points(x)) / self.placement.scale
+        (gradient,) = torch.autograd.grad(added.sum(), x, create_graph=True)
+        return added, gradient
+
     def colour(
         self,
         points: Float[Tensor, "n 3"],

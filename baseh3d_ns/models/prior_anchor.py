@@ -59,6 +59,8 @@ class AnchorSamples:
     gradient: Float[Tensor, "n 3"]
     confidence: Float[Tensor, ""]
     """Factor on the loss, in [0, 1]."""
+    apart: float
+    """Half the width of a cell of the visibility, in units of the unit ball."""
 
     def loss(self, sdf: Float[Tensor, " n"], gradient: Float[Tensor, "n 3"]) -> Float[Tensor, ""]:
         """Mean |f - prior's f| plus mean |grad f - prior's grad f|^2 of the present field at the points.
@@ -69,6 +71,16 @@ class AnchorSamples:
             return sdf.sum()
         change = (sdf - self.sdf).abs().mean() + (gradient - self.gradient).square().sum(-1).mean()
         return self.confidence * change
+
+    def nearby(self) -> Float[Tensor, "n 3"]:
+        """Random points about the held ones, which lie farther apart than the cells of a detail grid."""
+        return self.points + self.apart * (2.0 * torch.rand_like(self.points) - 1.0)
+
+    def no_detail_loss(self, added: Float[Tensor, " n"], gradient: Float[Tensor, "n 3"]) -> Float[Tensor, ""]:
+        """Mean size of what a detail grid adds to SDF and gradient where no photo sees: the prior knows no detail."""
+        if not len(self.points):
+            return added.sum()
+        return self.confidence * (added.abs().mean() + gradient.square().sum(-1).mean())
 
 
 class PriorAnchor(nn.Module):
@@ -148,7 +160,8 @@ class PriorAnchor(nn.Module):
         unseen = self.unseen if self.confidence > 0 else self.unseen[:0]
         if len(unseen):
             unseen = unseen[torch.randint(len(unseen), (count,), device=unseen.device)]
-        return AnchorSamples(self.points[unseen], self.sdf[unseen], self.gradient[unseen], self.confidence)
+        held = self.points[unseen], self.sdf[unseen], self.gradient[unseen]
+        return AnchorSamples(*held, self.confidence, apart=1.0 / self.config.visibility_cells)
 
 
 def _cell_index(points: Float[Tensor, "n 3"], cells: int) -> Int[Tensor, " n"]:
