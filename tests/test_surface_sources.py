@@ -7,6 +7,7 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 from tiny_root import write_root
+from trimesh.exchange.ply import export_ply
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
@@ -137,6 +138,9 @@ def damage(kind: str, folder: Path) -> None:
     if kind == "elsewhere":
         mesh.apply_translation([400.0, 0.0, 0.0])
     mesh.export(folder / "odd.ply")
+    if kind == "half":
+        lines = export_ply(mesh, encoding="ascii").splitlines(keepends=True)
+        (folder / "odd.ply").write_bytes(b"".join(lines[: 2 * len(lines) // 3]))
     if kind == "bytes":
         (folder / "odd.ply").write_bytes((folder / "odd.ply").read_bytes()[:200])
 
@@ -149,12 +153,13 @@ def damage(kind: str, folder: Path) -> None:
         ("unit", "state its unit"),
         ("elsewhere", "give its landmarks"),
         ("bytes", "cannot be read"),
+        ("half", "is cut off"),
     ],
 )
 def test_a_bad_mesh_is_named_with_the_remedy(tmp_path, kind, why):
     egg().export(tmp_path / "good.ply")
     damage(kind, tmp_path)
-    with pytest.raises(InputError, match=f"odd.ply: .*{why}") as caught:
+    with pytest.raises(InputError, match=f"odd.ply.*{why}") as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
 
