@@ -170,6 +170,7 @@ def half_of_lines(content: bytes) -> bytes:
         ("scan.ply", b"", "empty, damaged or no mesh"),
         ("scan.glb", b"glTF nonsense", "empty, damaged or no mesh"),
         ("scan.obj", b"hello\n", "no faces|no mesh"),
+        ("scan.obj", b"v 1 2\nv 3 4\nv 5 7\nf 1 2 3\n", "not three numbers"),
         ("scan.ply", ply("0 0 0\n90 0 0\n0 90 0\n", 0), "points but no faces"),
         ("scan.stl", head(1).export(file_type="stl")[:1000], "points but no faces, or is cut off"),
         ("scan.ply", half_of_lines(export_ply(head(1), encoding="ascii")), "cut off: it holds 56 of the 122 vertices"),

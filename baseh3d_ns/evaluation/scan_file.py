@@ -57,6 +57,8 @@ def _triangles(path: Path) -> trimesh.Trimesh:
     if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
         raise InputError(f"--scan {path} has points but no faces, or is cut off: mesh the points, or export it again")
     vertices = mesh.vertices.view(np.ndarray)
+    if vertices.shape[1] != 3:
+        raise InputError(f"--scan {path} has vertices that are not three numbers: export it again")
     if mesh.faces.min() < 0 or mesh.faces.max() >= len(vertices):
         raise InputError(f"--scan {path} has faces of vertices that it does not have: export it again")
     # Vertices of no face may be anything.
