@@ -1,11 +1,7 @@
 """From a signed distance field to a closed mesh in world millimetres, coarse to fine.
 
-1. `cells`: branch and bound finds the cubes, two lattice spacings wide, that may hold surface.
-2. `marching`: the field is evaluated on the lattice nodes of these cubes, and marching cubes runs over them.
-3. Where that leaves holes, a slope was underestimated: again, with a larger bound.
-
-The field is f = max(sdf, |x| - 1), so that an SDF's values outside the ball never show and a surface that leaves the
-ball is closed by it.
+`marching` finds the cells that may hold surface and marches over them. Where that leaves holes, a slope was
+underestimated: again, with a larger bound.
 """
 
 from __future__ import annotations
@@ -19,9 +15,7 @@ from jaxtyping import Float, Int
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.mesh.ball_field import FieldInBall, NoSurfaceError
-from baseh3d_ns.mesh.cells import cells_near_surface
-from baseh3d_ns.mesh.marching import march
+from baseh3d_ns.mesh.marching import FieldInBall, NoSurfaceError, cells_near_surface, march
 from baseh3d_ns.rendering.chunks import Sdf
 
 if TYPE_CHECKING:
@@ -48,7 +42,7 @@ def extract_mesh(
     """The zero level set of `sdf` inside the unit ball as a closed mesh in world millimetres, normals outward.
 
     Equal to marching cubes on a dense lattice of the same spacing, as long as no piece of surface is hidden from the
-    bound of step 1 (see above); a field need not be an exact distance, slopes are measured.
+    bound on its slope (see `marching`); a field need not be an exact distance, slopes are measured.
 
     Args:
         sdf: signed distance in the unit frame, negative inside; called without gradients.

@@ -176,12 +176,12 @@ def check_shots(path: Path, shots: Sequence[Shot]) -> None:
         )
 
 
-def positive(value: object) -> bool:
+def positive(value: object) -> TypeGuard[int | float]:
     """Whether a value read from a file is a finite number above 0."""
-    return is_number(value) and float(value) > 0.0  # type: ignore[arg-type]
+    return is_number(value) and float(value) > 0.0
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a value read from a file is a finite number, and no truth value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
