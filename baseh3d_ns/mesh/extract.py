@@ -50,7 +50,7 @@ def extract_mesh(
         spacing_mm: lattice spacing, about the distance between neighbouring vertices.
         device: where `sdf` wants its points.
         keep_all: keep every component (and cavity); else only the one that encloses most volume.
-        progress: show a bar when it takes longer than 5 s.
+        progress: show a bar when it takes longer than 2 s.
         slope_bounds: tried in turn while there are holes (default: `SLOPE_BOUNDS`); a single one for an open field.
 
     Raises:
@@ -60,14 +60,14 @@ def extract_mesh(
     import trimesh
 
     _check_spacing(spacing_mm, frame)
-    field = FieldInBall(sdf, torch.device(device))
+    field = FieldInBall(sdf, torch.device(device), progress)
     spacing = spacing_mm / frame.radius_mm
     for bound in slope_bounds or SLOPE_BOUNDS:
         cells, slope = cells_near_surface(field, spacing, bound)
         # A field that is negative everywhere would otherwise come out as the ball itself.
         if not len(cells) or field.highest <= 0.0:
             raise field.no_surface()
-        vertices, faces = march(field, cells, spacing, slope, progress)
+        vertices, faces = march(field, cells, spacing, slope)
         if not len(faces):
             raise field.no_surface()
         if _is_watertight(faces):

@@ -36,15 +36,19 @@ class NoSurfaceError(InputError):
 class FieldInBall:
     """f = max(sdf, |x| - 1) without gradients and in chunks; remembers the range of the SDF seen inside the ball."""
 
-    def __init__(self, sdf: Sdf, device: torch.device) -> None:
-        self.sdf, self.device = sdf, device
+    def __init__(self, sdf: Sdf, device: torch.device, progress: bool = False) -> None:
+        self.sdf, self.device, self.progress = sdf, device, progress
         self.chunk = points_per_call(device)
         self.lowest, self.highest = math.inf, -math.inf
 
     @torch.no_grad()
     def __call__(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
+        from tqdm import tqdm
+
+        parts = points.split(self.chunk)
+        bar = tqdm(parts, desc="Asking the SDF", unit="chunk", delay=2.0, disable=not self.progress, leave=False)
         # The outermost lattice nodes lie a spacing outside the box, where the field need not be defined.
-        distances = [self.sdf(part.clamp(-1.0, 1.0)).float() for part in points.split(self.chunk)]
+        distances = [self.sdf(part.clamp(-1.0, 1.0)).float() for part in bar]
         distance = torch.cat(distances) if distances else points.new_zeros(0)
         radius = points.norm(dim=-1)
         within = distance[radius <= 1.0]
@@ -129,7 +133,7 @@ class _Slab:
 
 
 def march(
-    field: FieldInBall, cells: Int[Tensor, "n 3"], spacing: float, slope: float, progress: bool
+    field: FieldInBall, cells: Int[Tensor, "n 3"], spacing: float, slope: float
 ) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
     """Vertices (unit frame) and faces of the surface inside `cells` (cubes of 2 spacings)."""
     from tqdm import tqdm
@@ -137,7 +141,7 @@ def march(
     low, high = cells.amin(dim=0), cells.amax(dim=0) + 2
     keys, points, faces = [np.zeros(0, np.int64)], [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)]
     starts = range(int(low[0]), int(high[0]), SLAB_LAYERS)
-    for start in tqdm(starts, desc="Meshing", unit="slab", delay=5.0, disable=not progress, leave=False):
+    for start in tqdm(starts, desc="Meshing", unit="slab", delay=2.0, disable=not field.progress, leave=False):
         here = cells[(cells[:, 0] >= start) & (cells[:, 0] < start + SLAB_LAYERS)]
         if not len(here):
             continue
