@@ -120,7 +120,7 @@ def _size(frame: Table, named: str) -> tuple[int, int]:
     sides = []
     for key in ("w", "h"):
         value = frame.get(key)
-        if not positive(value) or not 1 <= float(value) <= MOST_PIXELS:
+        if not positive(value) or not 1 <= value <= MOST_PIXELS:
             raise InputError(f"{named} has no width and height (w, h) in pixels: {REMEDY}")
         sides.append(round(float(value)))
     return sides[0], sides[1]
