@@ -22,9 +22,10 @@ SPACING_MM = 5.0
 """Distance between neighbouring patches in millimetres, seen from ahead."""
 PATCH_SAMPLES = 15
 """Samples along a side of a patch, a pixel of the coarser photo apart."""
-MIN_COSINE = 0.4
-"""Cosine between normal and direction to a camera below which a patch is too slanted to be compared."""
-MIN_CORRELATION = 0.75
+MIN_COSINE = 0.3
+"""Cosine between normal and direction to a camera below which a patch is too slanted to be compared. Only spots that
+three photos show tell the angle between two from the depth of the face, and those are seen slanted by the outer two."""
+MIN_CORRELATION = 0.65
 """NCC below which a patch was not found again."""
 
 
