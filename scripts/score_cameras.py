@@ -16,7 +16,7 @@ import tyro
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole
-from baseh3d_ns.capture.head_pose import pupil_distance, to_head_frame
+from baseh3d_ns.capture.face_size import pupil_distance
 from baseh3d_ns.capture.photos import Photo, load_photo
 from baseh3d_ns.capture.solve import TRUSTED, CameraConfig, solve_cameras
 from baseh3d_ns.capture.structure_from_motion import MotionConfig
@@ -71,12 +71,13 @@ def report(views: Sequence[View], all_views: Sequence[View], args: Args) -> str:
     found, true = [found for found, _ in pairs], [true for _, true in pairs]
     angles, distances = errors(found, true)
     face = face_scale(found, true, face_mm)
+    source = "any unit" if solved.face is None else solved.face.scale_source
     focal = pairs[0][0].intrinsics[0, 0] / pairs[0][1].intrinsics[0, 0] - 1.0
     return (
         f"{solved.way}: {len(pairs)} of {len(views)} registered, rotations off by "
         f"{np.round(angles, 2).tolist()} degrees "
         f"(median {np.median(angles):.2f}), scale of the face by {100.0 * (face - 1.0):+.1f} % "
-        f"({solved.scale_source}), distances between cameras by {100.0 * (distances - 1.0):+.1f} %, focal length by "
+        f"({source}), distances between cameras by {100.0 * (distances - 1.0):+.1f} %, focal length by "
         f"{100.0 * focal:+.1f} %, {seconds:.0f} s"
     )
 
@@ -108,15 +109,14 @@ def face_scale(found: Sequence[Pinhole], true: Sequence[Pinhole], face_mm: np.nd
 
 
 def true_face_mm(views: Sequence[View]) -> np.ndarray:
-    """Landmarks by the true cameras, in their world."""
-    model, cameras, points = load_landmark_model(), [], []
+    """Landmarks by the true cameras, in their world, which is upright as the head frame is."""
+    cameras, points = [], []
     for view in views:
         face = find_face(load_photo(view.image_path).rgb)
         if face is not None and face.score > TRUSTED:
             cameras.append(view.camera)
             points.append(face.points_px)
-    change, head_mm = to_head_frame(cameras, points, model)
-    return change.inverse().points(head_mm)
+    return triangulate(SeenHead(tuple(cameras), np.stack(points)), load_landmark_model().bias_mm)
 
 
 if __name__ == "__main__":
