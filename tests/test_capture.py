@@ -130,6 +130,14 @@ def test_tracks_lie_where_both_photos_show_the_spot() -> None:
     assert np.median(np.linalg.norm(where - tracks.observed_px, axis=1)) < 0.4
 
 
+def test_spots_that_three_photos_far_apart_show_are_tracked_in_all() -> None:
+    cameras = [camera_at(0.0), camera_at(-47.0), camera_at(47.0)]
+    tracks = find_tracks([photo_of_ball(camera) for camera in cameras], cameras, ball_surface(3.0), 8.0)
+    in_all = np.bincount(tracks.point) == 2
+    assert in_all.sum() > 45
+    assert (tracks.reference[in_all] == 0).all()
+
+
 def test_a_turned_photo_is_chained_to_known_ones() -> None:
     cameras = [camera_at(-15.0), camera_at(10.0)]
     known = [KnownView(photo_of_ball(c), np.ones((320, 320), dtype=bool), c) for c in cameras]
