@@ -86,6 +86,7 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
 
 
 def _by_landmarks(photos: Sequence[Photo], pupils_mm: float | None) -> SolvedCameras:
+    """Cameras in the head frame: of the photos with a face, then of those chained to them, then the scale."""
     model, faces = load_landmark_model(), _faces(photos)
     check_faces(photos, faces, TRUSTED)
     views, head_mm = _from_landmarks(photos, faces, model)
