@@ -16,14 +16,15 @@ import tyro
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole
-from baseh3d_ns.capture.head_pose import pupil_distance, to_head_frame
+from baseh3d_ns.capture.face_size import pupil_distance
 from baseh3d_ns.capture.photos import Photo, load_photo
 from baseh3d_ns.capture.solve import TRUSTED, CameraConfig, solve_cameras
 from baseh3d_ns.capture.structure_from_motion import MotionConfig
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import View, load_scene
-from baseh3d_ns.pretrained.landmark_model import load_landmark_model
+from baseh3d_ns.pretrained.landmark_model import SeenHead, load_landmark_model, triangulate
 from baseh3d_ns.pretrained.landmarks import find_face
+from baseh3d_ns.similarity import align
 
 
 @dataclass
@@ -61,18 +62,23 @@ def report(views: Sequence[View], all_views: Sequence[View], args: Args) -> str:
     photos = [load_photo(view.image_path, view.mask_path) for view in views]
     if args.focal:
         photos = [with_focal(photo, view.camera) for photo, view in zip(photos, views, strict=True)]
-    pupils_mm = true_pupils_mm(all_views) if args.pupils else None
+    face_mm = true_face_mm(all_views)
+    pupils_mm = pupil_distance(face_mm) if args.pupils else None
     start = time.monotonic()
     solved = solve_cameras(photos, CameraConfig(MotionConfig(), pupils_mm))
     seconds = time.monotonic() - start
     pairs = [(s.camera, v.camera) for s, v in zip(solved.views, views, strict=True) if s.camera is not None]
-    angles, scale = errors([found for found, _ in pairs], [true for _, true in pairs])
+    found, true = [found for found, _ in pairs], [true for _, true in pairs]
+    angles, distances = errors(found, true)
+    face = face_scale(found, true, face_mm)
+    source = "any unit" if solved.face is None else solved.face.scale_source
     focal = pairs[0][0].intrinsics[0, 0] / pairs[0][1].intrinsics[0, 0] - 1.0
     return (
         f"{solved.way}: {len(pairs)} of {len(views)} registered, rotations off by "
         f"{np.round(angles, 2).tolist()} degrees "
-        f"(median {np.median(angles):.2f}), scale by {100.0 * (scale - 1.0):+.1f} % ({solved.scale_source}), focal "
-        f"length by {100.0 * focal:+.1f} %, {seconds:.0f} s"
+        f"(median {np.median(angles):.2f}), scale of the face by {100.0 * (face - 1.0):+.1f} % "
+        f"({source}), distances between cameras by {100.0 * (distances - 1.0):+.1f} %, focal length by "
+        f"{100.0 * focal:+.1f} %, {seconds:.0f} s"
     )
 
 
@@ -93,16 +99,24 @@ def errors(found: Sequence[Pinhole], true: Sequence[Pinhole]) -> tuple[np.ndarra
     return np.array(angles), float((here**2).sum() / (here * there).sum())
 
 
-def true_pupils_mm(views: Sequence[View]) -> float:
-    """Distance between the pupils by the true cameras."""
-    model, cameras, points = load_landmark_model(), [], []
+def face_scale(found: Sequence[Pinhole], true: Sequence[Pinhole], face_mm: np.ndarray) -> float:
+    """Size of the face that the found cameras triangulate from what the true ones see, by its true size.
+
+    A wrong focal length moves the cameras away from the face and leaves this alone.
+    """
+    seen = SeenHead(tuple(found), np.stack([camera.project(face_mm) for camera in true]))
+    return align(face_mm, triangulate(seen, np.zeros_like(load_landmark_model().bias_mm))).scale
+
+
+def true_face_mm(views: Sequence[View]) -> np.ndarray:
+    """Landmarks by the true cameras, in their world, which is upright as the head frame is."""
+    cameras, points = [], []
     for view in views:
         face = find_face(load_photo(view.image_path).rgb)
         if face is not None and face.score > TRUSTED:
             cameras.append(view.camera)
             points.append(face.points_px)
-    change, head_mm = to_head_frame(cameras, points, model)
-    return pupil_distance(head_mm) / change.scale
+    return triangulate(SeenHead(tuple(cameras), np.stack(points)), load_landmark_model().bias_mm)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import multiprocessing
 import os
 import sys
@@ -13,34 +15,33 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import tyro
 from nerfstudio.configs.method_configs import all_methods
 from nerfstudio.utils.rich_utils import CONSOLE
 from tiny_root import SCENE
 
+from baseh3d_ns import cli
+
 BIN = Path(sys.executable).parent
 os.environ |= {"PYTHONWARNINGS": "ignore", "MPLBACKEND": "Agg"}
+FEW_RAYS = {"train-num-rays-per-batch": 64, "eval-num-rays-per-batch": 64}
 SMALL = [
-    "--pipeline.datamanager.train-num-rays-per-batch",
-    "64",
-    "--vis",
-    "tensorboard",
-    "--steps-per-eval-image",
-    "100000",
-    "--steps-per-eval-batch",
-    "5",
+    *("--vis", "tensorboard", "--steps-per-eval-image", 100000, "--steps-per-eval-batch", 5),
+    *(word for name, rays in FEW_RAYS.items() for word in (f"--pipeline.datamanager.{name}", rays)),
 ]
+"""Options of a small training of one head."""
+COARSE = ["--pipeline.model.grid-cells", 24]
+"""Options of the small methods that trace rays on a grid of the SDF: most of the time of a few steps is the grid's."""
 QUICK_START = [
-    "--placing.steps",
-    "5",
-    "5",
-    "--warm-start.colours.steps",
-    "5",
-    "--warm-start.latent.steps",
-    "5",
+    *("--placing.steps", 5, 5, "--placing.rays", 256, "--placing.grid-cells", 24),
+    *("--warm-start.colours.steps", 5, "--warm-start.colours.batches", 4),
+    *("--warm-start.latent.steps", 5, "--warm-start.latent.batches", 4, "--warm-start.grid-cells", 24),
+    *("--pipeline.model.anchor.points", 1024, "--pipeline.model.anchor.visibility-rays", 2048),
+    *("--pipeline.model.anchor.grid-cells", 24),
 ]
-"""Options of the small few-shot methods: a warm start that does all it should, only not for long."""
+"""Options of the small few-shot methods: a warm start that does all it should, only not for long, and not finely."""
 TIMEOUT_S = 600
 # Importing nerfstudio takes longer than what most tests do: one server has imported it and forks for every command.
 # CUDA cannot fork.
@@ -61,6 +62,17 @@ def call(tool: str, *arguments: object, fails: bool = False) -> str:
         text = Path(output.name).read_text(errors="replace")
         assert in_time and (process.exitcode != 0) == fails, text[-3000:]
         return text
+
+
+def call_here(*arguments: object) -> str:
+    """Run `baseh3d` in this process; what it printed. For what starts many processes itself: they are forked from the
+    server that is there."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(sys, "argv", ["baseh3d", *map(str, arguments)])
+        patch.setenv("COLUMNS", "300")
+        cli.entrypoint()
+    return printed.getvalue()
 
 
 def begin(tool: str, *arguments: object, output: str = os.devnull) -> multiprocessing.process.BaseProcess:
@@ -100,7 +112,8 @@ def train(method: str, root: Path, out: Path, *options: object, views: str = "3"
 
 def training(method: str, root: Path, out: Path, *options: object, views: str = "3") -> list[object]:
     """The words after `ns-train` of a small training."""
-    quick = QUICK_START if method in ("baseh3d-fast", "h3dnet-fast") else []
+    quick = COARSE if method.startswith(("baseh3d-fast", "h3dnet-fast")) else []
+    quick = quick + (QUICK_START if method in ("baseh3d-fast", "h3dnet-fast") else [])
     arguments = ["--output-dir", out, "--experiment-name", "t", "--timestamp", "t", "--data", root]
     return [method, *SMALL, *quick, *arguments, *options, "h3ds-data", "--scene", SCENE, "--views", views]
 

@@ -9,6 +9,7 @@ import pytest
 import trimesh
 from egg_head import head, sphere, wavy
 from scipy.spatial.transform import Rotation
+from trimesh.exchange.ply import export_ply
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation import any_scan, global_alignment
@@ -17,6 +18,7 @@ from baseh3d_ns.evaluation.distance import Surface
 from baseh3d_ns.evaluation.global_alignment import spread_rotations
 from baseh3d_ns.evaluation.icp import align_by_similarity, align_rigidly
 from baseh3d_ns.evaluation.nose import nose_tip
+from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.evaluation.scan_file import read_scan
 from baseh3d_ns.evaluation.scan_run import views_of_scan
 from baseh3d_ns.frames import SceneFrame
@@ -50,6 +52,24 @@ def test_a_scan_in_another_world_is_found_and_scored(quick):
     at_home = score_against_scan(prediction, head(), NOSE, FRAME).rigid
     assert scores.rigid.face.mean_mm == pytest.approx(at_home.face.mean_mm, abs=0.05) and at_home.face.mean_mm > 0.2
     assert at_home.rotation_deg < 2.0 and not scores.warnings and scores.covered_face == 1.0
+
+
+def test_a_scan_in_another_world_is_found_beside_other_things(quick):
+    """ICP alone, from where the scan lies, ends on the table that stands where the head is."""
+    scan, motion = moved(head())
+    table = trimesh.creation.box([300.0, 10.0, 300.0])
+    scores = score_against_scan(wavy(head()), trimesh.util.concatenate([scan, table]), NOSE, FRAME)
+    assert np.allclose(scores.rigid.pred_to_world, motion, atol=3.0)
+
+
+def test_icp_starts_with_the_face_on_the_scan(quick):
+    scan, motion = moved(head())
+    face = head().vertices.view(np.ndarray)
+    face = face[np.linalg.norm(face - NOSE, axis=1) < FACE_RADIUS_MM]
+    there = trimesh.transform_points(face, motion)
+    starts = global_alignment._starts(face, scan)
+    away_mm = [np.linalg.norm(trimesh.transform_points(face, start) - there, axis=1).mean() for start in starts]
+    assert min(away_mm) < 30.0
 
 
 def test_the_size_counts_in_the_score_and_is_told_beside_it(quick):
@@ -137,6 +157,11 @@ def ply(vertices: str, faces: int) -> bytes:
     return (head_lines + table + "end_header\n" + vertices + ("3 0 1 2\n" if faces else "")).encode()
 
 
+def half_of_lines(content: bytes) -> bytes:
+    lines = content.splitlines(keepends=True)
+    return b"".join(lines[: len(lines) // 2])
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -145,7 +170,11 @@ def ply(vertices: str, faces: int) -> bytes:
         ("scan.ply", b"", "empty, damaged or no mesh"),
         ("scan.glb", b"glTF nonsense", "empty, damaged or no mesh"),
         ("scan.obj", b"hello\n", "no faces|no mesh"),
+        ("scan.obj", b"v 1 2\nv 3 4\nv 5 7\nf 1 2 3\n", "not three numbers"),
         ("scan.ply", ply("0 0 0\n90 0 0\n0 90 0\n", 0), "points but no faces"),
+        ("scan.stl", head(1).export(file_type="stl")[:1000], "points but no faces, or is cut off"),
+        ("scan.ply", half_of_lines(export_ply(head(1), encoding="ascii")), "cut off: it holds 56 of the 122 vertices"),
+        ("scan.off", half_of_lines(head(1).export(file_type="off").encode()), "cut off: it holds .* of the 122 "),
         ("scan.ply", ply("0 0 0\n90 nan 0\n0 90 0\n", 1), "not finite"),
         ("scan.ply", ply("0 0 0\n0.2 0 0\n0 0.3 0\n", 1), "pass --unit m$"),
         ("scan.ply", ply("0 0 0\n20 0 0\n0 28 0\n", 1), "pass --unit cm$"),

@@ -39,6 +39,12 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
     return tmp_path / "changed.toml"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_definition_of_any_editor_says_the_same(encoding, tmp_path):
+    (tmp_path / "small.toml").write_bytes(SMALL.read_text().replace("\n", "\r\n").encode(encoding))
+    assert read_definition(tmp_path / "small.toml") == read_definition(SMALL)
+
+
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.toml")), ids=lambda file: file.stem)
 def test_every_definition_passes_a_dry_run(file, tmp_path):
     definition = read_definition(file)

@@ -9,6 +9,7 @@ from tiny_root import SCENE
 from baseh3d_ns.benchmark.in_process import configure, curve, run, start
 from baseh3d_ns.benchmark.mesh_speed import measure_meshing
 from baseh3d_ns.benchmark.training import train
+from baseh3d_ns.evaluation import quick_score
 from baseh3d_ns.frames import SceneFrame
 
 PARSER = {"scene": SCENE, "views": "3"}
@@ -16,8 +17,17 @@ QUICK = {
     "register": False,
     "warm-start.colours.steps": 5,
     "warm-start.latent.steps": 5,
+    "warm-start.colours.batches": 4,
+    "warm-start.grid-cells": 24,
+    "pipeline.model.grid-cells": 24,
     "pipeline.datamanager.train-num-rays-per-batch": 64,
 }
+
+
+@pytest.fixture(autouse=True)
+def coarse_scores(monkeypatch):
+    """A score of an ellipsoid needs no fine mesh."""
+    monkeypatch.setattr(quick_score, "SPACING_MM", 6.0)
 
 
 def test_a_fit_is_stepped_counted_and_scored(tiny_root, tmp_path):

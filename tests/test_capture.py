@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
+from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
 from baseh3d_ns.capture.face_tracks import Surface, find_tracks
-from baseh3d_ns.capture.head_pose import pupil_distance, scale_factor, to_head_frame
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, solve_from_landmarks
 from baseh3d_ns.capture.photos import load_photo, resized, small_photo
 from baseh3d_ns.capture.solved import moved
@@ -23,7 +23,6 @@ from baseh3d_ns.capture.turned_views import KnownView, TurnedView, _pose
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.pretrained.landmark_model import LANDMARKS, SeenHead, learn_landmark_model, load_landmark_model
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
-from baseh3d_ns.similarity import align
 
 BALL_MM = 100.0
 """Radius of the textured ball, whose centre is the origin."""
@@ -131,6 +130,14 @@ def test_tracks_lie_where_both_photos_show_the_spot() -> None:
     assert np.median(np.linalg.norm(where - tracks.observed_px, axis=1)) < 0.4
 
 
+def test_spots_that_three_photos_far_apart_show_are_tracked_in_all() -> None:
+    cameras = [camera_at(0.0), camera_at(-47.0), camera_at(47.0)]
+    tracks = find_tracks([photo_of_ball(camera) for camera in cameras], cameras, ball_surface(3.0), 8.0)
+    in_all = np.bincount(tracks.point) == 2
+    assert in_all.sum() > 45
+    assert (tracks.reference[in_all] == 0).all()
+
+
 def test_a_turned_photo_is_chained_to_known_ones() -> None:
     cameras = [camera_at(-15.0), camera_at(10.0)]
     known = [KnownView(photo_of_ball(c), np.ones((320, 320), dtype=bool), c) for c in cameras]
@@ -157,20 +164,11 @@ def test_structure_from_motion_finds_the_cameras_of_a_ball() -> None:
     assert max(view.reprojection_error_px or 9.0 for view in views[:-1]) < 1.0
 
 
-def test_cameras_of_any_world_come_to_the_head_frame_and_to_the_given_pupils() -> None:
+def test_a_face_takes_the_size_of_its_pupils_else_of_the_mean_face() -> None:
     model = load_landmark_model()
-    true = [camera_at(yaw) for yaw in (-30.0, 0.0, 30.0)]
-    detected, head = seen_landmarks(true, noise_px=0.0)
-    turn = Rotation.from_rotvec([0.4, -0.8, 1.1]).as_matrix()
-    elsewhere = [moved(camera, 0.01, turn, np.array([3.0, -2.0, 5.0])) for camera in true]
-    change, landmarks = to_head_frame(elsewhere, detected, model)
-    back = [moved(camera, change.scale, change.rotation, change.offset) for camera in elsewhere]
-    # Up to how this head differs from the mean one in pose and size.
-    same = align(landmarks, head)
-    assert np.abs(same.points(landmarks) - head).max() < 0.5
-    assert max(angle_deg(b.rotation, t.rotation) for b, t in zip(back, true, strict=True)) < 6.0
-    factor = scale_factor(landmarks, model, 61.0)
-    assert pupil_distance(factor * landmarks) == pytest.approx(61.0)
+    small = 0.8 * model.head(np.random.default_rng(1).normal(0.0, 1.0, len(model.shapes_mm)))
+    assert pupil_distance(scale_factor(small, model, 61.0) * small) == pytest.approx(61.0)
+    assert scale_factor(0.8 * model.mean_mm, model, None) == pytest.approx(1.25)
 
 
 def test_moved_and_resized_cameras_see_the_same() -> None:

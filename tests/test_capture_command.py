@@ -13,16 +13,22 @@ from own_capture import write_own_photos
 from PIL import Image
 from tiny_root import SCENE
 
+from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture import command
 from baseh3d_ns.capture.command import CaptureOptions, capture
 from baseh3d_ns.capture.report import PhotoReport, advice, table
 from baseh3d_ns.capture.sheet import DIM, UNKNOWN, overlay
+from baseh3d_ns.capture.solve import LANDMARKS, FittedFace, SolvedCameras
+from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import find_mask, find_photos
 from baseh3d_ns.capture.video import choose_frames, save_frames
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.own_photos import looks
+from baseh3d_ns.own_photos.faces import POINTS
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
-from baseh3d_ns.own_photos.scene import open_own_photos
+from baseh3d_ns.own_photos.scene import open_own_photos, read_capture
+from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 
 SCALE = ScaleOptions(mm_per_unit=2.0)
 
@@ -103,6 +109,27 @@ def test_a_failure_leaves_the_earlier_capture(photos, monkeypatch):
     with pytest.raises(InputError, match="the disk is full"):
         capture(options(photos, out, overwrite=True))
     assert (out / "transforms.json").read_bytes() == before
+
+
+def test_one_photo_alone_takes_ball_and_cut_from_its_face(photos, monkeypatch):
+    shot = read_capture(photos).shots[0]
+    (photos / "transforms.json").unlink()
+    for other in photos.rglob("*"):
+        if other.is_file() and other not in (shot.photo_path, shot.mask_path):
+            other.unlink()
+    lens = shot.lens
+    ahead = np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 800.0])
+    camera = Pinhole(lens.intrinsics, *ahead, lens.width, lens.height)
+    face = FittedFace(load_landmark_model().mean_mm, "face size", 6.0)
+    solved = SolvedCameras((SolvedView(shot.name, camera),), LANDMARKS, face)
+    monkeypatch.setattr(command, "solve_cameras", lambda *_: solved)
+    capture(options(photos, photos / "head", scale=ScaleOptions()))
+    head = json.loads((photos / "head" / "transforms.json").read_text())["head"]
+    # The silhouette of one photo reaches as far as one looks, a head does not.
+    assert head["radius"] == HEAD_FRAME.radius_mm and head["centre"] == list(HEAD_FRAME.centre_mm)
+    chin_mm = face.landmarks_mm[POINTS["chin"]]
+    assert head["cut"]["point"] == pytest.approx([chin_mm[0], chin_mm[1] - 90.0, chin_mm[2]])
+    assert head["scale_source"] == "face size"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from processes import configured
+from processes import COARSE, QUICK_START, SMALL, configured
 
 from baseh3d_ns import methods
 from baseh3d_ns.errors import InputError
@@ -260,7 +260,7 @@ def test_a_resumed_fit_still_knows_its_prior_and_its_doubts(fit_run, tiny_root, 
     head = open_head(fit_run.folder)
     doubt = "The head's up was not found."
     save_head(folder / HEAD_FILE, replace(head, provenance={**head.provenance, "warnings": [doubt]}))
-    options = ["--epochs", 6, "--load-dir", folder / "nerfstudio_models", "--vis", "tensorboard"]
+    options = [*SMALL, *COARSE, *QUICK_START, "--epochs", 6, "--load-dir", folder / "nerfstudio_models"]
     trainer = configured("baseh3d-fast", tiny_root, tmp_path, *options).setup(local_rank=0, world_size=1)
     trainer.setup()
     known = trainer.provenance(12)

@@ -21,7 +21,7 @@ from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import HEAD_FILE, save_head
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import BUILTIN, open_head
-from baseh3d_ns.placing import photo_faces
+from baseh3d_ns.placing import photo_faces, registration
 from baseh3d_ns.placing.config import LandmarkConfig, PlacingConfig
 from baseh3d_ns.placing.correspondences import correspondences
 from baseh3d_ns.placing.face_pose import FacePose, find_face_pose
@@ -147,6 +147,16 @@ def test_turned_photos_and_worlds_show_the_same_head(person_root, person, tmp_pa
     assert angle_deg(upright.to_head.rotation, np.eye(3)) < 8.0
     assert angle_deg(turned.to_head.rotation @ world.as_matrix(), upright.to_head.rotation) < 2.0
     assert np.linalg.norm(turned.to_head.offset - upright.to_head.offset) < 4.0
+
+
+def test_a_prior_is_placed_from_where_the_faces_say(person_root, tmp_path):
+    """In a world with +z up and photos on their sides, it starts upright: descent alone would not turn it."""
+    dataset = turned_copy(person_root, tmp_path / "heads", dict.fromkeys(range(5), 1), Z_UP)
+    space = open_head(BUILTIN)
+    found = registration._candidate(field_of_head(space, BUILTIN), space.frame, dataset, QUICK, space.latents)
+    face, stands_known = registration._find_face(found, dataset, None)
+    assert face is not None and stands_known
+    assert angle_deg(found.expected.rotation.double().numpy() @ Z_UP.as_matrix(), np.eye(3)) < 8.0
 
 
 def test_the_face_of_a_prior_is_found_on_its_surface(tmp_path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +17,23 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny_root import SCENE
 
+from baseh3d_ns.benchmark.cells import Cell, FitSpec, SceneId
+from baseh3d_ns.benchmark.read_definition import read_definition
+from baseh3d_ns.benchmark.results import load_result
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import read_cameras
 from baseh3d_ns.data.obj import read_obj
 from baseh3d_ns.data.pictures import read_mask, read_photo
 from baseh3d_ns.data.scan_files import read_landmarks, read_region
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.scan_file import read_scan
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import Head, save_head
 from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.shape_space import sources
 
-EXAMPLES = settings(max_examples=200)
+EXAMPLES = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")))
+"""More by hand: `FUZZ_EXAMPLES=2000 pytest tests/test_fuzz_readers.py tests/test_own_photos.py -k damaged`."""
 WORDS = [b"\n", b"nan", b"-1", b"1e999", b"\x00", b"[", b"]", b'"', b"f ", b"v ", b"\xef\xbb\xbf", b"\xff\xff\xff\x7f"]
 
 
@@ -151,6 +159,42 @@ def test_meshes_of_a_shape_space(folder, suffix, damage):
     content = OBJ if suffix == ".obj" else BALL.export(file_type=suffix[1:])
     read = sources._read_mesh
     readable(folder / f"a{suffix}", content, damage, read, lambda found: isinstance(found[0], trimesh.Trimesh))
+
+
+def scans() -> list[tuple[str, bytes]]:
+    """The head of the user's scan in every format, in millimetres."""
+    head = BALL.copy()
+    head.apply_scale(120.0)
+    made = {suffix: head.export(file_type=suffix[1:]) for suffix in (".ply", ".obj", ".stl", ".off", ".glb")}
+    return [(suffix, content.encode() if isinstance(content, str) else content) for suffix, content in made.items()]
+
+
+@pytest.mark.parametrize(("suffix", "content"), scans(), ids=lambda part: part if isinstance(part, str) else "")
+@given(damage=damages())
+@EXAMPLES
+def test_scans_of_the_user(folder, suffix, content, damage):
+    def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+        mesh = read_scan(path, "mm")
+        return mesh.vertices, mesh.faces
+
+    readable(folder / f"scan{suffix}", content, damage, read, lambda found: sound(*found))
+
+
+RESULT = Cell(FitSpec("idr", {}, SceneId("scan1"), "3", 0, 8, 1.0, 2.0, ()), "row").no_result("")
+
+
+@given(damages())
+@EXAMPLES
+def test_results_of_a_benchmark(folder, damage):
+    content = json.dumps(asdict(replace(RESULT, status="done", face_mm=1.25))).encode()
+    readable(folder / "result.json", content, damage, lambda path: load_result(path.parent), lambda found: found.row)
+
+
+@given(damages())
+@EXAMPLES
+def test_definitions_of_a_benchmark(folder, damage):
+    content = (Path(__file__).parent.parent / "configs" / "synthetic_small.toml").read_bytes()
+    readable(folder / "bench.toml", content, damage, read_definition, lambda found: found.rows)
 
 
 @pytest.mark.parametrize(("read", "name"), [(read_photo, "a.jpg"), (read_photo, "a.png"), (read_mask, "a.png")])

@@ -106,7 +106,7 @@ def test_sphere_has_its_radius_and_centre_in_world_millimetres(spacing_mm: float
 )
 def test_coarse_to_fine_equals_the_dense_lattice(sdf: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     # 30 cubes of 7 mm along the box in the first pass: coarser than it ever is in use.
-    monkeypatch.setattr("baseh3d_ns.mesh.cells.COARSE_CELLS", 16)
+    monkeypatch.setattr("baseh3d_ns.mesh.marching.COARSE_CELLS", 16)
 
     def exact(x: Tensor) -> Tensor:
         # In double precision: where an edge grazes the surface, the rounding of float32 moves vertices by 0.001 mm.

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from own_capture import ELSEWHERE, World, write_own_photos
 from PIL import Image
-from test_fuzz_readers import damages, readable
+from test_fuzz_readers import EXAMPLES, damages, readable
 from tiny_root import CENTRE_MM, SCENE, SEMI_AXES_MM
 
 from baseh3d_ns.cameras import Pinhole
@@ -430,7 +430,7 @@ def colmap(plain, tmp_path_factory) -> Path:
 
 
 @given(damages())
-@settings(max_examples=200)
+@EXAMPLES
 def test_damaged_transforms(own_folder, damage):
     readable(
         own_folder / "transforms.json",
@@ -443,7 +443,7 @@ def test_damaged_transforms(own_folder, damage):
 
 @pytest.mark.parametrize("name", ["cameras.bin", "images.bin"])
 @given(damage=damages())
-@settings(max_examples=200)
+@EXAMPLES
 def test_damaged_colmap_models(colmap, name, damage):
     path = colmap / "sparse" / "0" / name
     whole = path.read_bytes()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
-from processes import QUICK_START, SMALL, call
+from processes import COARSE, QUICK_START, SMALL, call
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.synthetic.phone_photos import synthesize_photos
@@ -59,7 +59,7 @@ def test_cameras_are_found_and_reported(photos, captured):
 def test_a_mesh_stands_upright_in_millimetres(captured, tmp_path):
     head, _ = captured
     names = ["--output-dir", tmp_path, "--experiment-name", "t", "--timestamp", "t"]
-    call("ns-train", "baseh3d-fast", *SMALL, *QUICK_START, *names, "--epochs", 4, "--data", head, "head-data")
+    call("ns-train", "baseh3d-fast", *SMALL, *COARSE, *QUICK_START, *names, "--epochs", 4, "--data", head, "head-data")
     run = tmp_path / "t" / "baseh3d-fast" / "t"
     call("baseh3d", "export", "--load-config", run, "--output", tmp_path / "me.stl", "--spacing-mm", 4.0)
     mesh = trimesh.load(tmp_path / "me.stl")

@@ -147,8 +147,9 @@ def test_a_photo_of_one_colour_is_refused(tmp_path, level):
         read_photo(saved(tmp_path, Image.new("RGB", (20, 20), (level, level, level))))
 
 
-def test_soft_masks_are_cut_at_half(tmp_path):
-    np.testing.assert_array_equal(read_mask(saved(tmp_path, Image.fromarray(GREY))), GREY > 127)
+@pytest.mark.parametrize(("dtype", "scale"), [(np.uint8, 1), (np.uint16, 257)])
+def test_soft_masks_are_cut_at_half(tmp_path, dtype, scale):
+    np.testing.assert_array_equal(read_mask(saved(tmp_path, levels(dtype, scale))), GREY > 127)
 
 
 @pytest.mark.parametrize(

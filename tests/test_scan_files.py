@@ -42,7 +42,7 @@ def complaint(root: Path) -> str:
     with pytest.raises(InputError) as caught:
         mesh_and_score(open_h3ds(root).h3ds, SCENE, mesher, 1.0)
     message = str(caught.value)
-    assert "\n" not in message
+    assert "\n" not in message and "unzip" not in message
     return message
 
 
@@ -122,18 +122,33 @@ def test_a_damaged_scan_is_named(own_root, edit, words):
     assert "full_head.obj" in message and words in message
 
 
+def moved(text: bytes, change) -> bytes:
+    """The text of an .obj with other places of its vertices."""
+    lines = [line.split() for line in text.decode().splitlines()]
+    return "\n".join(
+        f"v {' '.join(f'{x:.8f}' for x in change(np.array(words[1:], float)))}" if words[0] == "v" else " ".join(words)
+        for words in lines
+    ).encode()
+
+
 @pytest.mark.parametrize(("factor", "unit"), [(1e-3, "metres"), (1 / 25.4, "inches"), (25.4, "inches"), (0.1, "centi")])
 def test_a_scan_in_another_unit_is_named(own_root, factor, unit):
-    def scaled(text: bytes) -> bytes:
-        lines = [line.split() for line in text.decode().splitlines()]
-        return "\n".join(
-            " ".join([words[0], *(f"{float(word) * factor:.8f}" for word in words[1:])] if words[0] == "v" else words)
-            for words in lines
-        ).encode()
-
-    change(own_root, "full_head.obj", scaled)
+    change(own_root, "full_head.obj", lambda text: moved(text, lambda vertex: vertex * factor))
     message = complaint(own_root)
     assert "full_head.obj" in message and unit in message and f"by {1 / factor:.6g}" in message
+
+
+@pytest.mark.parametrize("shift_mm", [(2000.0, 0.0, 0.0), (0.0, 250.0, 0.0), (0.0, 0.0, 180.0)])
+def test_a_scan_outside_the_ball_of_the_photos_is_named(own_root, shift_mm):
+    change(own_root, "full_head.obj", lambda text: moved(text, lambda vertex: vertex + shift_mm))
+    message = complaint(own_root)
+    assert "full_head.obj lies elsewhere than the head" in message and "--scan" in message
+
+
+def test_a_scan_of_a_scene_without_cameras_is_scored_where_it_lies(own_root):
+    change(own_root, "full_head.obj", lambda text: moved(text, lambda vertex: vertex + 2000.0))
+    (own_root / SCENE / "cameras.npz").unlink()
+    check_scene(open_h3ds(own_root).h3ds, SCENE)
 
 
 BOM = b"\xef\xbb\xbf"

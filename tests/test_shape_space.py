@@ -11,7 +11,7 @@ import pytest
 import torch
 from nerfstudio.viewer.utils import parse_object
 from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
-from processes import SMALL, call, train
+from processes import COARSE, call, train
 from test_surface_sources import egg
 from tiny_root import CENTRE_MM, SEMI_AXES_MM, UNIT_RADIUS_MM
 from torch import nn
@@ -36,6 +36,7 @@ from baseh3d_ns.warm_start.config import LatentFitConfig, WarmStartConfig
 from baseh3d_ns.warm_start.frozen_hits import trace_frozen
 from baseh3d_ns.warm_start.latent import fit_latent, newton_step
 
+SPACE = [*COARSE, "--vis", "tensorboard", "--steps-per-eval-image", 100000, "--steps-per-eval-batch", 5]
 TINY = HeadFieldConfig(
     sdf=SdfNetworkConfig(layers=3, width=48, skip_layer=0, octaves=2, features=8, latent=4),
     colour=ColourNetworkConfig(layers=1, width=16),
@@ -262,7 +263,7 @@ def train_space(eggs: Path, out: Path) -> Path:
     call(
         "ns-train",
         "h3dnet-fast-prior",
-        *SMALL[2:],
+        *SPACE,
         "--output-dir",
         out,
         "--experiment-name",
@@ -301,7 +302,7 @@ def test_a_shape_space_is_written_and_described(space_run):
 
 def test_a_shape_space_goes_on_where_it_stopped(eggs, tmp_path):
     options = [
-        *SMALL[2:],
+        *SPACE,
         "--output-dir",
         tmp_path,
         "--experiment-name",

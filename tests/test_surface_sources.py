@@ -1,5 +1,7 @@
 """Heads to learn a shape space from: read, checked, aligned, sampled; test scenes never among them."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 from tiny_root import write_root
+from trimesh.exchange.ply import export_ply
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
@@ -14,7 +17,7 @@ from baseh3d_ns.mesh.files import save_mesh
 from baseh3d_ns.shape_space import sources
 from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig
 from baseh3d_ns.shape_space.sources import h3ds_scans
-from baseh3d_ns.shape_space.surface_samples import sample_mesh, standard_pose
+from baseh3d_ns.shape_space.surface_samples import HeadSamples, sample_mesh, standard_pose
 
 
 def egg(axes_mm=(75.0, 110.0, 90.0), centre_mm=(0.0, -10.0, 10.0)) -> trimesh.Trimesh:
@@ -137,6 +140,9 @@ def damage(kind: str, folder: Path) -> None:
     if kind == "elsewhere":
         mesh.apply_translation([400.0, 0.0, 0.0])
     mesh.export(folder / "odd.ply")
+    if kind == "half":
+        lines = export_ply(mesh, encoding="ascii").splitlines(keepends=True)
+        (folder / "odd.ply").write_bytes(b"".join(lines[: 2 * len(lines) // 3]))
     if kind == "bytes":
         (folder / "odd.ply").write_bytes((folder / "odd.ply").read_bytes()[:200])
 
@@ -149,12 +155,13 @@ def damage(kind: str, folder: Path) -> None:
         ("unit", "state its unit"),
         ("elsewhere", "give its landmarks"),
         ("bytes", "cannot be read"),
+        ("half", "is cut off"),
     ],
 )
 def test_a_bad_mesh_is_named_with_the_remedy(tmp_path, kind, why):
     egg().export(tmp_path / "good.ply")
     damage(kind, tmp_path)
-    with pytest.raises(InputError, match=f"odd.ply: .*{why}") as caught:
+    with pytest.raises(InputError, match=f"odd.ply.*{why}") as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -216,6 +223,21 @@ def test_a_damaged_file_of_a_synthetic_head_is_named(tmp_path):
         file.write_bytes(content)
         with pytest.raises(InputError, match=r"00000.npz is damaged .*: remove it"):
             load_samples(file)
+
+
+def test_a_full_disk_leaves_the_cache_of_synthetic_heads_whole(tmp_path, monkeypatch):
+    from baseh3d_ns.synthetic import head_samples, sampling
+
+    def full(file: Path, **_: object) -> None:
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    samples = HeadSamples(np.zeros((9, 3), np.float32), np.zeros((9, 3), np.float32), np.zeros((9, 3), np.uint8))
+    monkeypatch.setattr(sampling, "sample_head", lambda *_: samples)
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(InputError, match=f"00003.npz cannot be written .No space left.*in {tmp_path}"):
+        head_samples._write_head(tmp_path, 7, 9, 3)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_synthetic_heads_are_made_once_and_alike(tmp_path):

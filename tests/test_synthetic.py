@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +26,7 @@ else:
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.frames import LANDMARKS_MM
-from baseh3d_ns.synthetic import camera_path, capture_noise, dataset
+from baseh3d_ns.synthetic import anatomy, camera_path, capture_noise, dataset
 from baseh3d_ns.synthetic.anatomy import ATTRIBUTES, CANONICAL, HAIR
 from baseh3d_ns.synthetic.dataset import scene_id, synthesize
 from baseh3d_ns.synthetic.head import Head, make_head
@@ -280,6 +282,27 @@ def test_half_a_set_never_looks_like_one(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(RuntimeError):
         synthesize(tmp_path / "set", subjects=1, views=VIEWS, size=SIZE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_ends_a_set_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(folder: Path, *_: object) -> None:
+        folder.mkdir()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "img_0000.jpg"))
+
+    monkeypatch.setattr("baseh3d_ns.synthetic.dataset.write_subject", full)
+    with pytest.raises(InputError, match=f"set cannot be written .No space left.*: free some space in {tmp_path}"):
+        synthesize(tmp_path / "set", subjects=1, views=VIEWS, size=SIZE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_body_model_has_a_cache_before_its_libraries_look_for_one(monkeypatch: pytest.MonkeyPatch):
+    """They read their environment once, at import, and end with a traceback in a home that cannot be written to."""
+    moved: list[bool] = []
+    monkeypatch.setattr(anatomy, "move_library_caches", lambda: moved.append(True))
+    monkeypatch.setitem(sys.modules, "anny", None)  # an import of it fails
+    with pytest.raises(ImportError):
+        anatomy.load_body_model.__wrapped__()
+    assert moved
 
 
 def test_a_complete_set_is_reused_and_another_never_overwritten(root: Path, tmp_path: Path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
-from processes import Trained, begin, call, checkpoint, configured, train, training
+from processes import FEW_RAYS, Trained, begin, call, checkpoint, configured, train, training
 from tiny_root import SCENE
 
 from baseh3d_ns import methods
@@ -102,13 +102,13 @@ def test_checkpoints_load_with_torchs_safe_default(fit_run):
 
 @pytest.mark.parametrize("method", ["idr", "baseh3d-prior"])
 def test_ten_steps_of_the_full_size_methods(method, tiny_root, tmp_path):
-    train(method, tiny_root, tmp_path, "--max-num-iterations", 10)
+    few = ["--max-num-iterations", 10]
+    few += [word for name in FEW_RAYS for word in (f"--pipeline.datamanager.{name}", 8)]
+    train(method, tiny_root, tmp_path, *few)
     assert (tmp_path / "t" / method / "t" / "nerfstudio_models" / "step-000000009.ckpt").is_file()
     if method == "baseh3d-prior":
         prior = next((tmp_path / "t" / method / "t").glob("prior-*.safetensors"))
-        train(
-            "baseh3d", tiny_root, tmp_path, "--max-num-iterations", 10, "--load-prior", prior, "--carry-optimizer", True
-        )
+        train("baseh3d", tiny_root, tmp_path, *few, "--load-prior", prior, "--carry-optimizer", True)
         assert (tmp_path / "t" / "baseh3d" / "t" / "nerfstudio_models" / "step-000000009.ckpt").is_file()
 
 
@@ -119,6 +119,7 @@ def test_colours_first_teaches_the_colours_and_leaves_the_priors_shape_alone(tin
     config.pipeline.datamanager.train_num_rays_per_batch = 64
     config.vis, config.output_dir, config.timestamp, config.machine.device_type = "tensorboard", tmp_path, "t", "cpu"
     config.load_prior, config.register, config.epochs = prior_run.folder, False, 1
+    coarse(config)
     losses, changed = {}, {}
     for steps in (0, 200):
         torch.manual_seed(0)
@@ -139,8 +140,16 @@ def test_colours_first_teaches_the_colours_and_leaves_the_priors_shape_alone(tin
     assert "its colours stay" in capsys.readouterr().out
 
 
+def coarse(config) -> None:
+    """Set coarse grids of the SDF: most of the time of a few steps is theirs."""
+    config.pipeline.model.grid_cells = config.pipeline.model.anchor.grid_cells = 24
+    config.placing.grid_cells = config.warm_start.grid_cells = 24
+    config.placing.rays = 256
+
+
 def started(config) -> SdfTrainer:
     """A trainer at step 0."""
+    coarse(config)
     config.vis = "tensorboard"
     config.pipeline.datamanager.train_num_rays_per_batch = 256
     config.save_config()

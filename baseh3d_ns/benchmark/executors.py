@@ -14,8 +14,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol, runtime_checkable
 
-import torch
-
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import require_extra
 
@@ -38,13 +36,20 @@ class Executor(Protocol):
         ...
 
 
+def _gpus_here() -> int:
+    # Every job on a cluster imports this module, and needs no torch itself.
+    import torch
+
+    return torch.cuda.device_count()
+
+
 @dataclass
 class LocalExecutor:
     """Processes of this machine: one for each GPU, or `jobs` that share the CPU's cores."""
 
     jobs: int = 0
     """Cells at a time; 0: as many as there are GPUs, or one."""
-    gpus: int = field(default_factory=torch.cuda.device_count)
+    gpus: int = field(default_factory=_gpus_here)
 
     def __post_init__(self) -> None:
         self.jobs = self.jobs or max(1, self.gpus)

@@ -143,7 +143,7 @@ def _scenes(root: H3dsRoot, definition: Definition) -> dict[str, str]:
                 found[numbered.get(scene_id, scene_id)] = scene_id
     missing = [name for name, scene_id in found.items() if not (root.path / scene_id).is_dir()]
     if missing:
-        raise InputError(f"{root.path} lacks {len(missing)} of the scenes ({', '.join(missing[:5])}): unzip them there")
+        raise InputError(f"{root.path} lacks {len(missing)} of the scenes ({', '.join(missing[:5])}): put them there")
     return found
 
 
@@ -154,7 +154,7 @@ def _check_prior_scenes(root: H3dsRoot, definition: Definition) -> None:
             scene_id = root.resolve_scene(prior.scene)
             root.resolve_views(scene_id, (prior.views,))
             if not (root.path / scene_id).is_dir():
-                raise InputError(f"{root.path} lacks {prior.scene}, which the prior '{name}' is of: unzip it there")
+                raise InputError(f"{root.path} lacks {prior.scene}, which the prior '{name}' is of: put it there")
 
 
 def _copies(definition: Definition, source: _Source) -> Iterator[_Copy]:

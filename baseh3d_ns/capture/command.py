@@ -18,19 +18,21 @@ from baseh3d_ns.capture.folder import save_mask, write_transforms
 from baseh3d_ns.capture.photos import load_photo, sharpness
 from baseh3d_ns.capture.report import PhotoReport, advice, table
 from baseh3d_ns.capture.sheet import save_sheet
-from baseh3d_ns.capture.solve import LANDMARKS, CameraConfig, SolvedCameras, solve_cameras
+from baseh3d_ns.capture.solve import CameraConfig, FittedFace, SolvedCameras, solve_cameras
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import check_output, find_mask, find_photos, output_folder
 from baseh3d_ns.capture.structure_from_motion import MotionConfig
 from baseh3d_ns.capture.video import VIDEO_SUFFIXES, save_frames
 from baseh3d_ns.data.pictures import read_photo
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.own_photos.colmap_model import find_model
+from baseh3d_ns.own_photos.faces import POINTS
 from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
 from baseh3d_ns.own_photos.looks import Look, full_mask
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
 from baseh3d_ns.own_photos.scene import OwnScene, open_capture, read_capture
-from baseh3d_ns.own_photos.shots import Capture, GivenFrame, Shot
+from baseh3d_ns.own_photos.shots import Capture, Cut, GivenFrame, Shot
 from baseh3d_ns.own_photos.transforms_json import FILE
 from baseh3d_ns.pretrained.silhouettes import touches_border
 
@@ -117,15 +119,26 @@ def _estimate(options: CaptureOptions, paths: Sequence[Path]) -> tuple[Capture, 
     if not shots:
         raise InputError(f"no camera could be found for the photos of {options.source}: see README on how to take them")
     known = GivenFrame()
-    if solved.way == LANDMARKS:  # structure from motion knows no unit
-        known = GivenFrame(
-            up=np.array([0.0, 1.0, 0.0]),
-            ahead=np.array([0.0, 0.0, 1.0]),
-            mm_per_unit=1.0,
-            scale_source=solved.scale_source,
-            scale_uncertainty_percent=solved.scale_uncertainty_percent,
-        )
+    if solved.face is not None:
+        known = _known_frame(solved.face, options.neck_mm, alone=len(shots) == 1)
     return Capture(options.source, shots, given=known), solved
+
+
+def _known_frame(face: FittedFace, neck_mm: float, alone: bool) -> GivenFrame:
+    """Frame of cameras in the head frame; with ball and cut where one photo alone has no hull to find them in."""
+    up = np.array([0.0, 1.0, 0.0])
+    frame = GivenFrame(
+        up=up,
+        ahead=np.array([0.0, 0.0, 1.0]),
+        mm_per_unit=1.0,
+        scale_source=face.scale_source,
+        scale_uncertainty_percent=face.scale_uncertainty_percent,
+    )
+    if not alone:
+        return frame
+    cut = Cut(face.landmarks_mm[POINTS["chin"]] - neck_mm * up, up)
+    ball = np.array(HEAD_FRAME.centre_mm), HEAD_FRAME.radius_mm
+    return replace(frame, ball=ball, cut=cut, cut_decided=True)
 
 
 def _shot(path: Path, view: SolvedView) -> Shot | None:

@@ -22,9 +22,10 @@ SPACING_MM = 5.0
 """Distance between neighbouring patches in millimetres, seen from ahead."""
 PATCH_SAMPLES = 15
 """Samples along a side of a patch, a pixel of the coarser photo apart."""
-MIN_COSINE = 0.4
-"""Cosine between normal and direction to a camera below which a patch is too slanted to be compared."""
-MIN_CORRELATION = 0.75
+MIN_COSINE = 0.3
+"""Cosine between normal and direction to a camera below which a patch is too slanted to be compared. Only spots that
+three photos show tell the angle between two from the depth of the face, and those are seen slanted by the outer two."""
+MIN_CORRELATION = 0.65
 """NCC below which a patch was not found again."""
 
 
@@ -118,13 +119,14 @@ def find_tracks(
         surface: the face, about right.
         search_mm: largest shift of a patch along the surface.
     """
-    cosine = np.stack([_cosine(camera, surface) for camera in cameras], axis=1)
-    reference = cosine.argmax(axis=1)
+    facing = np.stack([cosine(camera, surface) for camera in cameras], axis=1)
+    reference = facing.argmax(axis=1)
     rows: list[tuple[int, int, Float[np.ndarray, " 2"]]] = []
-    for index in np.flatnonzero((cosine > MIN_COSINE).sum(axis=1) > 1):
-        for view in np.flatnonzero(cosine[index] > MIN_COSINE):
+    for index in np.flatnonzero((facing > MIN_COSINE).sum(axis=1) > 1):
+        for view in np.flatnonzero(facing[index] > MIN_COSINE):
             if view != reference[index]:
-                found = _match(photos, cameras, surface, int(index), (int(reference[index]), int(view)), search_mm)
+                pair = (int(reference[index]), int(view))
+                found = find_patch(photos, cameras, surface, int(index), pair, search_mm, MIN_CORRELATION)
                 if found is not None:
                     rows.append((int(index), int(view), found))
     kept = np.array(sorted({index for index, _, _ in rows}), dtype=int)
@@ -141,54 +143,20 @@ def find_tracks(
     )
 
 
-def find_in(
-    photos: Sequence[UInt8[np.ndarray, "h w"]],
-    cameras: Sequence[Pinhole],
-    surface: Surface,
-    other: tuple[UInt8[np.ndarray, "h w"], Pinhole],
-    search_mm: float,
-) -> Tracks:
-    """Points of the surface that are found in another photo, which counts as the last one.
-
-    Args:
-        photos: grey photos with known cameras; the one that sees a point best is compared with the other.
-        other: grey photo and camera, about right.
-    """
-    cosine = np.stack([_cosine(camera, surface) for camera in cameras], axis=1)
-    best = cosine.argmax(axis=1)
-    seen = (cosine.max(axis=1) > MIN_COSINE) & (_cosine(other[1], surface) > MIN_COSINE)
-    index, pixels = [], []
-    all_photos, all_cameras = [*photos, other[0]], [*cameras, other[1]]
-    for point in np.flatnonzero(seen):
-        pair = (int(best[point]), len(photos))
-        found = _match(all_photos, all_cameras, surface, int(point), pair, search_mm)
-        if found is not None:
-            index.append(int(point))
-            pixels.append(found)
-    kept = np.array(index, dtype=int)
-    return Tracks(
-        reference=best[kept],
-        reference_px=np.array([cameras[best[i]].project(surface.points_mm[i : i + 1])[0] for i in kept]).reshape(-1, 2),
-        index=kept,
-        normals=surface.normals[kept],
-        point=np.arange(len(kept)),
-        view=np.full(len(kept), len(photos)),
-        observed_px=np.array(pixels).reshape(-1, 2),
-    )
-
-
-def _cosine(camera: Pinhole, surface: Surface) -> Float[np.ndarray, " n"]:
+def cosine(camera: Pinhole, surface: Surface) -> Float[np.ndarray, " n"]:
+    """Cosines between the normals of a surface and the directions to a camera."""
     towards = camera.centre_mm - surface.points_mm
     return (towards * surface.normals).sum(-1) / np.linalg.norm(towards, axis=1)
 
 
-def _match(
+def find_patch(
     photos: Sequence[UInt8[np.ndarray, "h w"]],
     cameras: Sequence[Pinhole],
     surface: Surface,
     index: int,
     pair: tuple[int, int],
     search_mm: float,
+    min_correlation: float,
 ) -> Float[np.ndarray, " 2"] | None:
     """Pixel in the second photo of a patch of the first; None where it is not found, or at the end of the search."""
     point, normal = surface.points_mm[index], surface.normals[index]
@@ -201,7 +169,7 @@ def _match(
         return None
     scores = cv2.matchTemplate(wide, patch, cv2.TM_CCOEFF_NORMED)
     row, column = np.unravel_index(int(scores.argmax()), scores.shape)
-    if scores[row, column] < MIN_CORRELATION or not (0 < row < 2 * reach and 0 < column < 2 * reach):
+    if scores[row, column] < min_correlation or not (0 < row < 2 * reach and 0 < column < 2 * reach):
         return None
     shift = np.array(
         [column + _peak(scores[row, column - 1 : column + 2]), row + _peak(scores[row - 1 : row + 2, column])]

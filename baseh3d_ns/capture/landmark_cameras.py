@@ -34,8 +34,9 @@ TRACK_SD_PX = 0.3
 """Standard deviation of a track's observation in pixels."""
 SURFACE_SD_MM = 10.0
 """Standard deviation of the surface between the landmarks, along a ray, in millimetres."""
-SEARCHES_MM = (8.0, 5.0, 3.0)
-"""Ranges in which tracks are searched for in the rounds of the bundle adjustment, in millimetres."""
+SEARCH_MM, ROUNDS = 8.0, 3
+"""Range in which tracks are searched for, in millimetres, and rounds of search and bundle adjustment. The range stays:
+it covers what this face is off the model's, and a smaller one keeps the tracks that agree with the model."""
 NO_DISTORTION = np.zeros(4)
 """Distortion coefficients of a pinhole, for OpenCV."""
 SOFTNESS = 2.0
@@ -85,12 +86,12 @@ def solve_from_landmarks(views: Sequence[FaceView], model: LandmarkModel) -> Lan
 def solve_with_tracks(
     views: Sequence[FaceView], photos: Sequence[UInt8[np.ndarray, "h w"]], model: LandmarkModel
 ) -> LandmarkSolution:
-    """The same with tracks across the face, which are searched for in ever smaller ranges."""
+    """The same with tracks across the face, which are searched for again as the cameras get better."""
     problem = _Problem(views, model)
     unknowns = least_squares(problem.residuals, problem.start(), x_scale="jac", max_nfev=60, ftol=1e-4).x
-    for search_mm in SEARCHES_MM:
+    for _ in range(ROUNDS):
         surface = face_surface(problem.face, model.head(problem.split(unknowns)[1]))
-        problem.tracks = find_tracks(photos, problem.cameras(unknowns), surface, search_mm)
+        problem.tracks = find_tracks(photos, problem.cameras(unknowns), surface, SEARCH_MM)
         unknowns = least_squares(problem.residuals, unknowns, x_scale="jac", max_nfev=20, ftol=1e-4).x
     return problem.solution(unknowns)
 

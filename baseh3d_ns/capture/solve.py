@@ -1,7 +1,7 @@
 """Cameras of photos of one head, however many there are.
 
-Many photos that overlap: structure from motion, brought into the head frame by the landmarks of the faces. Few: cameras
-from the landmarks and from tracks across the face, then from silhouettes for photos that show no face.
+Many photos that overlap: structure from motion. Few: cameras from the landmarks and from tracks across the face, then
+from silhouettes and tracks across the head for photos that show no face.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from baseh3d_ns.bounds import Positive
-from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
-from baseh3d_ns.capture.head_pose import scale_factor, to_head_frame
+from baseh3d_ns.capture.face_size import scale_factor
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, KNOWN_FOCAL_SD, FaceView, solve_with_tracks
 from baseh3d_ns.capture.photos import Photo, resized
 from baseh3d_ns.capture.solved import SolvedView, moved
@@ -36,8 +35,6 @@ TRUSTED = 0.5
 """Score above which the landmarks of a face are used."""
 MOTION, LANDMARKS = "structure from motion", "landmarks"
 """The two ways."""
-NO_SCALE = "none"
-"""Source of the scale where no face was seen: the cameras' unit is arbitrary."""
 
 
 @dataclass
@@ -51,17 +48,26 @@ class CameraConfig:
 
 
 @dataclass(frozen=True, eq=False)
+class FittedFace:
+    """Face of cameras that stand in the head frame, in millimetres."""
+
+    landmarks_mm: Float[np.ndarray, "l 3"]
+    scale_source: str
+    """Source of the millimetres, in words."""
+    scale_uncertainty_percent: float
+    """Standard deviation of the scale in per cent."""
+
+
+@dataclass(frozen=True, eq=False)
 class SolvedCameras:
     """Cameras of all photos."""
 
     views: tuple[SolvedView, ...]
-    """In the order of the photos, in the head frame and millimetres unless `scale_source` is `NO_SCALE`."""
+    """In the order of the photos."""
     way: str
     """`MOTION` or `LANDMARKS`."""
-    scale_source: str
-    """Where the millimetres come from."""
-    scale_uncertainty_percent: float
-    """Standard deviation of the scale in per cent; infinite where there is none."""
+    face: FittedFace | None
+    """None after structure from motion, whose world has any pose and unit."""
 
 
 def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCameras:
@@ -71,34 +77,34 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
         InputError: no photo shows a face, one shows two people, the photos show different people, or all of them were
             taken from one spot.
     """
-    model = load_landmark_model()
-    bar = tqdm(photos, desc="Looking for faces", unit="photo", delay=2.0, leave=False)
-    faces = [find_faces(photo.rgb) for photo in bar]
-    views, way, head_mm = None, MOTION, None
     if len(photos) >= FEWEST_FOR_MOTION:
-        if config.motion.in_masks_only:
-            photos = with_masks(photos, faces)
-        views = solve_motion(photos, config.motion)
-        if sum(view.camera is not None for view in views) < MOST_REGISTERED * len(photos):
-            views = None
-    if views is None:
-        way = LANDMARKS
-        check_faces(photos, faces, TRUSTED)
-        views, head_mm = _from_landmarks(photos, faces, model)
-        if any(view.camera is None for view in views):
-            views = _with_turned(with_masks(photos, faces), views, head_mm, model)
-    else:
-        views, head_mm = _placed(photos, views, faces, model)
-    source, uncertainty = NO_SCALE, np.inf
-    if head_mm is not None:
-        factor = scale_factor(head_mm, model, config.pupils_mm)
-        views = [view.moved(factor, np.eye(3), np.zeros(3)) for view in views]
-        source, uncertainty = "face size", FACE_PERCENT
-        if config.pupils_mm is not None:
-            source, uncertainty = f"pupils {config.pupils_mm:g} mm", PUPILS_PERCENT
-        solved = [view for view in views if view.camera is not None]
-        check_apart([view.name for view in solved], [view.camera for view in solved if view.camera is not None])
-    return SolvedCameras(tuple(views), way, source, float(uncertainty))
+        with_features = with_masks(photos, _faces(photos)) if config.motion.in_masks_only else photos
+        views = solve_motion(with_features, config.motion)
+        if sum(view.camera is not None for view in views) >= MOST_REGISTERED * len(photos):
+            return SolvedCameras(tuple(views), MOTION, None)
+    return _by_landmarks(photos, config.pupils_mm)
+
+
+def _by_landmarks(photos: Sequence[Photo], pupils_mm: float | None) -> SolvedCameras:
+    """Cameras in the head frame: of the photos with a face, then of those chained to them, then the scale."""
+    model, faces = load_landmark_model(), _faces(photos)
+    check_faces(photos, faces, TRUSTED)
+    views, head_mm = _from_landmarks(photos, faces, model)
+    if any(view.camera is None for view in views):
+        views = _with_turned(with_masks(photos, faces), views, head_mm, model)
+    factor = scale_factor(head_mm, model, pupils_mm)
+    views = [view.moved(factor, np.eye(3), np.zeros(3)) for view in views]
+    solved = [view for view in views if view.camera is not None]
+    check_apart([view.name for view in solved], [view.camera for view in solved if view.camera is not None])
+    face = FittedFace(factor * head_mm, "face size", FACE_PERCENT)
+    if pupils_mm is not None:
+        face = replace(face, scale_source=f"pupils {pupils_mm:g} mm", scale_uncertainty_percent=PUPILS_PERCENT)
+    return SolvedCameras(tuple(views), LANDMARKS, face)
+
+
+def _faces(photos: Sequence[Photo]) -> list[list[FaceLandmarks]]:
+    """Faces of every photo, the largest first."""
+    return [find_faces(photo.rgb) for photo in tqdm(photos, "Looking for faces", unit="photo", delay=2.0, leave=False)]
 
 
 def _trusted(faces: Sequence[Sequence[FaceLandmarks]]) -> list[int]:
@@ -163,24 +169,3 @@ def _face_view(photo: Photo, face: FaceLandmarks, kind: int) -> FaceView:
     height, width = photo.rgb.shape[:2]
     focal_sd = FREE_FOCAL_SD if photo.exif_focal_px is None else KNOWN_FOCAL_SD
     return FaceView(face.points_px, width, height, photo.expected_focal_px / photo.scale, focal_sd, kind)
-
-
-def _placed(
-    photos: Sequence[Photo],
-    views: Sequence[SolvedView],
-    faces: Sequence[Sequence[FaceLandmarks]],
-    model: LandmarkModel,
-) -> tuple[list[SolvedView], Float[np.ndarray, "l 3"] | None]:
-    """Cameras of structure from motion in the head frame, and the landmarks there; as they are where faces are few."""
-    cameras: list[Pinhole] = []
-    points: list[Float[np.ndarray, "l 2"]] = []
-    for i in _trusted(faces):
-        camera, whole = views[i].camera, (faces[i][0].points_px + 0.5) * photos[i].scale - 0.5
-        if camera is not None:
-            straight = cv2.undistortPoints(whole, camera.intrinsics, views[i].distortion, P=camera.intrinsics)
-            cameras.append(camera)
-            points.append(straight.reshape(-1, 2))
-    if len(cameras) < 2:
-        return list(views), None
-    change, head_mm = to_head_frame(cameras, points, model)
-    return [view.moved(change.scale, change.rotation, change.offset) for view in views], head_mm

@@ -17,12 +17,15 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole
-from baseh3d_ns.capture.face_tracks import Surface, Tracks, find_in
+from baseh3d_ns.capture.face_tracks import Surface, Tracks, cosine, find_patch
 from baseh3d_ns.capture.landmark_cameras import NO_DISTORTION, track_residuals
 from baseh3d_ns.capture.silhouettes import SEED, Silhouette, fit_head, poses_from_silhouette, surface_of
 
 SEARCHES_MM = (14.0, 6.0)
 """Ranges in which spots are searched for, in millimetres along the surface."""
+MIN_COSINE, MIN_CORRELATION = 0.4, 0.75
+"""Cosine between normal and direction to a camera, and NCC, below which a spot is not found: stricter than across the
+face, since the start is further off and many spots of hair look alike."""
 TOLERANCE_MM = 3.5
 """Reprojection error of a spot that agrees with a pose, in millimetres at the head."""
 FEWEST_AGREEING = 40
@@ -100,13 +103,49 @@ def _pose(known: Sequence[KnownView], surface: Surface, view: TurnedView, start:
     photos, cameras = [other.grey for other in known], [other.camera for other in known]
     camera, found = start, None
     for search_mm in SEARCHES_MM:
-        tracks = find_in(photos, cameras, surface, (view.grey, camera), search_mm)
+        tracks = _find_in(photos, cameras, surface, (view.grey, camera), search_mm)
         chosen = _agreeing(surface.points_mm[tracks.index], tracks.observed_px, camera)
         if chosen is None:
             return None
         found = _adjusted(cameras, surface, tracks.of_points(chosen), camera)
         camera = found.camera
     return found
+
+
+def _find_in(
+    photos: Sequence[UInt8[np.ndarray, "h w"]],
+    cameras: Sequence[Pinhole],
+    surface: Surface,
+    other: tuple[UInt8[np.ndarray, "h w"], Pinhole],
+    search_mm: float,
+) -> Tracks:
+    """Points of the surface that are found in another photo, which counts as the last one.
+
+    Args:
+        photos: grey photos with known cameras; the one that sees a point best is compared with the other.
+        other: grey photo and camera, about right.
+    """
+    facing = np.stack([cosine(camera, surface) for camera in cameras], axis=1)
+    best = facing.argmax(axis=1)
+    seen = (facing.max(axis=1) > MIN_COSINE) & (cosine(other[1], surface) > MIN_COSINE)
+    index, pixels = [], []
+    all_photos, all_cameras = [*photos, other[0]], [*cameras, other[1]]
+    for point in np.flatnonzero(seen):
+        pair = (int(best[point]), len(photos))
+        found = find_patch(all_photos, all_cameras, surface, int(point), pair, search_mm, MIN_CORRELATION)
+        if found is not None:
+            index.append(int(point))
+            pixels.append(found)
+    kept = np.array(index, dtype=int)
+    return Tracks(
+        reference=best[kept],
+        reference_px=np.array([cameras[best[i]].project(surface.points_mm[i : i + 1])[0] for i in kept]).reshape(-1, 2),
+        index=kept,
+        normals=surface.normals[kept],
+        point=np.arange(len(kept)),
+        view=np.full(len(kept), len(photos)),
+        observed_px=np.array(pixels).reshape(-1, 2),
+    )
 
 
 def _agreeing(

@@ -70,7 +70,7 @@ def check_millimetres(frame: SceneFrame, path: Path) -> None:
     mistake = unit_mistake(2.0 * frame.radius_mm)
     raise InputError(
         f"{path}: the ball of scale_mat_0 has a radius of {frame.radius_mm:.4g}, which is none around a head in "
-        "millimetres; " + (f"{mistake}, in every matrix and in the scan" if mistake else "unzip the scene again")
+        "millimetres; " + (f"{mistake}, in every matrix and in the scan" if mistake else "correct that matrix")
     )
 
 

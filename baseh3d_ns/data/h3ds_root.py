@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 PACKAGED_CONFIGS = ("config_v1", "config_v2")
 MOST_VIEWS = 10_000
 """File names number the views with four digits."""
-ACCESS = "ask for access at github.com/CrisalixSA/h3ds, or make synthetic heads with `baseh3d synth {root}`"
+ACCESS = (
+    "ask for access at github.com/CrisalixSA/h3ds, make synthetic heads with `baseh3d synth {root}`, or read photos of "
+    "your own with `head-data`"
+)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from baseh3d_ns.frames import SceneFrame
 
 SINGULAR = 1e-12
 """Determinant of P's left half, its largest entry brought to 1, below which P is no camera."""
+AGAIN = "write it again, or get it again from where the scene came from"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def load_scene(root: H3dsRoot, scene_id: str) -> H3dsScene:
     helper = root.h3ds.helper
     if not folder.is_dir():
         have = [name for name in root.scene_ids() if (root.path / name).is_dir()]
-        raise InputError(f"{folder} is missing: unzip that scene, or choose one that is there ({', '.join(have[:5])})")
+        raise InputError(f"{folder} is missing: put it there, or choose a scene that is there ({', '.join(have[:5])})")
     images = _pictures(folder / "image", helper.scene_images(scene_id))
     masks = _pictures(folder / "mask", helper.scene_masks(scene_id))
     cameras_path = Path(helper.scene_cameras(scene_id))
@@ -79,7 +80,7 @@ def _pictures(folder: Path, expected: list[str]) -> list[Path]:
     try:
         there = {path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")}
     except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror}): unzip the scene again") from error
+        raise InputError(f"{folder} cannot be read ({error.strerror}): complete the scene's folder") from error
     by_stem = {Path(name).stem: name for name in sorted(there) if Path(name).suffix.lower() in SUFFIXES}
     found = [name if name in there else by_stem.get(Path(name).stem) for name in names]
     kinds = {Path(name).suffix for name in found if name} | {Path(names[0]).suffix}
@@ -103,20 +104,23 @@ def read_cameras(path: Path, count: int) -> tuple[list[Float[np.ndarray, "3 4"]]
             is not the millimetre.
     """
     if not path.is_file():
-        raise InputError(f"{path} is missing: unzip the scene again")
+        raise InputError(f"{path} is missing: put the cameras of the scene there")
     try:
         with np.load(path, allow_pickle=False) as archive:
             needed = {f"world_mat_{index}" for index in range(count)} | {"scale_mat_0"}
             matrices = {name: _real(archive[name]) for name in needed & set(archive.files)}
     except (ValueError, OSError, EOFError, KeyError, SyntaxError) as error:
-        raise InputError(f"{path} is damaged or no array archive: unzip the scene again") from error
+        raise InputError(f"{path} is damaged or no array archive (.npz): {AGAIN}") from error
     except Exception as error:  # zipfile.BadZipFile and zlib.error share no base but this
-        raise InputError(f"{path} is damaged: unzip the scene again") from error
+        raise InputError(f"{path} is damaged: {AGAIN}") from error
     for name in [f"world_mat_{index}" for index in range(count)] + ["scale_mat_0"]:
         if name not in matrices:
-            raise InputError(f"{path} has no matrix '{name}', but the scene has {count} views: unzip the scene again")
+            raise InputError(
+                f"{path} has no matrix '{name}', but the scene has {count} views: add it, or correct that number "
+                "in the h3ds configuration"
+            )
         if matrices[name].shape != (4, 4) or not np.isfinite(matrices[name]).all():
-            raise InputError(f"{path}: '{name}' is not a finite 4x4 matrix: unzip the scene again")
+            raise InputError(f"{path}: '{name}' is not a finite 4x4 matrix: correct it")
     try:
         frame = SceneFrame.from_scale_mat(matrices["scale_mat_0"])
     except (ValueError, IndexError) as error:
@@ -129,7 +133,7 @@ def read_cameras(path: Path, count: int) -> tuple[list[Float[np.ndarray, "3 4"]]
         _, exponent = np.frexp(np.abs(world_mat[:, :3]).max())
         world_mat = np.ldexp(world_mat, -exponent)
         if not np.isfinite(world_mat).all() or abs(np.linalg.det(world_mat[:, :3])) < SINGULAR:
-            raise InputError(f"{path}: 'world_mat_{index}' is singular, so it is no camera: unzip the scene again")
+            raise InputError(f"{path}: 'world_mat_{index}' is singular, so it is no camera K [R | t]: correct it")
         world_mats.append(world_mat)
     return world_mats, frame
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from baseh3d_ns.data.text_files import read_statements, read_text, statements
 from baseh3d_ns.errors import InputError
 
-REMEDY = "export it again, or unzip the scene again"
+REMEDY = "export it again, or get it again from where it came from"
 
 
 def read_obj(path: Path) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:

@@ -53,7 +53,7 @@ def read_region(path: Path, vertices: int, faces: Int[np.ndarray, "f 3"]) -> Int
     if not np.isin(faces, region).all(axis=1).any():
         raise InputError(
             f"{path} lists {len(region)} vertices, among them no whole triangle of the scan, so there is nothing to "
-            "score: unzip the scene again"
+            "score: list the vertices of the region, from 0"
         )
     return region
 
@@ -61,6 +61,7 @@ def read_region(path: Path, vertices: int, faces: Int[np.ndarray, "f 3"]) -> Int
 def _vertex(path: Path, word: str, vertices: int) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", word) or int(word) >= vertices:
         raise InputError(
-            f"{path}: '{word[:30]}' is no vertex number from 0 to {vertices - 1}: correct it, or unzip the scene again"
+            f"{path}: '{word[:30]}' is no vertex number from 0 to {vertices - 1}: correct it, or put the "
+            "mesh there that it counts in"
         )
     return int(word)

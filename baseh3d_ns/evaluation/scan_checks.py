@@ -29,6 +29,8 @@ WIDE_MM = 1.05 * FACE_RADIUS_MM
 """Distance from the tip of the nose that no vertex of `FACE_REGION` has."""
 LANDMARK_MM = 100.0
 """Distance from the tip of the nose that no other landmark has: about 75 mm on an adult."""
+BARE_SHARE = 0.05
+"""Share of vertices without a face above which a scan looks cut off: an .obj does not say how many it has."""
 OFF_MASK_SHARE = 0.03
 """Share of a region off the masks above which something else was counted as face."""
 EDGE = 0.015
@@ -76,9 +78,16 @@ def disagreement_with_robust(
 
 def misfits_of_scan(h3ds: H3DS, scene_id: str) -> list[str]:
     """One sentence for each landmark or region that does not fit the others."""
-    vertices, landmarks = h3ds.load_mesh(scene_id).vertices, h3ds.load_landmarks(scene_id)
+    scan, landmarks = h3ds.load_mesh(scene_id), h3ds.load_landmarks(scene_id)
+    vertices = scan.vertices
     nose = vertices[landmarks["nose_tip"]]
     found = []
+    bare = 1.0 - len(np.unique(scan.faces)) / len(vertices)
+    if bare > BARE_SHARE:
+        found.append(
+            f"{100.0 * bare:.0f} % of the scan's vertices belong to no face, but count in the scores: perhaps its file "
+            "is cut off."
+        )
     face = h3ds.load_region(scene_id, FACE_REGION)
     widest = float(np.linalg.norm(vertices[face] - nose, axis=1).max())
     if widest > WIDE_MM:

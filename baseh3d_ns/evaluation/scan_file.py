@@ -9,6 +9,7 @@ import numpy as np
 import trimesh
 
 from baseh3d_ns.data.head_size import HEAD_MM, unit_mistake
+from baseh3d_ns.data.mesh_rows import check_all_rows
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.scores import SIZE_RANGE_MM
 
@@ -47,14 +48,17 @@ def _triangles(path: Path) -> trimesh.Trimesh:
         raise InputError(f"--scan {path}: no such file; pass a mesh ({suffixes})")
     if path.suffix.lower() not in SCAN_SUFFIXES:
         raise InputError(f"--scan {path}: '{path.suffix}' is no mesh format that can be read; pass one of {suffixes}")
+    check_all_rows(path)
     try:
         loaded = trimesh.load(path, process=False, skip_materials=True)
         mesh = loaded.to_mesh() if isinstance(loaded, trimesh.Scene) else loaded
     except Exception as error:  # whatever the damaged bytes lead a reader to
         raise InputError(f"--scan {path} is empty, damaged or no mesh: export it again as one of {suffixes}") from error
     if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
-        raise InputError(f"--scan {path} has points but no faces: make a mesh of the point cloud first")
+        raise InputError(f"--scan {path} has points but no faces, or is cut off: mesh the points, or export it again")
     vertices = mesh.vertices.view(np.ndarray)
+    if vertices.shape[1] != 3:
+        raise InputError(f"--scan {path} has vertices that are not three numbers: export it again")
     if mesh.faces.min() < 0 or mesh.faces.max() >= len(vertices):
         raise InputError(f"--scan {path} has faces of vertices that it does not have: export it again")
     # Vertices of no face may be anything.

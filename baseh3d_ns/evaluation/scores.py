@@ -16,6 +16,7 @@ import trimesh
 from jaxtyping import Bool
 
 from baseh3d_ns.data.h3ds_package import H3DS, Mesh
+from baseh3d_ns.data.h3ds_scene import read_cameras
 from baseh3d_ns.data.head_size import MISTAKES, unit_mistake
 from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.evaluation.official import OfficialScores, official_scores
@@ -29,6 +30,8 @@ SIZE_RANGE_MM = (50.0, 2000.0)
 """Largest extents of anything from a nose to a person."""
 SAME_SIZE = 0.25
 """Logarithm of the ratio of sizes below which two meshes show the same part of a person."""
+MOST_OUTSIDE = 0.5
+"""Share of a face outside the unit ball, which holds the head, above which scan and photos are of different worlds."""
 Mesher = Callable[[float], trimesh.Trimesh]
 """Lattice spacing in millimetres, about the distance between neighbouring vertices -> a mesh in world millimetres."""
 
@@ -127,15 +130,32 @@ def check_scene(h3ds_root: H3DS, scene_id: str) -> None:
     needed = scan_files(h3ds_root, scene_id)
     missing = [path for path in needed if not path.is_file()]
     if missing:
-        raise InputError(f"{missing[0]} is missing, and scoring needs it; complete the H3DS scene folder.")
+        raise InputError(f"{missing[0]} is missing, and scoring needs it; complete the scene's folder.")
     extent_mm = float(np.ptp(h3ds_root.load_mesh(scene_id).vertices, axis=0).max())
     if not SIZE_RANGE_MM[0] <= extent_mm <= SIZE_RANGE_MM[1]:
-        mistake = unit_mistake(extent_mm) or "H3DS scans are in world millimetres: unzip the scene again"
+        mistake = unit_mistake(extent_mm) or "a scan is in world millimetres: scale it"
         raise InputError(f"{needed[0]} is {extent_mm:.3g} mm large, which is no head; {mistake}.")
     if "nose_tip" not in h3ds_root.load_landmarks(scene_id):
-        raise InputError(f"{needed[1]} has no landmark nose_tip, and scoring needs it: unzip the scene again.")
+        raise InputError(f"{needed[1]} has no landmark nose_tip, and scoring needs it: add its vertex number.")
     for region in (ALIGNED_REGION, FACE_REGION):
         h3ds_root.load_region(scene_id, region)
+    _check_in_ball(h3ds_root, scene_id)
+
+
+def _check_in_ball(h3ds_root: H3DS, scene_id: str) -> None:
+    """Raise `InputError` where most of a scan's face lies outside the ball that the scene's cameras look at."""
+    cameras, scan = (Path(find(scene_id)) for find in (h3ds_root.helper.scene_cameras, h3ds_root.helper.scene_mesh))
+    if not cameras.is_file():
+        return
+    _, frame = read_cameras(cameras, h3ds_root.helper.scene_views(scene_id))
+    face = h3ds_root.load_mesh(scene_id).vertices[h3ds_root.load_region(scene_id, FACE_REGION)]
+    outside = float((np.linalg.norm(frame.to_unit(face), axis=1) > 1.0).mean())
+    if outside > MOST_OUTSIDE:
+        raise InputError(
+            f"{scan} lies elsewhere than the head in the photos: {100.0 * outside:.0f} % of its region '{FACE_REGION}' "
+            f"are outside the ball of {cameras.name}; move it into the world of the cameras, or score the head with "
+            f"`--scan {scan}`, which finds where it belongs."
+        )
 
 
 def scan_files(h3ds_root: H3DS, scene_id: str) -> list[Path]:

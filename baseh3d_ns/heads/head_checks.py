@@ -85,10 +85,8 @@ def _check_moments(head: Head) -> None:
             raise ValueError(f"its optimiser's '{name}' fits none of its weights")
 
 
-def _check_provenance(provenance: Any) -> None:
-    """Raise `ValueError` unless the provenance is a table whose entries have their types."""
-    if not isinstance(provenance, dict):
-        raise ValueError("its provenance is no table")
+def _check_provenance(provenance: dict[str, Any]) -> None:
+    """Raise `ValueError` unless the entries of a provenance have their types."""
     for name, kinds in PROVENANCE.items():
         entry = provenance.get(name)
         if entry is None:

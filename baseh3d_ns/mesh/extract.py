@@ -1,11 +1,7 @@
 """From a signed distance field to a closed mesh in world millimetres, coarse to fine.
 
-1. `cells`: branch and bound finds the cubes, two lattice spacings wide, that may hold surface.
-2. `marching`: the field is evaluated on the lattice nodes of these cubes, and marching cubes runs over them.
-3. Where that leaves holes, a slope was underestimated: again, with a larger bound.
-
-The field is f = max(sdf, |x| - 1), so that an SDF's values outside the ball never show and a surface that leaves the
-ball is closed by it.
+`marching` finds the cells that may hold surface and marches over them. Where that leaves holes, a slope was
+underestimated: again, with a larger bound.
 """
 
 from __future__ import annotations
@@ -19,9 +15,7 @@ from jaxtyping import Float, Int
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.mesh.ball_field import FieldInBall, NoSurfaceError
-from baseh3d_ns.mesh.cells import cells_near_surface
-from baseh3d_ns.mesh.marching import march
+from baseh3d_ns.mesh.marching import FieldInBall, NoSurfaceError, cells_near_surface, march
 from baseh3d_ns.rendering.chunks import Sdf
 
 if TYPE_CHECKING:
@@ -48,7 +42,7 @@ def extract_mesh(
     """The zero level set of `sdf` inside the unit ball as a closed mesh in world millimetres, normals outward.
 
     Equal to marching cubes on a dense lattice of the same spacing, as long as no piece of surface is hidden from the
-    bound of step 1 (see above); a field need not be an exact distance, slopes are measured.
+    bound on its slope (see `marching`); a field need not be an exact distance, slopes are measured.
 
     Args:
         sdf: signed distance in the unit frame, negative inside; called without gradients.
@@ -56,7 +50,7 @@ def extract_mesh(
         spacing_mm: lattice spacing, about the distance between neighbouring vertices.
         device: where `sdf` wants its points.
         keep_all: keep every component (and cavity); else only the one that encloses most volume.
-        progress: show a bar when it takes longer than 5 s.
+        progress: show a bar when it takes longer than 2 s.
         slope_bounds: tried in turn while there are holes (default: `SLOPE_BOUNDS`); a single one for an open field.
 
     Raises:
@@ -66,14 +60,14 @@ def extract_mesh(
     import trimesh
 
     _check_spacing(spacing_mm, frame)
-    field = FieldInBall(sdf, torch.device(device))
+    field = FieldInBall(sdf, torch.device(device), progress)
     spacing = spacing_mm / frame.radius_mm
     for bound in slope_bounds or SLOPE_BOUNDS:
         cells, slope = cells_near_surface(field, spacing, bound)
         # A field that is negative everywhere would otherwise come out as the ball itself.
         if not len(cells) or field.highest <= 0.0:
             raise field.no_surface()
-        vertices, faces = march(field, cells, spacing, slope, progress)
+        vertices, faces = march(field, cells, spacing, slope)
         if not len(faces):
             raise field.no_surface()
         if _is_watertight(faces):

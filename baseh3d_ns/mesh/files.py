@@ -36,11 +36,13 @@ def colour_mesh(
     On the cut of the surface by the ball of radius 1, the normal is the ball's: the SDF says nothing about the cut.
     """
     import trimesh
+    from tqdm import tqdm
 
     device = torch.device(device)
     points = torch.from_numpy(frame.to_unit(mesh_mm.vertices.view(np.ndarray))).float()
     normals, colours = [], []
-    for part in points.to(device).split(points_per_call(device, with_gradient=True)):
+    parts = points.to(device).split(points_per_call(device, with_gradient=True))
+    for part in tqdm(parts, desc="Colouring the mesh", unit="chunk", delay=2.0, leave=False):
         colour, gradient = appearance(part)
         on_cut = part.norm(dim=-1, keepdim=True) > 1.0 - 1e-5
         normal = torch.nn.functional.normalize(torch.where(on_cut, part, gradient.detach()), dim=-1)

@@ -1,10 +1,18 @@
-"""Marching cubes (Lewiner et al. 2003, scikit-image) over slabs of a sparse lattice.
+"""Marching cubes of an SDF in the unit ball, on those cells of a lattice alone that may hold surface.
 
-Slabs share their border nodes, and vertices are named by the lattice edge they lie on, so slabs weld exactly.
+The field is f = max(sdf, |x| - 1), so that an SDF's values outside the ball never show and a surface that leaves the
+ball is closed by it. Lattice coordinates are integers, node i lies at i * spacing in the unit frame.
+
+1. `cells_near_surface`: branch and bound with a Lipschitz constant that is measured. The ball is divided into cubes;
+   each is halved again and again, and only cubes that may hold surface are halved further: |f(centre)| <= bound *
+   slope * half diagonal.
+2. `march`: marching cubes (Lewiner et al. 2003, scikit-image) over slabs of the lattice. Slabs share their border
+   nodes, and vertices are named by the lattice edge they lie on, so slabs weld exactly.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +20,104 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from baseh3d_ns.mesh.ball_field import FieldInBall
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.rendering.chunks import Sdf, points_per_call
 
+COARSE_CELLS = 64
+"""The first pass has at least this many cubes along the box (where the spacing allows it)."""
 SLAB_LAYERS = 32
 """Lattice layers handed to marching cubes at once: 100 MB at 0.5 mm in a ball of 500 mm."""
+
+
+class NoSurfaceError(InputError):
+    """A field without a zero crossing inside the unit ball."""
+
+
+class FieldInBall:
+    """f = max(sdf, |x| - 1) without gradients and in chunks; remembers the range of the SDF seen inside the ball."""
+
+    def __init__(self, sdf: Sdf, device: torch.device, progress: bool = False) -> None:
+        self.sdf, self.device, self.progress = sdf, device, progress
+        self.chunk = points_per_call(device)
+        self.lowest, self.highest = math.inf, -math.inf
+
+    @torch.no_grad()
+    def __call__(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
+        from tqdm import tqdm
+
+        parts = points.split(self.chunk)
+        bar = tqdm(parts, desc="Asking the SDF", unit="chunk", delay=2.0, disable=not self.progress, leave=False)
+        # The outermost lattice nodes lie a spacing outside the box, where the field need not be defined.
+        distances = [self.sdf(part.clamp(-1.0, 1.0)).float() for part in bar]
+        distance = torch.cat(distances) if distances else points.new_zeros(0)
+        radius = points.norm(dim=-1)
+        within = distance[radius <= 1.0]
+        if len(within):
+            # amin and amax keep NaN, min() and max() of Python floats would lose it.
+            lowest, highest = float(within.amin()), float(within.amax())
+            if not (math.isfinite(lowest) and math.isfinite(highest)):
+                raise NoSurfaceError(
+                    f"The SDF is not finite (smallest {lowest}, largest {highest}): training diverged; "
+                    "export an earlier checkpoint, or train again with a smaller learning rate."
+                )
+            self.lowest, self.highest = min(self.lowest, lowest), max(self.highest, highest)
+        return torch.maximum(distance, radius - 1.0)
+
+    def no_surface(self) -> NoSurfaceError:
+        """The error to raise when there is nothing to mesh, with its likely cause."""
+        cause = (
+            "everything counts as outside: training diverged or the masks are empty; look at the masks and at the mask "
+            "loss, or start from a prior"
+            if self.lowest > 0.0
+            else "everything counts as inside: the masks may be inverted (white must be the head)"
+            if self.highest <= 0.0
+            else "what is inside is smaller than the spacing: choose a smaller spacing"
+        )
+        return NoSurfaceError(
+            f"The SDF has no surface inside the unit ball (smallest value {self.lowest:.4g}, "
+            f"largest {self.highest:.4g}); {cause}."
+        )
+
+
+def cells_near_surface(field: FieldInBall, spacing: float, bound: float) -> tuple[Int[Tensor, "n 3"], float]:
+    """Lower corners (lattice coordinates) of the cubes of 2 spacings that may hold surface, and the typical slope of f.
+
+    The slope in a cube is the steeper of what its eight halves show and of the median over the level: between two
+    surfaces the halves can agree by symmetry although the field is not flat.
+    """
+    size = 4
+    while 2.0 / (size * spacing) >= COARSE_CELLS:
+        size *= 2
+    half_width = size * math.ceil((1.0 / spacing + 1.0) / size)
+    axis = torch.arange(-half_width, half_width, size, device=field.device)
+    cells = torch.cartesian_prod(axis, axis, axis)
+    cells = cells[_reaches_ball(cells, size, spacing)]
+    octants = torch.cartesian_prod(*[torch.tensor([0, 1], device=field.device)] * 3)
+    slope = 1.0
+    while size > 2 and len(cells):
+        size //= 2
+        cells = cells[:, None] + octants * size
+        centres = (cells.float() + size / 2.0) * spacing
+        values = field(centres.reshape(-1, 3)).reshape(-1, 8)
+        slopes = _slopes(values, size * spacing)
+        slope = float(slopes.median())
+        reach = bound * slopes.clamp(min=slope) * (size * spacing * math.sqrt(3.0) / 2.0)
+        cells = cells[values.abs() <= reach[:, None]]
+        cells = cells[_reaches_ball(cells, size, spacing)]
+    return cells, slope
+
+
+def _reaches_ball(cells: Int[Tensor, "n 3"], size: int, spacing: float) -> Bool[Tensor, " n"]:
+    """Whether cubes of `size` spacings at the given lower corners come near the unit ball."""
+    centres = (cells.float() + size / 2.0) * spacing
+    return centres.norm(dim=-1) <= 1.0 + size * spacing * math.sqrt(3.0) / 2.0
+
+
+def _slopes(values: Float[Tensor, "n 8"], distance: float) -> Float[Tensor, " n"]:
+    """Upper estimate of |grad f| from values at the centres of a cube's eight halves, `distance` apart."""
+    octant = values.reshape(-1, 2, 2, 2)
+    steepest = [(octant.select(axis, 1) - octant.select(axis, 0)).abs().amax(dim=(1, 2)) for axis in (1, 2, 3)]
+    return torch.stack(steepest, dim=-1).norm(dim=-1) / distance
 
 
 @dataclass(frozen=True)
@@ -31,7 +133,7 @@ class _Slab:
 
 
 def march(
-    field: FieldInBall, cells: Int[Tensor, "n 3"], spacing: float, slope: float, progress: bool
+    field: FieldInBall, cells: Int[Tensor, "n 3"], spacing: float, slope: float
 ) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
     """Vertices (unit frame) and faces of the surface inside `cells` (cubes of 2 spacings)."""
     from tqdm import tqdm
@@ -39,7 +141,7 @@ def march(
     low, high = cells.amin(dim=0), cells.amax(dim=0) + 2
     keys, points, faces = [np.zeros(0, np.int64)], [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)]
     starts = range(int(low[0]), int(high[0]), SLAB_LAYERS)
-    for start in tqdm(starts, desc="Meshing", unit="slab", delay=5.0, disable=not progress, leave=False):
+    for start in tqdm(starts, desc="Meshing", unit="slab", delay=2.0, disable=not field.progress, leave=False):
         here = cells[(cells[:, 0] >= start) & (cells[:, 0] < start + SLAB_LAYERS)]
         if not len(here):
             continue

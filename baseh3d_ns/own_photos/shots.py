@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 from jaxtyping import Float
@@ -176,12 +177,12 @@ def check_shots(path: Path, shots: Sequence[Shot]) -> None:
         )
 
 
-def positive(value: object) -> bool:
+def positive(value: object) -> TypeGuard[int | float]:
     """Whether a value read from a file is a finite number above 0."""
-    return is_number(value) and float(value) > 0.0  # type: ignore[arg-type]
+    return is_number(value) and float(value) > 0.0
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a value read from a file is a finite number, and no truth value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False

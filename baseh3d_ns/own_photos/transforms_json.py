@@ -120,9 +120,9 @@ def _size(frame: Table, named: str) -> tuple[int, int]:
     sides = []
     for key in ("w", "h"):
         value = frame.get(key)
-        if not positive(value) or not 1 <= float(value) <= MOST_PIXELS:  # type: ignore[arg-type]
+        if not positive(value) or not 1 <= value <= MOST_PIXELS:
             raise InputError(f"{named} has no width and height (w, h) in pixels: {REMEDY}")
-        sides.append(round(float(value)))  # type: ignore[arg-type]
+        sides.append(round(float(value)))
     return sides[0], sides[1]
 
 
@@ -158,7 +158,7 @@ def _number(frame: Table, key: str, named: str, default: float | None = None) ->
         return default
     if not is_number(value):
         raise InputError(f"{named} has a {key} that is no finite number: {REMEDY}")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def _splits(path: Path, meta: Table, names: list[str]) -> dict[str, list[int]]:

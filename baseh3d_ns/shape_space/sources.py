@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from baseh3d_ns.data.mesh_rows import check_all_rows
 from baseh3d_ns.data.obj import plain_obj, read_obj
 from baseh3d_ns.data.scan_files import read_landmarks
 from baseh3d_ns.errors import InputError
@@ -173,6 +174,7 @@ def _read_mesh(file: Path) -> tuple[trimesh.Trimesh, np.ndarray]:
 
     content: dict[str, Any] = {"file_obj": file}
     numbered = None
+    check_all_rows(file)
     if file.suffix.lower() == ".obj":
         # trimesh parts a file's materials and texture seams, each with its own copies of vertices.
         numbered, _ = read_obj(file)

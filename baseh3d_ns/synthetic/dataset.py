@@ -142,7 +142,8 @@ def _write_photographs(folder: Path, head: Head, cameras: list[Pinhole], recipe:
     directions = sphere_directions()
     fixed_light = light_up(head.visible_cosine, directions, np.eye(3))
     written = []
-    for view, camera in enumerate(cameras):
+    bar = tqdm(cameras, desc="Photographs", unit="photo", delay=2.0, leave=False)
+    for view, camera in enumerate(bar):
         lighting = _turned_light(head, camera) if recipe.noise else fixed_light
         photo = renderer.photograph(camera, lighting, behind)
         if recipe.noise:

@@ -115,7 +115,8 @@ def write_photos(folder: Path, recipe: Recipe, index: int) -> None:
     renderer = Renderer(head)
     lighting = light_up(head.visible_cosine, sphere_directions(), np.eye(3))
     names = []
-    for view, camera in enumerate(cameras):
+    bar = tqdm(cameras, desc="Photographs", unit="photo", delay=2.0, leave=False)
+    for view, camera in enumerate(bar):
         wide, margin = _with_margin(camera)
         behind = background(BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))], wide.width, rng)
         photo = _bent(renderer.photograph(wide, lighting, behind), camera, margin, lens)

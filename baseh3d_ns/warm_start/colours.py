@@ -25,7 +25,7 @@ def warm_up_colours(field: HeadField, pool: RayPool, config: ColourWarmUpConfig,
         return
     networks = [field.colour_network, *([field.feature_network] if field.feature_network else [])]
     optimizer = torch.optim.Adam([p for network in networks for p in network.parameters()], lr=config.learning_rate)
-    for step in tqdm(range(config.steps), desc="Learning the colours", unit="step", delay=5.0, leave=False):
+    for step in tqdm(range(config.steps), desc="Learning the colours", unit="step", delay=2.0, leave=False):
         optimizer.param_groups[0]["lr"] = config.learning_rate * config.lr_final ** (step / config.steps)
         rays = hits[torch.randint(len(hits), (config.points,), device=hits.points.device)]
         features = rays.features

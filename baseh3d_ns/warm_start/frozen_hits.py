@@ -49,9 +49,11 @@ class FrozenHits:
 @torch.no_grad()
 def trace_frozen(field: HeadField, pool: RayPool, batches: int, grid_cells: int) -> FrozenHits:
     """Surface points of so many of the pool's batches, traced on an SDF grid of `grid_cells` cells along an axis."""
+    from tqdm import tqdm
+
     tracer, parts = GridTracer(grid_cells), []
     tracer.refresh(field.sdf, field.placement.similarity.device)
-    for _ in range(batches):
+    for _ in tqdm(range(batches), desc="Tracing rays", unit="batch", delay=2.0, leave=False):
         bundle, batch = pool.draw()
         in_mask = batch["fg_mask"][:, 0] > 0.5
         traced = tracer.training_points(field.sdf, bundle.origins, bundle.directions, in_mask)
