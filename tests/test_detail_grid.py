@@ -58,7 +58,7 @@ def test_features_are_those_of_the_corners_and_smooth_between_them():
     torch.testing.assert_close(interpolated(points, table, 4)[:, 0], torch.tensor([smoothstep, 0.0, 124.0]))
 
 
-@pytest.mark.parametrize(("cells", "rows"), [(4, 125), (256, 1 << 19)])
+@pytest.mark.parametrize(("cells", "rows"), [(4, 125), (256, 1 << 17)])
 def test_every_corner_has_a_row(cells: int, rows: int):
     low = torch.randint(cells, (1000, 3))
     found = rows_of(torch.stack([low, low + 1], dim=-1), cells, rows)

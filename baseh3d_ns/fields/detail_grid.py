@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from baseh3d_ns.bounds import Count, GridCells, Share
 from baseh3d_ns.fields.networks import SOFTPLUS_BETA
 
-TABLE_ROWS = 1 << 19
+TABLE_ROWS = 1 << 17
 """Rows of a level's table: larger grids are hashed."""
 PRIMES = (1, 2654435761, 805459861)
 """Factors of the spatial hash (Teschner et al. 2003), as Instant-NGP takes them."""
