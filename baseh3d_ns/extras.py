@@ -8,7 +8,7 @@ from baseh3d_ns.errors import InputError
 
 EXTRAS = {
     "synth": ("anny",),
-    "bench": ("fast_simplification", "jinja2", "markupsafe", "pandas", "plotly", "pydantic", "rich"),
+    "bench": ("jinja2", "markupsafe", "pandas", "plotly", "pydantic", "rich"),
     "ray": ("ray",),
     "slurm": ("submitit",),
     "capture": ("pycolmap",),

@@ -21,7 +21,7 @@ from baseh3d_ns.synthetic.head_samples import AnnyHeads
 
 PACKAGE = Path(baseh3d_ns.__file__).parent
 REPO = PACKAGE.parent
-ABSENT = ("anny", "warp", "fast_simplification", "jinja2", "pandas", "plotly")
+ABSENT = ("anny", "warp", "jinja2", "pandas", "plotly")
 """Guests that a plain install may lack; nerfstudio brings pydantic and rich in any case."""
 USED_THROUGH_OTHERS = {"embreex"}
 """Distributions that nothing of ours imports: trimesh casts rays with embree."""
@@ -74,7 +74,7 @@ def test_a_plain_install_opens_heads_and_says_what_synth_and_bench_need(tmp_path
     assert help_text[0] == 0 and "synth" in help_text[1]
     assert prior[0] == 0 and "shape space" in prior[1]
     assert synth == (1, 'Error: this needs anny: pip install "baseh3d_ns[synth]"\n')
-    needs = 'Error: this needs fast_simplification, jinja2, pandas, plotly: pip install "baseh3d_ns[bench]"\n'
+    needs = 'Error: this needs jinja2, pandas, plotly: pip install "baseh3d_ns[bench]"\n'
     assert bench == report == (1, needs)
     assert list(tmp_path.iterdir()) == []
 

@@ -23,6 +23,7 @@ FLOORS = (
     "training",
     "shape_space",
     "evaluation",
+    "texture",
     "capture",
     "synthetic",
     "benchmark",

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from baseh3d_ns.bounds import Positive
+from baseh3d_ns.bounds import Faces, Positive, TextureSize
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.protocol import SCORED_SPACING_MM
+
+if TYPE_CHECKING:
+    from baseh3d_ns.heads.head_file import Head
+    from baseh3d_ns.texture.photos import TexturePhotos
 
 
 @dataclass
 class Export:
-    """Write the head of a run as a closed, coloured mesh in world millimetres (GLB: metres)."""
+    """Write the head of a run as a closed mesh in world millimetres (GLB: metres), textured by its photos."""
 
     load_config: Path
     """Run folder, its config.yml, a head file or prior (.safetensors), a checkpoint (.ckpt), or `builtin`."""
     output: Path = Path("head.ply")
     """File to write: .ply, .obj, .glb or .stl."""
-    spacing_mm: Positive = SCORED_SPACING_MM
-    """Distance between the samples of the mesh, in millimetres."""
+    texture: tyro.conf.FlagConversionOff[bool] = True
+    """Bake the training photos into a texture of an .obj or a .glb. Without, and in a .ply, vertices have the colours
+    that the head has learned."""
+    texture_size: TextureSize = 2048
+    """Width and height of the texture in pixels."""
+    data: Path | None = None
+    """Folder of the photos (H3DS root, own photos), where it has moved since the training."""
+    scene: str | None = None
+    """Scene id, for files that do not record it (checkpoints, runs of 0.1.x)."""
+    spacing_mm: Positive | None = None
+    """Distance between the samples of the mesh, in millimetres; by default 2 with a texture, else 0.6."""
+    faces: Faces | None = None
+    """Most triangles of the mesh, by quadric decimation; by default as many as the spacing makes."""
     keep_all: bool = False
     """Keep every piece of the surface, not only the largest."""
     overwrite: bool = False
@@ -32,18 +48,40 @@ class Export:
         from baseh3d_ns.heads.readers import open_head
         from baseh3d_ns.mesh.files import check_mesh_path, save_mesh
         from baseh3d_ns.rendering.denormals import flush_denormals
+        from baseh3d_ns.texture.textured import TEXTURED_SPACING_MM, textured_mesh
 
         flush_denormals()
-        check_mesh_path(self.output, overwrite=self.overwrite)
+        check_mesh_path(self.output, overwrite=self.overwrite, textured=self.texture)
         head = open_head(self.load_config)
-        mesh = mesh_of_head(head, self.load_config, self.spacing_mm, usual_device(), self.keep_all)
+        photos = self._photos(head)
+        spacing_mm = self.spacing_mm or (SCORED_SPACING_MM if photos is None else TEXTURED_SPACING_MM)
+        mesh = mesh_of_head(head, self.load_config, spacing_mm, usual_device(), self.keep_all, self.faces)
         if head.camera_centres is None:
             print("note: this file knows no cameras, so the colours are those seen from its unit frame's front (+z)")
         if not mesh.is_watertight:
             print("note: the surface has holes at this spacing; try a finer one")
+        if photos is not None:
+            mesh = textured_mesh(mesh, photos, self.texture_size)
         save_mesh(mesh, self.output, overwrite=self.overwrite)
         width, height, depth = mesh.extents
         print(f"{self.output}: {width:.0f} x {height:.0f} x {depth:.0f} mm, {len(mesh.vertices)} vertices")
+
+    def _photos(self, head: Head) -> TexturePhotos | None:
+        """Photos for the texture; None, with a note where one was to be expected, for a mesh without a texture."""
+        from baseh3d_ns.heads.readers import find_head_file
+        from baseh3d_ns.mesh.files import TEXTURED_SUFFIXES
+        from baseh3d_ns.texture.textured import open_texture_photos
+
+        if not self.texture or self.output.suffix.lower() not in TEXTURED_SUFFIXES:
+            return None
+        try:
+            file = find_head_file(self.load_config)
+            return open_texture_photos(head, file, self.data, self.scene, self.texture_size)
+        except InputError as error:
+            if self.data is not None:
+                raise
+            print(f"note: no texture but vertex colours: {error}")
+            return None
 
 
 @dataclass

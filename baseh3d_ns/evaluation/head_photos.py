@@ -15,21 +15,21 @@ from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
 
 SIDE_PX = 256
-"""Longest side in pixels of the photos that a head is compared with: larger ones are made smaller."""
+"""Longest side in pixels of the photos that a head is scored by: larger ones are made smaller."""
 SAME_FRAME = 1e-2
 """Difference in millimetres between two frames that are one, as they are written to files."""
 
 
 @dataclass(frozen=True)
 class HeadPhotos:
-    """Photos of a head, no side longer than `SIDE_PX`."""
+    """Photos of a head, as large as they were asked for."""
 
     training: HeadDataset
     held_out: HeadDataset | None
     """None where the head was trained on all photos."""
 
 
-def photos_of_head(head: Head, file: Path, data: Path | None, scene: str | None) -> HeadPhotos:
+def photos_of_head(head: Head, file: Path, data: Path | None, scene: str | None, side_px: int = SIDE_PX) -> HeadPhotos:
     """Photos, silhouettes and cameras of a head.
 
     Args:
@@ -37,6 +37,7 @@ def photos_of_head(head: Head, file: Path, data: Path | None, scene: str | None)
         file: for messages.
         data: their folder, where it has moved since the training or the file does not know it.
         scene: scene id, for files that do not know theirs.
+        side_px: longest side in pixels; larger photos are made smaller.
 
     Raises:
         InputError: the file does not say which photos it was trained on, these are gone or damaged, or they are of
@@ -54,8 +55,8 @@ def photos_of_head(head: Head, file: Path, data: Path | None, scene: str | None)
     training, others = (parser.get_dataparser_outputs(split) for split in ("train", "val"))
     _check_same_frame(head, file, training, Path(where))
     seen = set(training.metadata["view_indices"])
-    held_out = None if seen & set(others.metadata["view_indices"]) else _reduced(others)
-    return HeadPhotos(_reduced(training), held_out)
+    held_out = None if seen & set(others.metadata["view_indices"]) else _reduced(others, side_px)
+    return HeadPhotos(_reduced(training, side_px), held_out)
 
 
 def _parser_config(
@@ -84,6 +85,6 @@ def _check_same_frame(head: Head, file: Path, photos: DataparserOutputs, where: 
         raise InputError(f"the photos in {where} are not those that {file} was trained on: their frames differ")
 
 
-def _reduced(photos: DataparserOutputs) -> HeadDataset:
+def _reduced(photos: DataparserOutputs, side_px: int) -> HeadDataset:
     longest = int(max(photos.cameras.width.max(), photos.cameras.height.max()))
-    return HeadDataset(photos, min(1.0, SIDE_PX / longest))
+    return HeadDataset(photos, min(1.0, side_px / longest))

@@ -12,6 +12,7 @@ from torch import Tensor
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.mesh.decimate import decimate
 from baseh3d_ns.mesh.extract import extract_mesh
 from baseh3d_ns.mesh.files import colour_mesh
 
@@ -28,7 +29,12 @@ def usual_device() -> torch.device:
 
 
 def mesh_of_head(
-    head: Head, source: Path, spacing_mm: float, device: torch.device, keep_all: bool = False
+    head: Head,
+    source: Path,
+    spacing_mm: float,
+    device: torch.device,
+    keep_all: bool = False,
+    faces: int | None = None,
 ) -> trimesh.Trimesh:
     """The head as a closed mesh in world millimetres, coloured as its cameras see it.
 
@@ -36,6 +42,7 @@ def mesh_of_head(
         head: the head, as read from `source`.
         spacing_mm: distance between the samples of the mesh.
         keep_all: keep every piece of the surface, not only the largest.
+        faces: most triangles that it may have, by quadric decimation.
 
     Raises:
         InputError: the file knows no frame in millimetres, or holds no networks of a head.
@@ -47,6 +54,8 @@ def mesh_of_head(
         )
     field = field_of_head(head, source).to(device).eval()
     mesh = extract_mesh(field.sdf, head.frame, spacing_mm=spacing_mm, device=device, keep_all=keep_all)
+    if faces is not None:
+        mesh = decimate(mesh, faces)
     centres = torch.tensor(FRONT) if head.camera_centres is None else head.camera_centres
     centres = centres.to(device)
 

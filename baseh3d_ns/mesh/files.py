@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     import trimesh
 
 MESH_SUFFIXES = (".ply", ".obj", ".glb", ".stl")
+TEXTURED_SUFFIXES = (".obj", ".glb")
+"""Formats that hold a texture."""
+MATERIAL = "head"
+"""Name of the material of a textured head."""
 COLOURS = "_COLOURS"
 """Attribute under which trimesh writes colours as they are; its own way makes them bytes."""
 Appearance = Callable[[Float[Tensor, "n 3"]], tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]]
@@ -57,12 +63,17 @@ def colour_mesh(
     )
 
 
-def check_mesh_path(path: Path, *, overwrite: bool = False) -> None:
-    """Raise `InputError` for a suffix that is no mesh format, or an existing file that may not be replaced."""
+def check_mesh_path(path: Path, *, overwrite: bool = False, textured: bool = False) -> None:
+    """Raise `InputError` for a suffix that is no mesh format, or an existing file that may not be replaced.
+
+    A textured .obj has its material and its texture in files beside it, which may not be replaced either.
+    """
     if path.suffix.lower() not in MESH_SUFFIXES:
         raise InputError(f"{path}: cannot write a mesh as '{path.suffix}'; use {', '.join(MESH_SUFFIXES)}")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already: choose another name, or pass --overwrite")
+    beside = _material_files(path) if textured and path.suffix.lower() == ".obj" else ()
+    there = next((file for file in (path, *beside) if file.exists()), None)
+    if there is not None and not overwrite:
+        raise InputError(f"{there} exists already: choose another name, or pass --overwrite")
     existing = next(folder for folder in path.absolute().parents if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InputError(f"{path} cannot be written: {existing} is no folder you may write to; choose another")
@@ -71,10 +82,11 @@ def check_mesh_path(path: Path, *, overwrite: bool = False) -> None:
 def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) -> None:
     """Write a mesh in world millimetres; the suffix chooses the format.
 
-    .ply, .obj  world mm, with vertex normals, and colours where the mesh has them
+    .ply, .obj  world mm, with vertex normals, and colours where the mesh has them; a texture of an .obj, and the
+                material that names it, are files of the same name beside it (.png, .mtl)
     .stl        world mm, shape only
     .glb        metres with y up (the format's own; H3DS worlds are y up already), normals likewise, and colours as
-                linear floats (glTF 2.0, section 3.7.2.1; in the others they are sRGB bytes)
+                linear floats (glTF 2.0, section 3.7.2.1; in the others they are sRGB bytes), or a texture in sRGB
 
     An .obj has no comment lines: the reader of `h3ds` counts "f " anywhere in the text. Nothing half written is left
     under `path`.
@@ -83,10 +95,15 @@ def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) 
         InputError: another suffix, an existing file without `overwrite`, or a folder that cannot be written to.
     """
     path = Path(path)
-    check_mesh_path(path, overwrite=overwrite)
-    content = encode_mesh(mesh_mm, path.suffix.lower())
-    with whole_file(path) as unfinished:
-        unfinished.write_bytes(content)
+    textured = mesh_mm.visual.kind == "texture"
+    check_mesh_path(path, overwrite=overwrite, textured=textured)
+    if textured and path.suffix.lower() == ".obj":
+        files = _textured_obj(mesh_mm, path)
+    else:
+        files = {path: encode_mesh(mesh_mm, path.suffix.lower())}
+    with ExitStack() as all_or_none:
+        for file, content in files.items():
+            all_or_none.enter_context(whole_file(file)).write_bytes(content)
 
 
 def encode_mesh(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
@@ -101,6 +118,27 @@ def encode_mesh(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
         mesh_mm = _gltf_mesh(mesh_mm)
     content = mesh_mm.export(file_type=suffix[1:], **options[suffix])
     return content.encode() if isinstance(content, str) else cast(bytes, content)
+
+
+def _material_files(path: Path) -> tuple[Path, Path]:
+    """Material and texture of a textured .obj."""
+    return path.with_suffix(".mtl"), path.with_suffix(".png")
+
+
+def _textured_obj(mesh_mm: trimesh.Trimesh, path: Path) -> dict[Path, bytes]:
+    """The files of a textured .obj."""
+    from trimesh.exchange.obj import export_obj
+    from trimesh.visual.material import SimpleMaterial
+
+    material, texture = _material_files(path)
+    plain = mesh_mm.copy(include_cache=True)
+    image = plain.visual.material.baseColorTexture
+    plain.visual.material = SimpleMaterial(name=MATERIAL)
+    text = export_obj(plain, include_normals=True, digits=6, header=None, mtl_name=material.name)
+    lines = f"newmtl {MATERIAL}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture.name}\n"
+    png = io.BytesIO()
+    image.save(png, format="PNG")
+    return {path: text.encode(), material: lines.encode(), texture: png.getvalue()}
 
 
 def _gltf_mesh(mesh_mm: trimesh.Trimesh) -> trimesh.Trimesh:

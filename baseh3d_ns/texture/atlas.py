@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from baseh3d_ns.errors import InputError
+
 if TYPE_CHECKING:
     import trimesh
 
@@ -39,8 +41,8 @@ MOST_LAYERS = 6
 """Layers, at most, that a folded chart is taken apart into."""
 PADDING_TEXELS = 4
 """Distance between charts: they do not bleed into each other in the first two mipmaps."""
-EXPECTED_FILL, STEP = 0.8, 0.97
-"""Share of a texture that charts might fill, and the factor on the scale while they do not fit."""
+EXPECTED_FILL, STEP, MOST_TRIES = 0.6, 0.97, 16
+"""Share of a texture that charts might fill; factor on the scale while they do not fit, and how often that is tried."""
 
 
 @dataclass(frozen=True)
@@ -57,24 +59,29 @@ class Atlas:
 
 
 def unwrap(mesh_mm: trimesh.Trimesh, size: int) -> Atlas:
-    """Atlas of a mesh in a texture of `size` x `size` texels, all charts at about the same scale."""
+    """Atlas of a mesh in a texture of `size` x `size` texels, all charts at the same scale.
+
+    Raises:
+        InputError: there are more charts than fit.
+    """
     axis, chart = charts_of(mesh_mm)
     corners = mesh_mm.triangles.view(np.ndarray)
     flat_mm = np.einsum("fcx,fax->fca", corners, RIGHT_AND_DOWN[axis])
-    names, vertices = np.unique(
-        chart[:, None] * len(mesh_mm.vertices) + mesh_mm.faces, return_inverse=True
-    )
+    names, vertices = np.unique(chart[:, None] * len(mesh_mm.vertices) + mesh_mm.faces, return_inverse=True)
     faces = vertices.reshape(-1, 3)
     uv_mm = np.zeros((len(names), 2))
     uv_mm[faces] = flat_mm
     area_mm2 = 0.5 * np.abs(np.cross(flat_mm[:, 1] - flat_mm[:, 0], flat_mm[:, 2] - flat_mm[:, 0])).sum()
     scale = size * np.sqrt(EXPECTED_FILL / area_mm2)
-    packed = _pack(uv_mm, faces, chart, scale)
-    while packed[2].max() > size:
-        scale *= STEP * min(1.0, max(STEP, size / packed[2].max()))
-        packed = _pack(uv_mm, faces, chart, scale)
-    cut, cut_faces, texels = packed
-    return Atlas(names[cut] % len(mesh_mm.vertices), cut_faces, texels, size)
+    for _ in range(MOST_TRIES):
+        cut, cut_faces, texels = _pack(uv_mm, faces, chart, scale)
+        longest = float(texels.max())
+        if longest <= size:
+            return Atlas(names[cut] % len(mesh_mm.vertices), cut_faces, texels, size)
+        scale *= STEP * size / longest
+    raise InputError(
+        f"a texture of {size} x {size} cannot hold the {chart.max() + 1} charts of this surface: choose a larger one"
+    )
 
 
 def charts_of(mesh_mm: trimesh.Trimesh) -> tuple[Int[np.ndarray, " f"], Int[np.ndarray, " f"]]:

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from baseh3d_ns.evaluation.camera_corrections import corrections_of
+from baseh3d_ns.evaluation.head_photos import photos_of_head
+from baseh3d_ns.heads.head_file import Head
+from baseh3d_ns.mesh.files import MATERIAL
 from baseh3d_ns.texture.atlas import unwrap
 from baseh3d_ns.texture.bake import bake
 from baseh3d_ns.texture.photos import TexturePhotos
 
 if TYPE_CHECKING:
     import trimesh
+
+TEXTURED_SPACING_MM = 2.0
+"""Distance between the samples of a textured mesh: finer detail is the texture's."""
+
+
+def open_texture_photos(head: Head, file: Path, data: Path | None, scene: str | None, size: int) -> TexturePhotos:
+    """Training photos of a head, all read; none is larger than the texture, which could not hold its detail.
+
+    Args:
+        head: the head, as read from `file`.
+        file: for messages.
+        data: folder of the photos, where it has moved since the training.
+        scene: scene id, for files that do not know theirs.
+        size: width and height of the texture in texels.
+
+    Raises:
+        InputError: the photos are not known, gone, damaged, or of another head.
+    """
+    dataset = photos_of_head(head, file, data, scene, size).training
+    for view in range(len(dataset)):
+        dataset.picture(view)
+    return TexturePhotos(dataset, corrections_of(head, dataset))
 
 
 def textured_mesh(mesh_mm: trimesh.Trimesh, photos: TexturePhotos, size: int) -> trimesh.Trimesh:
@@ -22,19 +49,23 @@ def textured_mesh(mesh_mm: trimesh.Trimesh, photos: TexturePhotos, size: int) ->
         mesh_mm: in world millimetres, with normals and vertex colours.
         photos: photos of the head.
         size: width and height of the texture in texels.
+
+    Raises:
+        InputError: the surface has too many pieces for a texture of that size.
     """
     import trimesh
+    from trimesh.visual import TextureVisuals
     from trimesh.visual.material import PBRMaterial
 
     atlas = unwrap(mesh_mm, size)
     image = Image.fromarray(bake(mesh_mm, atlas, photos))
-    material = PBRMaterial(baseColorTexture=image, metallicFactor=0.0, roughnessFactor=1.0)
+    material = PBRMaterial(name=MATERIAL, baseColorTexture=image, metallicFactor=0.0, roughnessFactor=1.0)
     # trimesh counts v from the lower edge.
     uv = np.array([0.0, 1.0]) + atlas.texels * [1.0 / size, -1.0 / size]
     return trimesh.Trimesh(
         mesh_mm.vertices[atlas.source],
         atlas.faces,
         vertex_normals=mesh_mm.vertex_normals[atlas.source],
-        visual=trimesh.visual.TextureVisuals(uv=uv, material=material),
+        visual=TextureVisuals(uv=uv, material=material),
         process=False,
     )

@@ -30,13 +30,13 @@ class Blend:
     ramp_mm: float
     """Distance beyond the margin over which a photo's weight rises."""
     power: float
-    """Exponent of the cosine between normal and direction to the camera: the larger, the more the best photo decides."""
+    """Exponent of the cosine between normal and direction to the camera: of a large one, the best photo decides."""
 
 
 BLENDS = (Blend(40.0, 2.0), Blend(15.0, 6.0), Blend(5.0, 16.0))
-"""Blends of a photo's octaves, from coarse to fine: coarse ones blend widely, so that exposures meet without a seam; fine
-ones come from the best photo, so that nothing is seen twice. Source: Burt and Adelson, "A Multiresolution Spline with
-Application to Image Mosaics", 1983; on surfaces Baumberg, "Blending Images for Texturing 3D Models", 2002."""
+"""Blends of a photo's octaves, from coarse to fine: coarse ones blend widely, so that exposures meet without a seam;
+fine ones come from the best photo, so that nothing is seen twice. Source: Burt and Adelson, "A Multiresolution Spline
+with Application to Image Mosaics", 1983; on surfaces Baumberg, "Blending Images for Texturing 3D Models", 2002."""
 
 
 def facing(mesh_mm: trimesh.Trimesh, centre_mm: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " v"]:
@@ -76,9 +76,7 @@ def _weights_of(mesh_mm, graph, photos: TexturePhotos, view: int) -> Float[np.nd
         dijkstra(graph, indices=unseen, min_only=True, limit=farthest_mm) if len(unseen) else np.full(len(seen), np.inf)
     )
     cos = np.clip(facing(mesh_mm, photos.centre_mm(view)), 0.0, 1.0)
-    columns = [
-        cos**blend.power * np.clip((inner_mm - MARGIN_MM) / blend.ramp_mm, 0.0, 1.0) for blend in BLENDS
-    ]
+    columns = [cos**blend.power * np.clip((inner_mm - MARGIN_MM) / blend.ramp_mm, 0.0, 1.0) for blend in BLENDS]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
