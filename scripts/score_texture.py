@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import trimesh
 import tyro
+from torch import Tensor
 from torch.nn.functional import normalize
 from trimesh.visual.color import uv_to_interpolated_color
 
@@ -27,6 +28,10 @@ from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.image_metrics import head_metrics
 from baseh3d_ns.texture.textured import TEXTURED_SPACING_MM, open_texture_photos, textured_mesh
 
+SAID = (
+    "PSNR over the mask {:.2f} dB by the network, {:.2f} by the texture; where both show the head {:.2f}, {:.2f}; "
+    "SSIM {:.3f}, {:.3f}"
+)
 CPU = torch.device("cpu")
 
 
@@ -48,8 +53,8 @@ def textured_view(
     view: int,
     corrections: ViewCorrections | None,
     seen: RenderedView,
-) -> dict[str, float]:
-    """Metrics of the textured mesh as a camera sees it, against the photo in `seen`."""
+) -> dict[str, Tensor]:
+    """The textured mesh as a camera sees it: `rgb` and `accumulation`, of the shapes in `seen`."""
     frame: SceneFrame = dataset.metadata["frame"]
     bundle = dataset.cameras.generate_rays(camera_indices=view)
     origins, directions = bundle.origins.reshape(-1, 3), bundle.directions.reshape(-1, 3)
@@ -66,8 +71,16 @@ def textured_view(
     rgb[ray], hit[ray] = torch.from_numpy(colours).float(), 1.0
     if corrections is not None:
         rgb[ray] = corrections.colours(rgb[ray], views[ray]).clamp(0.0, 1.0)
-    outputs = {"rgb": rgb.reshape(seen.rgb.shape), "accumulation": hit.reshape(seen.mask.shape)}
-    return head_metrics(outputs, seen.photo, seen.mask, BACKGROUND)
+    return {"rgb": rgb.reshape(seen.rgb.shape), "accumulation": hit.reshape(seen.mask.shape)}
+
+
+def row(seen: RenderedView, textured: dict[str, Tensor]) -> list[float]:
+    """PSNR of network and texture over the mask, over what both show of it, and SSIM of both."""
+    network = {"rgb": seen.rgb, "accumulation": seen.hit}
+    both = seen.mask * seen.hit * textured["accumulation"]
+    masks = [head_metrics(outputs, seen.photo, seen.mask, BACKGROUND) for outputs in (network, textured)]
+    shown = [head_metrics(outputs, seen.photo, both, BACKGROUND) for outputs in (network, textured)]
+    return [*(one["psnr"] for one in (*masks, *shown)), *(one["ssim"] for one in masks)]
 
 
 @torch.no_grad()
@@ -88,18 +101,12 @@ def main(args: Args) -> None:
             cos = normalize(dataset.metadata["camera_centres"], dim=1) @ middle
             views = [view for view in range(len(dataset)) if cos[view] >= np.cos(np.radians(args.within_deg))]
             views = views if held_out else list(range(len(dataset)))
+            corrections = None if held_out else renderer.corrections
             rows = []
             for view in views:
                 seen = renderer.render(dataset, view, held_out)
-                corrections = None if held_out else renderer.corrections
-                other = textured_view(textured, dataset, view, corrections, seen)
-                rows.append((seen.scores.psnr_db, other["psnr"], seen.scores.ssim, other["ssim"]))
-            psnr, textured_psnr, ssim, textured_ssim = np.mean(rows, axis=0)
-            print(
-                f"{run.name}, {name}, {len(rows)} photos: PSNR of the network {psnr:.2f} dB, of the texture "
-                f"{textured_psnr:.2f} dB; SSIM {ssim:.3f}, {textured_ssim:.3f}",
-                flush=True,
-            )
+                rows.append(row(seen, textured_view(textured, dataset, view, corrections, seen)))
+            print(f"{run.name}, {name}, {len(rows)} photos: {SAID.format(*np.mean(rows, axis=0))}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,15 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from baseh3d_ns.texture.atlas import Atlas
 from baseh3d_ns.texture.photos import TexturePhotos, sample
-from baseh3d_ns.texture.visibility import blend_weights
+from baseh3d_ns.texture.visibility import weights_of
 
 if TYPE_CHECKING:
     import trimesh
 
 ROWS = 128
 """Rows of the texture that are looked up at a time."""
-SURE = 0.2
-"""Sum of the photos' coarsest weights from which a texel takes its colour from them alone; below, the rest of it comes
-from the colour network."""
+NOTHING = 1e-20
+"""Weight that changes no quotient but makes 0 of 0 / 0."""
 
 
 @dataclass(frozen=True)
@@ -82,19 +81,21 @@ def _from_photos(
     mesh_mm: trimesh.Trimesh, texels: Texels, photos: TexturePhotos
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 1"]]:
     """Colours that the photos give texels, and how far they are to be trusted, 0 to 1."""
-    weights = blend_weights(mesh_mm, photos)
+    weights = weights_of(mesh_mm, photos)
     vertices_mm = mesh_mm.vertices.view(np.ndarray)
-    count, bands = len(texels.index), weights.shape[2]
-    total, norm = np.zeros((count, bands, 3), np.float32), np.full((count, bands, 1), 1e-9, np.float32)
+    count, bands = len(texels.index), weights.blend.shape[2]
+    total, norm = np.zeros((count, bands, 3), np.float32), np.full((count, bands, 1), NOTHING, np.float32)
+    trust = np.zeros((count, 1), np.float32)
     for view in range(len(photos)):
-        weight = texels.interpolate(weights[view])
+        weight = texels.interpolate(weights.blend[view])
+        trust += texels.interpolate(weights.trust[view])
         shown = weight[:, 0] > 0.0
         if shown.any():
             pixels = photos.project(texels.where(shown).interpolate(vertices_mm), view)
             colours = sample(photos.octaves(view).flatten(0, 1), pixels).numpy().reshape(-1, bands, 3)
             total[shown] += weight[shown, :, None] * colours
             norm[shown] += weight[shown, :, None]
-    return (total / norm).sum(axis=1), (norm[:, 0] / SURE).clip(0.0, 1.0)
+    return (total / norm).sum(axis=1), trust.clip(0.0, 1.0)
 
 
 def _fill(texture: Float[np.ndarray, "h w 3"], covered: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:

@@ -13,6 +13,7 @@ from baseh3d_ns.texture.photos import TexturePhotos, sample
 
 if TYPE_CHECKING:
     import trimesh
+    from scipy.sparse import csr_matrix
 
 LEAST_COS = 0.2
 """Cosine between the normal and the direction to the camera below which a surface is too foreshortened."""
@@ -38,6 +39,11 @@ BLENDS = (Blend(40.0, 2.0), Blend(15.0, 6.0), Blend(5.0, 16.0))
 fine ones come from the best photo, so that nothing is seen twice. Source: Burt and Adelson, "A Multiresolution Spline
 with Application to Image Mosaics", 1983; on surfaces Baumberg, "Blending Images for Texturing 3D Models", 2002."""
 
+FADE_MM = 8.0
+"""Distance beyond the margin over which a photo's colours replace those of the colour network."""
+FARTHEST_MM = 50.0
+"""Distance from what a photo does not show from which it is far enough for any weight."""
+
 
 def facing(mesh_mm: trimesh.Trimesh, centre_mm: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " v"]:
     """Cosine between the normals of the vertices and the directions to a camera."""
@@ -58,29 +64,45 @@ def seen_by(mesh_mm: trimesh.Trimesh, photos: TexturePhotos, view: int) -> Bool[
     return seen
 
 
-def blend_weights(mesh_mm: trimesh.Trimesh, photos: TexturePhotos) -> Float[np.ndarray, "views v octaves"]:
-    """Weight of every photo at every vertex, for each octave."""
+@dataclass(frozen=True)
+class Weights:
+    """Weights of photos at the vertices."""
+
+    blend: Float[np.ndarray, "views v octaves"]
+    """Weight in each octave."""
+    trust: Float[np.ndarray, "views v 1"]
+    """1 where a photo shows the surface well, 0 where it does not, smooth in between."""
+
+
+def weights_of(mesh_mm: trimesh.Trimesh, photos: TexturePhotos) -> Weights:
+    """Weights of all photos."""
     graph = _edge_lengths(mesh_mm)
-    return np.stack([_weights_of(mesh_mm, graph, photos, view) for view in range(len(photos))])
+    views = [_weights_of_view(mesh_mm, graph, photos, view) for view in range(len(photos))]
+    return Weights(*(np.stack(parts) for parts in zip(*views, strict=True)))
 
 
-def _weights_of(mesh_mm, graph, photos: TexturePhotos, view: int) -> Float[np.ndarray, "v octaves"]:
+def _weights_of_view(
+    mesh_mm: trimesh.Trimesh, graph: csr_matrix, photos: TexturePhotos, view: int
+) -> tuple[Float[np.ndarray, "v octaves"], Float[np.ndarray, "v 1"]]:
+    """Blend weights and trust of a photo."""
+    within_mm = _distance_within(graph, seen_by(mesh_mm, photos, view)) - MARGIN_MM
+    cos = facing(mesh_mm, photos.centre_mm(view)).clip(LEAST_COS, 1.0)
+    blend = [cos**blend.power * (within_mm / blend.ramp_mm).clip(0.0, 1.0) for blend in BLENDS]
+    trust = (within_mm / FADE_MM).clip(0.0, 1.0)[:, None]
+    return np.stack(blend, axis=1).astype(np.float32), trust.astype(np.float32)
+
+
+def _distance_within(graph: csr_matrix, inside: Bool[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
+    """Distance along edges (mm) from the vertices of a part of a mesh to those outside of it; 0 outside."""
     from scipy.sparse.csgraph import dijkstra
 
-    seen = seen_by(mesh_mm, photos, view)
-    if not seen.any():
-        return np.zeros((len(seen), len(BLENDS)), np.float32)
-    farthest_mm = MARGIN_MM + max(blend.ramp_mm for blend in BLENDS)
-    unseen = np.flatnonzero(~seen)
-    inner_mm = (
-        dijkstra(graph, indices=unseen, min_only=True, limit=farthest_mm) if len(unseen) else np.full(len(seen), np.inf)
-    )
-    cos = np.clip(facing(mesh_mm, photos.centre_mm(view)), 0.0, 1.0)
-    columns = [cos**blend.power * np.clip((inner_mm - MARGIN_MM) / blend.ramp_mm, 0.0, 1.0) for blend in BLENDS]
-    return np.stack(columns, axis=1).astype(np.float32)
+    outside = np.flatnonzero(~inside)
+    if not len(outside):
+        return np.full(len(inside), np.inf)
+    return dijkstra(graph, indices=outside, min_only=True, limit=FARTHEST_MM)
 
 
-def _edge_lengths(mesh_mm: trimesh.Trimesh):
+def _edge_lengths(mesh_mm: trimesh.Trimesh) -> csr_matrix:
     """Symmetric sparse matrix of the edges' lengths between vertices."""
     from scipy.sparse import coo_matrix
 
