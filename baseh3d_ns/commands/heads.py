@@ -24,7 +24,7 @@ class Export:
     load_config: Path
     """Run folder, its config.yml, a head file or prior (.safetensors), a checkpoint (.ckpt), or `builtin`."""
     output: Path = Path("head.ply")
-    """File to write: .ply, .obj, .glb or .stl."""
+    """File to write: .ply, .obj, .glb or .stl. A .ply says how many training photos see each vertex (`seen`)."""
     texture: tyro.conf.FlagConversionOff[bool] = True
     """Bake the training photos into a texture of an .obj or a .glb. Without, and in a .ply, vertices have the colours
     that the head has learned."""
@@ -46,41 +46,45 @@ class Export:
     def main(self) -> None:
         from baseh3d_ns.heads.head_mesh import mesh_of_head, usual_device
         from baseh3d_ns.heads.readers import open_head
-        from baseh3d_ns.mesh.files import check_mesh_path, save_mesh
+        from baseh3d_ns.mesh.files import TEXTURED_SUFFIXES, check_mesh_path, save_mesh
         from baseh3d_ns.rendering.denormals import flush_denormals
         from baseh3d_ns.texture.textured import TEXTURED_SPACING_MM, textured_mesh
+        from baseh3d_ns.texture.visibility import seen_by_how_many
 
         flush_denormals()
-        check_mesh_path(self.output, overwrite=self.overwrite, textured=self.texture)
+        suffix = self.output.suffix.lower()
+        textured = self.texture and suffix in TEXTURED_SUFFIXES
+        check_mesh_path(self.output, overwrite=self.overwrite, textured=textured)
         head = open_head(self.load_config)
-        photos = self._photos(head)
-        spacing_mm = self.spacing_mm or (SCORED_SPACING_MM if photos is None else TEXTURED_SPACING_MM)
+        photos = self._photos(head, textured) if textured or suffix == ".ply" else None
+        textured = textured and photos is not None
+        spacing_mm = self.spacing_mm or (TEXTURED_SPACING_MM if textured else SCORED_SPACING_MM)
         mesh = mesh_of_head(head, self.load_config, spacing_mm, usual_device(), self.keep_all, self.faces)
         if head.camera_centres is None:
             print("note: this file knows no cameras, so the colours are those seen from its unit frame's front (+z)")
         if not mesh.is_watertight:
             print("note: the surface has holes at this spacing; try a finer one")
-        if photos is not None:
+        if photos is not None and textured:
             mesh = textured_mesh(mesh, photos, self.texture_size)
+        elif photos is not None:
+            mesh.vertex_attributes["seen"] = seen_by_how_many(mesh, photos)
         save_mesh(mesh, self.output, overwrite=self.overwrite)
         width, height, depth = mesh.extents
         print(f"{self.output}: {width:.0f} x {height:.0f} x {depth:.0f} mm, {len(mesh.vertices)} vertices")
 
-    def _photos(self, head: Head) -> TexturePhotos | None:
-        """Photos for the texture; None, with a note where one was to be expected, for a mesh without a texture."""
+    def _photos(self, head: Head, textured: bool) -> TexturePhotos | None:
+        """Training photos; None where they cannot be opened, with a note of what the mesh has to go without."""
         from baseh3d_ns.heads.readers import find_head_file
-        from baseh3d_ns.mesh.files import TEXTURED_SUFFIXES
         from baseh3d_ns.texture.textured import open_texture_photos
 
-        if not self.texture or self.output.suffix.lower() not in TEXTURED_SUFFIXES:
-            return None
         try:
             file = find_head_file(self.load_config)
             return open_texture_photos(head, file, self.data, self.scene, self.texture_size)
         except InputError as error:
             if self.data is not None:
                 raise
-            print(f"note: no texture but vertex colours: {error}")
+            missed = "texture, but vertex colours" if textured else "count of the photos that see each vertex"
+            print(f"note: no {missed}: {error}")
             return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ def photos_of_head(head: Head, file: Path, data: Path | None, scene: str | None,
             f"{file} does not record its training views, so that held-out photos cannot be told from them: pass the "
             "head.safetensors of the run"
         )
-    parser = _parser_config(head, file, Path(where), scene, tuple(f"{view}," for view in views)).setup()
+    parser = _parser_config(head, file, Path(where), scene, tuple(f"{view}," for view in views), side_px).setup()
     training, others = (parser.get_dataparser_outputs(split) for split in ("train", "val"))
     _check_same_frame(head, file, training, Path(where))
     seen = set(training.metadata["view_indices"])
@@ -60,15 +60,16 @@ def photos_of_head(head: Head, file: Path, data: Path | None, scene: str | None,
 
 
 def _parser_config(
-    head: Head, file: Path, where: Path, scene: str | None, views: tuple[str, ...]
+    head: Head, file: Path, where: Path, scene: str | None, views: tuple[str, ...], side_px: int
 ) -> H3dsDataParserConfig | HeadDataParserConfig:
-    """Dataparser that the head was trained with, with its training views."""
+    """Dataparser that the head was trained with, with its training views, at least as large as asked for."""
     if head.provenance.get("dataparser") == "head-data":
         frame, neck_mm = head.provenance.get("head"), head.provenance.get("neck_mm")
         mm_per_unit = frame.get("mm_per_unit") if isinstance(frame, dict) else None
         if not isinstance(mm_per_unit, float) or not isinstance(neck_mm, float):
             raise InputError(f"{file} does not record how its photos were read: fit the head again")
-        return HeadDataParserConfig(data=where, views=views, mm_per_unit=mm_per_unit, neck_mm=neck_mm)
+        config = HeadDataParserConfig(data=where, views=views, mm_per_unit=mm_per_unit, neck_mm=neck_mm)
+        return replace(config, longest_side_px=max(config.longest_side_px, side_px))
     known = scene or head.provenance.get("scene")
     if known is None:
         raise InputError(f"{file} does not record its scene: pass --data ROOT --scene NAME")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import from_numpy
 
 from baseh3d_ns.texture.photos import TexturePhotos, sample
@@ -62,6 +62,14 @@ def seen_by(mesh_mm: trimesh.Trimesh, photos: TexturePhotos, view: int) -> Bool[
     origins = vertices[seen] + OFFSET_MM * normals[seen]
     seen[seen] = ~mesh_mm.ray.intersects_any(origins, centre_mm - origins)
     return seen
+
+
+def seen_by_how_many(mesh_mm: trimesh.Trimesh, photos: TexturePhotos) -> UInt8[np.ndarray, " v"]:
+    """Number of photos that show each vertex, up to 255."""
+    count = np.zeros(len(mesh_mm.vertices), int)
+    for view in range(len(photos)):
+        count += seen_by(mesh_mm, photos, view)
+    return count.clip(max=255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
