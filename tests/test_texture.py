@@ -233,7 +233,7 @@ def test_photos_that_have_moved_are_a_note(fit_run, tiny_root, tmp_path: Path):
     save_head(tmp_path / HEAD_FILE, replace(head, provenance={**head.provenance, "data": str(tmp_path / "gone")}))
     words = ["export", "--load-config", tmp_path / HEAD_FILE, "--spacing-mm", 6.0, "--texture-size", 256]
     said = call("baseh3d", *words, "--output", out / "me.obj")
-    assert "note: no texture but vertex colours" in said and "gone" in said
+    assert "note: no texture, but vertex colours" in said and "gone" in said
     assert [file.name for file in out.iterdir()] == ["me.obj"]
     call("baseh3d", *words, "--output", out / "you.obj", "--data", moved)
     assert (out / "you.png").is_file() and (out / "you.mtl").is_file()
