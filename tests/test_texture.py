@@ -97,7 +97,7 @@ def test_an_atlas_keeps_the_surface_and_no_texel_lies_on_two_faces():
     area = 0.5 * np.abs(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])).sum()
     texels = texels_of(atlas)
     # Faces that overlapped would cover fewer texels than they have area.
-    assert len(texels.index) == pytest.approx(area, rel=0.02) and area > 0.4 * 512**2
+    assert len(np.unique(texels.index)) == len(texels.index) == pytest.approx(area, rel=0.02) and area > 0.4 * 512**2
     assert len(np.unique(chart)) < 40
 
 
@@ -127,6 +127,12 @@ def test_charts_that_hide_themselves_are_taken_apart():
         part = trimesh.Trimesh(corners.reshape(-1, 3), np.arange(3 * len(corners)).reshape(-1, 3), process=False)
         above = part.triangles_center + [0.0, 0.1, 0.0]
         assert not part.ray.intersects_any(above, np.tile([0.0, 1.0, 0.0], (len(above), 1))).any()
+
+
+def test_charts_without_the_centre_of_a_texel_have_a_texel_all_the_same():
+    scrap = trimesh.Trimesh([[0.0, -0.3, 90.0], [0.3, -0.3, 90.0], [0.3, 0.0, 90.0]], [[0, 1, 2]])
+    mesh = trimesh.util.concatenate([trimesh.creation.box((100.0, 1.0, 100.0)), scrap])
+    assert set(texels_of(unwrap(mesh, 256)).corners.ravel()) == set(range(11))
 
 
 def test_texels_have_the_colours_of_the_surface_they_lie_on():

@@ -60,7 +60,10 @@ def bake(mesh_mm: trimesh.Trimesh, atlas: Atlas, photos: TexturePhotos) -> UInt8
 
 
 def texels_of(atlas: Atlas) -> Texels:
-    """Texels on the surface; embree says which triangle holds the centre of each."""
+    """Texels on the surface; embree says which triangle holds the centre of each.
+
+    Charts may be too thin to hold the centre of any texel: the middle of every triangle colours the texel it lies in.
+    """
     import trimesh
 
     flat = trimesh.Trimesh(np.pad(atlas.texels, ((0, 0), (0, 1))), atlas.faces, process=False)
@@ -74,6 +77,12 @@ def texels_of(atlas: Atlas) -> Texels:
         barycentric = trimesh.triangles.points_to_barycentric(triangles[face[hit]], centres[hit])
         barycentric = np.nan_to_num(barycentric, nan=1.0 / 3.0).clip(0.0, 1.0).astype(np.float32)
         parts.append((start * atlas.size + hit, atlas.source[atlas.faces[face[hit]]], barycentric))
+    index = np.concatenate([part[0] for part in parts])
+    column, row = np.floor(triangles.mean(axis=1)[:, :2].T).astype(int)
+    thin, face = np.unique(row * atlas.size + column, return_index=True)
+    left_out = ~np.isin(thin, index)
+    corners = atlas.source[atlas.faces[face[left_out]]]
+    parts.append((thin[left_out], corners, np.full(corners.shape, 1.0 / 3.0, np.float32)))
     return Texels(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
