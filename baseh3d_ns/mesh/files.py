@@ -94,8 +94,10 @@ def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) 
     Raises:
         InputError: another suffix, an existing file without `overwrite`, or a folder that cannot be written to.
     """
+    from trimesh.visual import TextureVisuals
+
     path = Path(path)
-    textured = mesh_mm.visual.kind == "texture"
+    textured = isinstance(mesh_mm.visual, TextureVisuals)
     check_mesh_path(path, overwrite=overwrite, textured=textured)
     if textured and path.suffix.lower() == ".obj":
         files = _textured_obj(mesh_mm, path)
@@ -128,16 +130,17 @@ def _material_files(path: Path) -> tuple[Path, Path]:
 def _textured_obj(mesh_mm: trimesh.Trimesh, path: Path) -> dict[Path, bytes]:
     """The files of a textured .obj."""
     from trimesh.exchange.obj import export_obj
+    from trimesh.visual import TextureVisuals
     from trimesh.visual.material import SimpleMaterial
 
     material, texture = _material_files(path)
+    visual = cast(Any, mesh_mm.visual)
     plain = mesh_mm.copy(include_cache=True)
-    image = plain.visual.material.baseColorTexture
-    plain.visual.material = SimpleMaterial(name=MATERIAL)
+    plain.visual = TextureVisuals(uv=visual.uv, material=SimpleMaterial(name=MATERIAL))
     text = export_obj(plain, include_normals=True, digits=6, header=None, mtl_name=material.name)
     lines = f"newmtl {MATERIAL}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture.name}\n"
     png = io.BytesIO()
-    image.save(png, format="PNG")
+    visual.material.baseColorTexture.save(png, format="PNG")
     return {path: text.encode(), material: lines.encode(), texture: png.getvalue()}
 
 

@@ -37,6 +37,8 @@ LEAST_COS = 0.1
 """Cosine between a face's normal and its chart's axis below which it goes to the chart of another axis."""
 CLEARANCE_MM = 0.05
 """Height above a face from which other faces of the chart are looked for."""
+NEAR_CORNERS = 0.9
+"""Fraction of the way from the middle of a face to its corners at which other faces are looked for."""
 MOST_LAYERS = 6
 """Layers, at most, that a folded chart is taken apart into."""
 PADDING_TEXELS = 4
@@ -124,7 +126,7 @@ def _connected(mesh_mm: trimesh.Trimesh, label: Int[np.ndarray, " f"]) -> Int[np
 def _hidden_in_chart(
     mesh_mm: trimesh.Trimesh, axis: Int[np.ndarray, " f"], chart: Int[np.ndarray, " f"]
 ) -> Bool[np.ndarray, " f"]:
-    """Whether another face of its chart lies between a face and the observer on its axis.
+    """Whether another face of its chart lies between a face, or a part of it, and the observer on its axis.
 
     All charts are laid side by side, so that one scene of embree answers for them all.
     """
@@ -138,8 +140,11 @@ def _hidden_in_chart(
     widths = right - left + 1.0
     corners[..., 0] += (np.cumsum(widths) - widths - left)[chart][:, None]
     soup = trimesh.Trimesh(corners.reshape(-1, 3), np.arange(3 * len(corners)).reshape(-1, 3), process=False)
-    above = corners.mean(axis=1) + [0.0, 0.0, CLEARANCE_MM]
-    return soup.ray.intersects_any(above, np.broadcast_to([0.0, 0.0, 1.0], above.shape))
+    # Near its corners: a face may be hidden in part.
+    middle = corners.mean(axis=1, keepdims=True)
+    above = (middle + NEAR_CORNERS * (corners - middle) + [0.0, 0.0, CLEARANCE_MM]).reshape(-1, 3)
+    hidden = soup.ray.intersects_any(above, np.broadcast_to([0.0, 0.0, 1.0], above.shape))
+    return hidden.reshape(-1, 3).any(axis=1)
 
 
 def _pack(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -14,6 +14,7 @@ from baseh3d_ns.texture.visibility import weights_of
 
 if TYPE_CHECKING:
     import trimesh
+    from trimesh.visual import ColorVisuals
 
 ROWS = 128
 """Rows of the texture that are looked up at a time."""
@@ -51,7 +52,8 @@ def bake(mesh_mm: trimesh.Trimesh, atlas: Atlas, photos: TexturePhotos) -> UInt8
     """
     texels = texels_of(atlas)
     seen, sure = _from_photos(mesh_mm, texels, photos)
-    guessed = texels.interpolate((mesh_mm.visual.vertex_colors[:, :3] / 255.0).astype(np.float32))
+    colours = cast("ColorVisuals", mesh_mm.visual).vertex_colors[:, :3] / 255.0
+    guessed = texels.interpolate(colours.astype(np.float32))
     texture, covered = np.zeros((atlas.size**2, 3), np.float32), np.zeros(atlas.size**2, bool)
     texture[texels.index], covered[texels.index] = sure * seen + (1.0 - sure) * guessed, True
     square = atlas.size, atlas.size

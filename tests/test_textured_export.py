@@ -1,0 +1,99 @@
+"""Textured meshes as files, and the command that writes them, with and without photos."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from painted_ball import FRAME, ball, photographed, red_left_blue_right
+from PIL import Image
+from processes import call
+
+from baseh3d_ns.bounds import check_bounds
+from baseh3d_ns.commands.heads import Export
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.heads.head_file import HEAD_FILE, save_head
+from baseh3d_ns.heads.readers import open_head
+from baseh3d_ns.mesh.decimate import decimate
+from baseh3d_ns.mesh.files import save_mesh
+from baseh3d_ns.texture.photos import TexturePhotos
+from baseh3d_ns.texture.textured import textured_mesh
+
+
+def test_files_of_a_textured_mesh_are_read_back_with_its_colours(tmp_path: Path):
+    mesh = ball()
+    textured = textured_mesh(mesh, TexturePhotos(photographed(mesh, 0.0), None), 256)
+    for name, scale in (("me.glb", 1e-3), ("me.obj", 1.0)):
+        save_mesh(textured, tmp_path / name)
+        read = trimesh.load(tmp_path / name, process=False, force="mesh")
+        assert np.allclose(read.bounds, mesh.bounds * scale, atol=1e-4)
+        colours = read.visual.to_color().vertex_colors[:, :3] / 255.0
+        points = FRAME.to_unit(read.vertices.view(np.ndarray) / scale)
+        shown = (points[:, 2] > 0.3) & (np.abs(points[:, 0]) > 0.05)
+        assert np.abs(colours - red_left_blue_right(points))[shown].max() < 0.05
+    assert {file.name for file in tmp_path.iterdir()} == {"me.glb", "me.obj", "me.mtl", "me.png"}
+    glb = (tmp_path / "me.glb").read_bytes()
+    tree = json.loads(glb[20 : 20 + int.from_bytes(glb[12:16], "little")])
+    (material,) = tree["materials"]
+    assert material["pbrMetallicRoughness"]["metallicFactor"] == 0.0 and "baseColorTexture" in str(material)
+    assert "COLOR_0" not in str(tree["meshes"])
+
+
+def test_nothing_of_the_users_is_replaced_beside_a_textured_obj(tmp_path: Path):
+    mesh = ball()
+    textured = textured_mesh(mesh, TexturePhotos(photographed(mesh, 0.0), None), 256)
+    (tmp_path / "me.png").write_text("mine")
+    with pytest.raises(InputError, match=r"me\.png exists already"):
+        save_mesh(textured, tmp_path / "me.obj")
+    assert [file.name for file in tmp_path.iterdir()] == ["me.png"] and (tmp_path / "me.png").read_text() == "mine"
+    save_mesh(textured, tmp_path / "me.obj", overwrite=True)
+    assert Image.open(tmp_path / "me.png").size == (256, 256)
+
+
+def test_a_decimated_mesh_is_closed_and_nearly_the_same():
+    mesh = ball()
+    fewer = decimate(mesh, 900)
+    assert 600 < len(fewer.faces) <= 900 and fewer.is_watertight
+    assert np.abs(np.linalg.norm(fewer.vertices - FRAME.centre_mm, axis=1) - 100.0).max() < 2.0
+    assert decimate(mesh, 10**6) is mesh
+
+
+@pytest.mark.parametrize("options", [{"texture_size": 0}, {"texture_size": 10**6}, {"faces": 3}, {"spacing_mm": 0.0}])
+def test_sizes_out_of_range_are_refused(options: dict):
+    with pytest.raises(InputError, match="out of range"):
+        check_bounds(Export(load_config=Path("run"), **options))
+
+
+def test_an_export_is_textured_and_without_its_photos_coloured_by_vertex(fit_run, tmp_path: Path, capsys):
+    export = Export(fit_run.folder, tmp_path / "me.glb", texture_size=256, spacing_mm=6.0)
+    export.main()
+    read = trimesh.load(tmp_path / "me.glb", process=False, force="mesh")
+    assert read.visual.kind == "texture" and read.visual.material.baseColorTexture.size == (256, 256)
+    replace(export, output=tmp_path / "plain.glb", texture=False).main()
+    replace(export, output=tmp_path / "me.ply").main()
+    assert "note: no" not in capsys.readouterr().out
+    seen = trimesh.load(tmp_path / "me.ply", process=False).metadata["_ply_raw"]["vertex"]["data"]["seen"]
+    assert seen.dtype == np.uint8 and set(np.unique(seen)) >= {0, 1} and seen.max() <= 3
+    shutil.copy(fit_run.folder / HEAD_FILE, tmp_path)
+    gone = replace(export, load_config=tmp_path / HEAD_FILE, output=tmp_path / "gone.glb", data=tmp_path / "nowhere")
+    with pytest.raises(InputError, match="nowhere"):
+        gone.main()
+    assert not (tmp_path / "gone.glb").exists()
+
+
+def test_photos_that_have_moved_are_a_note(fit_run, tiny_root, tmp_path: Path):
+    moved = Path(shutil.copytree(tiny_root, tmp_path / "h3ds"))
+    out = tmp_path / "out"
+    head = open_head(fit_run.folder)
+    save_head(tmp_path / HEAD_FILE, replace(head, provenance={**head.provenance, "data": str(tmp_path / "gone")}))
+    words = ["export", "--load-config", tmp_path / HEAD_FILE, "--spacing-mm", 6.0, "--texture-size", 256]
+    said = call("baseh3d", *words, "--output", out / "me.obj")
+    assert "note: no texture, but vertex colours" in said and "gone" in said
+    assert [file.name for file in out.iterdir()] == ["me.obj"]
+    call("baseh3d", *words, "--output", out / "you.obj", "--data", moved)
+    assert (out / "you.png").is_file() and (out / "you.mtl").is_file()
