@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.texture.smoothing import smoothed
 
 if TYPE_CHECKING:
     import trimesh
@@ -88,7 +89,8 @@ def unwrap(mesh_mm: trimesh.Trimesh, size: int) -> Atlas:
 
 def charts_of(mesh_mm: trimesh.Trimesh) -> tuple[Int[np.ndarray, " f"], Int[np.ndarray, " f"]]:
     """Axis and chart of every face; no chart hides a part of itself from its axis."""
-    axis = (_smooth_normals(mesh_mm) @ AXES.T).argmax(axis=1)
+    normals = smoothed(mesh_mm, mesh_mm.vertex_normals.view(np.ndarray), SMOOTHING_MM)
+    axis = (normals[mesh_mm.faces].sum(axis=1) @ AXES.T).argmax(axis=1)
     cos = mesh_mm.face_normals @ AXES.T
     away = cos[np.arange(len(axis)), axis] < LEAST_COS
     axis[away] = cos[away].argmax(axis=1)
@@ -100,18 +102,6 @@ def charts_of(mesh_mm: trimesh.Trimesh) -> tuple[Int[np.ndarray, " f"], Int[np.n
             break
         layer[hidden] += 1
     return axis, chart
-
-
-def _smooth_normals(mesh_mm: trimesh.Trimesh) -> Float[np.ndarray, "f 3"]:
-    """Normals of the faces, averaged over about `SMOOTHING_MM`; of any length."""
-    from trimesh.smoothing import laplacian_calculation
-
-    average = laplacian_calculation(mesh_mm)
-    normals = mesh_mm.vertex_normals.view(np.ndarray)
-    spacing_mm = float(mesh_mm.edges_unique_length.mean())
-    for _ in range(int(np.ceil((SMOOTHING_MM / spacing_mm) ** 2))):
-        normals = average @ normals
-    return normals[mesh_mm.faces].sum(axis=1)
 
 
 def _connected(mesh_mm: trimesh.Trimesh, label: Int[np.ndarray, " f"]) -> Int[np.ndarray, " f"]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from baseh3d_ns.texture.atlas import Atlas
 from baseh3d_ns.texture.photos import TexturePhotos, sample
+from baseh3d_ns.texture.smoothing import smoothed
 from baseh3d_ns.texture.visibility import weights_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 ROWS = 128
 """Rows of the texture that are looked up at a time."""
+SMOOTHING_MM = 10.0
+"""Distance over which the vertex colours are averaged: beyond the photos they are guesses, with edges where the camera
+changes that they are guessed for."""
 NOTHING = 1e-20
 """Weight that changes no quotient but makes 0 of 0 / 0."""
 
@@ -53,7 +57,7 @@ def bake(mesh_mm: trimesh.Trimesh, atlas: Atlas, photos: TexturePhotos) -> UInt8
     texels = texels_of(atlas)
     seen, sure = _from_photos(mesh_mm, texels, photos)
     colours = cast("ColorVisuals", mesh_mm.visual).vertex_colors[:, :3] / 255.0
-    guessed = texels.interpolate(colours.astype(np.float32))
+    guessed = texels.interpolate(smoothed(mesh_mm, colours, SMOOTHING_MM).astype(np.float32))
     texture, covered = np.zeros((atlas.size**2, 3), np.float32), np.zeros(atlas.size**2, bool)
     texture[texels.index], covered[texels.index] = sure * seen + (1.0 - sure) * guessed, True
     square = atlas.size, atlas.size
@@ -92,12 +96,14 @@ def _from_photos(
     mesh_mm: trimesh.Trimesh, texels: Texels, photos: TexturePhotos
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 1"]]:
     """Colours that the photos give texels, and how far they are to be trusted, 0 to 1."""
+    from tqdm import tqdm
+
     weights = weights_of(mesh_mm, photos)
     vertices_mm = mesh_mm.vertices.view(np.ndarray)
     count, bands = len(texels.index), weights.blend.shape[2]
     total, norm = np.zeros((count, bands, 3), np.float32), np.full((count, bands, 1), NOTHING, np.float32)
     trust = np.zeros((count, 1), np.float32)
-    for view in range(len(photos)):
+    for view in tqdm(range(len(photos)), desc="Baking the texture", unit="photo", delay=5.0, leave=False):
         weight = texels.interpolate(weights.blend[view])
         trust += texels.interpolate(weights.trust[view])
         shown = weight[:, 0] > 0.0
