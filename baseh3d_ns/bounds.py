@@ -43,8 +43,8 @@ GridCells = Annotated[int, Ge(4), Le(512)]
 """Cells of a grid along an axis: more do not fit in memory."""
 Pixels = Annotated[int, Ge(16), Le(1 << 14)]
 """Width or height of a picture."""
-TextureSize = Annotated[int, Ge(256), Le(1 << 13)]
-"""Width and height of a texture in texels: fewer hold no charts, more no memory."""
+TextureSize = Annotated[int, Ge(256), Le(1 << 12)]
+"""Width and height of a texture in texels: fewer hold no charts, more need many GB of memory."""
 Faces = Annotated[int, Ge(500)]
 """Triangles of a decimated head: fewer are none any more."""
 Seed = Annotated[int, Ge(0), Lt(2**32)]
