@@ -56,7 +56,8 @@ class Export:
         textured = self.texture and suffix in TEXTURED_SUFFIXES
         check_mesh_path(self.output, overwrite=self.overwrite, textured=textured)
         head = open_head(self.load_config)
-        photos = self._photos(head, textured) if textured or suffix == ".ply" else None
+        counted = suffix == ".ply" and "views" in head.provenance
+        photos = self._photos(head, textured) if textured or counted else None
         textured = textured and photos is not None
         spacing_mm = self.spacing_mm or (TEXTURED_SPACING_MM if textured else SCORED_SPACING_MM)
         mesh = mesh_of_head(head, self.load_config, spacing_mm, usual_device(), self.keep_all, self.faces)
