@@ -129,7 +129,7 @@ def test_one_photo_alone_takes_ball_and_cut_from_its_face(photos, monkeypatch):
     assert head["radius"] == HEAD_FRAME.radius_mm and head["centre"] == list(HEAD_FRAME.centre_mm)
     chin_mm = face.landmarks_mm[POINTS["chin"]]
     assert head["cut"]["point"] == pytest.approx([chin_mm[0], chin_mm[1] - 90.0, chin_mm[2]])
-    assert head["scale_source"] == "face size"
+    assert head["scale_source"] == "face size" and head["ears"] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import train
 from test_heads import POINTS, SMALL
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -15,7 +16,8 @@ from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import open_head
-from baseh3d_ns.heads.transfer import check_transfers, transfer
+from baseh3d_ns.heads.transfer import transfer
+from baseh3d_ns.models.prior_anchor import AnchorSamples
 from baseh3d_ns.training.head_trainer import pixel_at_head
 
 CELLS = (4, 8, 16)
@@ -28,6 +30,7 @@ def rough(field: HeadField) -> HeadField:
     with torch.no_grad():
         for parameter in field.detail.learning():
             parameter.normal_(0.0, 0.3)
+        field.detail.opened.fill_(1.0)
     return field
 
 
@@ -41,6 +44,7 @@ def test_before_the_first_step_the_head_is_the_priors_to_the_bit():
 def test_first_and_second_derivatives_are_exact():
     torch.manual_seed(0)
     grid = DetailGrid(DetailGridConfig(cells=(4, 128), width=4)).double()
+    grid.open_levels(1.0)
     with torch.no_grad():
         for parameter in grid.learning():
             parameter.normal_(0.0, 0.5)
@@ -67,13 +71,16 @@ def test_every_corner_has_a_row(cells: int, rows: int):
     assert torch.tensor([len(one.unique()) for one in found]).float().mean() > 7.9
 
 
-def test_levels_are_opened_one_after_another():
+def test_levels_are_opened_one_after_another_and_stay_open():
     grid = DetailGrid(DetailGridConfig(cells=CELLS, open_until=0.6))
+    assert grid.opened.tolist() == [0, 0, 0]
     opened = []
     for progress in (0.0, 0.1, 0.3, 0.6, 1.0):
         grid.open_levels(progress)
         opened.append([round(value, 3) for value in grid.opened.tolist()])
     assert opened == [[1, 0, 0], [1, 0.5, 0], [1, 1, 0.5], [1, 1, 1], [1, 1, 1]]
+    grid.open_levels(0.0)  # a fit from a prior with detail begins
+    assert grid.opened.tolist() == [1, 1, 1]
 
 
 def test_head_files_hold_the_detail(tmp_path: Path):
@@ -86,20 +93,54 @@ def test_head_files_hold_the_detail(tmp_path: Path):
     assert torch.equal(again.sdf(POINTS), field.sdf(POINTS))
 
 
-def test_a_prior_with_detail_goes_on_as_it_is_or_is_refused():
+def test_a_prior_with_detail_goes_on_as_it_is():
     start = rough(DETAILED.setup())
-    prior = Head(weights_of_field(start), {})
-    wider = replace(DETAILED, sdf=replace(SMALL.sdf, width=4 * SMALL.sdf.width))
-    field = wider.setup()
+    field = replace(DETAILED, sdf=replace(SMALL.sdf, width=4 * SMALL.sdf.width)).setup()
     transfer(start, field)
     torch.testing.assert_close(field.sdf(POINTS), start.sdf(POINTS), rtol=1e-4, atol=1e-5)
-    with pytest.raises(InputError, match="detail.cells 4 8 16"):
-        check_transfers(prior, SMALL, Path("prior.safetensors"))
 
 
-@pytest.mark.parametrize("cells", [[], [3.0, 8, 16], [1e9, 8, 16], [-4.0, 8, 16], [4.5, 8, 16]])
-def test_impossible_grids_in_a_file_are_refused(cells: list[float]):
-    weights = weights_of_field(DETAILED.setup()) | {"detail.cells": torch.tensor(cells)}
+def test_detail_counts_as_such_where_nothing_is_seen():
+    held = AnchorSamples(POINTS, POINTS[:, 0], POINTS, torch.tensor(0.5), apart=0.1)
+    near = held.nearby()
+    assert 0.0 < (near - POINTS).abs().max() <= 0.1
+    field = rough(DETAILED.setup())
+    plain = SMALL.setup()
+    plain.load_state_dict(field.state_dict(), strict=False)
+    added, gradient = field.detail_with_gradient(near)
+    torch.testing.assert_close(added, field.sdf(near) - plain.sdf(near), rtol=1e-3, atol=1e-5)
+    loss = held.no_detail_loss(added, gradient)
+    assert float(loss) == pytest.approx(0.5 * float(added.abs().mean() + gradient.square().sum(-1).mean()), rel=1e-5)
+    loss.backward()
+    assert field.detail is not None and field.detail.tables[0].grad is not None
+
+
+def test_a_fit_learns_detail_resumes_and_is_a_prior(tiny_root: Path, prior_run, tmp_path: Path):
+    """Levels that the photos cannot show are left out, of a resumed fit as well; a prior's own go on."""
+    detail = ["--pipeline.model.sdf-field.detail.cells", "4", "8", "512"]
+    run = tmp_path / "t" / "baseh3d-fast" / "t"
+    train("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2, "--load-prior", prior_run.folder, *detail)
+    head = open_head(run / HEAD_FILE)
+    assert head.weights["detail.cells"].tolist() == [4.0, 8.0] and head.weights["detail.last.weight"].abs().max() > 0.0
+    again = ["--epochs", 3, "--load-dir", run / "nerfstudio_models", "--load-prior", prior_run.folder]
+    train("baseh3d-fast", tiny_root, tmp_path / "again", *again, *detail)
+    train("baseh3d-fast", tiny_root, tmp_path / "prior", "--epochs", 1, "--load-prior", run)
+    goes_on = open_head(tmp_path / "prior" / "t" / "baseh3d-fast" / "t")
+    assert goes_on.weights["detail.cells"].tolist() == [4.0, 8.0] and goes_on.weights["detail.opened"].min() == 1.0
+
+
+def test_detail_without_a_prior_is_refused(tiny_root: Path, tmp_path: Path):
+    said = train("idr", tiny_root, tmp_path, "--pipeline.model.sdf-field.detail.cells", "8", fails=True)
+    assert "idr starts from no prior, leave detail out" in said
+
+
+SIZES = [[], [3.0, 8, 16], [1e9, 8, 16], [-4.0, 8, 16], [4.5, 8, 16], 4.0, [[4.0, 8, 16]], [4.0] * 5000]
+SHAPES = [{"detail.hidden.weight": torch.zeros(size)} for size in (24, (2, 3, 4))]
+
+
+@pytest.mark.parametrize("damage", [{"detail.cells": torch.tensor(cells)} for cells in SIZES] + SHAPES)
+def test_impossible_grids_in_a_file_are_refused(damage: dict[str, torch.Tensor]):
+    weights = weights_of_field(DETAILED.setup()) | damage
     with pytest.raises(InputError, match="no networks of a head"):
         field_of_head(Head(weights, {}), Path("head.safetensors"))
 

@@ -25,6 +25,8 @@ from baseh3d_ns.own_photos import looks
 from baseh3d_ns.own_photos.colmap_model import read_colmap
 from baseh3d_ns.own_photos.dataparser import HeadDataParser, HeadDataParserConfig, indices_of, spread_views
 from baseh3d_ns.own_photos.faces import POINTS, FaceRays, find_face_in_space
+from baseh3d_ns.own_photos.head_block import read_head_block
+from baseh3d_ns.own_photos.head_frame import _ears
 from baseh3d_ns.own_photos.lens import Lens
 from baseh3d_ns.own_photos.own_views import _may_show_head
 from baseh3d_ns.own_photos.shots import Capture, Cut
@@ -110,6 +112,27 @@ def test_both_dataparsers_hand_over_the_same(tiny_root, plain):
     assert ours.metadata["view_indices"] == theirs.metadata["view_indices"] == [2, 0, 4]
     assert ours.metadata["provenance"]["dataparser"] == "head-data"
     assert ours.metadata["provenance"]["head"]["mm_per_unit"] == pytest.approx(1.0 / ELSEWHERE.scale)
+
+
+def test_the_middle_between_the_ears_is_handed_over(own):
+    """From the block, in the file's world, and back into one."""
+    ears_mm = CENTRE_MM + np.array([5.0, -20.0, 10.0])
+    rewrite(own, lambda meta: meta["head"].update(ears=ELSEWHERE.points(ears_mm[None])[0].tolist()))
+    parser = opened(own)
+    frame, middle = parser.scene.frame, in_head(ears_mm[None], parser)[0]
+    np.testing.assert_allclose(
+        parser.get_dataparser_outputs("train").metadata["ears"], middle / frame.radius_mm, atol=1e-6
+    )
+    assert read_head_block(own, frame.block()).ears == pytest.approx(ELSEWHERE.points(ears_mm[None])[0])
+
+
+def test_the_ears_lie_behind_the_face_in_true_millimetres():
+    rays, points, _ = landmark_rays(3, 0)
+    face = find_face_in_space(rays)
+    assert face is not None
+    ears = _ears(face, face.rotation, face.mm_per_unit)
+    # Those of the average adult, whose world has its origin there.
+    assert np.abs(face.in_average(ears[None])).max() < face.rms_mm + 1.0
 
 
 def test_eval_views_are_never_empty(plain, own):
@@ -327,6 +350,8 @@ NAN = [[float("nan")] * 4] * 4
         (lambda meta: meta["head"].update(version=2), "another version"),
         (lambda meta: meta["head"].update(up=[0, 0, 0]), '"up"'),
         (lambda meta: meta["head"].update(mm_per_unit=-1), '"mm_per_unit"'),
+        (lambda meta: meta["head"].update(ears=[1e300, 0, 0]), "ears are outside"),
+        (lambda meta: meta["head"].update(ears=[0, 0]), '"ears"'),
         (
             lambda meta: [f.update(transform_matrix=meta["frames"][0]["transform_matrix"]) for f in meta["frames"]],
             "one spot",

@@ -28,12 +28,11 @@ METADATA = (
     "scene_id",
     "view_indices",
     "provenance",
-    "ears",
 )
 """Metadata that a dataparser hands over beside nerfstudio's own outputs: `SceneFrame`; centres and optical axes of the
 cameras in the unit frame, [views, 3] each; a `PictureSource` for each view; scene; numbers of the views; what else the
-head file records of the data; the middle between the ears in the unit frame, [3], where the dataparser knows it and its
-world is upright (+y up, +z ahead), else None."""
+head file records of the data. A dataparser whose world is upright (+y up, +z ahead) may add `ears`, the middle between
+the ears in the unit frame, [3]."""
 LEAST_SKEW_PX = 1e-3
 """Skew that moves no pixel by more than this is the decomposition's rounding, not the camera's."""
 

@@ -29,8 +29,8 @@ class DetailGridConfig:
     """A residual of the SDF, which starts as zero."""
 
     cells: tuple[GridCells, ...] = ()
-    """Cells along an axis of each level's grid over the box of the unit ball, from coarse to fine; none: no detail.
-    Grids finer than a pixel on the head are left out."""
+    """Cells along an axis of each level's grid over the box [-1, 1]^3 of the prior's frame, from coarse to fine; none:
+    no detail. Grids finer than a pixel on the head are left out; a prior's own detail goes on as it is."""
     features: Count = 2
     """Features at a corner of a grid."""
     width: Count = 32
@@ -47,10 +47,10 @@ class DetailGrid(nn.Module):
 
     def __init__(self, config: DetailGridConfig) -> None:
         super().__init__()
-        self.open_until = config.open_until
+        self.open_until, self.sizes = config.open_until, config.cells
         # Parameters, though none learns: so that they stand in head files beside the tables.
         self.cells = nn.Parameter(torch.tensor(config.cells).float(), requires_grad=False)
-        self.opened = nn.Parameter(torch.ones(len(config.cells)), requires_grad=False)
+        self.opened = nn.Parameter(torch.zeros(len(config.cells)), requires_grad=False)
         rows = [min((cells + 1) ** 3, TABLE_ROWS) for cells in config.cells]
         self.tables = nn.ParameterList(
             torch.empty(count, config.features).uniform_(-FIRST_FEATURES, FIRST_FEATURES) for count in rows
@@ -61,20 +61,21 @@ class DetailGrid(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
-        levels = zip(self.cells.int().tolist(), self.tables, self.opened, strict=True)
+        levels = zip(self.sizes, self.tables, self.opened, strict=True)
         features = [opened * interpolated(points, table, cells) for cells, table, opened in levels]
         hidden = nn.functional.softplus(self.hidden(torch.cat(features, dim=-1)), beta=SOFTPLUS_BETA)
         return self.last(hidden)[:, 0]
 
     @torch.no_grad()
     def open_levels(self, progress: float) -> None:
-        """Open the levels one after another, each gradually, as the training goes on."""
+        """Open the levels one after another, each gradually, as the training goes on; a prior's own stay open."""
         begun = len(self.opened) * progress / self.open_until
-        self.opened.copy_((1.0 + begun - torch.arange(len(self.opened))).clamp(0.0, 1.0))
+        due = (1.0 + begun - torch.arange(len(self.opened))).clamp(0.0, 1.0)
+        self.opened.copy_(torch.maximum(self.opened, due.to(self.opened)))
 
     def learning(self) -> list[nn.Parameter]:
         """Parameters that learn."""
-        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return [*self.tables, *self.hidden.parameters(), *self.last.parameters()]
 
 
 def cells_to_see(cells: tuple[int, ...], pixel: float) -> tuple[int, ...]:

@@ -15,8 +15,8 @@ from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.heads.head_file import LATENT, MOMENTS, PLACEMENT, Head, named_parameters
 
 SAME_FAMILY = "take a prior of the same method family (idr / baseh3d: 8 x 512, the -fast ones: 4 x 128)"
-MOST_CELLS = 512
-"""Cells along an axis of a detail grid, at most."""
+MOST_CELLS, MOST_LEVELS = 512, 16
+"""Cells along an axis of a detail grid, and grids, at most."""
 POINT_AND_NORMAL = 6
 """Inputs of the colour network beside the encoded viewing direction and the features."""
 
@@ -142,9 +142,11 @@ def _detail_config(weights: dict[str, Any]) -> DetailGridConfig:
     """Sizes of the detail grid that the weights fill, if they do."""
     if "detail.cells" not in weights:
         return DetailGridConfig()
-    cells = tuple(weights["detail.cells"].tolist())
-    if not cells or not all(4 <= count <= MOST_CELLS and count % 1 == 0 for count in cells):
+    recorded, hidden = weights["detail.cells"], weights["detail.hidden.weight"]
+    if recorded.ndim != 1 or not 0 < len(recorded) <= MOST_LEVELS or hidden.ndim != 2:
         raise KeyError("detail.cells")
-    cells = tuple(map(int, cells))
-    width, inputs = weights["detail.hidden.weight"].shape
+    if not all(4 <= count <= MOST_CELLS and count % 1 == 0 for count in recorded.tolist()):
+        raise KeyError("detail.cells")
+    cells = tuple(map(int, recorded.tolist()))
+    width, inputs = hidden.shape
     return DetailGridConfig(cells=cells, features=int(inputs) // len(cells), width=int(width))

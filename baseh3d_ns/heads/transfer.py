@@ -33,9 +33,6 @@ def check_transfers(prior: Head, wanted: HeadFieldConfig, source: Path) -> None:
             f"{source} has latents of {have.sdf.latent} numbers, this method of {wanted.sdf.latent}: pass "
             f"--pipeline.model.sdf-field.sdf.latent {have.sdf.latent}, or a shape space of that size"
         )
-    if have.detail.cells and have.detail.cells != wanted.detail.cells:
-        cells = " ".join(map(str, have.detail.cells))
-        raise InputError(f"{source} holds a head with detail: pass --pipeline.model.sdf-field.detail.cells {cells}")
     if have.feature_layers and have != wanted:
         raise InputError(f"{source} was fitted by h3dnet: only h3dnet with networks of the same size goes on from it")
     if not _holds(wanted, have):

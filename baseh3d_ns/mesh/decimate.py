@@ -22,4 +22,6 @@ def decimate(mesh_mm: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
         return mesh_mm
     fewer = mesh_mm.simplify_quadric_decimation(face_count=faces)
     _, index, count = np.unique(np.sort(fewer.faces, axis=1), axis=0, return_inverse=True, return_counts=True)
-    return trimesh.Trimesh(fewer.vertices, fewer.faces[count[index.reshape(-1)] == 1], process=False)
+    kept = trimesh.Trimesh(fewer.vertices, fewer.faces[count[index.reshape(-1)] == 1], process=False)
+    kept.remove_unreferenced_vertices()
+    return kept

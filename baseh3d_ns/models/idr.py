@@ -109,8 +109,11 @@ class IdrModel(SdfModel):
 
         def before_step(step: int) -> None:
             self.step, self.progress = step, pipeline.schedule.progress(step)
-            self.field.sdf_network.requires_grad_(self.progress >= self.config.sdf_learns_from())
+            learns = self.progress >= self.config.sdf_learns_from()
+            self.field.sdf_network.requires_grad_(learns)
             if self.field.detail:
+                for parameter in self.field.detail.learning():
+                    parameter.requires_grad_(learns)
                 self.field.detail.open_levels(self.progress)
             if self.views:
                 begun = self.progress >= self.config.refine_from
@@ -173,7 +176,7 @@ class IdrModel(SdfModel):
             # View corrections move the rays, and with them the SDF that they meet.
             sdf_on_rays = sdf_on_rays + (gradients[0].detach() * (traced - traced.detach())).sum(-1)
         anchor = held.loss(sdf[2], gradients[2]) if held else None
-        if held and anchor is not None and self.field.detail:
+        if held and self.field.detail:
             anchor = anchor + held.no_detail_loss(*self.field.detail_with_gradient(held.nearby()))
         return FieldSamples(sdf_on_rays, gradients[0], gradients[1], anchor)
 

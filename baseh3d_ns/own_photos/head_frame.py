@@ -27,6 +27,8 @@ BALL_MARGIN = 1.1
 """Ratio of the ball's radius to that of the hull."""
 BORDER = 0.01
 """Fraction of a photo's outline from which a silhouette that lies on it runs out of the photo."""
+FARTHEST_EARS = 2.0
+"""Distance of the middle between the ears from the ball's centre, in radii of the ball, from which it is impossible."""
 CHIN = list(POINTS).index("chin")
 
 
@@ -118,6 +120,11 @@ def find_head_frame(
         assert hull is not None
         centre, radius = _ball(capture, hull, rotation, cut)
     ears = given.ears if face is None or given.ears is not None else _ears(face, rotation, metric.mm_per_unit)
+    if ears is not None and np.linalg.norm(ears - centre) > FARTHEST_EARS * radius:
+        raise InputError(
+            f"{capture.path} says that the ears are outside of the head's ball: run `baseh3d capture` again, or take "
+            '"ears" out of its block "head"'
+        )
     return HeadFrame(centre, radius, rotation, ears, metric, cut, up_from)
 
 

@@ -33,7 +33,7 @@ class Candidate:
     coefficients: Float[Tensor, " k"]
     """PCA coefficients of the present head."""
     expected: Placement
-    """Scale and rotation before anything is fitted."""
+    """Similarity that the fit starts from, and whose scale and rotation it is held to."""
     upright: bool = False
     """Whether the prior stands in `HEAD_FRAME`, as shape spaces do."""
 

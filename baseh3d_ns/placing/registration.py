@@ -69,7 +69,7 @@ class Registration:
         found = []
         if not self.stands_known:
             found.append(
-                "No face was found in the photos and on the prior, so that the prior was placed by silhouettes alone, "
+                "No face was found in the photos, so that the prior was placed by silhouettes alone, "
                 "as if the head stood along the world's +y and faced +z; add a frontal photo if it does not."
             )
         if self.iou_after < self.min_iou:
@@ -131,7 +131,7 @@ def _find_face(
     """
     device, settings = found.coefficients.device, found.config.face
     frame: SceneFrame = dataset.metadata["frame"]
-    known = _known_pose(dataset.metadata["ears"], frame)
+    known = _known_pose(dataset.metadata.get("ears"), frame)
     faces = find_photo_faces(dataset, settings.longest_px, settings.most_faces)
     if not faces.views and known is None:
         return None, False

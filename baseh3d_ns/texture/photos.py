@@ -27,7 +27,7 @@ class TexturePhotos:
 
     dataset: HeadDataset
     corrections: ViewCorrections | None
-    """What the training refined; None where it refined nothing."""
+    """Corrections of the training; None where it refined nothing."""
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, carry_optimizer
-from baseh3d_ns.heads.networks import check_carries_on
+from baseh3d_ns.heads.networks import check_carries_on, field_of_head
 from baseh3d_ns.heads.readers import BUILTIN, MAKE_ONE, find_head_file, open_head
 from baseh3d_ns.heads.transfer import check_transfers
 from baseh3d_ns.placing.config import PlacingConfig
@@ -37,6 +38,18 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
     """Colours and latent, learned on the prior's surface before the first training step."""
 
+    def networks(self) -> HeadFieldConfig:
+        """Networks of the model; a prior's own detail goes on as it is."""
+        networks = super().networks()
+        if self.load_prior is None or not (self.load_prior == BUILTIN or Path(self.load_prior).exists()):
+            return networks
+        detail = field_of_head(open_head(self.load_prior), self.load_prior).config.detail
+        return (
+            replace(networks, detail=replace(detail, open_until=networks.detail.open_until))
+            if detail.cells
+            else networks
+        )
+
     def check_start(self) -> None:
         if self.load_prior is None:
             raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {MAKE_ONE}")
@@ -49,7 +62,7 @@ class FewShotTrainerConfig(HeadTrainerConfig):
         if not Path(self.load_prior).exists() and self.load_prior != BUILTIN:
             raise InputError(f"no such prior: {self.load_prior}; {MAKE_ONE}")
         prior = open_head(self.load_prior)
-        check_transfers(prior, self.pipeline.model.sdf_field, self.load_prior)
+        check_transfers(prior, self.networks(), self.load_prior)
         if self.carry_optimizer:
             check_carries_on(prior, self.pipeline.model.sdf_field, self.load_prior)
 

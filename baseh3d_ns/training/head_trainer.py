@@ -19,6 +19,7 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.detail_grid import cells_to_see
+from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
 from baseh3d_ns.training.pipeline import HeadPipelineConfig
 from baseh3d_ns.training.trainer import SdfTrainer, SdfTrainerConfig
@@ -45,6 +46,10 @@ class HeadTrainerConfig(SdfTrainerConfig):
         if self.machine.num_devices * self.machine.num_machines > 1:
             raise InputError("one device holds all rays of a head: leave --machine.num-devices at 1")
         self.pipeline.model.check()
+        if self.pipeline.model.sdf_field.detail.cells and "detail" not in self.optimizers:
+            raise InputError(
+                f"--pipeline.model.sdf-field.detail.cells: {self.method_name} starts from no prior, leave detail out"
+            )
         photos = self.pipeline.model.photos
         if self.plateau > 0.0 and photos.weight > 0.0 and photos.small_from > self.plateau_from:
             raise InputError(
@@ -60,15 +65,24 @@ class HeadTrainerConfig(SdfTrainerConfig):
     def untrained_model(self) -> Model:
         split, _ = self.splits()
         views, metadata = len(split.image_filenames), split.metadata
-        return self.pipeline.model.setup(scene_box=split.scene_box, num_train_data=views, metadata=metadata)
+        model = replace(self.pipeline.model, sdf_field=self.networks())
+        return model.setup(scene_box=split.scene_box, num_train_data=views, metadata=metadata)
+
+    def networks(self) -> HeadFieldConfig:
+        """Networks of the model, without the levels of detail that no photo can show."""
+        networks = self.pipeline.model.sdf_field
+        if not networks.detail.cells:
+            return networks
+        views, _ = self.splits()
+        cells = cells_to_see(networks.detail.cells, pixel_at_head(views.cameras))
+        return replace(networks, detail=replace(networks.detail, cells=cells))
 
     def resolve(self) -> None:
         super().resolve()
         manager = self.pipeline.datamanager
         manager.data = manager.dataparser.data = Path(manager.data or manager.dataparser.data).resolve()
+        self.pipeline.model.sdf_field = self.networks()
         views, _ = self.splits()
-        detail = self.pipeline.model.sdf_field.detail
-        detail.cells = cells_to_see(detail.cells, pixel_at_head(views.cameras))
         self.max_num_iterations = min(self.max_num_iterations, self.epochs * len(views.image_filenames))
 
     def splits(self) -> tuple[DataparserOutputs, DataparserOutputs]:
