@@ -17,8 +17,9 @@ from torch.nn.functional import normalize
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.frames import HEAD_FRAME
+from baseh3d_ns.placing.photo_faces import GOLDEN
 from baseh3d_ns.pretrained.landmark_model import LANDMARKS, LandmarkModel, load_landmark_model
-from baseh3d_ns.pretrained.landmarks import find_reliable_face
+from baseh3d_ns.pretrained.landmarks import find_face
 from baseh3d_ns.rendering.chunks import points_per_call
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.similarity import Similarity, align
@@ -27,8 +28,11 @@ MARGIN = 1.05
 """Radius that renders cover at least, in radii of the unit ball."""
 UNSEEN_MM = 1e3
 """Standard deviation of a landmark that lies on no surface: it says nothing."""
-FACES_ENOUGH = 5
+FACES_ENOUGH = 3
 """Number of renders with a face that are enough."""
+LEAST_SCORE = 0.25
+"""Score from which a face in a render counts: faces that were learned for a minute are blurred, but there is no other
+in the picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,8 @@ def face_of_head(field: HeadField, grid: GridTracer, centres: Float[Tensor, "v 3
 
     found: list[tuple[np.ndarray, np.ndarray]] = []
     try:
-        for centre in tqdm(centres, desc="Looking at the prior", unit="render", delay=2.0, leave=False):
+        spread = sorted(range(len(centres)), key=lambda view: view * GOLDEN % 1.0)
+        for centre in tqdm(centres[spread], desc="Looking at the prior", unit="render", delay=2.0, leave=False):
             points = _landmarks_seen_from(field, grid, centre, size)
             if points is not None:
                 found.append((centre.double().cpu().numpy(), points))
@@ -97,8 +102,8 @@ def _landmarks_seen_from(
     """Surface points behind the landmarks of a render from `centre`; NaN where a landmark lies on no surface."""
     directions = rays_on_ball(centre, size)
     picture, points = render(field, grid, centre.expand_as(directions), directions)
-    face = find_reliable_face(picture)
-    if face is None:
+    face = find_face(picture)
+    if face is None or face.score < LEAST_SCORE:
         return None
     column, row = np.clip(face.points_px.round().astype(int), 0, size - 1).T
     return points[row, column].double().cpu().numpy()
