@@ -175,9 +175,11 @@ class IdrModel(SdfModel):
         if traced.requires_grad:
             # View corrections move the rays, and with them the SDF that they meet.
             sdf_on_rays = sdf_on_rays + (gradients[0].detach() * (traced - traced.detach())).sum(-1)
-        anchor = held.loss(sdf[2], gradients[2]) if held else None
-        if held and self.field.detail:
-            anchor = anchor + held.no_detail_loss(*self.field.detail_with_gradient(held.nearby()))
+        anchor = None
+        if held:
+            anchor = held.loss(sdf[2], gradients[2])
+            if self.field.detail:
+                anchor = anchor + held.no_detail_loss(*self.field.detail_with_gradient(held.nearby()))
         return FieldSamples(sdf_on_rays, gradients[0], gradients[1], anchor)
 
     def surface(
