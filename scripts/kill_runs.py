@@ -77,7 +77,7 @@ class Training:
 
     method: str
     config: Any
-    """What `ns-train` would make of its command."""
+    """The config that `ns-train` would make of its command."""
     folder: Path
 
     @classmethod

@@ -119,7 +119,7 @@ def shown(browser) -> dict:
 
 
 def mesh_pixels(browser) -> np.ndarray:
-    """What the 3-D view looks like, (n, 3), 0 to 255."""
+    """Pixels of the 3-D view, (n, 3), 0 to 255."""
     png = browser.find_element("id", "mesh").screenshot_as_png
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3).astype(int)
 

@@ -37,7 +37,7 @@ from baseh3d_ns.pretrained.silhouettes import Silhouette
 BENT = (-0.15, 0.04, 0.002, -0.001, 0.01)
 AXES = {"up": ELSEWHERE.turn[:, 1].tolist(), "ahead": ELSEWHERE.turn[:, 2].tolist()}
 BLOCK = {"version": 1, **AXES, "mm_per_unit": 1.0 / ELSEWHERE.scale}
-"""What `capture` knows of the egg: it has no face."""
+"""The block that `capture` would write of the egg, which has no face."""
 
 
 @pytest.fixture(autouse=True)

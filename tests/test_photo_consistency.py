@@ -124,7 +124,7 @@ def test_points_that_one_photo_sees_have_nothing_to_agree_on(dataset: HeadDatase
 
 
 def photo_loss(dataset: HeadDataset, progress: float, **options: object) -> float | None:
-    """Of one batch on an untrained head after that fraction of the training, always of the same rays."""
+    """Loss of one batch on an untrained head after that fraction of the training, always of the same rays."""
     torch.manual_seed(0)
     config = IdrModelConfig(sdf_field=SMALL, tracer="grid", grid_cells=24, photos=PhotoConfig(**options))
     model = config.setup(scene_box=None, num_train_data=len(dataset), metadata=dataset.metadata)

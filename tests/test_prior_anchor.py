@@ -108,7 +108,7 @@ def test_a_prior_without_surface_holds_nothing():
 
 
 def eikonal_loss(anchor: AnchorConfig) -> float:
-    """Of one batch on an untrained head, with everything behind it held."""
+    """Loss of one batch on an untrained head, with everything behind it held."""
     torch.manual_seed(0)
     frame, axis = SceneFrame((0.0, 0.0, 0.0), 150.0), torch.tensor([[0.0, 0.0, -1.0]])
     metadata = {"camera_axes": axis.expand(2, 3), "camera_centres": -4.0 * axis.expand(2, 3), "frame": frame}

@@ -204,7 +204,7 @@ def test_test_scenes_are_never_learned_from(tmp_path):
 
 
 def test_the_packaged_configs_know_their_test_scenes():
-    """What the tag means in the real data: ten scenes of config_v1."""
+    """Scenes that the tag leaves out in the real data: ten of config_v1."""
     import toml
 
     from baseh3d_ns.data.h3ds_package import ConfigsHelper

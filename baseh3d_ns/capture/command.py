@@ -49,7 +49,7 @@ class CaptureOptions:
     out: Path
     """Folder to make."""
     scale: ScaleOptions
-    """What the user knows of the size."""
+    """Knowledge of the user about the size."""
     neck_mm: float
     """Distance below the chin that the head ends at, in millimetres."""
     estimate_cameras: bool

@@ -67,7 +67,7 @@ class Silhouette:
 
     mask: Bool[np.ndarray, "h w"]
     camera: Pinhole
-    """Of the size of the mask."""
+    """Its pictures are as large as the mask."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What photos alone can say about a head, where there is no scan: none of it is an accuracy in millimetres.
+"""Agreement of a head with photos, where there is no scan: none of it is an accuracy in millimetres.
 
 Held-out photos compare silhouettes and colours with views that the training never saw; training photos only show how
 well it did its work. A head can pass both and still be wrong where no photo looks, or in its size.

@@ -42,7 +42,7 @@ class MetricScale:
 
 @dataclass(frozen=True)
 class ScaleOptions:
-    """What the user knows of the scale; 0 or None where nothing."""
+    """Knowledge of the user about the scale; 0 or None where there is none."""
 
     mm_per_unit: float = 0.0
     pupils_mm: float = 0.0
