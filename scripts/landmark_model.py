@@ -15,10 +15,9 @@ from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
 from baseh3d_ns.cameras import Pinhole, decompose
-from baseh3d_ns.capture.solve import TRUSTED
 from baseh3d_ns.data.pictures import read_photo
 from baseh3d_ns.pretrained.landmark_model import MODEL_FILE, SeenHead, learn_landmark_model, save_landmark_model
-from baseh3d_ns.pretrained.landmarks import find_face
+from baseh3d_ns.pretrained.landmarks import RELIABLE, find_face
 from baseh3d_ns.shape_space.surface_samples import standard_pose
 from baseh3d_ns.synthetic.head import make_head
 from baseh3d_ns.synthetic.light import light_up
@@ -62,10 +61,10 @@ def detect(work: Path, index: int) -> SeenHead:
     """Landmarks of one head in the photographs where they may be relied upon."""
     matrices = np.load(work / f"{index:04d}.npz")["matrices"]
     faces = [find_face(read_photo(work / f"{index:04d}_{view}.png")) for view in range(len(matrices))]
-    sure = [view for view, face in enumerate(faces) if face is not None and face.score > TRUSTED]
+    sure = [view for view, face in enumerate(faces) if face is not None and face.score >= RELIABLE]
     return SeenHead(
         tuple(Pinhole(*decompose(matrices[view]), SIZE, SIZE) for view in sure),
-        np.stack([face.points_px for face in faces if face is not None and face.score > TRUSTED]),
+        np.stack([face.points_px for face in faces if face is not None and face.score >= RELIABLE]),
     )
 
 

@@ -18,12 +18,12 @@ from scipy.spatial.transform import Rotation
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.face_size import pupil_distance
 from baseh3d_ns.capture.photos import Photo, load_photo
-from baseh3d_ns.capture.solve import TRUSTED, CameraConfig, solve_cameras
+from baseh3d_ns.capture.solve import CameraConfig, solve_cameras
 from baseh3d_ns.capture.structure_from_motion import MotionConfig
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import View, load_scene
 from baseh3d_ns.pretrained.landmark_model import SeenHead, load_landmark_model, triangulate
-from baseh3d_ns.pretrained.landmarks import find_face
+from baseh3d_ns.pretrained.landmarks import RELIABLE, find_face
 from baseh3d_ns.similarity import align
 
 
@@ -113,7 +113,7 @@ def true_face_mm(views: Sequence[View]) -> np.ndarray:
     cameras, points = [], []
     for view in views:
         face = find_face(load_photo(view.image_path).rgb)
-        if face is not None and face.score > TRUSTED:
+        if face is not None and face.score >= RELIABLE:
             cameras.append(view.camera)
             points.append(face.points_px)
     return triangulate(SeenHead(tuple(cameras), np.stack(points)), load_landmark_model().bias_mm)

@@ -174,6 +174,16 @@ def test_the_face_of_a_prior_is_found_on_its_surface(tmp_path):
     assert face_of_head(field, grid, torch.tensor([[0.0, 0.0, -3.0]]), 160) is None  # the back of a head
 
 
+def test_the_prior_of_one_head_is_placed_by_its_face(person: HeadDataset):
+    """The mean head of the shape space as the prior of one head, which its own networks show."""
+    space = open_head(BUILTIN)
+    field, pool = field_of_head(space, BUILTIN), RayPool(person, "cpu", 64, one_view=False)
+    config = PlacingConfig(steps=(1, 1), rays=64, grid_cells=32, face=LandmarkConfig(render_size=160))
+    frame, centres = replace(HEAD_FRAME, radius_mm=240.0), torch.tensor([[0.0, -0.2, 3.0]])
+    placed = register_prior(field, frame, person, pool, config, None, centres)
+    assert placed.faces >= 2 and angle_deg(field.placement.rotation.detach().double().numpy(), np.eye(3)) < 10.0
+
+
 def placed_on_an_egg(tiny_root: Path, ears: np.ndarray | None) -> Registration:
     """A shape space on photos that show no face."""
     parser = H3dsDataParserConfig(data=tiny_root, scene="scan0").setup()

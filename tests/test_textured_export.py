@@ -97,3 +97,10 @@ def test_photos_that_have_moved_are_a_note(fit_run, tiny_root, tmp_path: Path):
     assert [file.name for file in out.iterdir()] == ["me.obj"]
     call("baseh3d", *words, "--output", out / "you.obj", "--data", moved)
     assert (out / "you.png").is_file() and (out / "you.mtl").is_file()
+
+
+def test_photos_for_a_mesh_that_shows_none_are_refused(fit_run, tmp_path):
+    said = call(
+        "baseh3d", "export", "--load-config", fit_run.config, "--output", tmp_path / "a.stl", "--scene", "x", fails=True
+    )
+    assert "a .stl without a texture does not need" in said and not (tmp_path / "a.stl").exists()

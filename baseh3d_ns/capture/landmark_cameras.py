@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.face_tracks import Tracks, face_points, face_surface, find_tracks
-from baseh3d_ns.pretrained.landmark_model import LandmarkModel
+from baseh3d_ns.pretrained.landmark_model import CORRELATION, LandmarkModel, soft_l1
 
 KNOWN_FOCAL_SD, FREE_FOCAL_SD = 0.03, 0.25
 """Relative standard deviations of a focal length by EXIF and of a usual one."""
@@ -28,8 +28,6 @@ DETECTOR_SD_PX = 0.7
 """Standard deviation of a detection in pixels of the detector's crop of the face, which is `CROP_PX` wide."""
 CROP_PX, CROP_MM = 192, 250.0
 """Width of the crop that the detector looks at, in pixels and about in millimetres at the face."""
-CORRELATION = 2.8
-"""Factor on standard deviations: neighbouring landmarks err alike, so 468 count as about sixty."""
 TRACK_SD_PX = 0.3
 """Standard deviation of a track's observation in pixels."""
 SURFACE_SD_MM = 10.0
@@ -155,7 +153,9 @@ class _Problem:
     def residuals(self, unknowns: Float[np.ndarray, " n"]) -> Float[np.ndarray, " r"]:
         """All residuals in standard deviations."""
         focal, shape, poses = self.split(unknowns)
-        found = [_soft(offset / (CORRELATION * sd[:, None])).ravel() for offset, sd in self.offsets(unknowns)]
+        found = [
+            soft_l1(offset / (CORRELATION * sd[:, None]), SOFTNESS).ravel() for offset, sd in self.offsets(unknowns)
+        ]
         by_group = {view.camera_group: view.focal_sd for view in self.views}
         priors = [focal / np.array([by_group[group] for group in self.groups]), shape, poses[:, 6:].ravel()]
         tracked = (
@@ -200,7 +200,7 @@ def track_residuals(
         curvature = np.bincount(tracks.point, (slope**2).sum(-1), len(points)) + 1.0 / SURFACE_SD_MM**2
         depth = depth - gradient / curvature
     offset, _ = _reprojected(tracks, cameras, points + depth[:, None] * rays, rays)
-    return np.concatenate([_soft(offset).ravel(), depth / SURFACE_SD_MM])
+    return np.concatenate([soft_l1(offset, SOFTNESS).ravel(), depth / SURFACE_SD_MM])
 
 
 def _reprojected(
@@ -216,13 +216,6 @@ def _reprojected(
         offset[here] = image[:, :2] / image[:, 2:] - tracks.observed_px[here]
         slope[here] = (change[:, :2] - image[:, :2] / image[:, 2:] * change[:, 2:]) / image[:, 2:]
     return offset / TRACK_SD_PX, slope / TRACK_SD_PX
-
-
-def _soft(residual: Float[np.ndarray, "l 2"]) -> Float[np.ndarray, "l 2"]:
-    """Residuals whose squares are the soft L1 loss of the distance: priors stay quadratic."""
-    distance = np.linalg.norm(residual, axis=1, keepdims=True)
-    loss = 2.0 * SOFTNESS**2 * (np.sqrt(1.0 + (distance / SOFTNESS) ** 2) - 1.0)
-    return residual * np.sqrt(loss) / np.maximum(distance, 1e-9)
 
 
 def _intrinsics(view: FaceView, factor: float) -> Float[np.ndarray, "3 3"]:

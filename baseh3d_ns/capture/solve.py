@@ -24,15 +24,13 @@ from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, chain
 from baseh3d_ns.own_photos.metric_scale import FACE_PERCENT, PUPILS_PERCENT
 from baseh3d_ns.pretrained.landmark_model import LandmarkModel, load_landmark_model
-from baseh3d_ns.pretrained.landmarks import FaceLandmarks, find_faces
+from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks, find_faces
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
 FEWEST_FOR_MOTION = 9
 """Photos from which on structure from motion is tried."""
 MOST_REGISTERED = 0.7
 """Share of the photos that structure from motion must register to be kept."""
-TRUSTED = 0.5
-"""Score above which the landmarks of a face are used."""
 MOTION, LANDMARKS = "structure from motion", "landmarks"
 """The two ways."""
 
@@ -88,7 +86,7 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
 def _by_landmarks(photos: Sequence[Photo], pupils_mm: float | None) -> SolvedCameras:
     """Cameras in the head frame: of the photos with a face, then of those chained to them, then the scale."""
     model, faces = load_landmark_model(), _faces(photos)
-    check_faces(photos, faces, TRUSTED)
+    check_faces(photos, faces, RELIABLE)
     views, head_mm = _from_landmarks(photos, faces, model)
     if any(view.camera is None for view in views):
         views = _with_turned(with_masks(photos, faces), views, head_mm, model)
@@ -109,7 +107,7 @@ def _faces(photos: Sequence[Photo]) -> list[list[FaceLandmarks]]:
 
 def _trusted(faces: Sequence[Sequence[FaceLandmarks]]) -> list[int]:
     """Numbers of the photos whose largest face may be relied upon."""
-    return [index for index, found in enumerate(faces) if found and found[0].score > TRUSTED]
+    return [index for index, found in enumerate(faces) if found and found[0].score >= RELIABLE]
 
 
 def with_masks(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]) -> list[Photo]:

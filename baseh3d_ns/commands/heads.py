@@ -54,6 +54,10 @@ class Export:
         flush_denormals()
         suffix = self.output.suffix.lower()
         textured = self.texture and suffix in TEXTURED_SUFFIXES
+        if (self.data or self.scene) and not (textured or suffix == ".ply"):
+            raise InputError(
+                f"--data and --scene name photos, which a {suffix} without a texture does not need: leave them out"
+            )
         check_mesh_path(self.output, overwrite=self.overwrite, textured=textured)
         head = open_head(self.load_config)
         counted = suffix == ".ply" and "views" in head.provenance
@@ -82,7 +86,7 @@ class Export:
             file = find_head_file(self.load_config)
             return open_texture_photos(head, file, self.data, self.scene, self.texture_size)
         except InputError as error:
-            if self.data is not None:
+            if self.data is not None or self.scene is not None:
                 raise
             missed = "texture, but vertex colours" if textured else "count of the photos that see each vertex"
             print(f"note: no {missed}: {error}")

@@ -18,13 +18,13 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.placing.photo_faces import PhotoFaces
-from baseh3d_ns.pretrained.landmark_model import LandmarkModel
+from baseh3d_ns.pretrained.landmark_model import CORRELATION, LandmarkModel, soft_l1
 from baseh3d_ns.similarity import Similarity
 
 SHAPES = 12
 """Shape components that are fitted."""
-CORRELATION = 2.8
-"""Factor on standard deviations: neighbouring landmarks err alike, so 468 count as about sixty."""
+SOFTNESS = 1.0
+"""Distance in standard deviations beyond which the loss grows linearly."""
 AGREES_MM = 60.0
 """Median distance from the rays to the landmarks of the face in another photo up to which the two show one face: by
 one photo the distance of a face is known to some centimetres only."""
@@ -71,7 +71,10 @@ def find_face_pose(faces: PhotoFaces, model: LandmarkModel, radius_mm: float, si
         pose, head_mm = split(unknowns)
         # In mm of the photos' world: in those of the head frame, a smaller head would always err less.
         larger = radius_mm / pose.scale
-        across = [_soft(larger * offset / sd_mm[:, None]) for offset, sd_mm in _offsets(kept, model, pose, head_mm)]
+        across = [
+            soft_l1(larger * offset / sd_mm[:, None], SOFTNESS)
+            for offset, sd_mm in _offsets(kept, model, pose, head_mm)
+        ]
         return np.concatenate([np.ravel(across), [(unknowns[0] - np.log(radius_mm)) / size_sd], unknowns[7:]])
 
     unknowns = np.concatenate([[np.log(start.scale)], np.zeros(3), start.offset / 100.0, np.zeros(shapes)])
@@ -127,10 +130,3 @@ def expected_landmarks(
         centre_mm = pose.points(origin)
         sd_mm = CORRELATION * np.hypot(model.noise(centre_mm), errors_mm)
         yield model.seen(head_mm, centre_mm, none), sd_mm
-
-
-def _soft(residual: Float[np.ndarray, "l 3"]) -> Float[np.ndarray, "l 3"]:
-    """Residuals whose squares are the soft L1 loss of their length."""
-    squared = (residual**2).sum(axis=1, keepdims=True)
-    loss = 2.0 * (np.sqrt(1.0 + squared) - 1.0)
-    return residual * np.sqrt(loss / np.maximum(squared, 1e-12))

@@ -205,9 +205,9 @@ def _descend(
         loss = loss + found.pose_penalty()
         if with_latent:
             loss = loss + config.latent_weight * coefficients.square().sum()
-        if face:
+        if face and config.face.ray_weight > 0:
             loss = loss + config.face.ray_weight * face.ray_loss(found.placement)
-        if face and with_latent:
+        if face and with_latent and config.face.surface_weight > 0:
             sdf = found.field.sdf_network(face.surface, found.latent())[:, 0]
             loss = loss + config.face.surface_weight * face.surface_loss(sdf)
         optimizer.zero_grad()

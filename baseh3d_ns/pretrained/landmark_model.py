@@ -34,6 +34,8 @@ FEATURES = 5
 """Terms of the view-dependent bias."""
 BIAS_SD_MM, NOISE_SD_MM = 3.0, 1.5
 """Expected size of the terms of the bias, and of what they do not explain, in millimetres."""
+CORRELATION = 2.8
+"""Factor on standard deviations: neighbouring landmarks err alike, so 468 count as about sixty."""
 ROUNDS = 4
 """Rounds in which places and biases are estimated in turn."""
 
@@ -68,6 +70,13 @@ class LandmarkModel:
     def noise(self, centre_mm: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " l"]:
         """Standard deviation in mm of the landmarks that a camera at `centre_mm` sees, along either axis."""
         return _between_sides(float(_direction(centre_mm)[0])) @ self.noise_mm
+
+
+def soft_l1(residual: Float[np.ndarray, "n d"], softness: float) -> Float[np.ndarray, "n d"]:
+    """Residuals whose squares are the soft L1 loss of their length, which grows linearly beyond `softness`."""
+    squared = (residual**2).sum(axis=1, keepdims=True)
+    loss = 2.0 * softness**2 * (np.sqrt(1.0 + squared / softness**2) - 1.0)
+    return residual * np.sqrt(loss / np.maximum(squared, 1e-18))
 
 
 def load_landmark_model() -> LandmarkModel:
