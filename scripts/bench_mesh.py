@@ -19,9 +19,9 @@ from baseh3d_ns.benchmark.machine import device_name
 from baseh3d_ns.benchmark.mesh_speed import DIGITS, measure_meshing
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import check_writable
-from baseh3d_ns.heads.head_mesh import usual_device
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import open_head
+from baseh3d_ns.mesh.extract import usual_device
 from baseh3d_ns.rendering.denormals import flush_denormals
 
 

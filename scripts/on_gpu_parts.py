@@ -126,10 +126,9 @@ def seconds_until_close(points: list[Point]) -> float:
 
 def meshing(job: Job) -> None:
     """Seconds and peak of memory of the built-in head as a mesh."""
-    from baseh3d_ns.heads.head_mesh import usual_device
     from baseh3d_ns.heads.networks import field_of_head
     from baseh3d_ns.heads.readers import BUILTIN, open_head
-    from baseh3d_ns.mesh.extract import extract_mesh
+    from baseh3d_ns.mesh.extract import extract_mesh, usual_device
     from baseh3d_ns.rendering.denormals import flush_denormals
 
     flush_denormals()

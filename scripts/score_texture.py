@@ -20,9 +20,9 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.evaluation.head_photos import photos_of_head
 from baseh3d_ns.evaluation.photo_scores import HeadRenderer, RenderedView
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.heads.head_mesh import mesh_of_head
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import find_head_file, open_head
+from baseh3d_ns.mesh.extract import mesh_of_head
 from baseh3d_ns.models.sdf_model import BACKGROUND
 from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.image_metrics import head_metrics

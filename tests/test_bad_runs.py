@@ -16,7 +16,8 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.run_files import evaluation_folder
 from baseh3d_ns.evaluation.score_run import scene_of_head
 from baseh3d_ns.frames import HEAD_FRAME
-from baseh3d_ns.heads.head_file import Head, save_head, weights_of_field
+from baseh3d_ns.heads.head_file import Head, save_head
+from baseh3d_ns.heads.networks import weights_of_field
 from baseh3d_ns.heads.readers import open_head
 
 

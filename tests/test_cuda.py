@@ -10,9 +10,9 @@ from tiny_root import SCENE
 
 from baseh3d_ns.benchmark import in_process
 from baseh3d_ns.heads.head_file import LATENT, save_head
-from baseh3d_ns.heads.head_mesh import mesh_of_head
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import BUILTIN, open_head
+from baseh3d_ns.mesh.extract import mesh_of_head
 from baseh3d_ns.methods import baseh3d_fast
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import SphereTracer

@@ -13,8 +13,8 @@ from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.detail_grid import DetailGrid, DetailGridConfig, cells_to_see, interpolated, rows_of
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
-from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head
+from baseh3d_ns.heads.networks import field_of_head, weights_of_field
 from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.heads.transfer import transfer
 from baseh3d_ns.models.prior_anchor import AnchorSamples

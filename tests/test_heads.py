@@ -14,15 +14,16 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.heads.head_file import (
-    Head,
+from baseh3d_ns.heads.head_file import Head, save_head
+from baseh3d_ns.heads.networks import (
     adam_moments,
     carry_optimizer,
+    check_carries_on,
+    field_of_head,
+    load_weights,
     named_parameters,
-    save_head,
     weights_of_field,
 )
-from baseh3d_ns.heads.networks import check_carries_on, field_of_head, load_weights
 from baseh3d_ns.heads.readers import open_head
 
 SMALL = HeadFieldConfig(

@@ -26,8 +26,8 @@ from baseh3d_ns.evaluation.head_photos import HeadPhotos, photos_of_head
 from baseh3d_ns.evaluation.photo_scores import HeadRenderer, RenderedView, photo_scores
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.frames import HEAD_FRAME
-from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
-from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head
+from baseh3d_ns.heads.networks import field_of_head, weights_of_field
 from baseh3d_ns.models.view_corrections import TYPICAL_ROTATION, TYPICAL_TRANSLATION, ViewCorrections
 from baseh3d_ns.own_photos import looks
 from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig

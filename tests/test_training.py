@@ -16,7 +16,7 @@ from tiny_root import SCENE
 
 from baseh3d_ns import methods
 from baseh3d_ns.data import pictures, views
-from baseh3d_ns.heads.head_file import named_parameters
+from baseh3d_ns.heads.networks import named_parameters
 from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.models.photo_consistency import Photos
 from baseh3d_ns.training.plateau import PlateauSchedule

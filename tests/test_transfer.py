@@ -13,8 +13,8 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.heads.head_file import Head, named_parameters
-from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.head_file import Head
+from baseh3d_ns.heads.networks import field_of_head, named_parameters
 from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.heads.transfer import check_transfers, transfer
 

@@ -44,8 +44,8 @@ class Export:
     """Replace a file that is there already."""
 
     def main(self) -> None:
-        from baseh3d_ns.heads.head_mesh import mesh_of_head, usual_device
         from baseh3d_ns.heads.readers import open_head
+        from baseh3d_ns.mesh.extract import mesh_of_head, usual_device
         from baseh3d_ns.mesh.files import TEXTURED_SUFFIXES, check_mesh_path, save_mesh
         from baseh3d_ns.rendering.denormals import flush_denormals
         from baseh3d_ns.texture.textured import TEXTURED_SPACING_MM, textured_mesh

@@ -12,9 +12,9 @@ from baseh3d_ns.evaluation.photo_scores import HeadRenderer, MeanScores, PhotoSc
 from baseh3d_ns.evaluation.run_files import doubts_of, evaluation_folder, run_provenance, scale_of
 from baseh3d_ns.evaluation.write import SCORES, json_text, write_files
 from baseh3d_ns.heads.head_file import Head
-from baseh3d_ns.heads.head_mesh import usual_device
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import find_head_file, open_head
+from baseh3d_ns.mesh.extract import usual_device
 
 NO_ACCURACY = (
     "This says how well the head fits its photos. It is no accuracy in millimetres: that takes a scan of the head "

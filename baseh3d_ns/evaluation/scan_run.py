@@ -20,9 +20,9 @@ from baseh3d_ns.evaluation.scan_file import Unit, read_scan
 from baseh3d_ns.evaluation.write import SCORES, json_text, meshes_with_errors, rigid_table, write_files
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import Head
-from baseh3d_ns.heads.head_mesh import mesh_of_head, usual_device
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import find_head_file, open_head
+from baseh3d_ns.mesh.extract import mesh_of_head, usual_device
 
 NOT_OFFICIAL = (
     "Rigid scores against a scan of your own, both directions, aligned on the face alone (trimmed), so that they read "

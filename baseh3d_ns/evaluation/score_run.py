@@ -16,8 +16,8 @@ from baseh3d_ns.evaluation.scan_checks import misfits_with_photos
 from baseh3d_ns.evaluation.scores import Evaluation, mesh_and_score
 from baseh3d_ns.evaluation.write import write_evaluation
 from baseh3d_ns.heads.head_file import Head
-from baseh3d_ns.heads.head_mesh import mesh_of_head, usual_device
 from baseh3d_ns.heads.readers import find_head_file, open_head
+from baseh3d_ns.mesh.extract import mesh_of_head, usual_device
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,70 @@
-"""A head's networks: their sizes, read off the shapes of its weights, and the field that the weights fill."""
+"""A head's networks: their names and sizes in a head file, and the field that the weights fill."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.detail_grid import DetailGridConfig
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
-from baseh3d_ns.heads.head_file import LATENT, MOMENTS, PLACEMENT, Head, named_parameters
+from baseh3d_ns.heads.head_file import LATENT, MOMENTS, PLACEMENT, Head
 
 SAME_FAMILY = "take a prior of the same method family (idr / baseh3d: 8 x 512, the -fast ones: 4 x 128)"
 MOST_CELLS, MOST_LEVELS = 512, 16
 """Cells along an axis of a detail grid, and grids, at most."""
 POINT_AND_NORMAL = 6
 """Inputs of the colour network beside the encoded viewing direction and the features."""
+_MODULE_NAMES = {
+    "sdf_network.": "sdf.",
+    "feature_network.": "features.",
+    "colour_network.": "colour.",
+    ".parametrizations.weight.original0": ".weight_g",
+    ".parametrizations.weight.original1": ".weight_v",
+}
+
+
+def named_parameters(head_field: HeadField) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    """Parameters of the field's networks under the names they have in a head file."""
+    for name, parameter in head_field.named_parameters():
+        if name != PLACEMENT:
+            yield to_file_name(name), parameter
+
+
+def to_file_name(module_name: str) -> str:
+    """`sdf_network.lin0.parametrizations.weight.original0` -> `sdf.lin0.weight_g`."""
+    for ours, idr in _MODULE_NAMES.items():
+        module_name = module_name.replace(ours, idr)
+    return module_name
+
+
+def weights_of_field(head_field: HeadField) -> dict[str, Tensor]:
+    """Weights of both networks and the placement, detached, under their file names."""
+    networks = {name: parameter.detach() for name, parameter in named_parameters(head_field)}
+    return {PLACEMENT: head_field.placement.similarity.detach(), **networks}
+
+
+def adam_moments(head_field: HeadField, adam: torch.optim.Optimizer) -> tuple[dict[str, Tensor], int]:
+    """Adam's moments under their file names, and the number of steps behind them."""
+    moments, steps = {}, 0
+    for name, parameter in named_parameters(head_field):
+        state = adam.state.get(parameter, {})
+        moments.update({f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state})
+        steps = int(state.get("step", steps))
+    return moments, steps
+
+
+def carry_optimizer(prior: Head, head_field: HeadField, adam: torch.optim.Optimizer) -> None:
+    """Continue with the prior's Adam moments, as BaseH3D-Net's original did."""
+    for name, parameter in named_parameters(head_field):
+        state = {moment: prior.moments[f"{moment}.{name}"].to(parameter.device, copy=True) for moment in MOMENTS}
+        adam.state[parameter] = {"step": torch.tensor(float(prior.adam_steps)), **state}
 
 
 def field_of_head(head: Head, source: Path) -> HeadField:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.heads.head_checks import check_head
-from baseh3d_ns.heads.head_file import HEAD_FILE, LATENT, MOMENTS, PLACEMENT, Head, read_head, to_file_name
+from baseh3d_ns.heads.head_file import HEAD_FILE, LATENT, MOMENTS, PLACEMENT, Head, check_head, read_head
 from baseh3d_ns.heads.latent_pca import mean_latent
+from baseh3d_ns.heads.networks import to_file_name
 
 BUILTIN = Path("builtin")
 """The shape space that comes with the plugin, in place of a path."""

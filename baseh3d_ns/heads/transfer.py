@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.fields.networks import SdfNetworkConfig
-from baseh3d_ns.heads.head_file import Head, named_parameters
-from baseh3d_ns.heads.networks import SAME_FAMILY, architecture, field_of_head, summary
+from baseh3d_ns.heads.head_file import Head
+from baseh3d_ns.heads.networks import SAME_FAMILY, architecture, field_of_head, named_parameters, summary
 from baseh3d_ns.heads.readers import MAKE_ONE
 
 

@@ -16,8 +16,9 @@ from baseh3d_ns import __version__
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import cache_folder
 from baseh3d_ns.frames import HEAD_FRAME
-from baseh3d_ns.heads.head_file import LATENT, PLACEMENT, Head, save_head, weights_of_field
+from baseh3d_ns.heads.head_file import LATENT, PLACEMENT, Head, save_head
 from baseh3d_ns.heads.latent_pca import mean_latent
+from baseh3d_ns.heads.networks import weights_of_field
 from baseh3d_ns.shape_space.datamanager import CACHE, SurfaceDataManagerConfig, ViewerDataset
 from baseh3d_ns.shape_space.model import ShapeSpaceModelConfig
 from baseh3d_ns.training.checkpoint import open_checkpoint

@@ -11,8 +11,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadFieldConfig
-from baseh3d_ns.heads.head_file import HEAD_FILE, Head, carry_optimizer
-from baseh3d_ns.heads.networks import check_carries_on, field_of_head
+from baseh3d_ns.heads.head_file import HEAD_FILE, Head
+from baseh3d_ns.heads.networks import carry_optimizer, check_carries_on, field_of_head
 from baseh3d_ns.heads.readers import BUILTIN, MAKE_ONE, find_head_file, open_head
 from baseh3d_ns.heads.transfer import check_transfers
 from baseh3d_ns.placing.config import PlacingConfig

@@ -20,7 +20,8 @@ from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.detail_grid import cells_to_see
 from baseh3d_ns.fields.head_field import HeadFieldConfig
-from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head, weights_of_field
+from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head
+from baseh3d_ns.heads.networks import weights_of_field
 from baseh3d_ns.training.pipeline import HeadPipelineConfig
 from baseh3d_ns.training.trainer import SdfTrainer, SdfTrainerConfig
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.bounds import Count
-from baseh3d_ns.heads.head_file import Head, adam_moments, save_head
+from baseh3d_ns.heads.head_file import Head, save_head
+from baseh3d_ns.heads.networks import adam_moments
 from baseh3d_ns.training.head_trainer import HeadTrainer, HeadTrainerConfig
 
 
