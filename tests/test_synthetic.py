@@ -6,7 +6,9 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from baseh3d_ns.bounds import NOISE_PARTS, NoisePart
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.frames import LANDMARKS_MM
@@ -31,6 +34,7 @@ from baseh3d_ns.synthetic.anatomy import ATTRIBUTES, CANONICAL, HAIR
 from baseh3d_ns.synthetic.dataset import scene_id, synthesize
 from baseh3d_ns.synthetic.head import Head, make_head
 from baseh3d_ns.synthetic.rays import RayCaster
+from baseh3d_ns.synthetic.render import Photo
 from baseh3d_ns.synthetic.surface import Surface, refine
 
 VIEWS, SIZE, SEED = 4, 64, 3
@@ -64,7 +68,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, heads_made_once: None) -> Pat
 @pytest.fixture(scope="module")
 def noisy_root(tmp_path_factory: pytest.TempPathFactory, heads_made_once: None) -> Path:
     out = tmp_path_factory.mktemp("synthetic") / "noisy"
-    synthesize(out, subjects=1, views=VIEWS, size=SIZE, seed=SEED, noise=True)
+    synthesize(out, subjects=1, views=VIEWS, size=SIZE, seed=SEED, noise=NOISE_PARTS)
     return out
 
 
@@ -239,18 +243,57 @@ def test_noise_moves_cameras_light_and_masks_within_bounds(scene: Path, noisy_ro
         assert 0.0 < translation_mm <= 1.51 and 0.0 < rotation_deg <= 0.31
         assert 0.0 < abs(k_off[0, 0] / k[0, 0] - 1.0) <= 0.0061
         clean_mask, noisy_mask = _mask(scene, view) > 0, _mask(noisy_scene, view) > 0
-        assert not (noisy_mask & ~binary_dilation(clean_mask, iterations=2)).any()
-        assert not (binary_erosion(clean_mask, iterations=2) & ~noisy_mask).any()
+        wide = np.ones((5, 5), bool)
+        assert not (noisy_mask & ~binary_dilation(clean_mask, wide)).any()
+        assert not (binary_erosion(clean_mask, wide) & ~noisy_mask).any()
+        assert 0.0 < (noisy_mask ^ clean_mask).mean() < 0.1
     photos = [np.asarray(Image.open(folder / "image" / "img_0003.jpg"), float) for folder in (scene, noisy_scene)]
     assert np.abs(photos[0] - photos[1]).mean() > 2.0
 
 
 def test_typical_noise_is_about_a_millimetre_and_a_quarter_degree():
     rng = np.random.default_rng(0)
-    draws = [capture_noise.draw_view_noise(rng) for _ in range(500)]
+    draws = [capture_noise.draw_view_noise(rng, 0.0) for _ in range(500)]
     assert 0.8 < np.mean([np.linalg.norm(draw.translation_mm) for draw in draws]) < 1.1
     assert 0.15 < np.mean([np.linalg.norm(draw.rotation_deg) for draw in draws]) < 0.27
-    assert {draw.mask_px for draw in draws} == {-2, -1, 0, 1, 2}
+    assert np.ptp([draw.mask_px for draw in draws]) == pytest.approx(2.0, abs=0.1)
+    assert np.std([np.log2(draw.gain).mean() for draw in draws]) == pytest.approx(0.15, abs=0.02)
+
+
+@pytest.mark.parametrize("part", NOISE_PARTS)
+def test_a_part_of_the_noise_changes_its_own_things_only(part: NoisePart):
+    """Each kind of error alone, and the same as among all the others."""
+
+    def drawn(*parts: NoisePart) -> dict[str, Any]:
+        return asdict(capture_noise.draw_view_noise(np.random.default_rng(3), 1.0, parts))
+
+    one, every, none = drawn(part), drawn(*NOISE_PARTS), drawn()
+    changed = {name for name in one if not np.array_equal(one[name], none[name])}
+    assert (
+        changed
+        == {
+            "pose": {"rotation_deg", "translation_mm"},
+            "focal": {"focal_factor"},
+            "exposure": {"gain"},
+            "white": {"gain"},
+            "sensor": {"sensor"},
+            "light": {"light_slope"},
+            "mask": {"mask_px", "ragged_px"},
+        }[part]
+    )
+    assert all(np.array_equal(one[name], every[name]) for name in changed - {"gain"})
+
+
+def test_light_and_sensor_noise_of_a_photo():
+    grey = Photo(np.full((64, 64, 3), 128, np.uint8), np.full((64, 64), 255, np.uint8))
+
+    def developed(part: NoisePart) -> np.ndarray:
+        noise = capture_noise.draw_view_noise(np.random.default_rng(0), 0.0, (part,))
+        return capture_noise.developed(grey, noise).rgb.astype(float)
+
+    light, sensor = developed("light"), developed("sensor")
+    assert light.std(axis=0).max() == 0.0 and light[0, -1, 0] - light[0, 0, 0] > 10.0  # grows to the right
+    assert sensor.mean() == pytest.approx(128.0, abs=0.5) and sensor.std() == pytest.approx(5.1, abs=0.3)
 
 
 def test_photos_have_fine_detail(scene: Path):

@@ -27,6 +27,7 @@ from baseh3d_ns.benchmark.cells import (
     read_cell,
 )
 from baseh3d_ns.benchmark.results import Result, load_result
+from baseh3d_ns.bounds import NOISE_PARTS
 from baseh3d_ns.errors import InputError
 
 
@@ -93,7 +94,8 @@ def make_data(run: RunCell, spec: DataSpec, blank: Result) -> Result:
     recipe = spec.synthetic
     shutil.rmtree(run.folder / DATA, ignore_errors=True)
     begin = time.monotonic()
-    synthesize(run.folder / DATA, recipe.subjects, recipe.views, recipe.size, recipe.seed, recipe.noise)
+    noise = NOISE_PARTS if recipe.noise else ()
+    synthesize(run.folder / DATA, recipe.subjects, recipe.views, recipe.size, recipe.seed, noise)
     return replace(blank, status="done", train_s=time.monotonic() - begin)
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from baseh3d_ns.bounds import NOISE_PARTS, NoisePart
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import H3dsScene, View, load_scene
 from baseh3d_ns.data.pictures import read_mask, read_photo
@@ -43,8 +44,8 @@ class Change:
     """Translation of the unit ball's centre, in millimetres."""
     rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Rotation vector in degrees, of head and cameras together, about the unit ball's centre."""
-    noise: bool = False
-    """Poses, focal length, exposure, white balance and masks as wrong as `baseh3d synth --noise` makes them."""
+    noise: tuple[NoisePart, ...] = ()
+    """Errors as large as `baseh3d synth --noise` makes them."""
 
 
 CHANGES = {
@@ -55,8 +56,8 @@ CHANGES = {
     "turned by 15 degrees": Change(rotation_deg=(8.0, 10.0, 8.0)),
     "lying, in a world of other axes": Change(rotation_deg=(-90.0, 0.0, 0.0)),
     "looking the other way": Change(rotation_deg=(0.0, 180.0, 0.0)),
-    "badly captured": Change(noise=True),
-}
+    "badly captured": Change(noise=NOISE_PARTS),
+} | {f"badly captured: {part}": Change(noise=(part,)) for part in NOISE_PARTS}
 
 
 def perturb(root: Path, scene_name: str, out: Path, change: Change) -> None:
@@ -91,7 +92,7 @@ def perturb(root: Path, scene_name: str, out: Path, change: Change) -> None:
         moved[:3, :3] = Rotation.from_rotvec(change.rotation_deg, degrees=True).as_matrix()
         moved[:3, 3] = frame.centre_mm - moved[:3, :3] @ frame.centre_mm
         ball = _ball(np.array(frame.centre_mm) + change.shift_mm, frame.radius_mm * change.scale)
-        _write_cameras(folder, scene, ball, moved, _add_noise(folder, scene) if change.noise else {})
+        _write_cameras(folder, scene, ball, moved, _add_noise(folder, scene, change.noise) if change.noise else {})
         regions = {
             path.name: opened.h3ds.load_region(scene.scene_id, path.stem) for path in (folder / "regions").glob("*.txt")
         }
@@ -135,17 +136,17 @@ def _rays(view: View, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray
     return view.camera.centre_mm, view.camera.rays(np.column_stack([columns, rows]).astype(float))
 
 
-def _add_noise(folder: Path, scene: H3dsScene) -> dict[str, Float[np.ndarray, "4 4"]]:
+def _add_noise(folder: Path, scene: H3dsScene, parts: tuple[NoisePart, ...]) -> dict[str, Float[np.ndarray, "4 4"]]:
     """Change photos and masks; the cameras as a bad calibration would write them."""
     rng = np.random.default_rng(zlib.crc32(scene.scene_id.encode()))
-    focal_factor, cameras = capture_noise.draw_focal_factor(rng), {}
+    angle, cameras = capture_noise.draw_light_angle(rng), {}
     for view in scene.views:
-        noise = capture_noise.draw_view_noise(rng)
+        noise = capture_noise.draw_view_noise(rng, angle, parts)
         mask = np.where(read_mask(view.mask_path), 255, 0).astype(np.uint8)
         photo = capture_noise.developed(Photo(read_photo(view.image_path), mask), noise)
         Image.fromarray(photo.rgb).save(folder / "image" / view.image_path.name, quality=95, subsampling=0)
         Image.fromarray(photo.mask).save(folder / "mask" / view.mask_path.name)
-        cameras[f"world_mat_{view.index}"] = capture_noise.written_camera(view.camera, noise, focal_factor).world_mat
+        cameras[f"world_mat_{view.index}"] = capture_noise.written_camera(view.camera, noise).world_mat
     return cameras
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import tyro
 
-from baseh3d_ns.bounds import Count, Pixels, Seed, Weight
+from baseh3d_ns.bounds import NOISE_PARTS, Count, NoisePart, Pixels, Seed, Weight
 from baseh3d_ns.errors import InputError
 
 
@@ -63,7 +63,10 @@ class Synth:
     seed: Seed = 0
     """Same seed, same heads."""
     noise: bool = False
-    """Add what real captures have: poses and focal length off, exposure and light changing, masks off by pixels."""
+    """Add what real captures have: poses, focal lengths, light and colours that differ, noise, ragged masks."""
+    noise_parts: tuple[NoisePart, ...] = NOISE_PARTS
+    """Kinds of errors, with --noise: of the camera's pose and focal length, exposure, white balance, the sensor, light
+    that turns with the camera, the mask's border."""
     contact_sheet: bool = False
     """Also write contact_sheet.png: five views of every head."""
     photos: bool = False
@@ -78,7 +81,8 @@ class Synth:
                 raise InputError("--photos goes with neither --noise nor --contact-sheet: leave these out")
             synthesize_photos(self.out.resolve(), self.subjects, self.views, self.size, self.seed)
             return
-        synthesize(self.out.resolve(), self.subjects, self.views, self.size, self.seed, self.noise, self.contact_sheet)
+        parts = self.noise_parts if self.noise else ()
+        synthesize(self.out.resolve(), self.subjects, self.views, self.size, self.seed, parts, self.contact_sheet)
 
 
 @dataclass

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from baseh3d_ns.bounds import NoisePart
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.h3ds_root import MOST_VIEWS
 from baseh3d_ns.errors import InputError
@@ -32,7 +33,7 @@ from baseh3d_ns.synthetic.light import Lighting, light_up
 from baseh3d_ns.synthetic.render import Background, Photo, Renderer, wall
 from baseh3d_ns.synthetic.visibility import sphere_directions
 
-VERSION = "synthetic-2"
+VERSION = "synthetic-3"
 """Version of the generator, written into every set: raise it when the same arguments would give other bytes."""
 RECIPE = "recipe.json"
 """File with the arguments a set was made with."""
@@ -54,7 +55,7 @@ class Recipe:
     views: int
     size: int
     seed: int
-    noise: bool
+    noise: tuple[NoisePart, ...]
     contact_sheet: bool
     version: str = VERSION
 
@@ -65,7 +66,7 @@ def synthesize(
     views: int = 24,
     size: int = 256,
     seed: int = 0,
-    noise: bool = False,
+    noise: tuple[NoisePart, ...] = (),
     contact_sheet: bool = False,
 ) -> list[str]:
     """Write `subjects` heads with `views` photographs of `size` x `size` pixels to `out`; return scene ids.
@@ -138,18 +139,18 @@ def _write_photographs(folder: Path, head: Head, cameras: list[Pinhole], recipe:
     renderer = Renderer(head)
     behind = wall(recipe.size, _background(identity_rng(recipe.seed, index, WALL_STREAM)))
     rng = identity_rng(recipe.seed, index, NOISE_STREAM)
-    focal_factor = capture_noise.draw_focal_factor(rng)
+    angle = capture_noise.draw_light_angle(rng)
     directions = sphere_directions()
     fixed_light = light_up(head.visible_cosine, directions, np.eye(3))
     written = []
     bar = tqdm(cameras, desc="Photographs", unit="photo", delay=2.0, leave=False)
     for view, camera in enumerate(bar):
-        lighting = _turned_light(head, camera) if recipe.noise else fixed_light
+        lighting = _turned_light(head, camera) if "light" in recipe.noise else fixed_light
         photo = renderer.photograph(camera, lighting, behind)
         if recipe.noise:
-            view_noise = capture_noise.draw_view_noise(rng)
+            view_noise = capture_noise.draw_view_noise(rng, angle, recipe.noise)
             photo = capture_noise.developed(photo, view_noise)
-            camera = capture_noise.written_camera(camera, view_noise, focal_factor)
+            camera = capture_noise.written_camera(camera, view_noise)
         _save_photo(folder, view, photo)
         written.append(camera)
     return written
@@ -225,9 +226,10 @@ def is_already_there(out: Path, recipe: Recipe) -> bool:
         made_with = dict(json.loads((out / RECIPE).read_text()))
     except (OSError, ValueError, TypeError, RecursionError):
         raise InputError(f"{out} already holds something else: choose a new or empty folder.") from None
-    if made_with != asdict(recipe):
+    recorded = json.loads(recipe_text(recipe))
+    if made_with != recorded:
         differing = ", ".join(
-            f"{key} {made_with.get(key)}" for key, value in asdict(recipe).items() if made_with.get(key) != value
+            f"{key} {made_with.get(key)}" for key, value in recorded.items() if made_with.get(key) != value
         )
         raise InputError(f"{out} already holds a set made with other arguments ({differing}): choose a new folder.")
     return True

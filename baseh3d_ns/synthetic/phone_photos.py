@@ -89,7 +89,7 @@ def synthesize_photos(out: Path, subjects: int, views: int, size: int, seed: int
         InputError: an argument makes no sense, `out` holds something else or cannot be written, or the extra `synth`
             is not installed.
     """
-    recipe = Recipe(subjects, views, size, seed, noise=False, contact_sheet=False, version=VERSION)
+    recipe = Recipe(subjects, views, size, seed, noise=(), contact_sheet=False, version=VERSION)
     check_recipe(recipe)
     names = [scene_id(seed, index) for index in range(subjects)]
     if is_already_there(out, recipe):
