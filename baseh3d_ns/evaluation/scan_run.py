@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import trimesh
 from jaxtyping import Float
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.errors import InputError
@@ -68,7 +69,8 @@ def score_with_scan(
     mesh, axes = mesh_of_head(head, file, 2.0 * spacing_mm, device), axes_of_head(field_of_head(head, file).placement)
     if head.frame is None:
         raise InputError(f"{file} does not record its frame in millimetres, so it cannot be scored: fit a head from it")
-    scores = score_against_scan(mesh, scan, nose_tip(mesh, axes), head.frame)
+    with CONSOLE.status(f"Aligning and scoring against {scan_path.name} ..."):
+        scores = score_against_scan(mesh, scan, nose_tip(mesh, axes), head.frame)
     warnings, scale = (*doubts_of(head), *scores.warnings), scale_of(head)
     content = {
         "note": NOT_OFFICIAL,

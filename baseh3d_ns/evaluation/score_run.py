@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.data.h3ds_root import H3dsRoot, open_h3ds
 from baseh3d_ns.data.h3ds_scene import H3dsScene, load_scene
@@ -54,10 +55,11 @@ def score_run(
         spacing_mm,
         {**training_provenance(head, file, device), "data": str(root.path)},
     )
-    doubts = (*doubts_of(head), *misfits_with_photos(root.h3ds, h3ds_scene))
-    evaluation = replace(evaluation, warnings=doubts + evaluation.warnings)
-    folder = evaluation_folder(file, output_dir)
-    return ScoredRun(head, evaluation, write_evaluation(folder, evaluation, mesh, three_photos(h3ds_scene)))
+    with CONSOLE.status("Comparing scan and photos, drawing the pictures ..."):
+        doubts = (*doubts_of(head), *misfits_with_photos(root.h3ds, h3ds_scene))
+        evaluation = replace(evaluation, warnings=doubts + evaluation.warnings)
+        folder = evaluation_folder(file, output_dir)
+        return ScoredRun(head, evaluation, write_evaluation(folder, evaluation, mesh, three_photos(h3ds_scene)))
 
 
 def scene_of_head(head: Head, file: Path, data: Path | None, scene: str | None) -> tuple[H3dsRoot, H3dsScene]:

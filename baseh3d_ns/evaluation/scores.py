@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import trimesh
 from jaxtyping import Bool
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.data.h3ds_package import H3DS, Mesh
 from baseh3d_ns.data.h3ds_scene import read_cameras
@@ -64,7 +65,8 @@ def mesh_and_score(
     """
     check_scene(h3ds_root, scene_id)
     mesh = mesher(2.0 * spacing_mm)
-    return mesh, evaluate_mesh(h3ds_root, scene_id, mesh, halvings=1, provenance=provenance)
+    with CONSOLE.status("Scoring against the scan ..."):
+        return mesh, evaluate_mesh(h3ds_root, scene_id, mesh, halvings=1, provenance=provenance)
 
 
 def evaluate_mesh(
