@@ -85,7 +85,7 @@ FAST_LR = 2e-3
 FAST_NORM = 1.0
 """Usual length of their gradients, at which they are clipped: a batch of grazing rays brings far longer ones."""
 FAST_SCHEDULE: dict[str, Any] = {"lr_halvings": (), "lr_final": 0.05, "lr_warmup": 0.1}
-"""Schedule of short trainings: a thousand steps leave no time for plateaus."""
+"""Schedule of short trainings: a thousand steps leave no time for constant rates."""
 FIT_LR, FIT_VIEWS_LR = 5e-4, 1e-2
 """Learning rates of a fit from a prior: a head that starts close needs no large steps, which undo what it knows."""
 FIT_SCHEDULE = FAST_SCHEDULE | {"lr_final": 0.1, "lr_warmup": 0.13}
@@ -106,8 +106,7 @@ def _fit_model() -> dict[str, Any]:
 def _fit_start() -> dict[str, Any]:
     """Options of the trainer in a fit from a prior: the built-in shape space, placed, colours and latent learned."""
     return {
-        "epochs": 240,
-        "plateau": 0.05,
+        "epochs": 0,
         "load_prior": BUILTIN,
         "register": True,
         "warm_start": WarmStartConfig(colours=ColourWarmUpConfig(steps=240), latent=LatentFitConfig(steps=200)),

@@ -20,7 +20,6 @@ import tyro
 from on_gpu_job import SMALL, Figures, Job, Sizes, finite, forget_peak
 
 from baseh3d_ns import __version__
-from baseh3d_ns.benchmark.commands import method_config
 from baseh3d_ns.benchmark.in_process import configure, curve, run, start
 from baseh3d_ns.benchmark.machine import device_name, now_s, peak_memory_gb
 from baseh3d_ns.benchmark.point import Point
@@ -99,8 +98,7 @@ def measure_steps(job: Job, config: Any, steps: int) -> None:
 
 def fits(job: Job) -> None:
     """Fits of baseh3d-fast with its defaults, from the built-in prior, with a seed each, scored on the way."""
-    # Rows of a benchmark go to the last epoch; here the method ends by its own rule.
-    options = {"data": job.data, "plateau": method_config("baseh3d-fast").plateau, **job.sizes.fit}
+    options = {"data": job.data, **job.sizes.fit}
     for seed in job.sizes.seeds:
         forget_peak()
         fit = start(configure("baseh3d-fast", job.scratch / str(seed), options, {**VIEW, **job.sizes.view}, seed))

@@ -20,7 +20,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.head_file import HEAD_FILE, save_head
 from baseh3d_ns.heads.readers import newest_checkpoint, open_head
 from baseh3d_ns.training.checkpoint import SCHEDULE
-from baseh3d_ns.training.plateau import PlateauSchedule
+from baseh3d_ns.training.schedule import Schedule
 
 METHOD = "baseh3d-fast-prior"
 MODEL, LIN0 = "_model.", "_model.field.sdf_network.lin0.bias"
@@ -143,11 +143,11 @@ DAMAGES = [
     (put("pipeline", "datamanager._extra_state", value={"config": 1}), "which no training saves"),
     (put("pipeline", SCHEDULE, "config", value=1), "its schedule is damaged"),
     (put("pipeline", SCHEDULE, value=[1]), "its schedule is damaged"),
-    (drop("pipeline", SCHEDULE, "total"), "its schedule is damaged"),
+    (drop("pipeline", SCHEDULE, "planned"), "its schedule is damaged"),
     (put("pipeline", SCHEDULE, "planned", value="9"), "'planned' of its schedule"),
-    (put("pipeline", SCHEDULE, "loss_count", value=True), "'loss_count' of its schedule"),
+    (put("pipeline", SCHEDULE, "planned", value=True), "'planned' of its schedule"),
     (put("pipeline", SCHEDULE, "start_progress", value=torch.nan), "'start_progress' of its schedule"),
-    (put("pipeline", SCHEDULE, "total", value=-4), "negative steps"),
+    (put("pipeline", SCHEDULE, "planned", value=-4), "'planned' of its schedule is -4"),
     (drop(*ADAM), "its optimisers are views"),
     (put("optimizers", "more", value={}), "its optimisers are"),
     (put(*ADAM, value=3), "'fields' is damaged"),
@@ -180,11 +180,11 @@ def test_mixed_precision_goes_on_only_where_it_began(saved, tiny_root, tmp_path)
 
 
 def test_a_schedule_takes_only_what_it_knows():
-    schedule = PlateauSchedule()
-    schedule.plan(100)
+    schedule = Schedule()
+    schedule.planned = 100
     with pytest.raises(ValueError, match="damaged"):
-        schedule.set_extra_state({**schedule.get_extra_state(), "plan": None})
-    again = PlateauSchedule()
+        schedule.set_extra_state({**schedule.get_extra_state(), "progress": None})
+    again = Schedule()
     again.set_extra_state(schedule.get_extra_state())
     assert again.planned == 100
 

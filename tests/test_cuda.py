@@ -99,10 +99,10 @@ def test_the_builtin_prior_in_full_size_networks_on_the_gpu(tiny_root, tmp_path)
 
 
 def test_a_fit_from_the_shape_space_on_the_gpu(tiny_root, tmp_path):
-    """Placing, colours and latent first, views refined, and a look at the loss."""
-    options = ["--epochs", 20, "--plateau", 0.9, "--plateau-steps", 2, "--pipeline.model.anchor.weight", 0.1]
+    """Placing, colours and latent first, views refined."""
+    options = ["--epochs", 4, "--pipeline.model.anchor.weight", 0.1]
     said = train("baseh3d-fast", tiny_root, tmp_path, *options, "--machine.device-type", GPU)
-    assert "Placed the prior" in said and "Fitted the latent" in said and "has stopped falling" in said
+    assert "Placed the prior" in said and "Fitted the latent" in said
 
 
 def test_a_shape_space_learned_on_the_gpu(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from annotated_types import Ge
+from processes import configured
 from test_config_fields import COMMANDS, METHODS, options_shown
 
 from baseh3d_ns.bounds import Count, Fraction, check_bounds, numbers
@@ -73,7 +74,7 @@ def test_every_number_in_help_has_bounds_and_the_defaults_keep_to_them(method, m
     found = {".".join(path).replace("_", "-"): bounds for path, _, bounds in numbers(config)}
     unbounded = [option for option in options_shown(config, monkeypatch) if option in found and not found[option]]
     assert unbounded == []
-    assert found["optimizers.fields.optimizer.lr"] and found["machine.seed"] and found["plateau"]
+    assert found["optimizers.fields.optimizer.lr"] and found["machine.seed"]
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS, key=lambda command: command.__name__))
@@ -115,10 +116,8 @@ def changed(method: str, option: str, value: object) -> object:
         ("warm_start.latent.steps", -1),
         ("steps_per_save", 0),
         ("max_num_iterations", 0),
-        ("epochs", 0),
+        ("epochs", -1),
         ("lr_final", -0.1),
-        ("plateau", 5.0),
-        ("plateau_steps", 0),
         ("machine.seed", -1),
         ("machine.num_devices", 0),
         ("gradient_accumulation_steps.fields", 0),
@@ -179,3 +178,13 @@ def test_commands_check_their_numbers():
 def test_bounds_are_read_of_the_annotation_not_the_default():
     ((_, _, bounds), *_) = numbers(Outer())
     assert bounds == (Ge(1),)
+
+
+@pytest.mark.parametrize(("views", "steps"), [("1", 350), ("3", 606)])
+def test_the_length_of_a_fit_follows_from_the_number_of_its_views(views, steps, tiny_root, tmp_path):
+    config = configured("baseh3d-fast", tiny_root, tmp_path, views=views)
+    config.resolve()
+    assert config.max_num_iterations == steps and config.epochs == -(-steps // int(views))
+    again = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 7, "--max-num-iterations", 5, views=views)
+    again.resolve()
+    assert (again.max_num_iterations, again.epochs) == (5, 7)

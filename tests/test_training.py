@@ -19,7 +19,7 @@ from baseh3d_ns.data import pictures, views
 from baseh3d_ns.heads.networks import named_parameters
 from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.models.photo_consistency import Photos
-from baseh3d_ns.training.plateau import PlateauSchedule
+from baseh3d_ns.training.schedule import Schedule
 from baseh3d_ns.training.trainer import SdfTrainer
 from baseh3d_ns.warm_start.colours import warm_up_colours
 from baseh3d_ns.warm_start.config import ColourWarmUpConfig
@@ -253,8 +253,7 @@ def test_a_kill_while_saving_leaves_the_last_good_checkpoint(fit_run, monkeypatc
     trainer.config = SimpleNamespace(max_num_iterations=100, save_only_latest_checkpoint=True)
     trainer.base_dir, trainer.checkpoint_dir, trainer.local_rank = tmp_path, models, 0
     trainer.pipeline = torch.nn.Linear(1, 1)
-    trainer.pipeline.schedule = PlateauSchedule()
-    trainer.pipeline.schedule.plan(100)
+    trainer.pipeline.schedule = Schedule()
     trainer.optimizers = SimpleNamespace(optimizers={}, schedulers={})
     trainer.grad_scaler = torch.amp.GradScaler("cpu", enabled=False)
     with pytest.raises(KeyboardInterrupt):

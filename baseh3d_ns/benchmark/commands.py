@@ -58,8 +58,6 @@ def arguments(method: str, folder: Path, seed: int, options: Options, parser: Op
     fixed: Options = {"vis": "tensorboard", "output-dir": folder, "experiment-name": EXPERIMENT}
     fixed |= {"timestamp": TIMESTAMP, "machine.seed": seed}
     fixed |= {f"steps-per-eval-{what}": NEVER for what in ("image", "batch", "all-images")}
-    if hasattr(method_config(method), "plateau"):
-        fixed["plateau"] = 0.0  # rows are compared after equal numbers of epochs
     words = [method, *cli_flags({**fixed, **options})]
     return [*words, "h3ds-data", *cli_flags(parser)] if parser else words
 

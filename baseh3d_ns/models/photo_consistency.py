@@ -36,7 +36,7 @@ class PhotoConfig:
     """Distance between two points of a patch, early and late in the training, in millimetres: large patches find the
     surface, small ones its detail. Photos that are finer are made as coarse."""
     small_from: Fraction = 0.3
-    """Fraction of the training after which patches are small; the loss jumps there, so not after --plateau-from."""
+    """Fraction of the training after which patches are small."""
     side: Annotated[int, Ge(2)] = 7
     """Points across a patch."""
     patches: Count = 256

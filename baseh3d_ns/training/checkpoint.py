@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.readers import read_checkpoint
-from baseh3d_ns.training.plateau import PlateauSchedule
+from baseh3d_ns.training.schedule import Schedule
 
 SCHEDULE = "schedule._extra_state"
 """Name of the schedule's state in a checkpoint."""
@@ -111,7 +111,7 @@ def _check_pipeline(pipeline: dict[str, Any]) -> None:
     """Raise `ValueError` for numbers that are not finite, other names than the model's, or an odd schedule."""
     for name, value in pipeline.items():
         if name == SCHEDULE:
-            PlateauSchedule().set_extra_state(value)
+            Schedule().set_extra_state(value)
         elif not name.startswith(_MODEL):
             raise ValueError(f"it holds '{name[:60]}', which no training saves")
         elif not bool(value.isfinite().all()):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from baseh3d_ns.bounds import Count, CountOrNone
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head
@@ -26,6 +28,11 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     """Fit of a new head that starts from a prior."""
 
     _target: type = field(default_factory=lambda: FewShotTrainer)
+    epochs: CountOrNone = 2000
+    """Length of the training: an epoch is one batch of rays for every training view (--max-num-iterations caps it); 0:
+    --steps-of-one-view steps times the square root of the number of views."""
+    steps_of_one_view: Count = 350
+    """Steps of a training with one view, with --epochs 0; more views take more, but show much that others show, too."""
     load_prior: Path | None = None
     """Prior to start from: `builtin` (a shape space of synthetic heads), a head file or prior (.safetensors), a run
     folder, its config.yml, a .ckpt, or an original IDR .pth."""
@@ -67,6 +74,10 @@ class FewShotTrainerConfig(HeadTrainerConfig):
             check_carries_on(prior, self.pipeline.model.sdf_field, self.load_prior)
 
     def resolve(self) -> None:
+        if not self.epochs:
+            count = len(self.splits()[0].image_filenames)
+            steps = round(self.steps_of_one_view * count**0.5)
+            self.epochs, self.max_num_iterations = ceil(steps / count), min(self.max_num_iterations, steps)
         super().resolve()
         if self.load_prior is not None and self.load_prior != BUILTIN and self.resume_from() is None:
             self.load_prior = find_head_file(self.load_prior).resolve()

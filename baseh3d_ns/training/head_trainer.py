@@ -51,12 +51,6 @@ class HeadTrainerConfig(SdfTrainerConfig):
             raise InputError(
                 f"--pipeline.model.sdf-field.detail.cells: {self.method_name} starts from no prior, leave detail out"
             )
-        photos = self.pipeline.model.photos
-        if self.plateau > 0.0 and photos.weight > 0.0 and photos.small_from > self.plateau_from:
-            raise InputError(
-                f"--pipeline.model.photos.small-from {photos.small_from} lies after --plateau-from {self.plateau_from}"
-                ": the jump of the loss there would end the plateau, so lower it, or raise --plateau-from"
-            )
         splits = self.splits()
         check_sizes(splits[0], self.pipeline.datamanager.camera_res_scale_factor)
         for picture in dict.fromkeys(picture for split in splits for picture in split.metadata["pictures"]):

@@ -13,7 +13,7 @@ from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.models.idr import IdrModelConfig
 from baseh3d_ns.rendering.denormals import flush_denormals
 from baseh3d_ns.training.initial_view import InitialView
-from baseh3d_ns.training.plateau import PlateauSchedule
+from baseh3d_ns.training.schedule import Schedule
 
 
 @dataclass
@@ -35,7 +35,7 @@ class SdfPipeline(VanillaPipeline):
         with exit_on_input_error():
             check_bounds(config)
             super().__init__(config, **kwargs)
-        self.schedule = PlateauSchedule()
+        self.schedule = Schedule()
         self.initial_view = InitialView(self.datamanager.train_dataset)
 
     def load_pipeline(self, loaded_state: dict[str, Any], step: int) -> None:

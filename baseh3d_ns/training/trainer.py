@@ -1,38 +1,35 @@
-"""The base of every training: nerfstudio's Trainer with checks before any long work, a schedule that may end early, and
-checkpoints that survive a kill."""
+"""The base of every training: nerfstudio's Trainer with checks before any long work, a schedule, and checkpoints that
+survive a kill."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
 import torch
 import tyro
 import yaml
-from annotated_types import Ge, Lt
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.models.base_model import Model
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
-from torch import Tensor
 
-from baseh3d_ns.bounds import Count, Fraction, Share, Weight, check_bounds
+from baseh3d_ns.bounds import Fraction, Share, check_bounds
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import check_writable, named_disk_errors, remove_left_by_kills, whole_file, write_text
 from baseh3d_ns.heads.readers import newest_checkpoint, step_of
 from baseh3d_ns.training.checkpoint import check_checkpoint
 from baseh3d_ns.training.devices import check_devices, named_memory_errors
 from baseh3d_ns.training.pipeline import SdfPipeline
-from baseh3d_ns.training.plateau import PlateauRule, PlateauSchedule
+from baseh3d_ns.training.schedule import Schedule
 
 
 @dataclass
 class SdfTrainerConfig(TrainerConfig):
-    """Schedule and early end of a training."""
+    """Schedule of a training."""
 
     _target: type = field(default_factory=lambda: SdfTrainer)
     lr_halvings: tuple[Fraction, ...] = (0.5, 0.75)
@@ -42,15 +39,6 @@ class SdfTrainerConfig(TrainerConfig):
     lr_warmup: Fraction = 0.0
     """Fraction of the training over which the learning rate rises from 0, from when the SDF begins to learn: the first
     steps of a fresh Adam are as large as any, and a prior is worth keeping."""
-    plateau: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
-    """Finish early once the mean loss falls by less than this fraction from one window of --plateau-steps steps to the
-    next, going through the rest of the schedule faster; 0: train to the last step."""
-    plateau_steps: Count = 75
-    """Steps whose mean loss is compared with that of as many before (with --plateau)."""
-    plateau_from: Fraction = 0.3
-    """Fraction of the training before which losses are not compared (with --plateau)."""
-    plateau_cooldown: Weight = 0.25
-    """Steps that the rest of the schedule then takes, as a fraction of the steps done (with --plateau)."""
 
     prompt: tyro.conf.Suppress[str | None] = None
 
@@ -64,11 +52,6 @@ class SdfTrainerConfig(TrainerConfig):
     def sdf_learns_from(self) -> float:
         """Fraction of the training after which the SDF network learns."""
         return 0.0
-
-    def plateau_rule(self) -> PlateauRule:
-        """The early end's rule; never before the shape learns at its full rate."""
-        first = max(self.plateau_from, self.sdf_learns_from() + self.lr_warmup)
-        return PlateauRule(self.plateau, self.plateau_steps, first, self.plateau_cooldown)
 
     def save_config(self) -> None:
         """Check everything the user gave before a single file is written."""
@@ -84,8 +67,6 @@ class SdfTrainerConfig(TrainerConfig):
         """Raise `InputError` when the training cannot be run as it is configured; changes nothing."""
         check_bounds(self)
         check_devices(self.machine)
-        if self.plateau > 0.0 and self.machine.num_devices * self.machine.num_machines > 1:
-            raise InputError("--plateau sees the loss of one device only: set it to 0 to train on several")
         if self.resume_from() is None:
             self.check_start()
 
@@ -144,14 +125,14 @@ class SdfTrainer(Trainer):
         """Write what is due after a training step."""
 
     @property
-    def schedule(self) -> PlateauSchedule:
+    def schedule(self) -> Schedule:
         """Progress of this training."""
         return self.pipeline.schedule
 
     @property
     def total_steps(self) -> int:
-        """Number of steps that the training has, as planned or with an early end."""
-        return self.schedule.total_steps
+        """Number of steps of the training."""
+        return self.config.max_num_iterations
 
     def setup(self, test_mode="val") -> None:
         with exit_on_input_error(), named_memory_errors():
@@ -159,13 +140,13 @@ class SdfTrainer(Trainer):
             if self._start_step >= self.total_steps:
                 raise InputError(
                     f"the training in {self.config.resume_from()} has already reached its last step "
-                    f"{self.total_steps - 1}: raise --epochs or --max-num-iterations to go on, with --plateau 0"
+                    f"{self.total_steps - 1}: raise --epochs or --max-num-iterations to go on"
                 )
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_step))
 
     def setup_optimizers(self) -> Optimizers:
         """nerfstudio's optimisers with learning rates that follow the config's `lr_factor`."""
-        self.schedule.plan(self.config.max_num_iterations)
+        self.schedule.planned = self.config.max_num_iterations
         # Schedulers of nerfstudio's kind, one an optimiser, would compete with `lr_factor`: there are none to choose.
         configs = {name: {**config, "scheduler": None} for name, config in self.config.optimizers.items()}
         optimizers = Optimizers(configs, self.pipeline.get_param_groups())
@@ -196,14 +177,6 @@ class SdfTrainer(Trainer):
             "with the other options of this run"
         )
 
-    def train_iteration(self, step: int) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        """One step; its loss goes into the schedule."""
-        result = super().train_iteration(step)
-        if self.config.plateau > 0.0 and self.schedule.update(result[0], step, self.config.plateau_rule()):
-            ends = f"the training ends with step {self.total_steps - 1}, not {self.schedule.planned - 1}"
-            CONSOLE.log(f"The loss has stopped falling (step {step}): {ends}.")
-        return result
-
     def _after_step(self, step: int) -> None:
         self.after_step(step)
         # nerfstudio 1.1.5 counts max_num_iterations from the step it resumed at; this ends where the first run would.
@@ -215,9 +188,7 @@ class SdfTrainer(Trainer):
         if checkpoint is not None:
             remove_left_by_kills(checkpoint.parent.parent)
             super()._load_checkpoint()
-            self.schedule.plan(self.config.max_num_iterations)
-            if self.config.plateau <= 0.0:
-                self.schedule.reset()
+            self.schedule.planned = self.config.max_num_iterations
         else:
             self.start()
         for optimizer in self.optimizers.optimizers.values():
