@@ -12,6 +12,7 @@ from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
+from baseh3d_ns.fields.detail_grid import DetailGridConfig
 from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.heads.readers import BUILTIN
@@ -64,6 +65,12 @@ def _small_networks(latent: int = 0) -> HeadFieldConfig:
     )
 
 
+def _detailed(networks: HeadFieldConfig) -> HeadFieldConfig:
+    """The same networks with detail above both."""
+    grid = DetailGridConfig(cells=DETAIL_CELLS)
+    return replace(networks, detail=grid, colour_detail=grid)
+
+
 def _fast(model: type[IdrModelConfig] = IdrModelConfig, networks: Any = None, **options: Any) -> HeadPipelineConfig:
     """4 x 128 networks, tracing on a cached SDF grid, rays of all views in one batch, most of them on the head."""
     return HeadPipelineConfig(
@@ -74,6 +81,8 @@ def _fast(model: type[IdrModelConfig] = IdrModelConfig, networks: Any = None, **
     )
 
 
+DETAIL_CELLS = (32, 64, 128, 256)
+"""Cells along an axis of the grids of detail: from a centimetre to a millimetre on a head."""
 DETAIL_LR = 2e-3
 """Learning rate of a detail grid: its rows are seldom met."""
 VIEWS_LR = 2e-2
@@ -158,7 +167,12 @@ baseh3d_fast_prior = MethodSpecification(
 baseh3d_fast = MethodSpecification(
     config=FewShotTrainerConfig(
         **_common(
-            "baseh3d-fast", _fast(**_fit_model()), FAST_NORM, fields=FIT_LR, views=FIT_VIEWS_LR, detail=DETAIL_LR
+            "baseh3d-fast",
+            _fast(networks=_detailed(_small_networks()), **_fit_model()),
+            FAST_NORM,
+            fields=FIT_LR,
+            views=FIT_VIEWS_LR,
+            detail=DETAIL_LR,
         ),
         **FIT_SCHEDULE,
         **_fit_start(),
@@ -208,7 +222,7 @@ h3dnet_fast = MethodSpecification(
     config=FewShotTrainerConfig(
         **_common(
             "h3dnet-fast",
-            _fast(H3dNetModelConfig, _fit(SMALL_H3DNET), decoder_frozen=0.05, **_fit_model()),
+            _fast(H3dNetModelConfig, _detailed(_fit(SMALL_H3DNET)), decoder_frozen=0.05, **_fit_model()),
             FAST_NORM,
             fields=FIT_LR,
             views=FIT_VIEWS_LR,

@@ -21,29 +21,39 @@ from baseh3d_ns.models.prior_anchor import AnchorSamples
 from baseh3d_ns.training.head_trainer import pixel_at_head
 
 CELLS = (4, 8, 16)
-DETAILED = replace(SMALL, detail=DetailGridConfig(cells=CELLS))
+GRID = DetailGridConfig(cells=CELLS)
+DETAILED = replace(SMALL, detail=GRID, colour_detail=GRID)
 
 
 def rough(field: HeadField) -> HeadField:
     """The field with detail that one can see."""
-    assert field.detail is not None
     with torch.no_grad():
-        for parameter in field.detail.learning():
-            parameter.normal_(0.0, 0.3)
-        field.detail.opened.fill_(1.0)
+        for grid in field.grids:
+            for parameter in grid.learning():
+                parameter.normal_(0.0, 0.3)
+            grid.opened.fill_(1.0)
     return field
+
+
+def colours(field: HeadField) -> torch.Tensor:
+    """Colours of some points, seen from where they face."""
+    _, features, gradient = field.with_gradient(POINTS, create_graph=False)
+    return field.colour(POINTS, gradient, gradient, features).detach()
 
 
 def test_before_the_first_step_the_head_is_the_priors_to_the_bit():
     prior, field = SMALL.setup(), DETAILED.setup()
     transfer(prior, field)
     assert torch.equal(field.sdf(POINTS), prior.sdf(POINTS))
-    assert not torch.equal(rough(field).sdf(POINTS), prior.sdf(POINTS))
+    assert torch.equal(colours(field), colours(prior))
+    rough(field)
+    assert not torch.equal(field.sdf(POINTS), prior.sdf(POINTS))
+    assert not torch.equal(colours(field), colours(prior))
 
 
 def test_first_and_second_derivatives_are_exact():
     torch.manual_seed(0)
-    grid = DetailGrid(DetailGridConfig(cells=(4, 128), width=4)).double()
+    grid = DetailGrid(DetailGridConfig(cells=(4, 128), width=4), outputs=1).double()
     grid.open_levels(1.0)
     with torch.no_grad():
         for parameter in grid.learning():
@@ -72,7 +82,7 @@ def test_every_corner_has_a_row(cells: int, rows: int):
 
 
 def test_levels_are_opened_one_after_another_and_stay_open():
-    grid = DetailGrid(DetailGridConfig(cells=CELLS, open_until=0.6))
+    grid = DetailGrid(DetailGridConfig(cells=CELLS, open_until=0.6), outputs=1)
     assert grid.opened.tolist() == [0, 0, 0]
     opened = []
     for progress in (0.0, 0.1, 0.3, 0.6, 1.0):
@@ -89,8 +99,9 @@ def test_head_files_hold_the_detail(tmp_path: Path):
     field.detail.open_levels(0.3)
     save_head(tmp_path / HEAD_FILE, Head(weights_of_field(field), {}))
     again = field_of_head(open_head(tmp_path / HEAD_FILE), tmp_path)
-    assert again.config.detail.cells == CELLS
+    assert again.config.detail.cells == again.config.colour_detail.cells == CELLS
     assert torch.equal(again.sdf(POINTS), field.sdf(POINTS))
+    assert torch.equal(colours(again), colours(field))
 
 
 def test_a_prior_with_detail_goes_on_as_it_is():
@@ -98,6 +109,7 @@ def test_a_prior_with_detail_goes_on_as_it_is():
     field = replace(DETAILED, sdf=replace(SMALL.sdf, width=4 * SMALL.sdf.width)).setup()
     transfer(start, field)
     torch.testing.assert_close(field.sdf(POINTS), start.sdf(POINTS), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(colours(field), colours(start), rtol=1e-3, atol=1e-4)
 
 
 def test_detail_counts_as_such_where_nothing_is_seen():
@@ -117,21 +129,26 @@ def test_detail_counts_as_such_where_nothing_is_seen():
 
 def test_a_fit_learns_detail_resumes_and_is_a_prior(tiny_root: Path, prior_run, tmp_path: Path):
     """Levels that the photos cannot show are left out, of a resumed fit as well; a prior's own go on."""
-    detail = ["--pipeline.model.sdf-field.detail.cells", "4", "8", "512"]
+    grids, networks = ("detail", "colour_detail"), "--pipeline.model.sdf-field"
+    detail = [word for grid in ("detail", "colour-detail") for word in (f"{networks}.{grid}.cells", "4", "8", "512")]
     run = tmp_path / "t" / "baseh3d-fast" / "t"
     train("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2, "--load-prior", prior_run.folder, *detail)
     head = open_head(run / HEAD_FILE)
-    assert head.weights["detail.cells"].tolist() == [4.0, 8.0] and head.weights["detail.last.weight"].abs().max() > 0.0
+    for grid in grids:
+        assert head.weights[f"{grid}.cells"].tolist() == [4.0, 8.0]
+        assert head.weights[f"{grid}.last.weight"].abs().max() > 0.0
     again = ["--epochs", 3, "--load-dir", run / "nerfstudio_models", "--load-prior", prior_run.folder]
     train("baseh3d-fast", tiny_root, tmp_path / "again", *again, *detail)
     train("baseh3d-fast", tiny_root, tmp_path / "prior", "--epochs", 1, "--load-prior", run)
     goes_on = open_head(tmp_path / "prior" / "t" / "baseh3d-fast" / "t")
-    assert goes_on.weights["detail.cells"].tolist() == [4.0, 8.0] and goes_on.weights["detail.opened"].min() == 1.0
+    for grid in grids:
+        assert goes_on.weights[f"{grid}.cells"].tolist() == [4.0, 8.0]
+        assert goes_on.weights[f"{grid}.opened"].min() == 1.0
 
 
 def test_detail_without_a_prior_is_refused(tiny_root: Path, tmp_path: Path):
     said = train("idr", tiny_root, tmp_path, "--pipeline.model.sdf-field.detail.cells", "8", fails=True)
-    assert "idr starts from no prior, leave detail out" in said
+    assert "idr has no prior, leave them out" in said
 
 
 SIZES = [[], [3.0, 8, 16], [1e9, 8, 16], [-4.0, 8, 16], [4.5, 8, 16], 4.0, [[4.0, 8, 16]], [4.0] * 5000]

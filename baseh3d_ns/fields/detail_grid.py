@@ -1,4 +1,4 @@
-"""Detail above a prior: a residual of the SDF from features on grids of several resolutions.
+"""Detail above a prior: a residual of its SDF or its colours, from features on grids of several resolutions.
 
 Source: Müller et al., "Instant Neural Graphics Primitives", SIGGRAPH 2022 (levels, hashed above a size; smoothstep
 instead of trilinear weights, their appendix A, so that normals are continuous); levels opened one after another as in
@@ -26,7 +26,7 @@ FIRST_FEATURES = 1e-4
 
 @dataclass
 class DetailGridConfig:
-    """A residual of the SDF, which starts as zero."""
+    """A residual that starts as zero."""
 
     cells: tuple[GridCells, ...] = ()
     """Cells along an axis of each level's grid over the box [-1, 1]^3 of the prior's frame, from coarse to fine; none:
@@ -40,12 +40,15 @@ class DetailGridConfig:
 
 
 class DetailGrid(nn.Module):
-    """Position in the networks' frame -> what is added to the SDF. Differentiable twice (eikonal loss)."""
+    """Position in the networks' frame -> what is added to the SDF, or to red, green and blue before they are squashed.
+
+    Differentiable twice (eikonal loss).
+    """
 
     cells: nn.Parameter
     opened: nn.Parameter
 
-    def __init__(self, config: DetailGridConfig) -> None:
+    def __init__(self, config: DetailGridConfig, outputs: int) -> None:
         super().__init__()
         self.open_until, self.sizes = config.open_until, config.cells
         # Parameters, though none learns: so that they stand in head files beside the tables.
@@ -56,15 +59,15 @@ class DetailGrid(nn.Module):
             torch.empty(count, config.features).uniform_(-FIRST_FEATURES, FIRST_FEATURES) for count in rows
         )
         self.hidden = nn.Linear(len(config.cells) * config.features, config.width)
-        self.last = nn.Linear(config.width, 1)
+        self.last = nn.Linear(config.width, outputs)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
+    def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n o"]:
         levels = zip(self.sizes, self.tables, self.opened, strict=True)
         features = [opened * interpolated(points, table, cells) for cells, table, opened in levels]
         hidden = nn.functional.softplus(self.hidden(torch.cat(features, dim=-1)), beta=SOFTPLUS_BETA)
-        return self.last(hidden)[:, 0]
+        return self.last(hidden)
 
     @torch.no_grad()
     def open_levels(self, progress: float) -> None:

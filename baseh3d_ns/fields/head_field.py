@@ -35,6 +35,8 @@ class HeadFieldConfig(InstantiateConfig):
     gives the features (IDR)."""
     detail: DetailGridConfig = field(default_factory=DetailGridConfig)
     """Detail above the SDF network, for heads that start from a prior."""
+    colour_detail: DetailGridConfig = field(default_factory=DetailGridConfig)
+    """Detail above the colour network, likewise: eyes, brows and hair are finer than it can be."""
 
 
 class HeadField(nn.Module):
@@ -52,8 +54,14 @@ class HeadField(nn.Module):
         sdf, layers = config.sdf, config.feature_layers
         self.feature_network = FeatureNetwork(sdf.octaves, layers, sdf.width, sdf.features) if layers else None
         self.latent = nn.Parameter(torch.zeros(sdf.latent)) if sdf.latent else None
-        self.detail = DetailGrid(config.detail) if config.detail.cells else None
+        self.detail = DetailGrid(config.detail, outputs=1) if config.detail.cells else None
+        self.colour_detail = DetailGrid(config.colour_detail, outputs=3) if config.colour_detail.cells else None
         self.placement = Placement()
+
+    @property
+    def grids(self) -> list[DetailGrid]:
+        """The grids of detail that there are."""
+        return [grid for grid in (self.detail, self.colour_detail) if grid is not None]
 
     def forward_geonetwork(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n c"]:
         """[signed distance, features]; nerfstudio's exporter calls a field by this name."""
@@ -91,7 +99,7 @@ class HeadField(nn.Module):
         """The detail grid's part of the signed distance at `points`, and of its gradient; both can be learned from."""
         assert self.detail is not None
         x = points.detach().requires_grad_(True)
-        added = self.detail(self.placement.points(x)) / self.placement.scale
+        added = self.detail(self.placement.points(x))[:, 0] / self.placement.scale
         (gradient,) = torch.autograd.grad(added.sum(), x, create_graph=True)
         return added, gradient
 
@@ -104,7 +112,9 @@ class HeadField(nn.Module):
     ) -> Float[Tensor, "n 3"]:
         """RGB in [0, 1] of surface points seen from `view_directions` (unit, from the surface to the camera)."""
         rotated = self.placement.directions(torch.stack([gradients, view_directions]))
-        return self.colour_network(self.placement.points(points), rotated[0], rotated[1], features)
+        inner = self.placement.points(points)
+        detail = None if self.colour_detail is None else self.colour_detail(inner)
+        return self.colour_network(inner, rotated[0], rotated[1], features, detail)
 
     @torch.no_grad()
     def colour_towards_cameras(
@@ -130,5 +140,5 @@ class HeadField(nn.Module):
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n f"]]:
         """Signed distance in units of the unit ball, and features, at points in the networks' frame."""
         output = self.sdf_network(inner, latent)
-        distance = output[:, 0] if self.detail is None else output[:, 0] + self.detail(inner)
+        distance = output[:, 0] if self.detail is None else output[:, 0] + self.detail(inner)[:, 0]
         return distance / self.placement.scale, output[:, 1:]

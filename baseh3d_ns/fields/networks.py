@@ -190,10 +190,12 @@ class ColourNetwork(_ReluMlp):
         normals: Float[Tensor, "n 3"],
         view_directions: Float[Tensor, "n 3"],
         features: Float[Tensor, "n f"],
+        detail: Float[Tensor, "n 3"] | None = None,
     ) -> Float[Tensor, "n 3"]:
         """RGB in [0, 1] seen from `view_directions` (unit, from the surface to the camera).
 
-        `normals` are the SDF's gradients, not normalised, as in IDR.
+        `normals` are the SDF's gradients, not normalised, as in IDR; `detail` is added before the tanh.
         """
         x = torch.cat([points, positional_encoding(view_directions, self.octaves), normals, features], dim=-1)
-        return 0.5 * (torch.tanh(self._run(x)) + 1.0)
+        raw = self._run(x) if detail is None else self._run(x) + detail
+        return 0.5 * (torch.tanh(raw) + 1.0)

@@ -180,19 +180,20 @@ def field_config(weights: dict[str, Any], latent: int) -> HeadFieldConfig:
             layers=shape["colour_layers"], width=shape["colour_width"], octaves=int(colour_octaves)
         ),
         feature_layers=max(0, len(separate) - 1),
-        detail=_detail_config(weights),
+        detail=_detail_config(weights, "detail"),
+        colour_detail=_detail_config(weights, "colour_detail"),
     )
 
 
-def _detail_config(weights: dict[str, Any]) -> DetailGridConfig:
-    """Sizes of the detail grid that the weights fill, if they do."""
-    if "detail.cells" not in weights:
+def _detail_config(weights: dict[str, Any], grid: str) -> DetailGridConfig:
+    """Sizes of the detail grid of that name that the weights fill, if they do."""
+    if f"{grid}.cells" not in weights:
         return DetailGridConfig()
-    recorded, hidden = weights["detail.cells"], weights["detail.hidden.weight"]
+    recorded, hidden = weights[f"{grid}.cells"], weights[f"{grid}.hidden.weight"]
     if recorded.ndim != 1 or not 0 < len(recorded) <= MOST_LEVELS or hidden.ndim != 2:
-        raise KeyError("detail.cells")
+        raise KeyError(f"{grid}.cells")
     if not all(4 <= count <= MOST_CELLS and count % 1 == 0 for count in recorded.tolist()):
-        raise KeyError("detail.cells")
+        raise KeyError(f"{grid}.cells")
     cells = tuple(map(int, recorded.tolist()))
     width, inputs = hidden.shape
     return DetailGridConfig(cells=cells, features=int(inputs) // len(cells), width=int(width))

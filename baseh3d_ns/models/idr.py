@@ -94,7 +94,8 @@ class IdrModel(SdfModel):
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         fields = [*self.field.sdf_network.parameters(), *self.field.colour_network.parameters()]
-        detail = {"detail": self.field.detail.learning()} if self.field.detail else {}
+        learning = [parameter for grid in self.field.grids for parameter in grid.learning()]
+        detail = {"detail": learning} if learning else {}
         return {"fields": fields} | detail | ({"views": list(self.views.parameters())} if self.views else {})
 
     def get_training_callbacks(
@@ -114,7 +115,8 @@ class IdrModel(SdfModel):
             if self.field.detail:
                 for parameter in self.field.detail.learning():
                     parameter.requires_grad_(learns)
-                self.field.detail.open_levels(self.progress)
+            for grid in self.field.grids:
+                grid.open_levels(self.progress)
             if self.views:
                 begun = self.progress >= self.config.refine_from
                 self.views.learn(

@@ -53,8 +53,9 @@ class ShapeTrainerConfig(SdfTrainerConfig):
             raise InputError("a shape space needs latents: --pipeline.model.sdf-field.sdf.latent must be at least 1")
         if self.pipeline.model.sdf_field.feature_layers:
             raise InputError("a shape space has no feature network: leave --...sdf-field.feature-layers at 0")
-        if self.pipeline.model.sdf_field.detail.cells:
-            raise InputError("a shape space has no detail: leave --...sdf-field.detail.cells out")
+        networks = self.pipeline.model.sdf_field
+        if networks.detail.cells or networks.colour_detail.cells:
+            raise InputError("a shape space has no detail: leave --...sdf-field.detail and colour-detail out")
         if not 0 <= symmetric <= latent:
             raise InputError(f"--pipeline.model.symmetric-latents must lie between 0 and the latent's {latent} numbers")
         source = self.pipeline.datamanager.source(self.data)

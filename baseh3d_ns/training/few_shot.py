@@ -50,12 +50,12 @@ class FewShotTrainerConfig(HeadTrainerConfig):
         networks = super().networks()
         if self.load_prior is None or not (self.load_prior == BUILTIN or Path(self.load_prior).exists()):
             return networks
-        detail = field_of_head(open_head(self.load_prior), self.load_prior).config.detail
-        return (
-            replace(networks, detail=replace(detail, open_until=networks.detail.open_until))
-            if detail.cells
-            else networks
+        prior = field_of_head(open_head(self.load_prior), self.load_prior).config
+        detail, colour_detail = (
+            replace(own, open_until=wanted.open_until) if own.cells else wanted
+            for own, wanted in ((prior.detail, networks.detail), (prior.colour_detail, networks.colour_detail))
         )
+        return replace(networks, detail=detail, colour_detail=colour_detail)
 
     def check_start(self) -> None:
         if self.load_prior is None:

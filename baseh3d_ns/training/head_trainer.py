@@ -47,9 +47,10 @@ class HeadTrainerConfig(SdfTrainerConfig):
         if self.machine.num_devices * self.machine.num_machines > 1:
             raise InputError("one device holds all rays of a head: leave --machine.num-devices at 1")
         self.pipeline.model.check()
-        if self.pipeline.model.sdf_field.detail.cells and "detail" not in self.optimizers:
+        networks = self.pipeline.model.sdf_field
+        if (networks.detail.cells or networks.colour_detail.cells) and "detail" not in self.optimizers:
             raise InputError(
-                f"--pipeline.model.sdf-field.detail.cells: {self.method_name} starts from no prior, leave detail out"
+                f"--pipeline.model.sdf-field.detail, .colour-detail: {self.method_name} has no prior, leave them out"
             )
         splits = self.splits()
         check_sizes(splits[0], self.pipeline.datamanager.camera_res_scale_factor)
@@ -66,11 +67,12 @@ class HeadTrainerConfig(SdfTrainerConfig):
     def networks(self) -> HeadFieldConfig:
         """Networks of the model, without the levels of detail that no photo can show."""
         networks = self.pipeline.model.sdf_field
-        if not networks.detail.cells:
-            return networks
         views, _ = self.splits()
-        cells = cells_to_see(networks.detail.cells, pixel_at_head(views.cameras))
-        return replace(networks, detail=replace(networks.detail, cells=cells))
+        pixel = pixel_at_head(views.cameras)
+        detail, colour_detail = (
+            replace(grid, cells=cells_to_see(grid.cells, pixel)) for grid in (networks.detail, networks.colour_detail)
+        )
+        return replace(networks, detail=detail, colour_detail=colour_detail)
 
     def resolve(self) -> None:
         super().resolve()
