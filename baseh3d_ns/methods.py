@@ -28,7 +28,7 @@ from baseh3d_ns.training.few_shot import FewShotTrainerConfig
 from baseh3d_ns.training.head_trainer import HeadTrainerConfig
 from baseh3d_ns.training.pipeline import HeadPipelineConfig
 from baseh3d_ns.training.prior import PriorTrainerConfig
-from baseh3d_ns.warm_start.config import ColourWarmUpConfig, LatentFitConfig, WarmStartConfig
+from baseh3d_ns.warm_start.config import ColourConfig, LatentFitConfig, WarmStartConfig
 
 
 def _common(method_name: str, pipeline: Any, max_norm: float | None = None, **lr: float) -> dict[str, Any]:
@@ -118,7 +118,8 @@ def _fit_start() -> dict[str, Any]:
         "epochs": 0,
         "load_prior": BUILTIN,
         "register": True,
-        "warm_start": WarmStartConfig(colours=ColourWarmUpConfig(steps=240), latent=LatentFitConfig(steps=200)),
+        "finish_colours": ColourConfig(steps=400, batches=128, points=2048, learning_rate=FIT_LR, lr_final=0.1),
+        "warm_start": WarmStartConfig(colours=ColourConfig(steps=240), latent=LatentFitConfig(steps=200)),
     }
 
 

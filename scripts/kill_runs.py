@@ -27,7 +27,7 @@ NETWORKS = {"layers": 3, "width": 32, "skip-layer": 0, "features": 8}
 TINY = {f"pipeline.model.sdf-field.sdf.{name}": number for name, number in NETWORKS.items()}
 RAYS = {"pipeline.datamanager.train-num-rays-per-batch": 64, "pipeline.model.grid-cells": 12}
 POINTS = {"pipeline.datamanager.samples-per-head": 1000, "pipeline.datamanager.points-per-head": 64}
-UNPLACED = {"register": False, "warm-start.colours.steps": 0, "warm-start.latent.steps": 0}
+UNPLACED = {"register": False, "finish-colours.steps": 0, "warm-start.colours.steps": 0, "warm-start.latent.steps": 0}
 UNANCHORED = {"pipeline.model.anchor.weight": 0.0, "pipeline.model.anchor.one-view-weight": 0.0}
 METHODS: dict[str, dict[str, Any]] = {
     "idr": {**TINY, **RAYS},
@@ -51,7 +51,7 @@ path = "heads"
 [[rows]]
 name = "builtin"
 method = "baseh3d-fast"
-options = {register = false, "warm-start.colours.steps" = 0, "warm-start.latent.steps" = 0}
+options = {register = false, "finish-colours.steps" = 0, "warm-start.colours.steps" = 0, "warm-start.latent.steps" = 0}
 """
 
 

@@ -48,7 +48,13 @@ SMALL = Sizes(
         f"pipeline.datamanager.{name}": value
         for name, value in {"samples-per-head": 500, "heads-per-step": 2, "points-per-head": 16}.items()
     },
-    fit={RAYS: 128, "epochs": 6, "warm-start.colours.steps": 5, "warm-start.latent.steps": 5},
+    fit={
+        RAYS: 128,
+        "epochs": 6,
+        "finish-colours.steps": 5,
+        "warm-start.colours.steps": 5,
+        "warm-start.latent.steps": 5,
+    },
     view={"downscale": 4},
     seeds=(0, 1),
     scored_at=(0, 6, 18),

@@ -37,6 +37,7 @@ COARSE = ["--pipeline.model.grid-cells", 24]
 QUICK_START = [
     *("--placing.steps", 5, 5, "--placing.rays", 256, "--placing.grid-cells", 24),
     *("--warm-start.colours.steps", 5, "--warm-start.colours.batches", 4),
+    *("--finish-colours.steps", 2, "--finish-colours.batches", 1),
     *("--warm-start.latent.steps", 5, "--warm-start.latent.batches", 4, "--warm-start.grid-cells", 24),
     *("--pipeline.model.anchor.points", 1024, "--pipeline.model.anchor.visibility-rays", 2048),
     *("--pipeline.model.anchor.grid-cells", 24),

@@ -65,7 +65,11 @@ options = {register = false, QUICK}
 [[rows]]
 name = "neus-facto"
 method = "neus-facto"
-""".replace("QUICK", '"pipeline.model.grid-cells" = 24, "warm-start.colours.steps" = 5, "warm-start.grid-cells" = 24')
+""".replace(
+    "QUICK",
+    '"pipeline.model.grid-cells" = 24, "warm-start.colours.steps" = 5, "finish-colours.steps" = 0, '
+    '"warm-start.grid-cells" = 24',
+)
 
 
 def finished(run: Path) -> dict[Path, tuple[int, bytes]]:
@@ -149,7 +153,8 @@ def test_a_report_of_nothing(tmp_path):
 def on_tiny(own_root) -> Definition:
     row = Row("fast", "baseh3d-fast", "builtin", options={"register": False})
     few = {"pipeline.datamanager.train-num-rays-per-batch": 64, "pipeline.model.grid-cells": 24}
-    few |= {"warm-start.colours.steps": 5, "warm-start.colours.batches": 4, "warm-start.grid-cells": 24}
+    few |= {"finish-colours.steps": 0, "warm-start.colours.steps": 5}
+    few |= {"warm-start.colours.batches": 4, "warm-start.grid-cells": 24}
     scenes = ("scan0", "scan1")
     return Definition("tiny", "tiny", scenes, DataSource(own_root), (row,), epochs=2, spacing_mm=6.0, options=few)
 

@@ -9,7 +9,9 @@ from processes import train
 from test_heads import POINTS, SMALL
 from torch.autograd import gradcheck, gradgradcheck
 
+from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
+from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.detail_grid import DetailGrid, DetailGridConfig, cells_to_see, interpolated, rows_of
 from baseh3d_ns.fields.head_field import HeadField
@@ -19,6 +21,9 @@ from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.heads.transfer import transfer
 from baseh3d_ns.models.prior_anchor import AnchorSamples
 from baseh3d_ns.training.head_trainer import pixel_at_head
+from baseh3d_ns.warm_start.colours import learn_colours
+from baseh3d_ns.warm_start.config import ColourConfig
+from baseh3d_ns.warm_start.frozen_hits import trace_frozen
 
 CELLS = (4, 8, 16)
 GRID = DetailGridConfig(cells=CELLS)
@@ -27,8 +32,9 @@ DETAILED = replace(SMALL, detail=GRID, colour_detail=GRID)
 
 def rough(field: HeadField) -> HeadField:
     """The field with detail that one can see."""
+    assert field.detail is not None and field.colour_detail is not None
     with torch.no_grad():
-        for grid in field.grids:
+        for grid in (field.detail, field.colour_detail):
             for parameter in grid.learning():
                 parameter.normal_(0.0, 0.3)
             grid.opened.fill_(1.0)
@@ -82,11 +88,11 @@ def test_every_corner_has_a_row(cells: int, rows: int):
 
 
 def test_levels_are_opened_one_after_another_and_stay_open():
-    grid = DetailGrid(DetailGridConfig(cells=CELLS, open_until=0.6), outputs=1)
+    grid = DetailGrid(DetailGridConfig(cells=CELLS), outputs=1)
     assert grid.opened.tolist() == [0, 0, 0]
     opened = []
-    for progress in (0.0, 0.1, 0.3, 0.6, 1.0):
-        grid.open_levels(progress)
+    for fraction in (0.0, 1 / 6, 0.5, 1.0, 5 / 3):
+        grid.open_levels(fraction)
         opened.append([round(value, 3) for value in grid.opened.tolist()])
     assert opened == [[1, 0, 0], [1, 0.5, 0], [1, 1, 0.5], [1, 1, 1], [1, 1, 1]]
     grid.open_levels(0.0)  # a fit from a prior with detail begins
@@ -96,7 +102,7 @@ def test_levels_are_opened_one_after_another_and_stay_open():
 def test_head_files_hold_the_detail(tmp_path: Path):
     field = rough(DETAILED.setup())
     assert field.detail is not None
-    field.detail.open_levels(0.3)
+    field.detail.open_levels(0.5)
     save_head(tmp_path / HEAD_FILE, Head(weights_of_field(field), {}))
     again = field_of_head(open_head(tmp_path / HEAD_FILE), tmp_path)
     assert again.config.detail.cells == again.config.colour_detail.cells == CELLS
@@ -170,3 +176,48 @@ def test_no_grid_is_finer_than_a_pixel_on_the_head(tiny_root: Path):
     assert 0.5 < pixel * float(cameras.width[0]) / 2.0 < 2.0
     kept = cells_to_see((4, 8, 4096), pixel)
     assert kept == (4, 8)
+
+
+class Brighter:
+    """Views that show every colour brighter, from cameras that are where they were."""
+
+    def rays(self, origins: torch.Tensor, directions: torch.Tensor, views: torch.Tensor):
+        return origins, directions
+
+    def colours(self, rgb: torch.Tensor, views: torch.Tensor):
+        return rgb + 0.3
+
+
+@pytest.fixture
+def egg(tiny_root: Path) -> tuple[HeadField, RayPool]:
+    """An untrained head, which is a ball, with detail of its colours, and rays of three photos."""
+    torch.manual_seed(0)
+    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
+    field = replace(DETAILED, detail=DetailGridConfig()).setup()
+    return field, RayPool(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", 256, one_view=False)
+
+
+def brightness(field: HeadField, pool: RayPool) -> tuple[float, float]:
+    """Mean brightness of the photos on the head, and of the head there."""
+    hits = trace_frozen(field, pool, 4, 24)
+    hits = hits[hits.hit]
+    shown = field.colour(hits.points, hits.gradients, -hits.directions, hits.features).detach()
+    return float(hits.colour.mean()), float(shown.mean())
+
+
+def test_finishing_the_colours_moves_no_surface_and_undoes_what_views_add(egg: tuple[HeadField, RayPool]):
+    field, pool = egg
+    sdf = field.sdf(POINTS)
+    few = ColourConfig(steps=150, batches=4, points=256, lr_final=0.1)
+    learn_colours(field, pool, few, 24, detail=True, corrections=Brighter())
+    photos, head = brightness(field, pool)
+    assert head == pytest.approx(photos - 0.3, abs=0.04)
+    assert torch.equal(field.sdf(POINTS), sdf)
+    assert field.colour_detail is not None and field.colour_detail.last.weight.abs().max() > 0.0
+    assert field.colour_detail.opened.min() == 1.0
+
+
+def test_without_detail_the_colours_grid_learns_nothing(egg: tuple[HeadField, RayPool]):
+    field, pool = egg
+    learn_colours(field, pool, ColourConfig(steps=2, batches=1), 24)
+    assert field.colour_detail is not None and field.colour_detail.last.weight.abs().max() == 0.0

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from baseh3d_ns.bounds import Count, GridCells, Share
+from baseh3d_ns.bounds import Count, GridCells
 from baseh3d_ns.fields.networks import SOFTPLUS_BETA
 
 TABLE_ROWS = 1 << 17
@@ -35,8 +35,6 @@ class DetailGridConfig:
     """Features at a corner of a grid."""
     width: Count = 32
     """Units of the hidden layer behind all levels' features."""
-    open_until: Share = 0.6
-    """Fraction of the training in which the levels are opened, one after another."""
 
 
 class DetailGrid(nn.Module):
@@ -50,7 +48,7 @@ class DetailGrid(nn.Module):
 
     def __init__(self, config: DetailGridConfig, outputs: int) -> None:
         super().__init__()
-        self.open_until, self.sizes = config.open_until, config.cells
+        self.sizes = config.cells
         # Parameters, though none learns: so that they stand in head files beside the tables.
         self.cells = nn.Parameter(torch.tensor(config.cells).float(), requires_grad=False)
         self.opened = nn.Parameter(torch.zeros(len(config.cells)), requires_grad=False)
@@ -70,9 +68,9 @@ class DetailGrid(nn.Module):
         return self.last(hidden)
 
     @torch.no_grad()
-    def open_levels(self, progress: float) -> None:
-        """Open the levels one after another, each gradually, as the training goes on; a prior's own stay open."""
-        begun = len(self.opened) * progress / self.open_until
+    def open_levels(self, fraction: float) -> None:
+        """Open that fraction of the levels, from coarse to fine, the last of them partly; a prior's own stay open."""
+        begun = len(self.opened) * fraction
         due = (1.0 + begun - torch.arange(len(self.opened))).clamp(0.0, 1.0)
         self.opened.copy_(torch.maximum(self.opened, due.to(self.opened)))
 

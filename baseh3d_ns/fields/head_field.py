@@ -36,7 +36,7 @@ class HeadFieldConfig(InstantiateConfig):
     detail: DetailGridConfig = field(default_factory=DetailGridConfig)
     """Detail above the SDF network, for heads that start from a prior."""
     colour_detail: DetailGridConfig = field(default_factory=DetailGridConfig)
-    """Detail above the colour network, likewise: eyes, brows and hair are finer than it can be."""
+    """Detail above the colour network, likewise; learned last of all, with the surface frozen (--finish-colours)."""
 
 
 class HeadField(nn.Module):
@@ -57,11 +57,6 @@ class HeadField(nn.Module):
         self.detail = DetailGrid(config.detail, outputs=1) if config.detail.cells else None
         self.colour_detail = DetailGrid(config.colour_detail, outputs=3) if config.colour_detail.cells else None
         self.placement = Placement()
-
-    @property
-    def grids(self) -> list[DetailGrid]:
-        """The grids of detail that there are."""
-        return [grid for grid in (self.detail, self.colour_detail) if grid is not None]
 
     def forward_geonetwork(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n c"]:
         """[signed distance, features]; nerfstudio's exporter calls a field by this name."""

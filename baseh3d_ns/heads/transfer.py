@@ -33,7 +33,7 @@ def check_transfers(prior: Head, wanted: HeadFieldConfig, source: Path) -> None:
             f"{source} has latents of {have.sdf.latent} numbers, this method of {wanted.sdf.latent}: pass "
             f"--pipeline.model.sdf-field.sdf.latent {have.sdf.latent}, or a shape space of that size"
         )
-    if have.feature_layers and replace(have, detail=wanted.detail, colour_detail=wanted.colour_detail) != wanted:
+    if have.feature_layers and have != wanted:
         raise InputError(f"{source} was fitted by h3dnet: only h3dnet with networks of the same size goes on from it")
     if not _holds(wanted, have):
         here = summary(architecture(dict(named_parameters(wanted.setup()))))

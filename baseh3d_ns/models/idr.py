@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.utils import parametrize
 
-from baseh3d_ns.bounds import Fraction, Weight
+from baseh3d_ns.bounds import Fraction, Share, Weight
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.models.photo_consistency import PhotoConfig, Photos
 from baseh3d_ns.models.prior_anchor import AnchorConfig, PriorAnchor
@@ -57,6 +57,8 @@ class IdrModelConfig(SdfModelConfig):
     """Weight of the corrections, squared and in units of what is typical of them."""
     photos: PhotoConfig = field(default_factory=PhotoConfig)
     """Photo consistency: patches of the surface compared between photos."""
+    detail_until: Share = 0.6
+    """Fraction of the training in which the levels of detail (--pipeline.model.sdf-field.detail) open one by one."""
     anchor: AnchorConfig = field(default_factory=AnchorConfig)
     """Prior anchor: the shape space's head is kept where no photo sees."""
 
@@ -94,8 +96,7 @@ class IdrModel(SdfModel):
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         fields = [*self.field.sdf_network.parameters(), *self.field.colour_network.parameters()]
-        learning = [parameter for grid in self.field.grids for parameter in grid.learning()]
-        detail = {"detail": learning} if learning else {}
+        detail = {"detail": self.field.detail.learning()} if self.field.detail else {}
         return {"fields": fields} | detail | ({"views": list(self.views.parameters())} if self.views else {})
 
     def get_training_callbacks(
@@ -115,8 +116,7 @@ class IdrModel(SdfModel):
             if self.field.detail:
                 for parameter in self.field.detail.learning():
                     parameter.requires_grad_(learns)
-            for grid in self.field.grids:
-                grid.open_levels(self.progress)
+                self.field.detail.open_levels(self.progress / self.config.detail_until)
             if self.views:
                 begun = self.progress >= self.config.refine_from
                 self.views.learn(

@@ -19,7 +19,8 @@ from baseh3d_ns.heads.readers import BUILTIN, MAKE_ONE, find_head_file, open_hea
 from baseh3d_ns.heads.transfer import check_transfers
 from baseh3d_ns.placing.config import PlacingConfig
 from baseh3d_ns.training.head_trainer import HeadTrainer, HeadTrainerConfig
-from baseh3d_ns.warm_start.config import WarmStartConfig
+from baseh3d_ns.warm_start.colours import learn_colours
+from baseh3d_ns.warm_start.config import ColourConfig, WarmStartConfig
 from baseh3d_ns.warm_start.start import WarmStart, warm_start
 
 
@@ -44,6 +45,8 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     """Settings of the registration (with --register)."""
     warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
     """Colours and latent, learned on the prior's surface before the first training step."""
+    finish_colours: ColourConfig = field(default_factory=ColourConfig)
+    """Colours, learned on the finished surface after the last training step."""
 
     def networks(self) -> HeadFieldConfig:
         """Networks of the model; a prior's own detail goes on as it is."""
@@ -52,7 +55,7 @@ class FewShotTrainerConfig(HeadTrainerConfig):
             return networks
         prior = field_of_head(open_head(self.load_prior), self.load_prior).config
         detail, colour_detail = (
-            replace(own, open_until=wanted.open_until) if own.cells else wanted
+            own if own.cells else wanted
             for own, wanted in ((prior.detail, networks.detail), (prior.colour_detail, networks.colour_detail))
         )
         return replace(networks, detail=detail, colour_detail=colour_detail)
@@ -104,6 +107,13 @@ class FewShotTrainer(HeadTrainer):
             with suppress(InputError):  # a checkpoint that was copied without its run's head file goes on as well
                 known = open_head(checkpoint.parent.parent / HEAD_FILE).provenance
             self.started_from, self.start_warnings = known.get("load_prior"), tuple(known.get("warnings") or ())
+
+    def after_step(self, step: int) -> None:
+        super().after_step(step)
+        if step + 1 == self.total_steps and self.config.finish_colours.steps:
+            model, config = self.pipeline.model, self.config
+            cells, views = config.warm_start.grid_cells, model.views
+            learn_colours(model.field, self.ray_pool, config.finish_colours, cells, detail=True, corrections=views)
 
     def start(self) -> None:
         """Place the prior, learn colours and latent on it, and begin there."""

@@ -1,6 +1,6 @@
-"""Colour warm-up: the colour network learns the new person's colours before anything else moves.
+"""Colours learned on a frozen surface: those of a new person before the fit, and the finest ones after it.
 
-The surface is frozen meanwhile. So rays are traced once, and a step asks the colour network only.
+Since nothing moves, rays are traced once, and a step asks the colour network only.
 """
 
 from __future__ import annotations
@@ -10,28 +10,53 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.warm_start.config import ColourWarmUpConfig
-from baseh3d_ns.warm_start.frozen_hits import frozen_colour_loss, trace_frozen
+from baseh3d_ns.warm_start.config import ColourConfig
+from baseh3d_ns.warm_start.frozen_hits import Corrections, frozen_colour_loss, trace_frozen
 
 
-def warm_up_colours(field: HeadField, pool: RayPool, config: ColourWarmUpConfig, grid_cells: int) -> None:
-    """Train the colour network of `field`, and its feature network where it has one; nothing else."""
+def learn_colours(
+    field: HeadField,
+    pool: RayPool,
+    config: ColourConfig,
+    grid_cells: int,
+    *,
+    detail: bool = False,
+    corrections: Corrections | None = None,
+) -> None:
+    """Train the colour network of `field`, and its feature network where it has one; nothing else.
+
+    Args:
+        field: the head.
+        pool: rays of the photos.
+        config: steps and learning rates.
+        grid_cells: cells along an axis of the SDF grid that the rays are traced on.
+        detail: also train the colours' detail, where the field has one. Only on a finished surface: colours that can
+            explain every pixel no longer say where the surface is wrong.
+        corrections: of the views, as a training has found them.
+    """
     from tqdm import tqdm
 
-    hits = trace_frozen(field, pool, config.batches, grid_cells)
+    hits = trace_frozen(field, pool, config.batches, grid_cells, corrections)
     hits = hits[hits.hit]
     if not len(hits):
-        CONSOLE.log("No ray in the masks meets the prior, so its colours stay: check the masks, or --register True.")
+        CONSOLE.log("No ray in the masks meets the head, so its colours stay: check the masks, or --register True.")
         return
-    networks = [field.colour_network, *([field.feature_network] if field.feature_network else [])]
-    optimizer = torch.optim.Adam([p for network in networks for p in network.parameters()], lr=config.learning_rate)
+    networks = [*field.colour_network.parameters()]
+    if field.feature_network:
+        networks += field.feature_network.parameters()
+    groups = [{"params": networks, "first": config.learning_rate}]
+    if detail and field.colour_detail:
+        field.colour_detail.open_levels(1.0)
+        groups.append({"params": field.colour_detail.learning(), "first": config.detail_learning_rate})
+    optimizer = torch.optim.Adam(groups)
     for step in tqdm(range(config.steps), desc="Learning the colours", unit="step", delay=2.0, leave=False):
-        optimizer.param_groups[0]["lr"] = config.learning_rate * config.lr_final ** (step / config.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = group["first"] * config.lr_final ** (step / config.steps)
         rays = hits[torch.randint(len(hits), (config.points,), device=hits.points.device)]
         features = rays.features
         if field.feature_network:
             features = field.feature_network(field.placement.points(rays.points))
-        loss = frozen_colour_loss(field, rays, rays.points, features, config.points)
+        loss = frozen_colour_loss(field, rays, rays.points, features, config.points, corrections)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

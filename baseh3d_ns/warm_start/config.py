@@ -8,19 +8,21 @@ from baseh3d_ns.bounds import Count, CountOrNone, GridCells, LearningRate, Posit
 
 
 @dataclass
-class ColourWarmUpConfig:
-    """Settings of the colours' warm-up: the prior's are another person's."""
+class ColourConfig:
+    """Settings of the colours that are learned with the surface frozen."""
 
     steps: CountOrNone = 0
-    """Adam steps on the colour network alone, with the surface frozen; 0 leaves them out."""
+    """Adam steps on the colours alone; 0 leaves them out."""
     batches: Count = 32
     """Batches of rays, of the training's size, that are traced once and learned from."""
     points: Count = 1024
     """Surface points a step."""
     learning_rate: LearningRate = 2e-3
-    """Adam's learning rate at the first step; falls exponentially."""
+    """Adam's learning rate of the networks at the first step; falls exponentially."""
+    detail_learning_rate: LearningRate = 1e-2
+    """The same of the colour detail's grid, whose rows are seldom met."""
     lr_final: Share = 0.5
-    """Learning rate at the last step, as a fraction of the first."""
+    """Learning rates at the last step, as a fraction of the first."""
 
 
 @dataclass
@@ -63,7 +65,7 @@ class WarmStartConfig:
 
     grid_cells: GridCells = 64
     """Cells along an axis of the SDF grid that the rays are traced on."""
-    colours: ColourWarmUpConfig = field(default_factory=ColourWarmUpConfig)
-    """Colours first, on the prior's surface."""
+    colours: ColourConfig = field(default_factory=ColourConfig)
+    """Colours first, on the prior's surface: its own are another person's."""
     latent: LatentFitConfig = field(default_factory=LatentFitConfig)
     """Then a shape space's latent, placement and colours."""

@@ -1,8 +1,9 @@
-"""Surface points of the photos' rays on a frozen prior, traced once, so that many steps learn without tracing."""
+"""Surface points of the photos' rays on a frozen head, traced once, so that many steps learn without tracing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,6 +13,22 @@ from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.rendering.losses import colour_loss
 from baseh3d_ns.rendering.sdf_grid import GridTracer
+
+
+@runtime_checkable
+class Corrections(Protocol):
+    """Corrections of the views that a training has found."""
+
+    def rays(
+        self,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        views: Int[Tensor, " rays"],
+    ) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays 3"]]:
+        """Rays of the corrected cameras."""
+
+    def colours(self, rgb: Float[Tensor, "rays 3"], views: Int[Tensor, " rays"]) -> Float[Tensor, "rays 3"]:
+        """The head's colours as each view shows them."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +44,8 @@ class FrozenHits:
     """Features for the colour network at the points."""
     hit: Bool[Tensor, " n"]
     """Whether the ray meets the surface and lies inside a mask."""
+    views: Int[Tensor, " n"]
+    """Number of the ray's view."""
     in_mask: Bool[Tensor, " n"]
     """Whether the ray lies inside a mask."""
     colour: Float[Tensor, "n 3"]
@@ -47,7 +66,9 @@ class FrozenHits:
 
 
 @torch.no_grad()
-def trace_frozen(field: HeadField, pool: RayPool, batches: int, grid_cells: int) -> FrozenHits:
+def trace_frozen(
+    field: HeadField, pool: RayPool, batches: int, grid_cells: int, corrections: Corrections | None = None
+) -> FrozenHits:
     """Surface points of so many of the pool's batches, traced on an SDF grid of `grid_cells` cells along an axis."""
     from tqdm import tqdm
 
@@ -55,18 +76,29 @@ def trace_frozen(field: HeadField, pool: RayPool, batches: int, grid_cells: int)
     tracer.refresh(field.sdf, field.placement.similarity.device)
     for _ in tqdm(range(batches), desc="Tracing rays", unit="batch", delay=2.0, leave=False):
         bundle, batch = pool.draw()
-        in_mask = batch["fg_mask"][:, 0] > 0.5
-        traced = tracer.training_points(field.sdf, bundle.origins, bundle.directions, in_mask)
-        points = bundle.origins + traced.t[:, None] * bundle.directions
+        assert bundle.camera_indices is not None
+        in_mask, views = batch["fg_mask"][:, 0] > 0.5, bundle.camera_indices[:, 0]
+        origins, directions = bundle.origins, bundle.directions
+        if corrections is not None:
+            origins, directions = corrections.rays(origins, directions, views)
+        traced = tracer.training_points(field.sdf, origins, directions, in_mask)
+        points = origins + traced.t[:, None] * directions
         _, features, gradients = field.with_gradient(points, create_graph=False)
-        at_points = (points, bundle.directions, gradients.detach(), features, traced.hit)
-        parts.append((*at_points, in_mask, batch["image"], batch["weight"]))
+        at_points = (points, directions, gradients.detach(), features, traced.hit)
+        parts.append((*at_points, views, in_mask, batch["image"], batch["weight"]))
     return FrozenHits(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def frozen_colour_loss(
-    field: HeadField, rays: FrozenHits, points: Float[Tensor, "n 3"], features: Float[Tensor, "n f"], drawn: int
+    field: HeadField,
+    rays: FrozenHits,
+    points: Float[Tensor, "n 3"],
+    features: Float[Tensor, "n f"],
+    drawn: int,
+    corrections: Corrections | None = None,
 ) -> Float[Tensor, ""]:
     """IDR's colour loss (eq. 6) of rays that meet the surface at `points`, of `drawn` rays in all."""
     shown = field.colour(points, rays.gradients, -rays.directions, features)
+    if corrections is not None:
+        shown = corrections.colours(shown, rays.views)
     return colour_loss(shown, rays.colour, rays.weight, drawn)

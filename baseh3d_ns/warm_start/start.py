@@ -15,7 +15,7 @@ from baseh3d_ns.heads.networks import architecture, field_of_head, summary
 from baseh3d_ns.heads.transfer import transfer
 from baseh3d_ns.placing.config import PlacingConfig
 from baseh3d_ns.placing.registration import Registration, register_prior
-from baseh3d_ns.warm_start.colours import warm_up_colours
+from baseh3d_ns.warm_start.colours import learn_colours
 from baseh3d_ns.warm_start.config import WarmStartConfig
 from baseh3d_ns.warm_start.latent import fit_latent
 
@@ -66,7 +66,7 @@ def warm_start(
     fits_latent = config.latent.steps > 0 and placing is not None and prior.latents is not None
     own_features = field.feature_network is not None and not start.feature_network
     if config.colours.steps > 0 and (fits_latent or not own_features):
-        warm_up_colours(start, pool, config.colours, config.grid_cells)
+        learn_colours(start, pool, config.colours, config.grid_cells)
     if fits_latent:
         assert prior.latents is not None and placing is not None
         fit_latent(start, prior.weights[LATENT], prior.latents, pool, config.latent, placing, config.grid_cells)
@@ -76,5 +76,5 @@ def warm_start(
     shape = summary(architecture(prior.weights))
     CONSOLE.log(f"Start from {source}: {len(prior.weights)} tensors ({shape}), {how}")
     if config.colours.steps > 0 and own_features:
-        warm_up_colours(field, pool, config.colours, config.grid_cells)
+        learn_colours(field, pool, config.colours, config.grid_cells)
     return WarmStart(placed, prior.latents is not None)
