@@ -13,6 +13,7 @@ from baseh3d_ns.evaluation.scan_file import Unit
 from baseh3d_ns.evaluation.scan_run import NOT_OFFICIAL, ScanRun, score_with_scan
 from baseh3d_ns.evaluation.score_run import ScoredRun, scene_named, score_run
 from baseh3d_ns.evaluation.scores import scan_files
+from baseh3d_ns.evaluation.silhouettes import MARGIN_MM, OnBackground
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.heads.readers import find_head_file, open_head
 
@@ -73,6 +74,7 @@ def _official_lines(run: ScoredRun) -> Iterator[str]:
     scales = f"{official.face_icp_scale:.3f}, {official.head_icp_scale:.3f}"
     yield f"h3ds package : face {official.face_mm:.2f} mm, head {official.head_mm:.2f} mm (its scale: {scales})"
     yield f"rigid, 2-way : face {rigid.face.mean_mm:.2f} mm, head {rigid.head.mean_mm:.2f} mm"
+    yield from _background(run.evaluation.on_background)
     yield from _closing(run.evaluation.warnings, run.folder)
 
 
@@ -85,6 +87,7 @@ def _scan_lines(run: ScanRun) -> Iterator[str]:
         yield f"size fitted  : {means} (with the head's size times {scaled.scale:.4f})"
     if run.scale is not None:
         yield f"scale        : {scale_sentence(run.scale)}"
+    yield from _background(run.on_background)
     yield NOT_OFFICIAL
     yield from _closing(run.warnings, run.folder)
 
@@ -104,8 +107,15 @@ def _photo_lines(run: JudgedRun) -> Iterator[str]:
         yield f"cameras      : turned by at most {turn:.2f} degrees, moved by at most {shift:.1f} mm against the others"
     if run.scale is not None:
         yield f"scale        : {scale_sentence(run.scale)}"
+    yield from _background(run.on_background)
     yield NO_ACCURACY
     yield from _closing(run.warnings, run.folder)
+
+
+def _background(found: OnBackground | None) -> Iterator[str]:
+    if found is not None:
+        where = f"more than {MARGIN_MM:.0f} mm outside a silhouette of its photos"
+        yield f"background   : {100.0 * found.share:.1f} % of the surface lies {where}"
 
 
 def _training(head: Head, scene: object) -> str:

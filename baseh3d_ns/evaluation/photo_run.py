@@ -10,12 +10,15 @@ from baseh3d_ns.evaluation.head_photos import photos_of_head
 from baseh3d_ns.evaluation.photo_picture import photo_picture
 from baseh3d_ns.evaluation.photo_scores import HeadRenderer, MeanScores, PhotoScores, photo_scores
 from baseh3d_ns.evaluation.run_files import doubts_of, evaluation_folder, run_provenance, scale_of
+from baseh3d_ns.evaluation.silhouettes import OnBackground, find_on_background
 from baseh3d_ns.evaluation.write import SCORES, json_text, write_files
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import find_head_file, open_head
-from baseh3d_ns.mesh.extract import usual_device
+from baseh3d_ns.mesh.extract import mesh_of_head, usual_device
 
+MESH_SPACING_MM = 2.0
+"""Distance between the vertices that are compared with the silhouettes."""
 NO_ACCURACY = (
     "This says how well the head fits its photos. It is no accuracy in millimetres: that takes a scan of the head "
     "(--scan FILE)."
@@ -30,6 +33,8 @@ class JudgedRun:
     scores: PhotoScores
     scale: dict[str, Any] | None
     """Source and uncertainty of the millimetres, where they are uncertain."""
+    on_background: OnBackground | None
+    """Vertices that training photos show outside the head."""
     warnings: tuple[str, ...]
     folder: Path
 
@@ -53,11 +58,15 @@ def judge_by_photos(
     photos = photos_of_head(head, file, data, scene)
     device = usual_device()
     scores, rendered = photo_scores(HeadRenderer(head, field_of_head(head, file), photos, device), photos)
+    mesh = mesh_of_head(head, file, MESH_SPACING_MM, device)
+    outside = find_on_background(head, file, data, scene, mesh.vertices)
+    doubts += outside.doubts() if outside else ()
     warnings, scale = (*doubts_of(head), *doubts), scale_of(head)
     content = {
         "note": NO_ACCURACY,
         **asdict(scores),
         "scale": scale,
+        "on_background": outside and asdict(outside),
         "warnings": warnings,
         "provenance": run_provenance(head, file, device),
     }
@@ -67,7 +76,7 @@ def judge_by_photos(
         {SCORES: json_text(content).encode()},
         lambda unfinished: photo_picture(unfinished, rendered, title),
     )
-    return JudgedRun(head, scores, scale, warnings, folder)
+    return JudgedRun(head, scores, scale, outside, warnings, folder)
 
 
 def in_words(scores: MeanScores | None) -> str:

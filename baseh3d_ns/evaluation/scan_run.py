@@ -18,6 +18,7 @@ from baseh3d_ns.evaluation.nose import axes_of_head, nose_tip
 from baseh3d_ns.evaluation.pictures import PICTURE_SIDE, PhotoView, evaluation_picture, render
 from baseh3d_ns.evaluation.run_files import doubts_of, evaluation_folder, run_provenance, scale_of
 from baseh3d_ns.evaluation.scan_file import Unit, read_scan
+from baseh3d_ns.evaluation.silhouettes import OnBackground, find_on_background
 from baseh3d_ns.evaluation.write import SCORES, json_text, meshes_with_errors, rigid_table, write_files
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import Head
@@ -43,6 +44,8 @@ class ScanRun:
     scores: ScanScores
     scale: dict[str, Any] | None
     """Source and uncertainty of the head's millimetres, where they are uncertain."""
+    on_background: OnBackground | None
+    """Vertices that training photos show outside the head; None where these are not known."""
     warnings: tuple[str, ...]
     folder: Path
 
@@ -71,12 +74,15 @@ def score_with_scan(
         raise InputError(f"{file} does not record its frame in millimetres, so it cannot be scored: fit a head from it")
     with CONSOLE.status(f"Aligning and scoring against {scan_path.name} ..."):
         scores = score_against_scan(mesh, scan, nose_tip(mesh, axes), head.frame)
-    warnings, scale = (*doubts_of(head), *scores.warnings), scale_of(head)
+    outside = find_on_background(head, file, None, None, mesh.vertices)
+    doubts = outside.doubts() if outside else ()
+    warnings, scale = (*doubts_of(head), *doubts, *scores.warnings), scale_of(head)
     content = {
         "note": NOT_OFFICIAL,
         **asdict(scores),
         "rigid": rigid_table(scores.rigid),
         "scale": scale,
+        "on_background": outside and asdict(outside),
         "warnings": warnings,
         "provenance": {**run_provenance(head, file, device), "scan": str(scan_path), "scan_unit": unit},
     }
@@ -90,7 +96,7 @@ def score_with_scan(
         {SCORES: json_text(content).encode(), **meshes_with_errors(mesh, distances_mm)},
         lambda unfinished: evaluation_picture(unfinished, views, mesh, distances_mm, title, left="scan"),
     )
-    return ScanRun(head, scores, scale, warnings, folder)
+    return ScanRun(head, scores, scale, outside, warnings, folder)
 
 
 def views_of_scan(scan: trimesh.Trimesh, axes: Float[np.ndarray, "3 3"], frame: SceneFrame) -> list[PhotoView]:

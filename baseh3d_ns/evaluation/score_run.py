@@ -15,6 +15,7 @@ from baseh3d_ns.evaluation.pictures import three_photos
 from baseh3d_ns.evaluation.run_files import doubts_of, evaluation_folder, training_provenance
 from baseh3d_ns.evaluation.scan_checks import misfits_with_photos
 from baseh3d_ns.evaluation.scores import Evaluation, mesh_and_score
+from baseh3d_ns.evaluation.silhouettes import find_on_background
 from baseh3d_ns.evaluation.write import write_evaluation
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.heads.readers import find_head_file, open_head
@@ -57,7 +58,9 @@ def score_run(
     )
     with CONSOLE.status("Comparing scan and photos, drawing the pictures ..."):
         doubts = (*doubts_of(head), *misfits_with_photos(root.h3ds, h3ds_scene))
-        evaluation = replace(evaluation, warnings=doubts + evaluation.warnings)
+        outside = find_on_background(head, file, data, scene, mesh.vertices)
+        doubts += outside.doubts() if outside else ()
+        evaluation = replace(evaluation, on_background=outside, warnings=doubts + evaluation.warnings)
         folder = evaluation_folder(file, output_dir)
         return ScoredRun(head, evaluation, write_evaluation(folder, evaluation, mesh, three_photos(h3ds_scene)))
 

@@ -25,6 +25,7 @@ from baseh3d_ns.evaluation.protocol import ALIGNED_REGION, FACE_RADIUS_MM, FACE_
 from baseh3d_ns.evaluation.rigid import RigidScores, rigid_scores
 from baseh3d_ns.evaluation.scan_checks import disagreement_with_robust, misfits_of_scan
 from baseh3d_ns.evaluation.score_warnings import score_warnings
+from baseh3d_ns.evaluation.silhouettes import OnBackground
 
 PACKAGES = ("baseh3d_ns", "h3ds", "libigl", "trimesh", "scipy", "numpy", "torch", "nerfstudio")
 SIZE_RANGE_MM = (50.0, 2000.0)
@@ -47,6 +48,8 @@ class Evaluation:
     """Scores that keep the size: rigid alignment, both directions, to the surface."""
     face_spacing_mm: float
     """Mean edge length, on the face, of the mesh that the official score measured to; NaN without an edge there."""
+    on_background: OnBackground | None
+    """Vertices that training photos show to lie outside the head; None where the photos are not known."""
     warnings: tuple[str, ...]
     """Reasons to doubt the numbers, one sentence each."""
     provenance: Mapping[str, Any]
@@ -108,6 +111,7 @@ def evaluate_mesh(
         official=official,
         rigid=rigid,
         face_spacing_mm=spacing,
+        on_background=None,
         warnings=(*score_warnings(official, spacing, mesh), *doubts),
         provenance={**_provenance(h3ds_root, scene_id), **(provenance or {})},
     )
