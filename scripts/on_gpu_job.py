@@ -32,7 +32,7 @@ class Sizes:
     """Options of the data of baseh3d-fast."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """One fit of baseh3d-fast each."""
-    scored_at: tuple[int, ...] = (0, 60, 120, 180, 270, 400, 550, 720)
+    scored_at: tuple[int, ...] = (0, 60, 120, 180, 270, 400, 500, 606)
     """Steps after which a fit is scored; the last is its longest."""
     cells: tuple[int, ...] = (512, 1024)
     """Lattice cells of a mesh along an axis of the unit ball's box."""
