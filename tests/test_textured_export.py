@@ -18,7 +18,7 @@ from baseh3d_ns.bounds import check_bounds
 from baseh3d_ns.commands.heads import Export
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.head_file import HEAD_FILE, save_head
-from baseh3d_ns.heads.readers import open_head
+from baseh3d_ns.heads.readers import BUILTIN, open_head
 from baseh3d_ns.mesh.decimate import decimate
 from baseh3d_ns.mesh.files import save_mesh
 from baseh3d_ns.texture.photos import TexturePhotos
@@ -104,3 +104,9 @@ def test_photos_for_a_mesh_that_shows_none_are_refused(fit_run, tmp_path):
         "baseh3d", "export", "--load-config", fit_run.config, "--output", tmp_path / "a.stl", "--scene", "x", fails=True
     )
     assert "a .stl without a texture does not need" in said and not (tmp_path / "a.stl").exists()
+
+
+def test_a_shape_space_has_no_photos_to_miss(tmp_path: Path, capsys):
+    Export(BUILTIN, tmp_path / "space.glb", spacing_mm=8.0).main()
+    assert "no texture" not in capsys.readouterr().out
+    assert trimesh.load(tmp_path / "space.glb", process=False, force="mesh").visual.kind == "vertex"

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from baseh3d_ns.heads.head_file import Head
     from baseh3d_ns.texture.photos import TexturePhotos
 
+COLOURED_SPACING_MM = 1.0
+"""Distance between the samples of a mesh whose vertices carry the colours."""
+
 
 @dataclass
 class Export:
@@ -35,7 +38,7 @@ class Export:
     scene: str | None = None
     """Scene id, for files that do not record it (checkpoints, runs of 0.1.x)."""
     spacing_mm: Positive | None = None
-    """Distance between the samples of the mesh, in millimetres; by default 2 with a texture, else 0.6."""
+    """Distance between the samples of the mesh, in millimetres; by default 2 with a texture, else 1."""
     faces: Faces | None = None
     """Most triangles of the mesh, by quadric decimation; by default as many as the spacing makes."""
     keep_all: bool = False
@@ -60,10 +63,11 @@ class Export:
             )
         check_mesh_path(self.output, overwrite=self.overwrite, textured=textured)
         head = open_head(self.load_config)
+        textured &= head.latents is None  # a shape space has seen no photo
         counted = suffix == ".ply" and "views" in head.provenance
         photos = self._photos(head, textured) if textured or counted else None
         textured = textured and photos is not None
-        spacing_mm = self.spacing_mm or (TEXTURED_SPACING_MM if textured else SCORED_SPACING_MM)
+        spacing_mm = self.spacing_mm or (TEXTURED_SPACING_MM if textured else COLOURED_SPACING_MM)
         mesh = mesh_of_head(head, self.load_config, spacing_mm, usual_device(), self.keep_all, self.faces)
         if head.camera_centres is None:
             print("note: this file knows no cameras, so the colours are those seen from its unit frame's front (+z)")
