@@ -51,7 +51,6 @@ SMALL = Sizes(
     fit={
         RAYS: 128,
         "epochs": 6,
-        "finish-colours.steps": 5,
         "warm-start.colours.steps": 5,
         "warm-start.latent.steps": 5,
     },

@@ -261,7 +261,9 @@ def test_a_resumed_fit_still_knows_its_prior_and_its_doubts(fit_run, tiny_root, 
     doubt = "The head's up was not found."
     save_head(folder / HEAD_FILE, replace(head, provenance={**head.provenance, "warnings": [doubt]}))
     options = [*SMALL, *COARSE, *QUICK_START, "--epochs", 6, "--load-dir", folder / "nerfstudio_models"]
-    trainer = configured("baseh3d-fast", tiny_root, tmp_path, *options).setup(local_rank=0, world_size=1)
+    config = configured("baseh3d-fast", tiny_root, tmp_path, *options, "--vis", "tensorboard")
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
     trainer.setup()
     known = trainer.provenance(12)
     assert known["load_prior"] == head.provenance["load_prior"] != "builtin" and known["warnings"] == [doubt]

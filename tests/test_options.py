@@ -188,3 +188,8 @@ def test_the_length_of_a_fit_follows_from_the_number_of_its_views(views, steps, 
     again = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 7, "--max-num-iterations", 5, views=views)
     again.resolve()
     assert (again.max_num_iterations, again.epochs) == (5, 7)
+
+
+def test_only_fits_from_a_prior_have_a_length_of_their_own():
+    with pytest.raises(InputError, match="--epochs 0 is out of range"):
+        changed("idr", "epochs", 0).check()

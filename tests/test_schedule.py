@@ -2,7 +2,7 @@
 
 import pytest
 
-from baseh3d_ns.training.schedule import EARLY_STOPPING, Schedule
+from baseh3d_ns.training.schedule import Schedule
 
 
 def planned(steps: int) -> Schedule:
@@ -23,12 +23,6 @@ def test_a_checkpoint_keeps_it():
     schedule.start_progress = 0.5
     again.load_state_dict(schedule.state_dict())
     assert again.progress(30) == schedule.progress(30) == 1.0
-
-
-def test_a_checkpoint_of_a_fit_that_could_end_early_is_taken_without_that():
-    schedule = Schedule()
-    schedule.set_extra_state({"planned": 60, "start_progress": 0.0} | dict.fromkeys(EARLY_STOPPING, 28))
-    assert schedule.get_extra_state() == {"planned": 60, "start_progress": 0.0}
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def start(config: Any) -> InProcessFit:
 
 
 def run(fit: InProcessFit, steps: int) -> Stretch:
-    """Train so many steps, or to an earlier end."""
+    """Train so many steps, or to the last one; what follows that (the finishing of colours) is left out."""
     trainer, first, loss = fit.trainer, fit.step, torch.tensor(float("nan"))
     begin = now_s()
     with _counted(trainer.pipeline.model.field.sdf_network) as counter:
@@ -105,7 +105,7 @@ def run(fit: InProcessFit, steps: int) -> Stretch:
 def curve(fit: InProcessFit, at_steps: Sequence[int]) -> list[Point]:
     """Train on and score after each of those steps (rigid, ground truth to surface); seconds include the start.
 
-    Ends early where the training does, with a score of its last step.
+    Ends with the training's last step, and a score of that.
     """
     points = []
     for goal in at_steps:

@@ -28,8 +28,8 @@ class Trained:
 
     @property
     def steps(self) -> int:
-        """Steps taken; nerfstudio's own trainers know no early stopping."""
-        return getattr(self.trainer, "total_steps", self.trainer.config.max_num_iterations)
+        """Steps taken."""
+        return int(self.trainer.config.max_num_iterations)
 
 
 def train(command: list[str], fractions: tuple[float, ...] = ()) -> Trained:

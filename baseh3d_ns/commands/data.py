@@ -77,11 +77,13 @@ class Synth:
         from baseh3d_ns.synthetic.phone_photos import synthesize_photos
 
         if self.photos:
-            if self.noise or self.contact_sheet:
+            if self.noise or self.contact_sheet or self.noise_parts != NOISE_PARTS:
                 raise InputError("--photos goes with neither --noise nor --contact-sheet: leave these out")
             synthesize_photos(self.out.resolve(), self.subjects, self.views, self.size, self.seed)
             return
-        parts = self.noise_parts if self.noise else ()
+        if self.noise != bool(self.noise_parts) and self.noise_parts != NOISE_PARTS:
+            raise InputError("--noise-parts are the kinds of errors of --noise: give both, and at least one kind")
+        parts = tuple(part for part in NOISE_PARTS if part in self.noise_parts) if self.noise else ()
         synthesize(self.out.resolve(), self.subjects, self.views, self.size, self.seed, parts, self.contact_sheet)
 
 

@@ -63,7 +63,9 @@ class Export:
             )
         check_mesh_path(self.output, overwrite=self.overwrite, textured=textured)
         head = open_head(self.load_config)
-        textured &= head.latents is None  # a shape space has seen no photo
+        if head.latents is not None and (self.data or self.scene):
+            raise InputError(f"{self.load_config} is a shape space and has seen no photo: leave --data and --scene out")
+        textured &= head.latents is None
         counted = suffix == ".ply" and "views" in head.provenance
         photos = self._photos(head, textured) if textured or counted else None
         textured = textured and photos is not None

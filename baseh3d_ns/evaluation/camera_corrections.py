@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.models.view_corrections import ViewCorrections
@@ -24,10 +25,17 @@ class CameraCorrection:
 
 
 def corrections_of(head: Head, training: HeadDataset) -> ViewCorrections | None:
-    """Corrections of the training views that a head file holds."""
+    """Corrections of the training views that a head file holds.
+
+    Raises:
+        InputError: they are not those of as many views.
+    """
     if not head.view_corrections:
         return None
     corrections = ViewCorrections(training.metadata["camera_axes"], training.metadata["camera_centres"])
+    ours = {name: parameter.shape for name, parameter in corrections.named_parameters()}
+    if ours != {name: tensor.shape for name, tensor in head.view_corrections.items()}:
+        raise InputError(f"the head file's corrections are not those of its {len(training)} views: fit the head again")
     with torch.no_grad():
         for name, parameter in corrections.named_parameters():
             parameter.copy_(head.view_corrections[name])

@@ -42,7 +42,7 @@ def evaluate_run(
         InputError: the head, the data or the scan cannot be used.
     """
     if scan is not None:
-        return list(_scan_lines(score_with_scan(path, scan, unit, output_dir, spacing_mm)))
+        return list(_scan_lines(score_with_scan(path, scan, unit, output_dir, spacing_mm, data, scene)))
     if unit is not None:
         raise InputError("--unit is the unit of a --scan: give both, or neither")
     missing = _missing_for_official_scores(open_head(path), find_head_file(path), data, scene)

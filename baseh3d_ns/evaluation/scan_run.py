@@ -51,7 +51,13 @@ class ScanRun:
 
 
 def score_with_scan(
-    path: Path, scan_path: Path, unit: Unit | None, output_dir: Path | None, spacing_mm: float
+    path: Path,
+    scan_path: Path,
+    unit: Unit | None,
+    output_dir: Path | None,
+    spacing_mm: float,
+    data: Path | None = None,
+    scene: str | None = None,
 ) -> ScanRun:
     """Mesh a head, align a scan to it, score it and write the result.
 
@@ -61,6 +67,8 @@ def score_with_scan(
         unit: unit of the scan; None: metres for glTF, else millimetres.
         output_dir: folder to write to; by default `evaluation` in the run's folder.
         spacing_mm: half the distance between the vertices that are scored.
+        data: folder of the head's photos, where it has moved since the training.
+        scene: scene id, for files that do not know theirs.
 
     Raises:
         InputError: the head or the scan cannot be used.
@@ -74,7 +82,7 @@ def score_with_scan(
         raise InputError(f"{file} does not record its frame in millimetres, so it cannot be scored: fit a head from it")
     with CONSOLE.status(f"Aligning and scoring against {scan_path.name} ..."):
         scores = score_against_scan(mesh, scan, nose_tip(mesh, axes), head.frame)
-    outside = find_on_background(head, file, None, None, mesh.vertices)
+    outside = find_on_background(head, file, data, scene, mesh.vertices)
     doubts = outside.doubts() if outside else ()
     warnings, scale = (*doubts_of(head), *doubts, *scores.warnings), scale_of(head)
     content = {

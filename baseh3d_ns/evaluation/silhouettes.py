@@ -40,7 +40,7 @@ class OnBackground:
         if self.worst_share <= WRONG_SHARE:
             return ()
         percent = f"{100.0 * self.worst_share:.0f} %"
-        return (f"{self.worst_photo} shows background where {percent} of the head are: look at its mask and camera.",)
+        return (f"{self.worst_photo} shows background where {percent} of the head is: look at its mask and camera.",)
 
 
 def find_on_background(
@@ -65,7 +65,7 @@ def find_on_background(
 def on_background(vertices_mm: Float[np.ndarray, "n 3"], photos: PosedPhotos) -> OnBackground:
     """Vertices that photos show to lie more than `MARGIN_MM` outside the head.
 
-    What hides them does not matter: nothing of the head is where background is seen.
+    They count whether or not something hides them: nothing of the head is where background is seen.
     """
     far = np.stack([_on_background(vertices_mm, photos, view) for view in range(len(photos))])
     shares = far.mean(axis=1)
@@ -79,6 +79,8 @@ def _on_background(vertices_mm: Float[np.ndarray, "n 3"], photos: PosedPhotos, v
 
     background = ~photos.dataset.mask(view) & photos.dataset.known(view)
     # Where within a pixel a silhouette ends is not known.
+    if background.all():
+        return np.ones(len(vertices_mm), bool)
     distance_mm = (distance_transform_edt(background) - 1.0) / photos.pixels_per_mm(view)
     column, row = np.floor(photos.project(vertices_mm, view).numpy()).T
     height, width = background.shape

@@ -58,8 +58,13 @@ class DetailGrid(nn.Module):
         )
         self.hidden = nn.Linear(len(config.cells) * config.features, config.width)
         self.last = nn.Linear(config.width, outputs)
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew: what is added becomes zero."""
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
+        nn.init.zeros_(self.opened)
 
     def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n o"]:
         levels = zip(self.sizes, self.tables, self.opened, strict=True)

@@ -56,6 +56,8 @@ class HeadField(nn.Module):
         self.latent = nn.Parameter(torch.zeros(sdf.latent)) if sdf.latent else None
         self.detail = DetailGrid(config.detail, outputs=1) if config.detail.cells else None
         self.colour_detail = DetailGrid(config.colour_detail, outputs=3) if config.colour_detail.cells else None
+        if self.colour_detail is not None:
+            self.colour_detail.requires_grad_(False)  # until the surface is finished
         self.placement = Placement()
 
     def forward_geonetwork(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n c"]:

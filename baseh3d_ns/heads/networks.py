@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ def adam_moments(head_field: HeadField, adam: torch.optim.Optimizer) -> tuple[di
 def carry_optimizer(prior: Head, head_field: HeadField, adam: torch.optim.Optimizer) -> None:
     """Continue with the prior's Adam moments, as BaseH3D-Net's original did."""
     for name, parameter in named_parameters(head_field):
+        if f"{MOMENTS[0]}.{name}" not in prior.moments:
+            continue  # detail that the prior does not have
         state = {moment: prior.moments[f"{moment}.{name}"].to(parameter.device, copy=True) for moment in MOMENTS}
         adam.state[parameter] = {"step": torch.tensor(float(prior.adam_steps)), **state}
 
@@ -114,7 +117,8 @@ def check_carries_on(prior: Head, config: HeadFieldConfig, source: Path) -> None
     """Raise `InputError` unless the prior knows its optimiser's state, for those networks, and its epochs."""
     if config.sdf.latent:
         raise InputError("--carry-optimizer: a shape space keeps no optimiser to carry on with, leave it out")
-    check_same_networks(prior, config.setup(), source)
+    without_detail = replace(config, detail=DetailGridConfig(), colour_detail=DetailGridConfig())
+    check_same_networks(prior, without_detail.setup(), source)
     names = {f"{moment}.{name}" for name in prior.weights if name != PLACEMENT for moment in MOMENTS}
     if set(prior.moments) != names or not prior.provenance.get("epochs"):
         raise InputError(

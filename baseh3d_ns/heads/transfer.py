@@ -33,7 +33,7 @@ def check_transfers(prior: Head, wanted: HeadFieldConfig, source: Path) -> None:
             f"{source} has latents of {have.sdf.latent} numbers, this method of {wanted.sdf.latent}: pass "
             f"--pipeline.model.sdf-field.sdf.latent {have.sdf.latent}, or a shape space of that size"
         )
-    if have.feature_layers and have != wanted:
+    if have.feature_layers and have != replace(wanted, detail=have.detail, colour_detail=have.colour_detail):
         raise InputError(f"{source} was fitted by h3dnet: only h3dnet with networks of the same size goes on from it")
     if not _holds(wanted, have):
         here = summary(architecture(dict(named_parameters(wanted.setup()))))
@@ -50,8 +50,9 @@ def transfer(start: HeadField, field: HeadField) -> str:
     """
     field.placement.similarity.copy_(start.placement.similarity)
     if start.config == replace(field.config, detail=start.config.detail, colour_detail=start.config.colour_detail):
-        # Detail that the prior does not have stays as it is: without effect.
-        field.load_state_dict(start.state_dict(), strict=False)
+        # Detail that the prior does not have stays as it is, without effect; that of its colours is another person's.
+        state = {name: tensor for name, tensor in start.state_dict().items() if "colour_detail" not in name}
+        field.load_state_dict(state, strict=False)
         return "as it is"
     sdf = [(layer.weight.clone(), layer.bias.clone()) for layer in _layers(start.sdf_network)]
     how = []
@@ -65,8 +66,6 @@ def transfer(start: HeadField, field: HeadField) -> str:
         field.latent[: len(start.latent)] = start.latent
     _write_sdf(sdf, start.config.sdf, field)
     if field.feature_network is None:
-        if start.colour_detail is not None and field.colour_detail is not None:
-            field.colour_detail.load_state_dict(start.colour_detail.state_dict())
         colour = [(layer.weight.clone(), layer.bias.clone()) for layer in _layers(start.colour_network)]
         _write_colour(colour, field)
     if start.config.sdf.width != field.config.sdf.width:

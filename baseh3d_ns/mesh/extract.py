@@ -27,7 +27,7 @@ from baseh3d_ns.rendering.chunks import Sdf
 if TYPE_CHECKING:
     import trimesh
 
-__all__ = ["NoSurfaceError", "extract_mesh"]
+__all__ = ["NoSurfaceError", "extract_mesh", "mesh_of_head", "usual_device"]
 
 SLOPE_BOUNDS = (1.25, 2.0, 4.0, 8.0)
 """Factors by which a field may be steeper inside a cube than measured, tried in turn while the mesh has holes."""

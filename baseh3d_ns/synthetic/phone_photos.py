@@ -43,7 +43,7 @@ from baseh3d_ns.synthetic.light import light_up
 from baseh3d_ns.synthetic.render import Photo, Renderer
 from baseh3d_ns.synthetic.visibility import sphere_directions
 
-VERSION = "photos-1"
+VERSION = "photos-2"
 """Version of these sets: raise it when the same arguments would give other bytes."""
 PHONE_STREAM = 7
 """Stream of `identity_rng` for lens, backgrounds and orientations."""

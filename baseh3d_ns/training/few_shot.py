@@ -12,6 +12,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.bounds import Count, CountOrNone
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.fields.detail_grid import DetailGridConfig
 from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head
 from baseh3d_ns.heads.networks import carry_optimizer, check_carries_on, field_of_head
@@ -51,14 +52,14 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     def networks(self) -> HeadFieldConfig:
         """Networks of the model; a prior's own detail goes on as it is."""
         networks = super().networks()
+        if len(self.splits()[0].image_filenames) == 1:
+            networks = replace(networks, detail=DetailGridConfig())  # a single photo shows no depth
+        if not self.finish_colours.steps:
+            networks = replace(networks, colour_detail=DetailGridConfig())  # nothing would teach it
         if self.load_prior is None or not (self.load_prior == BUILTIN or Path(self.load_prior).exists()):
             return networks
-        prior = field_of_head(open_head(self.load_prior), self.load_prior).config
-        detail, colour_detail = (
-            own if own.cells else wanted
-            for own, wanted in ((prior.detail, networks.detail), (prior.colour_detail, networks.colour_detail))
-        )
-        return replace(networks, detail=detail, colour_detail=colour_detail)
+        own = field_of_head(open_head(self.load_prior), self.load_prior).config.detail
+        return replace(networks, detail=own) if own.cells else networks
 
     def check_start(self) -> None:
         if self.load_prior is None:
@@ -103,6 +104,9 @@ class FewShotTrainer(HeadTrainer):
         super()._load_checkpoint()
         checkpoint = self.config.resume_from()
         if checkpoint is not None:
+            colour_detail = self.pipeline.model.field.colour_detail
+            if colour_detail is not None:
+                colour_detail.forget()  # of a fit that was finished before
             known: dict[str, Any] = {}
             with suppress(InputError):  # a checkpoint that was copied without its run's head file goes on as well
                 known = open_head(checkpoint.parent.parent / HEAD_FILE).provenance

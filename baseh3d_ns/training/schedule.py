@@ -7,9 +7,6 @@ from typing import Any
 
 from torch import nn
 
-EARLY_STOPPING = {"cooldown_start", "total", "loss_count", "mean_before", "loss_sum"}
-"""What checkpoints of 0.1.x also keep; their fits could end before their last step."""
-
 
 class Schedule(nn.Module):
     """Fraction of a training's schedule that lies before each of its steps. Kept in checkpoints.
@@ -37,7 +34,7 @@ class Schedule(nn.Module):
         Raises:
             ValueError: it holds other names, or numbers that a schedule cannot have.
         """
-        if not isinstance(state, dict) or set(state) - EARLY_STOPPING != set(self.get_extra_state()):
+        if not isinstance(state, dict) or set(state) != set(self.get_extra_state()):
             raise ValueError("its schedule is damaged")
         planned, start = state["planned"], state["start_progress"]
         if not isinstance(planned, int) or isinstance(planned, bool) or planned < 0:

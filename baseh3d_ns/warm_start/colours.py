@@ -11,7 +11,12 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.warm_start.config import ColourConfig
-from baseh3d_ns.warm_start.frozen_hits import Corrections, frozen_colour_loss, trace_frozen
+from baseh3d_ns.warm_start.frozen_hits import Corrections, frozen_colour_loss, trace_frozen, unseen_surface
+
+UNSEEN = 0.02
+"""Distance from all points that photos see beyond which a surface point is unseen, in units of the unit ball."""
+UNSEEN_RAYS = 1 << 15
+"""Rays from everywhere that look for the unseen surface."""
 
 
 def learn_colours(
@@ -45,8 +50,12 @@ def learn_colours(
     if field.feature_network:
         networks += field.feature_network.parameters()
     groups = [{"params": networks, "first": config.learning_rate}]
+    unseen = hits.points[:0]
     if detail and field.colour_detail:
+        unseen = unseen_surface(field, hits.points, UNSEEN_RAYS, grid_cells, UNSEEN)
         field.colour_detail.open_levels(1.0)
+        for parameter in field.colour_detail.learning():
+            parameter.requires_grad_(True)
         groups.append({"params": field.colour_detail.learning(), "first": config.detail_learning_rate})
     optimizer = torch.optim.Adam(groups)
     for step in tqdm(range(config.steps), desc="Learning the colours", unit="step", delay=2.0, leave=False):
@@ -57,7 +66,13 @@ def learn_colours(
         if field.feature_network:
             features = field.feature_network(field.placement.points(rays.points))
         loss = frozen_colour_loss(field, rays, rays.points, features, config.points, corrections)
+        if field.colour_detail and len(unseen):
+            points = unseen[torch.randint(len(unseen), (config.points // 2,), device=unseen.device)]
+            near = points + UNSEEN * (torch.rand_like(points) - 0.5)
+            loss = loss + config.unseen_weight * field.colour_detail(field.placement.points(near)).abs().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     optimizer.zero_grad()
+    if field.colour_detail:
+        field.colour_detail.requires_grad_(False)

@@ -23,6 +23,9 @@ class ColourConfig:
     """The same of the colour detail's grid, whose rows are seldom met."""
     lr_final: Share = 0.5
     """Learning rates at the last step, as a fraction of the first."""
+    unseen_weight: Weight = 0.1
+    """Weight of the mean size of the colour detail where no photo sees: rows of its tables are shared with what is
+    seen, which would shine through there."""
 
 
 @dataclass

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.rendering.losses import colour_loss
 from baseh3d_ns.rendering.sdf_grid import GridTracer
+
+RAYS = 1 << 12
+"""Rays traced at a time."""
 
 
 @runtime_checkable
@@ -87,6 +92,27 @@ def trace_frozen(
         at_points = (points, directions, gradients.detach(), features, traced.hit)
         parts.append((*at_points, views, in_mask, batch["image"], batch["weight"]))
     return FrozenHits(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def unseen_surface(
+    field: HeadField, seen: Float[Tensor, "n 3"], count: int, grid_cells: int, apart: float
+) -> Float[Tensor, "m 3"]:
+    """Points of the surface farther than `apart` from all that is seen, of so many rays from everywhere."""
+    from scipy.spatial import cKDTree
+
+    tracer = GridTracer(grid_cells)
+    tracer.refresh(field.sdf, seen.device)
+    origins = 2.0 * normalize(torch.randn(count, 3, device=seen.device), dim=-1)
+    targets = 0.7 * (2.0 * torch.rand(count, 3, device=seen.device) - 1.0)
+    directions = normalize(targets - origins, dim=-1)
+    points = []
+    for part in zip(origins.split(RAYS), directions.split(RAYS), strict=True):
+        traced = tracer.trace(field.sdf, *part)
+        points.append((part[0] + traced.t[:, None] * part[1])[traced.hit])
+    found = torch.cat(points)
+    distance, _ = cKDTree(seen.cpu().numpy()).query(found.cpu().numpy(), distance_upper_bound=apart)
+    return found[torch.from_numpy(np.isinf(distance)).to(found.device)]
 
 
 def frozen_colour_loss(
