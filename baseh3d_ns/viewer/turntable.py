@@ -125,8 +125,8 @@ def frames(
     """
     prior, fit = prior.to(device), fit.to(device)
     tracers = [GridTracer(GRID_CELLS) for _ in range(2)]
-    for tracer, field in zip(tracers, (prior, fit), strict=True):
-        tracer.refresh(field.sdf, device)
+    for tracer, end in zip(tracers, (prior, fit), strict=True):
+        tracer.refresh(end.sdf, device)
     # Networks of a prior know how a head stands: +y up, +z ahead.
     upright = prior.placement.rotation.cpu()
     for index in range(count):
