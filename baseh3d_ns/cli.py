@@ -1,4 +1,4 @@
-"""`baseh3d capture | synth | models | export | evaluate | prior | bench | report`: beside nerfstudio's own tools."""
+"""`baseh3d capture | synth | models | export | turntable | evaluate | prior | bench | report`, beside nerfstudio's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import tyro
 from baseh3d_ns.bounds import check_bounds
 from baseh3d_ns.commands.benchmarks import Bench, Report
 from baseh3d_ns.commands.data import Capture, Models, Synth
-from baseh3d_ns.commands.heads import Evaluate, Export, Prior
+from baseh3d_ns.commands.heads import Evaluate, Export, Prior, Turntable
 from baseh3d_ns.errors import exit_on_input_error
 
 Commands = (
     Annotated[Synth, tyro.conf.subcommand(name="synth")]
     | Annotated[Capture, tyro.conf.subcommand(name="capture")]
     | Annotated[Export, tyro.conf.subcommand(name="export")]
+    | Annotated[Turntable, tyro.conf.subcommand(name="turntable")]
     | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
     | Annotated[Prior, tyro.conf.subcommand(name="prior")]
     | Annotated[Models, tyro.conf.subcommand(name="models")]

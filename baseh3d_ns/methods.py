@@ -26,8 +26,8 @@ from baseh3d_ns.shape_space.trainer import ShapePipelineConfig, ShapeTrainerConf
 from baseh3d_ns.synthetic.head_samples import AnnyHeads
 from baseh3d_ns.training.few_shot import FewShotTrainerConfig
 from baseh3d_ns.training.head_trainer import HeadTrainerConfig
-from baseh3d_ns.training.pipeline import HeadPipelineConfig
 from baseh3d_ns.training.prior import PriorTrainerConfig
+from baseh3d_ns.viewer.pipeline import ViewedPipelineConfig
 from baseh3d_ns.warm_start.config import ColourConfig, LatentFitConfig, WarmStartConfig
 
 
@@ -52,9 +52,9 @@ def _common(method_name: str, pipeline: Any, max_norm: float | None = None, **lr
     }
 
 
-def _full_size() -> HeadPipelineConfig:
+def _full_size() -> ViewedPipelineConfig:
     """IDR as published: 8 x 512 and 4 x 512 networks, the sphere tracer, one view a step."""
-    return HeadPipelineConfig(datamanager=HeadDataManagerConfig(), model=IdrModelConfig())
+    return ViewedPipelineConfig(datamanager=HeadDataManagerConfig(), model=IdrModelConfig())
 
 
 def _small_networks(latent: int = 0) -> HeadFieldConfig:
@@ -71,9 +71,9 @@ def _detailed(networks: HeadFieldConfig) -> HeadFieldConfig:
     return replace(networks, detail=grid, colour_detail=grid)
 
 
-def _fast(model: type[IdrModelConfig] = IdrModelConfig, networks: Any = None, **options: Any) -> HeadPipelineConfig:
+def _fast(model: type[IdrModelConfig] = IdrModelConfig, networks: Any = None, **options: Any) -> ViewedPipelineConfig:
     """4 x 128 networks, tracing on a cached SDF grid, rays of all views in one batch, most of them on the head."""
-    return HeadPipelineConfig(
+    return ViewedPipelineConfig(
         datamanager=HeadDataManagerConfig(one_view_per_step=False, rays_on_head=True, train_num_rays_per_batch=1024),
         model=model(
             sdf_field=networks or _small_networks(), tracer="grid", refine_cameras=True, refine_colours=True, **options
@@ -193,7 +193,7 @@ h3dnet = MethodSpecification(
     config=FewShotTrainerConfig(
         **_common(
             "h3dnet",
-            HeadPipelineConfig(datamanager=HeadDataManagerConfig(), model=H3dNetModelConfig(sdf_field=_fit(H3DNET))),
+            ViewedPipelineConfig(datamanager=HeadDataManagerConfig(), model=H3dNetModelConfig(sdf_field=_fit(H3DNET))),
             fields=LR,
             views=VIEWS_LR,
             detail=DETAIL_LR,

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = "baseh3d_ns"
 FLOORS = (
-    "bounds errors extras files frames cameras similarity",
+    "bars bounds errors extras files frames cameras similarity quiet",
     "rendering",
     "fields",
     "pretrained",
@@ -24,6 +24,7 @@ FLOORS = (
     "shape_space",
     "evaluation",
     "texture",
+    "viewer",
     "capture",
     "synthetic",
     "benchmark",
@@ -40,7 +41,7 @@ STRANGERS = (
     ("evaluation", "training"),
 )
 """The first must not need the second, not even through others."""
-GUESTS = {"anny": "synthetic", "pycolmap": "capture", "plotly": "benchmark", "jinja2": "benchmark"}
+GUESTS = {"anny": "synthetic", "pycolmap": "capture", "jinja2": "benchmark"}
 """Libraries that come with extras, and the only room that may import each."""
 
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}

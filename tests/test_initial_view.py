@@ -13,7 +13,7 @@ from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
 from baseh3d_ns import methods
-from baseh3d_ns.training.initial_view import DISTANCE_FACTOR
+from baseh3d_ns.training.initial_view import DISTANCE_FACTOR, InitialView
 
 
 def test_a_browser_opens_where_the_first_camera_stands_outside_the_unit_ball(tiny_root):
@@ -22,7 +22,8 @@ def test_a_browser_opens_where_the_first_camera_stands_outside_the_unit_ball(tin
     pipeline = config.setup(device="cpu", test_mode="val", world_size=1, local_rank=0)
     cameras = pipeline.datamanager.train_dataset.cameras
     # As nerfstudio's viewer does.
-    ((_, control),) = parse_object(pipeline, ViewerControl, "Custom Elements")
+    controls = [control for _, control in parse_object(pipeline, ViewerControl, "Custom Elements")]
+    (control,) = (control for control in controls if isinstance(control, InitialView))
     connected = []
     control._setup(SimpleNamespace(viser_server=SimpleNamespace(on_client_connect=connected.append)))
     client = SimpleNamespace(camera=SimpleNamespace(), atomic=nullcontext)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baseh3d_ns import methods
-from baseh3d_ns.rendering.ball import intersect_unit_ball
+from baseh3d_ns.rendering.ball import intersect_box, intersect_unit_ball
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import SphereTracer
 
@@ -103,6 +103,34 @@ def test_in_training_the_grid_asks_the_network_about_rays_in_the_mask_only():
     assert asked == 0
     grid.training_points(counting, origins, directions, torch.ones(400, dtype=torch.bool))
     assert 0 < asked < 8 * 400
+
+
+def test_in_pictures_rays_that_pass_the_surfaces_box_cost_nothing_and_most_others_two_calls():
+    asked = 0
+
+    def counting(points):
+        nonlocal asked
+        asked += len(points)
+        return sphere(points) + 0.3  # a ball of half the size
+
+    grid = tracer("grid", lambda points: sphere(points) + 0.3)
+    origins, directions = rays_from_afar(1000)
+    passing = (origins - (origins * directions).sum(-1, keepdim=True) * directions).norm(dim=-1)
+    beside, through = passing > 0.65, passing < 0.24
+    assert beside.sum() > 100 and through.sum() > 20
+    assert not grid.trace(counting, origins[beside], directions[beside]).hit.any() and asked == 0
+    hits = grid.trace(counting, origins[through], directions[through])
+    assert hits.hit.all() and asked < 2.5 * int(through.sum())
+
+
+def test_a_box_is_entered_and_left_where_its_faces_are():
+    box = torch.tensor([[-0.5, -0.25, -1.0], [0.5, 0.25, 1.0]])
+    origins = torch.tensor([[0.0, 0.0, 3.0], [0.0, 0.0, 0.0], [0.0, 1.0, 3.0], [0.0, 0.0, 3.0], [2.0, 0.0, 0.0]])
+    directions = torch.tensor([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]])
+    near, far, meets = intersect_box(origins, directions, box)
+    assert meets.tolist() == [True, True, False, False, True]
+    torch.testing.assert_close(near[meets], torch.tensor([2.0, 0.0, 1.5]))
+    torch.testing.assert_close(far[meets], torch.tensor([4.0, 0.5, 2.5]))
 
 
 def test_a_surface_that_has_moved_is_found_with_a_fifth_of_the_grid():

@@ -1,4 +1,4 @@
-"""`baseh3d export | evaluate | prior`: commands that open a head."""
+"""`baseh3d export | turntable | evaluate | prior`: commands that open a head."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from baseh3d_ns.bounds import Faces, Positive, TextureSize
+from baseh3d_ns.bounds import Faces, Pixels, Positive, TextureSize
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.protocol import SCORED_SPACING_MM
 
@@ -97,6 +97,40 @@ class Export:
             missed = "texture, but vertex colours" if textured else "count of the photos that see each vertex"
             print(f"note: no {missed}: {error}")
             return None
+
+
+@dataclass
+class Turntable:
+    """Write a film: once round a fitted head, while the prior that it started from becomes what the photos made."""
+
+    load_config: Path
+    """Run folder of a fit from a prior, or its config.yml."""
+    output: Path = Path("head.mp4")
+    """File to write (.mp4)."""
+    seconds: Positive = 6.0
+    """Length of the film."""
+    size: Pixels = 384
+    """Width and height in pixels, even."""
+    picture: Literal["rgb", "normal"] = "rgb"
+    """Colours, or normals in the camera's axes, which show the shape alone."""
+    overwrite: bool = False
+    """Replace a file that is there already."""
+
+    def main(self) -> None:
+        from baseh3d_ns.mesh.extract import usual_device
+        from baseh3d_ns.rendering.denormals import flush_denormals
+        from baseh3d_ns.viewer.turntable import make_turntable
+
+        if self.output.suffix.lower() != ".mp4":
+            raise InputError(f"{self.output}: films are written as .mp4, choose such a name")
+        if self.output.exists() and not self.overwrite:
+            raise InputError(f"{self.output} exists already: choose another name, or pass --overwrite")
+        if self.size % 2:
+            raise InputError(f"--size {self.size}: H.264 needs an even number of pixels, take {self.size + 1}")
+        flush_denormals()
+        device = usual_device()
+        count = make_turntable(self.load_config, self.output, self.seconds, self.size, self.picture, device)
+        print(f"{self.output}: {count} pictures of {self.size} x {self.size} pixels")
 
 
 @dataclass

@@ -19,7 +19,8 @@ from baseh3d_ns.evaluation.head_photos import HeadPhotos
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.models.photo_consistency import PhotoConfig, Photos
-from baseh3d_ns.models.sdf_model import BACKGROUND, render_rays
+from baseh3d_ns.models.sdf_model import render_rays
+from baseh3d_ns.models.surface_view import BACKGROUND
 from baseh3d_ns.rendering.image_metrics import head_metrics
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 

@@ -11,6 +11,7 @@ The path of a ray, top to bottom (`training_pass`):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -28,7 +29,8 @@ from baseh3d_ns.bounds import Fraction, Share, Weight
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.models.photo_consistency import PhotoConfig, Photos
 from baseh3d_ns.models.prior_anchor import AnchorConfig, PriorAnchor
-from baseh3d_ns.models.sdf_model import BACKGROUND, SdfModel, SdfModelConfig
+from baseh3d_ns.models.sdf_model import SdfModel, SdfModelConfig
+from baseh3d_ns.models.surface_view import BACKGROUND
 from baseh3d_ns.models.training_records import FieldSamples, Rays, TrainingPass
 from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.image_metrics import head_metrics, side_by_side
@@ -232,11 +234,11 @@ class IdrModel(SdfModel):
         return losses
 
     def get_image_metrics_and_images(
-        self, outputs: dict[str, Tensor], batch: dict[str, Tensor]
+        self, outputs: Mapping[str, Tensor], batch: dict[str, Tensor]
     ) -> tuple[dict[str, float], dict[str, Tensor]]:
         """PSNR and SSIM on the head (background white on both sides), and the silhouette's IoU, over known pixels."""
         photo, mask, known = (batch[name].to(self.device) for name in ("image", "fg_mask", "known"))
         mask = mask * known
         rendered = torch.where(known > 0.5, outputs["rgb"], BACKGROUND)
-        shown = {**outputs, "rgb": rendered, "accumulation": outputs["accumulation"] * known}
+        shown = {"rgb": rendered, "accumulation": outputs["accumulation"] * known, "normal": outputs["normal"]}
         return head_metrics(shown, photo, mask, BACKGROUND), side_by_side(shown, photo, mask, BACKGROUND)

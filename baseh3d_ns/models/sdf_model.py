@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 import tyro
 from jaxtyping import Float
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.models.base_model import Model, ModelConfig
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from baseh3d_ns.bounds import Count, GridCells, Weight
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
+from baseh3d_ns.models.surface_view import Pictures, SurfaceView
 from baseh3d_ns.rendering.chunks import Sdf
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import SphereTracer, Tracer
 
-BACKGROUND = 1.0
-"""White, as in IDR's own pictures."""
-
 WHOLE_GRID_EVERY = 8
 """Refreshes of the SDF grid in training per refresh of the whole of it; the others only look near the surface."""
+
+Inspection = Callable[[SurfaceView, Cameras], dict[str, Callable[[], Tensor]]]
 
 
 @dataclass
@@ -73,6 +76,16 @@ class SdfModel(Model):
         self.grid_step: int | None = None
         self.refreshes = 0
         self.weights_moved = True
+        self.start: HeadField | None = None
+        """The field that the training began with, where that was a prior; in checkpoints."""
+        self.inspection: Inspection = lambda view, camera: {}
+        """More pictures of a view, by name, and how each is computed."""
+        self.shown: Callable[[], Iterable[str]] = tuple
+        """Names of the pictures that are on somebody's screen."""
+
+    def keep_start(self) -> None:
+        """Remember the field as it is now: the prior, placed, before the first training step."""
+        self.start = deepcopy(self.field).requires_grad_(False)
 
     def update_to_step(self, step: int) -> None:
         self.step, self.grid_step, self.refreshes, self.weights_moved = step, None, 0, True
@@ -83,7 +96,29 @@ class SdfModel(Model):
         """The picture's values of every ray, see `render_rays`."""
         return render_rays(self.field, self.tracer, origins, directions)
 
-    def get_rgba_image(self, outputs: dict[str, Any], output_name: str = "rgb") -> Tensor:
+    @torch.no_grad()
+    def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Any:
+        """Pictures from a camera: rgb, depth, normals in the world's and in the camera's axes, accumulation, and
+        those of the `inspection`; each is computed when it is asked for, those that are `shown` at once."""
+        self.keep_grid_fresh()
+        camera = camera.to(self.device)
+        bundle = camera.generate_rays(camera_indices=0, keep_shape=True, obb_box=obb_box)
+        origins, directions = (part.reshape(-1, 3) for part in (bundle.origins, bundle.directions))
+        chunk = self.config.eval_num_rays_per_chunk
+        view = SurfaceView.trace(self.field, self.tracer, origins, directions, chunk)
+        producers: dict[str, Callable[[], Tensor]] = {
+            "rgb": view.rgb,
+            "normal": view.normal,
+            "normal_camera": lambda: view.normal_camera(camera),
+            "depth": view.depth,
+            "accumulation": view.accumulation,
+        }
+        pictures = Pictures(bundle.origins.shape[:-1], producers | self.inspection(view, camera))
+        for name in self.shown():
+            pictures.get(name)
+        return pictures
+
+    def get_rgba_image(self, outputs: Mapping[str, Any], output_name: str = "rgb") -> Tensor:
         """RGB with the hit mask as alpha: what nerfstudio's point cloud exporter filters by."""
         return torch.cat([outputs[output_name], outputs["accumulation"]], dim=-1)
 
@@ -111,19 +146,13 @@ def render_rays(
     field: HeadField, tracer: Tracer, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
 ) -> dict[str, Float[Tensor, "rays _"]]:
     """rgb, depth along the ray, normals in [0, 1] and accumulation; a miss is white and lies behind the ball."""
-    hits = tracer.trace(field.sdf, origins, directions)
-    points, views = (origins + hits.t[:, None] * directions)[hits.hit], -directions[hits.hit]
-    _, features, gradients = field.with_gradient(points, create_graph=False)
-    rgb = torch.full_like(origins, BACKGROUND)
-    rgb[hits.hit] = field.colour(points, gradients, views, features).detach()
-    normals = torch.full_like(origins, BACKGROUND)
-    normals[hits.hit] = 0.5 * (normalize(gradients, dim=-1) + 1.0)
-    behind_ball = origins.norm(dim=-1) + 2.0
+    view = SurfaceView.trace(field, tracer, origins, directions)
+    normals = view.normal()
     return {
-        "rgb": rgb,
-        "depth": torch.where(hits.hit, hits.t, behind_ball)[:, None],
+        "rgb": view.rgb(),
+        "depth": view.depth(),
         "normal": normals,
         # The name nerfstudio's point cloud and Poisson exporters ask for by default.
         "normals": normals,
-        "accumulation": hits.hit[:, None].to(rgb.dtype),
+        "accumulation": view.accumulation(),
     }

@@ -45,12 +45,12 @@ def find_photo_faces(dataset: HeadDataset, longest_px: int, most: int) -> PhotoF
         longest_px: longer side of the photos that are looked at.
         most: number of faces that are enough.
     """
-    from tqdm import tqdm
+    from baseh3d_ns.bars import progress_bar
 
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     order = sorted(range(len(dataset)), key=lambda view: view * GOLDEN % 1.0)
     try:
-        for view in tqdm(order, desc="Looking for faces", unit="photo", delay=2.0, leave=False):
+        for view in progress_bar(order, desc="Looking for faces", unit="photo"):
             points_px = _landmarks(dataset, view, longest_px)
             if points_px is not None:
                 found[view] = rays_through(dataset.cameras[view : view + 1], points_px)

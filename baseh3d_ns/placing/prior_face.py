@@ -60,12 +60,12 @@ def face_of_head(field: HeadField, grid: GridTracer, centres: Float[Tensor, "v 3
         centres: places in its unit frame to look at it from.
         size: width of the renders in pixels.
     """
-    from tqdm import tqdm
+    from baseh3d_ns.bars import progress_bar
 
     found: list[tuple[np.ndarray, np.ndarray]] = []
     try:
         spread = sorted(range(len(centres)), key=lambda view: view * GOLDEN % 1.0)
-        for centre in tqdm(centres[spread], desc="Looking at the prior", unit="render", delay=2.0, leave=False):
+        for centre in progress_bar(centres[spread], desc="Looking at the prior", unit="render"):
             points = _landmarks_seen_from(field, grid, centre, size)
             if points is not None:
                 found.append((centre.double().cpu().numpy(), points))

@@ -106,14 +106,14 @@ def register_prior(
         latents: latents of the heads that a shape space was learned from.
         camera_centres: places in the prior's unit frame from where it was photographed.
     """
-    from tqdm import tqdm
+    from baseh3d_ns.bars import progress_bar
 
     found = _candidate(field, prior_frame, dataset, config, latents)
     found.refresh()
     before = _silhouette_iou(found, pool)
     face, stands_known = _find_face(found, dataset, camera_centres)
     found.placement.similarity.copy_(found.expected.similarity)
-    with tqdm(total=sum(config.steps), desc="Placing the prior", unit="step", delay=2.0, leave=False) as bar:
+    with progress_bar(total=sum(config.steps), desc="Placing the prior", unit="step") as bar:
         _descend(found, pool, face, config.steps[0], bar.update)
         _descend(found, pool, face, config.steps[1], bar.update, with_latent=found.pca is not None)
     found.refresh()

@@ -1,4 +1,4 @@
-"""Intersection of rays with the unit ball; everything that is traced lies inside it."""
+"""Intersection of rays with the unit ball, which holds everything that is traced, and with boxes in it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,23 @@ def intersect_unit_ball(
     half_chord = half_chord_squared.clamp(min=0.0).sqrt()
     near, far = (middle - half_chord).clamp(min=0.0), (middle + half_chord).clamp(min=0.0)
     return near, far, (half_chord_squared > 0.0) & (far > 0.0)
+
+
+def intersect_box(
+    origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], box: Float[Tensor, "2 3"]
+) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"], Bool[Tensor, " rays"]]:
+    """Near and far distance at which rays enter and leave a box, and a mask of the rays that meet it ahead of their
+    origin. Source: Kay and Kajiya, "Ray Tracing Complex Scenes", 1986 (slabs).
+
+    Args:
+        box: its lower and its upper corner.
+    """
+    # A direction along a face would divide by zero.
+    safe = directions.where(directions.abs() > 1e-9, 1e-9)
+    ends = (box[:, None] - origins) / safe
+    near, far = ends.amin(dim=0).amax(dim=-1), ends.amax(dim=0).amin(dim=-1)
+    near = near.clamp(min=0.0)
+    return near, far, near < far
 
 
 def points_along(

@@ -28,4 +28,4 @@ def side_by_side(
 ) -> dict[str, Float[Tensor, "h _ 3"]]:
     """The photo with its background painted over beside the rendering, and the picture of the normals."""
     target = photo * mask + background * (1.0 - mask)
-    return {"img": torch.cat([target, outputs["rgb"]], dim=1), "normals": outputs["normals"]}
+    return {"img": torch.cat([target, outputs["rgb"]], dim=1), "normals": outputs["normal"]}

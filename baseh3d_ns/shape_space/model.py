@@ -11,6 +11,7 @@ first numbers of the latent: they say what both sides share, the rest what diffe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,10 +117,13 @@ class ShapeSpaceModel(SdfModel):
             self.weights_moved = True
             return {"shape_pass": self.shape_pass(ray_bundle)}
         assert isinstance(ray_bundle, RayBundle)
-        if self.weights_moved:
-            self.show_sliders()
         self.keep_grid_fresh()
         return self.rendering_pass(ray_bundle.origins.reshape(-1, 3), ray_bundle.directions.reshape(-1, 3))
+
+    def keep_grid_fresh(self) -> None:
+        if self.weights_moved:
+            self.show_sliders()
+        super().keep_grid_fresh()
 
     def shape_pass(self, batch: SurfaceBatch) -> ShapePass:
         """SDF and gradients at surface and eikonal points of all heads of the batch, in one call of the network."""
@@ -168,7 +172,7 @@ class ShapeSpaceModel(SdfModel):
         return {"surface_mm": outputs["shape_pass"].sdf.detach().abs().mean() * self.frame_mm[3]}
 
     def get_image_metrics_and_images(
-        self, outputs: dict[str, Tensor], batch: dict[str, Tensor]
+        self, outputs: Mapping[str, Tensor], batch: dict[str, Tensor]
     ) -> tuple[dict[str, float], dict[str, Tensor]]:
         """The mean head; there is no photo of it."""
         return {}, {"mean head": torch.cat([outputs["rgb"], outputs["normal"]], dim=1)}

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from nerfstudio.models.base_model import Model
 from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.utils import comms
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -19,6 +18,7 @@ from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import LATENT, PLACEMENT, Head, save_head
 from baseh3d_ns.heads.latent_pca import mean_latent
 from baseh3d_ns.heads.networks import weights_of_field
+from baseh3d_ns.models.sdf_model import SdfModel
 from baseh3d_ns.shape_space.datamanager import CACHE, SurfaceDataManagerConfig, ViewerDataset
 from baseh3d_ns.shape_space.model import ShapeSpaceModelConfig
 from baseh3d_ns.training.checkpoint import open_checkpoint
@@ -70,7 +70,7 @@ class ShapeTrainerConfig(SdfTrainerConfig):
             )
         self.check_resumed()
 
-    def untrained_model(self) -> Model:
+    def untrained_model(self) -> SdfModel:
         names = self.pipeline.datamanager.source(self.data).names
         dataset, heads = ViewerDataset([], names), len(names)
         return self.pipeline.model.setup(scene_box=dataset.scene_box, num_train_data=heads, metadata=dataset.metadata)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.readers import read_checkpoint
+from baseh3d_ns.models.sdf_model import SdfModel
 from baseh3d_ns.training.schedule import Schedule
 
 SCHEDULE = "schedule._extra_state"
@@ -31,6 +32,7 @@ PARTS = {
     "camera_centres": "another number of views (--views)",
     "views.": "other corrections of the views (--pipeline.model.refine-cameras, refine-colours)",
     "anchor.": "another prior anchor (--pipeline.model.anchor.points, weight)",
+    "start.": "another prior, or none, that it started from",
     "": "another model",
 }
 """Parts of a model by the beginnings of their tensors' names, and what it means when they differ."""
@@ -63,15 +65,23 @@ def open_checkpoint(path: Path) -> dict[str, Any]:
     return {**state, "pipeline": pipeline}
 
 
-def check_checkpoint(path: Path, model: nn.Module, optimizers: dict[str, torch.optim.Optimizer], scaled: bool) -> None:
+def holds_start(pipeline: dict[str, Any]) -> bool:
+    """Whether a pipeline's state holds the prior that its training started from."""
+    return any(name.startswith(f"{_MODEL}start.") for name in pipeline)
+
+
+def check_checkpoint(path: Path, model: SdfModel, optimizers: dict[str, torch.optim.Optimizer], scaled: bool) -> None:
     """Raise `InputError` unless a training with that model and those optimisers can go on from the checkpoint.
 
     Args:
-        model: the model as it is configured, untrained.
+        model: the model as it is configured, untrained; changed into one that remembers its start, where the checkpoint
+            does.
         optimizers: optimisers of its parameters, by the names of their groups.
         scaled: whether the training scales its gradients (mixed precision).
     """
     state = open_checkpoint(path)
+    if holds_start(state["pipeline"]):
+        model.keep_start()
     difference = _model_difference(state["pipeline"], model.state_dict())
     if difference:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
-from nerfstudio.models.base_model import Model
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns import __version__
@@ -22,6 +23,9 @@ from baseh3d_ns.fields.detail_grid import cells_to_see
 from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head
 from baseh3d_ns.heads.networks import weights_of_field
+from baseh3d_ns.models.sdf_model import SdfModel
+from baseh3d_ns.training.agreement import agreement
+from baseh3d_ns.training.closing_words import closing_lines, ended_by
 from baseh3d_ns.training.pipeline import HeadPipelineConfig
 from baseh3d_ns.training.trainer import SdfTrainer, SdfTrainerConfig
 
@@ -58,7 +62,7 @@ class HeadTrainerConfig(SdfTrainerConfig):
             picture.read()  # Eval photos are only opened in the middle of the training.
         self.check_resumed()
 
-    def untrained_model(self) -> Model:
+    def untrained_model(self) -> SdfModel:
         split, _ = self.splits()
         views, metadata = len(split.image_filenames), split.metadata
         model = replace(self.pipeline.model, sdf_field=self.networks())
@@ -120,6 +124,21 @@ class HeadTrainer(SdfTrainer):
 
     config: HeadTrainerConfig
 
+    def __init__(self, config: HeadTrainerConfig, local_rank: int = 0, world_size: int = 1) -> None:
+        super().__init__(config, local_rank, world_size)
+        self.begun_s = time.monotonic()
+
+    def setup(self, test_mode="val") -> None:
+        super().setup(test_mode)
+        self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], self._say_what_came_of_it))
+
+    def _say_what_came_of_it(self, step: int) -> None:
+        done = self.steps_done
+        ended = ended_by(done, self.total_steps, self.how_to_go_on())
+        fits = agreement(self.pipeline.model, self.dataset)
+        seconds = time.monotonic() - self.begun_s
+        CONSOLE.print(*closing_lines(self.base_dir, seconds, done, ended, fits), sep="\n", soft_wrap=True)
+
     @property
     def dataset(self) -> HeadDataset:
         """The training views."""
@@ -171,8 +190,5 @@ class HeadTrainer(SdfTrainer):
     def save_checkpoint(self, step: int) -> None:
         """Write the head file, then the checkpoint: a kill between the two leaves a training that can be gone on with,
         not one that has reached its last step without its head."""
-        last = self.total_steps - 1
-        save_head(self.base_dir / HEAD_FILE, self.head(min(step, last)))
+        save_head(self.base_dir / HEAD_FILE, self.head(min(step, self.total_steps - 1)))
         super().save_checkpoint(step)
-        if step >= last:
-            CONSOLE.log(f"Wrote {self.base_dir / HEAD_FILE}: mesh it with baseh3d export --load-config {self.base_dir}")

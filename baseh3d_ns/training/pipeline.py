@@ -11,7 +11,9 @@ from baseh3d_ns.bounds import check_bounds
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.models.idr import IdrModelConfig
+from baseh3d_ns.quiet import quiet_libraries
 from baseh3d_ns.rendering.denormals import flush_denormals
+from baseh3d_ns.training.checkpoint import holds_start
 from baseh3d_ns.training.initial_view import InitialView
 from baseh3d_ns.training.schedule import Schedule
 
@@ -32,6 +34,7 @@ class SdfPipeline(VanillaPipeline):
 
     def __init__(self, config: VanillaPipelineConfig, **kwargs) -> None:
         flush_denormals()
+        quiet_libraries()
         with exit_on_input_error():
             check_bounds(config)
             super().__init__(config, **kwargs)
@@ -42,6 +45,8 @@ class SdfPipeline(VanillaPipeline):
         """Take the state that a checkpoint keeps; one that is damaged, or of another model, ends with a sentence."""
         with exit_on_input_error():
             try:
+                if holds_start(loaded_state):
+                    self.model.keep_start()
                 super().load_pipeline(loaded_state, step)
             except (ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
                 said = str(error).strip().splitlines()[-1].strip()

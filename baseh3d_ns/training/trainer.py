@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 import tyro
@@ -13,16 +14,22 @@ import yaml
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
-from nerfstudio.models.base_model import Model
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
 
 from baseh3d_ns.bounds import Fraction, Share, check_bounds
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import check_writable, named_disk_errors, remove_left_by_kills, whole_file, write_text
 from baseh3d_ns.heads.readers import newest_checkpoint, step_of
+from baseh3d_ns.models.sdf_model import SdfModel
+from baseh3d_ns.quiet import quiet_libraries
 from baseh3d_ns.training.checkpoint import check_checkpoint
+from baseh3d_ns.training.closing_words import how_to_go_on
 from baseh3d_ns.training.devices import check_devices, named_memory_errors
+from baseh3d_ns.training.fair_lock import FairLock
+from baseh3d_ns.training.learning_rates import following, set_rates
+from baseh3d_ns.training.loss_history import LossHistory
 from baseh3d_ns.training.pipeline import SdfPipeline
 from baseh3d_ns.training.schedule import Schedule
 
@@ -55,6 +62,7 @@ class SdfTrainerConfig(TrainerConfig):
 
     def save_config(self) -> None:
         """Check everything the user gave before a single file is written."""
+        quiet_libraries()
         with exit_on_input_error():
             self.check()
             self.resolve()
@@ -73,7 +81,7 @@ class SdfTrainerConfig(TrainerConfig):
     def check_start(self) -> None:
         """Raise `InputError` when a fresh training has nothing to start from."""
 
-    def untrained_model(self) -> Model:
+    def untrained_model(self) -> SdfModel:
         """The model as the pipeline would build it; an `InputError` when the data cannot be used."""
         raise NotImplementedError
 
@@ -117,6 +125,13 @@ class SdfTrainer(Trainer):
 
     config: SdfTrainerConfig
     pipeline: SdfPipeline
+    train_lock: Any
+
+    def __init__(self, config: SdfTrainerConfig, local_rank: int = 0, world_size: int = 1) -> None:
+        super().__init__(config, local_rank, world_size)
+        self.losses = LossHistory()
+        self.train_lock = FairLock()
+        self.steps_done = 0
 
     def start(self) -> None:
         """Begin a fresh training, once networks and optimisers are there."""
@@ -147,15 +162,11 @@ class SdfTrainer(Trainer):
     def setup_optimizers(self) -> Optimizers:
         """nerfstudio's optimisers with learning rates that follow the config's `lr_factor`."""
         self.schedule.planned = self.config.max_num_iterations
-        # Schedulers of nerfstudio's kind, one an optimiser, would compete with `lr_factor`: there are none to choose.
-        configs = {name: {**config, "scheduler": None} for name, config in self.config.optimizers.items()}
-        optimizers = Optimizers(configs, self.pipeline.get_param_groups())
-        for name, optimizer in optimizers.optimizers.items():
-            # Plain floats, so that checkpoints load safely.
-            optimizers.schedulers[name] = torch.optim.lr_scheduler.LambdaLR(
-                optimizer, lambda step: self.config.lr_factor(self.schedule.progress(step))
-            )
-        return optimizers
+        return following(
+            self.config.optimizers,
+            self.pipeline.get_param_groups(),
+            lambda step: self.config.lr_factor(self.schedule.progress(step)),
+        )
 
     def train(self) -> None:
         """nerfstudio's loop; where a disk or memory is full, it ends with a sentence that says how to go on."""
@@ -168,17 +179,17 @@ class SdfTrainer(Trainer):
 
     def how_to_go_on(self) -> str:
         """The command that goes on from the last checkpoint of this run, in words."""
-        try:
-            step = step_of(newest_checkpoint(self.checkpoint_dir))
-        except InputError:
-            return "no checkpoint was saved yet, so the training must be started again"
-        return (
-            f"to go on from step {step + 1}, run `ns-train {self.config.method_name} --load-dir {self.checkpoint_dir}` "
-            "with the other options of this run"
-        )
+        return how_to_go_on(self.checkpoint_dir, self.config.method_name)
+
+    def train_iteration(self, step: int) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """One step; its loss goes into the history."""
+        result = super().train_iteration(step)
+        self.losses.note(step, result[0])
+        return result
 
     def _after_step(self, step: int) -> None:
         self.after_step(step)
+        self.steps_done = step + 1
         # nerfstudio 1.1.5 counts max_num_iterations from the step it resumed at; this ends where the first run would.
         if step + 1 >= self.total_steps:
             self.stop_training = True
@@ -190,11 +201,10 @@ class SdfTrainer(Trainer):
             super()._load_checkpoint()
             self.schedule.planned = self.config.max_num_iterations
         else:
-            self.start()
-        for optimizer in self.optimizers.optimizers.values():
-            for group in optimizer.param_groups:
-                factor = self.config.lr_factor(self.schedule.progress(self._start_step))
-                group["lr"] = group["initial_lr"] * factor
+            # The viewer is open already; its pictures wait, since weight norm's cache is one for all threads.
+            with self.train_lock:
+                self.start()
+        set_rates(self.optimizers, self.config.lr_factor(self.schedule.progress(self._start_step)))
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:

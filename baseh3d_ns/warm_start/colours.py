@@ -39,7 +39,7 @@ def learn_colours(
             explain every pixel no longer say where the surface is wrong.
         corrections: of the views, as a training has found them.
     """
-    from tqdm import tqdm
+    from baseh3d_ns.bars import progress_bar
 
     hits = trace_frozen(field, pool, config.batches, grid_cells, corrections)
     hits = hits[hits.hit]
@@ -58,7 +58,7 @@ def learn_colours(
             parameter.requires_grad_(True)
         groups.append({"params": field.colour_detail.learning(), "first": config.detail_learning_rate})
     optimizer = torch.optim.Adam(groups)
-    for step in tqdm(range(config.steps), desc="Learning the colours", unit="step", delay=2.0, leave=False):
+    for step in progress_bar(range(config.steps), desc="Learning the colours", unit="step"):
         for group in optimizer.param_groups:
             group["lr"] = group["first"] * config.lr_final ** (step / config.steps)
         rays = hits[torch.randint(len(hits), (config.points,), device=hits.points.device)]

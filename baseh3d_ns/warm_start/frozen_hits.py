@@ -75,11 +75,11 @@ def trace_frozen(
     field: HeadField, pool: RayPool, batches: int, grid_cells: int, corrections: Corrections | None = None
 ) -> FrozenHits:
     """Surface points of so many of the pool's batches, traced on an SDF grid of `grid_cells` cells along an axis."""
-    from tqdm import tqdm
+    from baseh3d_ns.bars import progress_bar
 
     tracer, parts = GridTracer(grid_cells), []
     tracer.refresh(field.sdf, field.placement.similarity.device)
-    for _ in tqdm(range(batches), desc="Tracing rays", unit="batch", delay=2.0, leave=False):
+    for _ in progress_bar(range(batches), desc="Tracing rays", unit="batch"):
         bundle, batch = pool.draw()
         assert bundle.camera_indices is not None
         in_mask, views = batch["fg_mask"][:, 0] > 0.5, bundle.camera_indices[:, 0]

@@ -46,7 +46,7 @@ def fit_latent(
         placing: where the neck ends, and how much the size is held.
         grid_cells: cells along an axis of the grid that rays are traced on.
     """
-    from tqdm import tqdm
+    from baseh3d_ns.bars import progress_bar
 
     assert field.latent is not None
     similarity, log_scale = field.placement.similarity, field.placement.similarity[0].clone()
@@ -57,7 +57,7 @@ def fit_latent(
     groups = ([coefficients], [similarity], list(field.colour_network.parameters()))
     with _frozen_decoder(field):
         optimizer = torch.optim.Adam([{"params": group} for group in groups])
-        for step in tqdm(range(config.steps), desc="Fitting the latent", unit="step", delay=2.0, leave=False):
+        for step in progress_bar(range(config.steps), desc="Fitting the latent", unit="step"):
             done = step / config.steps
             if step % config.trace_steps == 0:
                 field.latent.data = pca.decode(coefficients).detach()

@@ -1,0 +1,163 @@
+"""Surface of a head as a camera sees it, and the pictures of it: each is computed when somebody asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.cameras import Cameras
+from torch import Tensor
+from torch.nn.functional import normalize
+from torch.nn.utils import parametrize
+
+from baseh3d_ns.rendering.ball import intersect_unit_ball
+from baseh3d_ns.rendering.chunks import points_per_call
+from baseh3d_ns.rendering.sphere_tracing import Hits, Tracer
+
+BACKGROUND = 1.0
+"""White, as in IDR's own pictures."""
+
+
+@runtime_checkable
+class VisibleField(Protocol):
+    """Signed distance and colours in the unit frame, as a `HeadField` has them."""
+
+    def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
+        """Signed distance."""
+        ...
+
+    def with_gradient(
+        self, points: Float[Tensor, "n 3"], create_graph: bool
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n f"], Float[Tensor, "n 3"]]:
+        """Signed distance, features that the colours need, SDF gradient."""
+        ...
+
+    def colour(
+        self,
+        points: Float[Tensor, "n 3"],
+        gradients: Float[Tensor, "n 3"],
+        view_directions: Float[Tensor, "n 3"],
+        features: Float[Tensor, "n f"],
+    ) -> Float[Tensor, "n 3"]:
+        """RGB in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceView:
+    """Points where rays meet the surface, and pictures of them; one value a ray, flat."""
+
+    field: VisibleField
+    origins: Float[Tensor, "rays 3"]
+    directions: Float[Tensor, "rays 3"]
+    """Unit length."""
+    hits: Hits
+
+    @classmethod
+    @torch.no_grad()
+    def trace(
+        cls,
+        field: VisibleField,
+        tracer: Tracer,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        rays_per_chunk: int = 1 << 13,
+    ) -> SurfaceView:
+        """Trace rays; those that miss the unit ball cost nothing."""
+        _, far, in_ball = intersect_unit_ball(origins, directions)
+        t, hit = far.clone(), torch.zeros_like(in_ball)
+        with parametrize.cached():  # weight norm once, not at every of the tracer's calls
+            for rays in in_ball.nonzero()[:, 0].split(rays_per_chunk):
+                found = tracer.trace(field.sdf, origins[rays], directions[rays])
+                t[rays], hit[rays] = found.t, found.hit
+        return cls(field, origins, directions, Hits(t=t, hit=hit))
+
+    @cached_property
+    def points(self) -> Float[Tensor, "hits 3"]:
+        """Surface points of the rays that meet the surface, in their order."""
+        on = self.hits.hit
+        return self.origins[on] + self.hits.t[on, None] * self.directions[on]
+
+    @cached_property
+    def _features_and_gradients(self) -> tuple[Float[Tensor, "hits f"], Float[Tensor, "hits 3"]]:
+        parts = [
+            self.field.with_gradient(chunk, create_graph=False)[1:]
+            for chunk in self.points.split(points_per_call(self.points.device, with_gradient=True))
+        ]
+        features, gradients = zip(*parts, strict=True)
+        return torch.cat(features), torch.cat(gradients)
+
+    @property
+    def surface_normals(self) -> Float[Tensor, "hits 3"]:
+        """Unit normals of the surface points."""
+        return normalize(self._features_and_gradients[1], dim=-1)
+
+    def paint(self, values: Float[Tensor, "hits c"], elsewhere: float) -> Float[Tensor, "rays c"]:
+        """Values of the surface points in the rays' order, and one for all rays that miss."""
+        picture = values.new_full((len(self.origins), values.shape[1]), elsewhere)
+        picture[self.hits.hit] = values
+        return picture
+
+    def rgb(self) -> Float[Tensor, "rays 3"]:
+        """Colours; a miss is white."""
+        views = -self.directions[self.hits.hit]
+        chunk = points_per_call(self.points.device, with_gradient=True)
+        features, gradients = self._features_and_gradients
+        parts = zip(*(part.split(chunk) for part in (self.points, gradients, views, features)), strict=True)
+        return self.paint(torch.cat([self.field.colour(*part).detach() for part in parts]), BACKGROUND)
+
+    def depth(self) -> Float[Tensor, "rays 1"]:
+        """Distance along the ray; a miss lies behind the ball."""
+        behind_ball = self.origins.norm(dim=-1) + 2.0
+        return torch.where(self.hits.hit, self.hits.t, behind_ball)[:, None]
+
+    def normal(self) -> Float[Tensor, "rays 3"]:
+        """World normals, from -1 to 1 brought to 0 to 1; a miss is white."""
+        return self.paint(0.5 * (self.surface_normals + 1.0), BACKGROUND)
+
+    def normal_camera(self, camera: Cameras) -> Float[Tensor, "rays 3"]:
+        """The same in the camera's axes: x right is red, y up is green, towards the viewer is blue."""
+        turned = self.surface_normals @ normalize(camera.camera_to_worlds[0, :, :3], dim=0)
+        return self.paint(0.5 * (turned + 1.0), BACKGROUND)
+
+    def accumulation(self) -> Float[Tensor, "rays 1"]:
+        """1 for a ray that meets the surface, else 0."""
+        return self.hits.hit[:, None].to(self.origins.dtype)
+
+
+class Pictures(MutableMapping[str, Tensor]):
+    """nerfstudio's dictionary of outputs; each is computed once, when first asked for.
+
+    Its viewer shows one output of many, and `ns-render` writes those it was told to. What they add of their own can be
+    read, but is no output to choose.
+    """
+
+    def __init__(self, shape: tuple[int, ...], producers: dict[str, Callable[[], Tensor]]) -> None:
+        self._shape, self._producers = shape, producers
+        self._made: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._made:
+            with torch.no_grad():
+                self._made[name] = self._producers[name]().reshape(*self._shape, -1)
+        return self._made[name]
+
+    def __setitem__(self, name: str, picture: Tensor) -> None:
+        self._made[name] = picture
+
+    def __delitem__(self, name: str) -> None:
+        self._producers.pop(name, None)
+        self._made.pop(name, None)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._producers or name in self._made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._producers)
+
+    def __len__(self) -> int:
+        return len(self._producers)

@@ -1,0 +1,217 @@
+"""Panel of the viewer for a head: legend, mesh, scan, cutting plane, score, loss curve.
+
+nerfstudio finds it among the pipeline's attributes. Its buttons work while the training goes on: each waits for the
+step in progress, copies the head, works on the copy, and says in a notice what it could not do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nerfstudio.utils.rich_utils import CONSOLE
+from nerfstudio.viewer.viewer_elements import ViewerControl
+
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.viewer import head_mesh
+from baseh3d_ns.viewer.cut import AXES, Plane, picture
+from baseh3d_ns.viewer.inspection import HeadInspection
+from baseh3d_ns.viewer.legends import legend_of, loss_curve
+
+if TYPE_CHECKING:
+    import trimesh
+
+    from baseh3d_ns.fields.head_field import HeadField
+    from baseh3d_ns.models.idr import IdrModel
+
+NOTICE_MS = 12_000
+"""Time that a notice stays."""
+CURVE_EVERY_S = 2.0
+"""Least time between two drawings of the loss curve."""
+NONE, BESIDE, INSTEAD = "hidden", "beside the picture", "instead of the picture"
+"""Places of the mesh."""
+BESIDE_BY = 1.1
+"""Distance between the head and the mesh beside it, in units of the unit ball."""
+NO_CUT = "none"
+PREVIEW_FPS = 6
+"""Pictures a second that a moving camera's are made small for; nerfstudio's 30 leave a few dozen pixels on a CPU."""
+
+
+class HeadPanel(ViewerControl):
+    """Controls of one head; what makes no sense for its run is absent."""
+
+    def __init__(self, model: IdrModel, inspection: HeadInspection) -> None:
+        self.model, self.inspection = model, inspection
+        self.shown_legend: tuple[str, float] | None = None
+        self.curve_drawn_s = 0.0
+        self.following = threading.Lock()
+
+    def _setup(self, viewer: Any) -> None:
+        super()._setup(viewer)
+        gui = self.viser_server.gui
+        self.scene = head_mesh.HeadInScene(self.viser_server.scene, self.inspection.frame)
+        with gui.add_folder("Head", order=0.0):
+            # viser warns of pictures without a root, also of those that need none.
+            self.legend = gui.add_markdown("", image_root=Path(), visible=False)
+            self.range_mm = gui.add_slider("Colours to (mm)", 0.5, 20.0, 0.5, self.inspection.range_mm)
+            self.range_mm.on_update(self._set_range)
+            self._button("Mesh now", self.show_mesh)
+            self.place = gui.add_dropdown("Mesh", (NONE, BESIDE, INSTEAD), NONE)
+            self.place.on_update(lambda _: self._place_mesh())
+            if self.inspection.scan is not None:
+                self.scan = gui.add_checkbox("Scan", False)
+                self.scan.on_update(self._noticed(self.show_scan))
+                self._button("Score now", self.score)
+            self.axis = gui.add_dropdown("Cutting plane", (NO_CUT, *AXES), NO_CUT)
+            reach_mm = round(self.inspection.frame.radius_mm)
+            self.offset_mm = gui.add_slider("Cut at (mm)", -reach_mm, reach_mm, 1, 0, visible=False)
+            for control in (self.axis, self.offset_mm):
+                control.on_update(self._noticed(self.cut))
+            self._button("Save mesh (mm)", self.save_mesh)
+            self.said = gui.add_markdown("", visible=False)
+            if viewer.trainer is not None:
+                with gui.add_folder("Loss", expand_by_default=False):
+                    self.curve = gui.add_plotly(loss_curve([], []), aspect=1.6)
+        self.model.shown = self.shown
+        self.viser_server.on_client_connect(self._calm_preview)
+
+    def _calm_preview(self, client: Any) -> None:
+        self.viewer.render_statemachines[client.client_id].target_fps = PREVIEW_FPS
+
+    def snapshot(self) -> tuple[int, HeadField]:
+        """Training step, and the head as it is after it; no step is in progress while it is copied."""
+        with self.viewer.train_lock or contextlib.nullcontext():
+            step = self.viewer.trainer.step if self.viewer.trainer is not None else self.viewer.step
+            return step, deepcopy(self.model.field).requires_grad_(False)
+
+    def shown(self) -> list[str]:
+        """Names of the pictures on the screen; legend and loss curve follow."""
+        control = self.viewer.control_panel
+        # In a thread of its own: nerfstudio traces this one line by line, to interrupt it when the camera moves.
+        threading.Thread(target=self.follow, args=(control.output_render,), daemon=True).start()
+        return [control.output_render, *([control.split_output_render] if control.split else [])]
+
+    def follow(self, output: str) -> None:
+        """Show the legend of a picture, and the loss curve so far."""
+        with self.following:
+            wanted = output, self.inspection.range_mm
+            if wanted != self.shown_legend:
+                self.shown_legend, text = wanted, legend_of(*wanted)
+                self.legend.visible, self.legend.content = text is not None, text or ""
+            trainer: Any = self.viewer.trainer
+            if trainer is not None and time.monotonic() - self.curve_drawn_s > CURVE_EVERY_S:
+                self.curve.figure = loss_curve(*trainer.losses.curve())
+                self.curve_drawn_s = time.monotonic()
+
+    def show_mesh(self) -> str:
+        """Mesh the head as it is now, and show it."""
+        step, mesh = self._mesh(head_mesh.SHOWN_SPACING_MM)
+        self.scene.put(head_mesh.MESH, mesh)
+        if self.place.value == NONE:
+            self.place.value = INSTEAD
+        self._place_mesh()
+        width, height, depth = mesh.extents
+        return f"Mesh of step {step}: {width:.0f} x {height:.0f} x {depth:.0f} mm, {len(mesh.vertices)} vertices."
+
+    def save_mesh(self) -> str:
+        """Write the head as it is now into the run's folder."""
+        step, mesh = self._mesh(head_mesh.SAVED_SPACING_MM)
+        path = head_mesh.save(mesh, self.viewer.log_filename.parent, step)
+        CONSOLE.log(f"Wrote {path}")
+        return f"Wrote {path} (world millimetres, step {step})."
+
+    def _mesh(self, spacing_mm: float) -> tuple[int, trimesh.Trimesh]:
+        step, field = self.snapshot()
+        return step, head_mesh.coloured(field, self.model.camera_centres, self.inspection.frame, spacing_mm)
+
+    def show_scan(self) -> str | None:
+        """Show the scan, or take it away."""
+        assert self.inspection.scan is not None
+        if self.scan.value:
+            mesh = self.inspection.scan.mesh
+            if mesh is None:
+                raise InputError("the scan of this scene cannot be read: the log says why")
+            self.scene.put(head_mesh.SCAN, mesh)
+        self.scene.show(head_mesh.SCAN, self.scan.value)
+        self._composite()
+        return None
+
+    def score(self) -> str:
+        """Face and head error in mm, now."""
+        from baseh3d_ns.evaluation.quick_score import quick_score
+
+        scan = self.inspection.scan
+        assert scan is not None
+        step, field = self.snapshot()
+        face, head = quick_score(field.sdf, self.inspection.frame, self.model.device, scan.h3ds, scan.scene_id)
+        if not np.isfinite(face):
+            raise InputError("there is no surface to score yet")
+        return f"Step {step}: face **{face:.2f} mm**, head **{head:.2f} mm** (rigid, scan to surface)."
+
+    def cut(self) -> None:
+        """Show the plane that is chosen, or none."""
+        chosen = self.axis.value, self.offset_mm.value
+        self.offset_mm.visible = self.axis.value != NO_CUT
+        if self.axis.value == NO_CUT:
+            self.scene.remove_plane()
+            self._composite()
+            return
+        plane = Plane(AXES.index(self.axis.value), float(self.offset_mm.value))
+        _, field = self.snapshot()
+        if chosen != (self.axis.value, self.offset_mm.value):
+            return  # moved on while this waited for the training step
+        start, frame = self.model.start, self.inspection.frame
+        shown = picture(plane, field.sdf, start.sdf if start else None, frame, self.model.device)
+        self.scene.put_plane(plane, shown)
+        self._composite()
+
+    def _place_mesh(self) -> None:
+        self.scene.move(head_mesh.MESH, BESIDE_BY if self.place.value == BESIDE else 0.0)
+        self.scene.show(head_mesh.MESH, self.place.value != NONE)
+        self._composite()
+
+    def _composite(self) -> None:
+        """Let the picture hide the scene's objects behind it, unless one of them stands in its place."""
+        scan = self.inspection.scan is not None and self.scan.value
+        in_place = self.place.value == INSTEAD or scan or self.axis.value != NO_CUT
+        self.viewer.control_panel._layer_depth.value = not in_place
+        self.viewer._trigger_rerender()
+
+    def _set_range(self, _: Any) -> None:
+        self.inspection.range_mm = float(self.range_mm.value)
+        self.viewer._trigger_rerender()
+
+    def _button(self, label: str, action: Callable[[], str | None]) -> None:
+        button = self.viser_server.gui.add_button(label)
+        button.on_click(self._noticed(action, f"{label} ..."))
+
+    def _noticed(self, action: Callable[[], str | None], begins: str | None = None) -> Callable[[Any], None]:
+        """An action as a callback: its outcome below the buttons, its complaints as a notice; the training goes on.
+
+        Args:
+            action: does it, and says what came of it.
+            begins: words while it lasts.
+        """
+
+        def callback(event: Any) -> None:
+            if begins is not None:
+                self.said.visible, self.said.content = True, begins
+            try:
+                said = action()
+            except (InputError, MemoryError) as error:
+                text = str(error) or "out of memory"
+                self.said.content = text
+                CONSOLE.log(f"Viewer: {text}")
+                if event.client is not None:
+                    event.client.add_notification("Not possible", text, auto_close=NOTICE_MS)
+                return
+            if said is not None:
+                self.said.visible, self.said.content = True, said
+
+        return callback

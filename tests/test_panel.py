@@ -1,0 +1,171 @@
+"""The viewer's panel on nerfstudio's own viewer, without a browser: its buttons, and what a run goes without."""
+
+from __future__ import annotations
+
+import threading
+import time
+from copy import deepcopy
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from nerfstudio.viewer.utils import parse_object
+from nerfstudio.viewer.viewer import Viewer
+from nerfstudio.viewer.viewer_elements import ViewerElement
+from tiny_root import UNIT_RADIUS_MM
+
+from baseh3d_ns import methods
+from baseh3d_ns.training.fair_lock import FairLock
+from baseh3d_ns.training.loss_history import MOST, LossHistory
+from baseh3d_ns.viewer import head_mesh
+from baseh3d_ns.viewer.cut import Plane, picture
+from baseh3d_ns.viewer.inspection import HeadInspection
+from baseh3d_ns.viewer.panel import INSTEAD, NO_CUT, HeadPanel
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_root):
+    config = deepcopy(methods.baseh3d_fast.config.pipeline)
+    config.datamanager.data, config.datamanager.dataparser.scene = tiny_root, "scan0"
+    config.model.grid_cells = 24
+    return config.setup(device="cpu", test_mode="val", world_size=1, local_rank=0)
+
+
+@pytest.fixture(scope="module")
+def viewer(pipeline, tmp_path_factory):
+    """nerfstudio's viewer of a training after its twelfth step; its server takes seconds to start."""
+    tmp_path = tmp_path_factory.mktemp("viewer")
+    losses = LossHistory()
+    losses.note(0, torch.tensor(0.5))
+    trainer = SimpleNamespace(training_state="training", step=12, losses=losses)
+    config = deepcopy(methods.baseh3d_fast.config.viewer)
+    lock = FairLock()
+    made = Viewer(config, tmp_path / "run" / "log.txt", tmp_path, pipeline, trainer, lock)
+    yield made
+    made.viser_server.stop()
+
+
+def event(notices: list[str]) -> SimpleNamespace:
+    """A press of a button in a browser."""
+    add = lambda title, body, auto_close: notices.append(body)  # noqa: E731
+    return SimpleNamespace(client=SimpleNamespace(add_notification=add))
+
+
+def test_every_button_does_its_work(viewer, pipeline, monkeypatch):
+    monkeypatch.setattr(head_mesh, "SHOWN_SPACING_MM", 12.0)
+    monkeypatch.setattr(head_mesh, "SAVED_SPACING_MM", 12.0)
+    panel = pipeline.panel
+    assert "Mesh of step 12" in panel.show_mesh() and panel.place.value == INSTEAD
+    assert head_mesh.MESH in panel.scene.handles and not viewer.control_panel.layer_depth
+    for number in ("", "-2"):
+        said = panel.save_mesh()
+        path = viewer.log_filename.parent / f"mesh-step-000012{number}.ply"
+        assert str(path) in said
+    mesh = trimesh.load(path)
+    # A sphere before any training, in world millimetres round the unit ball's centre.
+    from_centre = np.linalg.norm(mesh.vertices - pipeline.inspection.frame.centre_mm, axis=1)
+    assert from_centre.min() > 60.0 and from_centre.max() < UNIT_RADIUS_MM
+    panel.axis.value = "z"
+    panel.cut()
+    assert head_mesh.CUT in panel.scene.handles
+    panel.axis.value = NO_CUT
+    panel.cut()
+    assert head_mesh.CUT not in panel.scene.handles
+    panel.scan.value = True
+    panel.show_scan()
+    assert head_mesh.SCAN in panel.scene.handles
+    assert "face" in panel.score() and "mm" in panel.score()
+    panel.follow("rgb")
+    assert panel.curve.figure.data[0].y == (0.5,)
+
+
+def test_a_mesh_of_no_surface_is_a_notice_and_the_lock_is_free_again(viewer, pipeline, monkeypatch):
+    nothing = deepcopy(pipeline.model.field)
+    nothing.sdf = lambda points: torch.ones(len(points))
+    monkeypatch.setattr(pipeline.panel, "snapshot", lambda: (12, nothing))
+    notices: list[str] = []
+    pipeline.panel._noticed(pipeline.panel.show_mesh)(event(notices))
+    assert len(notices) == 1 and "surface" in notices[0]
+    with viewer.train_lock:
+        pass
+
+
+def test_the_pictures_on_the_screen_are_computed_under_the_lock_and_no_others(viewer, pipeline):
+    model, camera = pipeline.model.eval(), pipeline.datamanager.train_dataset.cameras[0:1]
+    viewer.control_panel.update_output_options(["rgb", "silhouette"])
+    viewer.control_panel._output_render.value = "silhouette"
+    made = model.get_outputs_for_camera(camera)
+    assert set(made._made) == {"silhouette"} and {"rgb", "normal_camera", "depth", "photo", "error_mm"} <= set(made)
+    assert "prior_shift_mm" not in made  # it started from nothing yet
+    pipeline.panel.follow("silhouette")
+    assert "mask" in pipeline.panel.legend.content.lower() and pipeline.panel.legend.visible
+    model.train()
+
+
+def test_the_panel_is_not_among_nerfstudios_elements_twice(pipeline):
+    assert parse_object(pipeline, ViewerElement, "Custom Elements") == []
+
+
+def test_without_a_scan_there_is_no_scan_to_show_and_no_score(viewer, pipeline):
+    inspection = HeadInspection(pipeline.model, pipeline.datamanager.train_dataset, None)
+    panel = HeadPanel(pipeline.model, inspection)
+    panel._setup(viewer)
+    assert hasattr(panel, "axis") and not hasattr(panel, "scan")
+    pipeline.model.shown = pipeline.panel.shown
+
+
+def ball(points):
+    return points.norm(dim=-1) - 0.5
+
+
+def test_a_cut_shows_the_surface_where_it_is(tiny_root):
+    """A ball of half the unit ball's radius, cut 30 mm beside its middle."""
+    from baseh3d_ns.frames import SceneFrame
+
+    frame = SceneFrame((1.0, 2.0, 3.0), 100.0)
+    values = Plane(0, 30.0).sample_mm(ball, frame, torch.device("cpu"))
+    assert values.min() == pytest.approx(30.0 - 50.0, abs=0.1)
+    shown = picture(Plane(0, 30.0), ball, None, frame, torch.device("cpu"))
+    black = np.argwhere(shown.max(axis=2) < 60)
+    from_middle = np.linalg.norm(black + 0.5 - len(shown) / 2, axis=1) * 200.0 / len(shown)
+    # The circle's radius is 40 mm; the lines are two pixels wide and labels are grey.
+    assert np.median(from_middle) == pytest.approx(40.0, abs=0.7) and len(black) > 400
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_axes_of_a_cut_are_its_own(axis):
+    right, down = Plane(axis, 0.0).directions()
+    assert right[axis] == down[axis] == right @ down == 0.0
+    assert abs(np.cross(right, down)[axis]) == 1.0
+
+
+def test_losses_are_thinned_out_but_cover_all_steps():
+    losses = LossHistory()
+    for step in range(3 * MOST):
+        losses.note(step, torch.tensor(float(step)))
+    steps, values = losses.curve()
+    assert MOST / 2 <= len(steps) <= MOST and values == [float(step) for step in steps]
+    assert steps[0] == 0 and 3 * MOST - steps[-1] <= losses.every == steps[1]
+
+
+def test_a_thread_that_asks_for_the_lock_gets_it_before_the_one_that_just_had_it():
+    """As the training loop, which never waits between two steps."""
+    lock, stop, steps, waited = FairLock(), threading.Event(), [0], []
+
+    def train() -> None:
+        while not stop.is_set():
+            with lock:
+                steps[0] += 1
+                time.sleep(0.01)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    for _ in range(5):
+        before = steps[0]
+        with lock:
+            waited.append(steps[0] - before)
+    stop.set()
+    thread.join()
+    assert max(waited) <= 2
