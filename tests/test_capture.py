@@ -179,7 +179,7 @@ def test_few_photos_far_apart_are_registered_by_the_head_alone() -> None:
     photos = [ball_before_its_own_wall(number, camera) for number, camera in enumerate(true)]
     cameras = [view.camera for view in solve_motion(photos, MotionConfig(in_masks_only=True)) if view.camera]
     assert len(cameras) == len(true)
-    assert max(relative_errors_deg(cameras, true)) < 0.5
+    assert max(relative_errors_deg(cameras, true)) < 1.0
 
 
 def test_where_the_whole_photos_do_not_match_the_heads_do(monkeypatch: pytest.MonkeyPatch) -> None:
