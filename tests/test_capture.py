@@ -12,12 +12,13 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
 from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
 from baseh3d_ns.capture.face_tracks import Surface, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, solve_from_landmarks
-from baseh3d_ns.capture.photos import load_photo, resized, small_photo
-from baseh3d_ns.capture.solved import moved
+from baseh3d_ns.capture.photos import Photo, load_photo, resized, small_photo
+from baseh3d_ns.capture.solved import SolvedView, moved
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, _pose
 from baseh3d_ns.errors import InputError
@@ -157,11 +158,42 @@ def test_structure_from_motion_finds_the_cameras_of_a_ball() -> None:
         for i, c in enumerate(true)
     ]
     blank = small_photo("blank.jpg", np.full((480, 480, 3), 128, dtype=np.uint8))
-    views = solve_motion([*photos, blank], MotionConfig())
+    views = solve_motion([*photos, blank], MotionConfig(ordered=True))
     cameras = [view.camera for view in views[:-1] if view.camera is not None]
     assert len(cameras) == len(true) and views[-1].camera is None
     assert max(relative_errors_deg(cameras, true)) < 0.3
     assert max(view.reprojection_error_px or 9.0 for view in views[:-1]) < 1.0
+
+
+def ball_before_its_own_wall(number: int, camera: Pinhole) -> Photo:
+    """Photo with its mask, of the ball before noise that no other photo shows."""
+    rays = camera.rays(camera.pixels())
+    mask = (np.linalg.norm(np.cross(camera.centre_mm, rays), axis=1) < BALL_MM).reshape(camera.height, camera.width)
+    noise = np.random.default_rng(number).uniform(60.0, 200.0, mask.shape)
+    grey = np.where(mask, photo_of_ball(camera), noise).astype(np.uint8)
+    return small_photo(f"{number}.jpg", np.repeat(grey[..., None], 3, axis=2), mask, camera.intrinsics[0, 0])
+
+
+def test_few_photos_far_apart_are_registered_by_the_head_alone() -> None:
+    true = [camera_at(yaw, pitch) for yaw, pitch in ((-42, 3), (-14, -3), (14, 3), (42, -3))]
+    photos = [ball_before_its_own_wall(number, camera) for number, camera in enumerate(true)]
+    cameras = [view.camera for view in solve_motion(photos, MotionConfig(in_masks_only=True)) if view.camera]
+    assert len(cameras) == len(true)
+    assert max(relative_errors_deg(cameras, true)) < 1.0
+
+
+def test_where_the_whole_photos_do_not_match_the_heads_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def solve(photos: list[Photo], config: MotionConfig) -> list[SolvedView]:
+        tried.append(config.in_masks_only)
+        return [SolvedView(photo.name, camera_at(9.0 * i) if tried[-1] else None) for i, photo in enumerate(photos)]
+
+    monkeypatch.setattr(solve_room, "solve_motion", solve)
+    monkeypatch.setattr(solve_room, "find_faces", lambda _: [])
+    photo = ball_before_its_own_wall(0, camera_at(0.0, size=64))
+    solved = solve_room.solve_cameras([photo] * 9, solve_room.CameraConfig(MotionConfig()))
+    assert tried == [False, True] and solved.way == solve_room.MOTION
 
 
 def test_a_face_takes_the_size_of_its_pupils_else_of_the_mean_face() -> None:

@@ -120,16 +120,16 @@ def test_one_photo_alone_takes_ball_and_cut_from_its_face(photos, monkeypatch):
     lens = shot.lens
     ahead = np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 800.0])
     camera = Pinhole(lens.intrinsics, *ahead, lens.width, lens.height)
-    face = FittedFace(load_landmark_model().mean_mm, "face size", 6.0)
+    face = FittedFace(load_landmark_model().mean_mm, "pupils 61 mm", 3.0)
     solved = SolvedCameras((SolvedView(shot.name, camera),), LANDMARKS, face)
     monkeypatch.setattr(command, "solve_cameras", lambda *_: solved)
-    capture(options(photos, photos / "head", scale=ScaleOptions()))
+    capture(options(photos, photos / "head", scale=ScaleOptions(pupils_mm=61.0)))
     head = json.loads((photos / "head" / "transforms.json").read_text())["head"]
     # The silhouette of one photo reaches as far as one looks, a head does not.
     assert head["radius"] == HEAD_FRAME.radius_mm and head["centre"] == list(HEAD_FRAME.centre_mm)
     chin_mm = face.landmarks_mm[POINTS["chin"]]
     assert head["cut"]["point"] == pytest.approx([chin_mm[0], chin_mm[1] - 90.0, chin_mm[2]])
-    assert head["scale_source"] == "face size" and head["ears"] == [0.0, 0.0, 0.0]
+    assert head["scale_source"] == "pupils 61 mm" and head["mm_per_unit"] == 1.0 and head["ears"] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.obj import read_obj
 from baseh3d_ns.data.scan_files import read_landmarks
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.pretrained import silhouettes
+from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks, find_face, find_faces
 from baseh3d_ns.pretrained.model_files import MODELS, fetch, model_file, models_folder
 from baseh3d_ns.pretrained.networks import Crop
@@ -19,6 +22,8 @@ from baseh3d_ns.pretrained.silhouettes import guess_silhouette, touches_border
 
 FRONT, LEFT, BACK = 1, 0, 3
 """Views of the synthetic person: from the front, from its left, from behind."""
+ROOT_OF_NOSE = 168
+"""Landmark between the eyes."""
 SAME = {"right_eye": 133, "left_eye": 362, "nose_tip": 1, "right_lips": 61, "left_lips": 291}
 """Landmarks of H3DS that are among the 468."""
 
@@ -115,6 +120,19 @@ def test_silhouette_of_a_head(person: HeadDataset, front: np.ndarray, face: Face
     truth = person.mask(FRONT)
     assert (found.mask & truth).sum() / (found.mask | truth).sum() > 0.9
     assert 0.7 < found.agreement <= 1.0
+
+
+def test_a_turned_face_does_not_fill_the_hollow_before_its_nose(monkeypatch: pytest.MonkeyPatch):
+    # What landmarks alone call the head: the networks see nothing.
+    monkeypatch.setattr(silhouettes, "probabilities", lambda copy, *_: (np.zeros(copy.shape[:2]),) * 2)
+    turn = Rotation.from_euler("y", 75.0, degrees=True).as_matrix()
+    seen = load_landmark_model().mean_mm @ turn.T * [1.0, -1.0, -1.0]
+    points = seen[:, :2] + 150.0
+    photo = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    mask = guess_silhouette(photo, FaceLandmarks(points, seen[:, 2], 1.0, 0.0)).mask
+    column, row = points[ROOT_OF_NOSE].round().astype(int)
+    assert mask[row, column - 40 : column - 20].all() and mask.sum() > 5000
+    assert not mask[row, column + 1 :].any()
 
 
 def test_a_border_is_touched_where_the_head_is_cut_off():

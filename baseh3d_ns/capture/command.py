@@ -72,7 +72,10 @@ def capture(options: CaptureOptions) -> str:
         given, solved = None if options.estimate_cameras else _given_cameras(options.source), None
         if given is None:
             given, solved = _estimate(options, _photos(options.source, folder))
-        scene = open_capture(given, options.scale, options.neck_mm, LONGEST_PX)
+        scale = options.scale
+        if solved is not None and solved.face is not None:
+            scale = replace(scale, pupils_mm=0.0)  # those cameras stand in millimetres by them already
+        scene = open_capture(given, scale, options.neck_mm, LONGEST_PX)
         kept = {view.shot.name for view in scene.views}
         shots = [
             replace(shot, mask_path=save_mask(folder, number, shot.name, full_mask(look)))

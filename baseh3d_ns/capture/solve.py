@@ -1,6 +1,7 @@
 """Cameras of photos of one head, however many there are.
 
-Many photos that overlap: structure from motion. Few: cameras from the landmarks and from tracks across the face, then
+Nine photos that overlap, or more: structure from motion, by everything they show, else by the head alone where the
+background is not the same in all. Fewer: cameras from the landmarks and from tracks across the face, then
 from silhouettes and tracks across the head for photos that show no face.
 """
 
@@ -75,17 +76,23 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
         InputError: no photo shows a face, one shows two people, the photos show different people, or all of them were
             taken from one spot.
     """
+    faces = None
     if len(photos) >= FEWEST_FOR_MOTION:
-        with_features = with_masks(photos, _faces(photos)) if config.motion.in_masks_only else photos
-        views = solve_motion(with_features, config.motion)
-        if sum(view.camera is not None for view in views) >= MOST_REGISTERED * len(photos):
-            return SolvedCameras(tuple(views), MOTION, None)
-    return _by_landmarks(photos, config.pupils_mm)
+        for in_masks in (True,) if config.motion.in_masks_only else (False, True):
+            if in_masks:
+                faces = _faces(photos)
+                photos = with_masks(photos, faces)
+            views = solve_motion(photos, replace(config.motion, in_masks_only=in_masks))
+            if sum(view.camera is not None for view in views) >= MOST_REGISTERED * len(photos):
+                return SolvedCameras(tuple(views), MOTION, None)
+    return _by_landmarks(photos, faces or _faces(photos), config.pupils_mm)
 
 
-def _by_landmarks(photos: Sequence[Photo], pupils_mm: float | None) -> SolvedCameras:
+def _by_landmarks(
+    photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]], pupils_mm: float | None
+) -> SolvedCameras:
     """Cameras in the head frame: of the photos with a face, then of those chained to them, then the scale."""
-    model, faces = load_landmark_model(), _faces(photos)
+    model = load_landmark_model()
     check_faces(photos, faces, RELIABLE)
     views, head_mm = _from_landmarks(photos, faces, model)
     if any(view.camera is None for view in views):

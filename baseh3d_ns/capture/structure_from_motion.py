@@ -1,6 +1,8 @@
 """Structure from motion with COLMAP: cameras of many photos that overlap (Schoenberger and Frahm 2016).
 
-1. SIFT features of every photo, inside its dilated mask where the background moves.
+1. SIFT features of every photo, inside its dilated mask where the background moves. Of few photos, which stand far
+   apart, also faint ones, in affine frames (Mikolajczyk and Schmid 2004) and pooled over scales (DSP-SIFT, Dong and
+   Soatto 2015).
 2. Matches of all pairs, or of neighbours where the photos are frames of a video, verified by epipolar geometry.
 3. Incremental mapping; photos of one size share intrinsics and distortion, seeded by EXIF.
 """
@@ -36,8 +38,16 @@ FEWEST_PHOTOS = 3
 """Photos that a reconstruction must hold."""
 FEWEST_FOR_PRINCIPAL_POINT = 15
 """Photos from which on the principal point is found too, instead of taken as the middle of the photo."""
-CALIBRATION = "OPENCV"
-"""COLMAP's camera model: fx, fy, cx, cy, k1, k2, p1, p2."""
+CALIBRATION, FEW_CALIBRATION = "OPENCV", "SIMPLE_RADIAL"
+"""COLMAP's camera models, of many photos (fx, fy, cx, cy, k1, k2, p1, p2) and of few (f, cx, cy, k1)."""
+FEW = 24
+"""Photos up to which they count as few: round a head, neighbours are then 15 degrees apart or more."""
+FEW_PEAK, FEW_RATIO = 0.002, 0.9
+"""Least peak of a feature of few photos in the difference of Gaussians, and the largest ratio of a match's distance to
+that of the next best."""
+FEW_INITIAL, FEW_AGREEING, FEW_SHARE = 50, 15, 0.15
+"""Correspondences of the first two of few photos, and number and share of those that must agree on the pose of another
+one. Matches are verified by epipolar geometry before."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +74,13 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
     pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        _extract(pycolmap, photos, place, config.in_masks_only)
-        _match(pycolmap, place / "database.db", config.ordered or len(photos) > MOST_FOR_ALL_PAIRS)
-        models = _map(pycolmap, place)
+        few = len(photos) <= FEW and not config.ordered
+        _extract(pycolmap, photos, place, config.in_masks_only, few)
+        _match(pycolmap, place / "database.db", config.ordered or len(photos) > MOST_FOR_ALL_PAIRS, few)
+        models = _map(pycolmap, place, few)
     largest = max(models, key=lambda model: model.num_reg_images(), default=None)
-    if largest is not None and largest.num_reg_images() >= FEWEST_FOR_PRINCIPAL_POINT:
-        _adjust_principal_point(pycolmap, largest)
+    if largest is not None:
+        _adjust(pycolmap, largest)
     found = {} if largest is None else _registered(largest)
     return [_view(photo, found.get(_file_name(index))) for index, photo in enumerate(photos)]
 
@@ -78,7 +89,7 @@ def _file_name(index: int) -> str:
     return f"{index:05d}.png"
 
 
-def _extract(pycolmap: Any, photos: Sequence[Photo], place: Path, in_masks_only: bool) -> None:
+def _extract(pycolmap: Any, photos: Sequence[Photo], place: Path, in_masks_only: bool, few: bool) -> None:
     """Write the photos and their features to a database; photos of one size share a camera."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, photo in enumerate(photos):
@@ -87,11 +98,15 @@ def _extract(pycolmap: Any, photos: Sequence[Photo], place: Path, in_masks_only:
     options = pycolmap.FeatureExtractionOptions()
     options.use_gpu = False
     options.sift.max_num_features = FEATURES
+    if few:
+        options.sift.peak_threshold = FEW_PEAK
+        options.sift.estimate_affine_shape = options.sift.domain_size_pooling = True
     for (height, width), members in groups.items():
         focal = float(np.median([photos[i].expected_focal_px / photos[i].scale for i in members]))
         reader = pycolmap.ImageReaderOptions()
-        reader.camera_model = CALIBRATION
-        reader.camera_params = ",".join(map(str, (focal, focal, width / 2.0, height / 2.0, 0.0, 0.0, 0.0, 0.0)))
+        reader.camera_model = FEW_CALIBRATION if few else CALIBRATION
+        focals, free = ((focal,), (0.0,)) if few else ((focal, focal), (0.0,) * 4)
+        reader.camera_params = ",".join(map(str, (*focals, width / 2.0, height / 2.0, *free)))
         if in_masks_only:
             reader.mask_path = place / "masks"
         pycolmap.extract_features(
@@ -116,9 +131,11 @@ def _save(place: Path, index: int, photo: Photo, in_masks_only: bool) -> None:
         Image.fromarray(dilated).save(place / "masks" / f"{_file_name(index)}.png")
 
 
-def _match(pycolmap: Any, database: Path, neighbours_only: bool) -> None:
+def _match(pycolmap: Any, database: Path, neighbours_only: bool, few: bool) -> None:
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu = False
+    if few:
+        matching.sift.max_ratio = FEW_RATIO
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = SEED
     if neighbours_only:
@@ -131,22 +148,28 @@ def _match(pycolmap: Any, database: Path, neighbours_only: bool) -> None:
         )
 
 
-def _map(pycolmap: Any, place: Path) -> list[Any]:
+def _map(pycolmap: Any, place: Path, few: bool) -> list[Any]:
     """All reconstructions."""
     pycolmap.set_random_seed(SEED)
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = SEED
     options.min_model_size = FEWEST_PHOTOS
     options.extract_colors = False
+    if few:
+        mapper = options.mapper
+        mapper.init_min_num_inliers, mapper.abs_pose_min_num_inliers = FEW_INITIAL, FEW_AGREEING
+        mapper.abs_pose_min_inlier_ratio = FEW_SHARE
+        # Distortion that two photos seem to have keeps others from being registered.
+        options.ba_refine_extra_params = mapper.abs_pose_refine_extra_params = False
     models = place / "models"
     models.mkdir()
     return list(pycolmap.incremental_mapping(place / "database.db", place / "photos", models, options).values())
 
 
-def _adjust_principal_point(pycolmap: Any, model: Any) -> None:
-    """Bundle adjustment of everything together with the principal point, which few photos do not determine."""
+def _adjust(pycolmap: Any, model: Any) -> None:
+    """Bundle adjustment of everything together: distortion, and the principal point where photos determine it."""
     options = pycolmap.BundleAdjustmentOptions()
-    options.refine_principal_point = True
+    options.refine_principal_point = model.num_reg_images() >= FEWEST_FOR_PRINCIPAL_POINT
     options.print_summary = False
     pycolmap.bundle_adjustment(model, options)
 
@@ -157,16 +180,19 @@ def _registered(model: Any) -> dict[str, Any]:
     for image in model.images.values():
         if not image.has_pose:
             continue
-        fx, fy, cx, cy, *distortion = image.camera.params
+        intrinsics = image.camera.calibration_matrix()
         # COLMAP counts pixel centres at +0.5.
-        intrinsics = np.array([[fx, 0.0, cx - 0.5], [0.0, fy, cy - 0.5], [0.0, 0.0, 1.0]])
+        intrinsics[:2, 2] -= 0.5
+        distortion = np.zeros(4)
+        extra = image.camera.params[image.camera.extra_params_idxs()]
+        distortion[: len(extra)] = extra
         pose = image.cam_from_world().matrix()
         camera = Pinhole(intrinsics, pose[:, :3], pose[:, 3], image.camera.width, image.camera.height)
         errors = [
             np.linalg.norm(image.project_point(model.points3D[point.point3D_id].xyz) - point.xy)
             for point in image.get_observation_points2D()
         ]
-        found[image.name] = camera, np.array(distortion), float(np.mean(errors))
+        found[image.name] = camera, distortion, float(np.mean(errors))
     return found
 
 

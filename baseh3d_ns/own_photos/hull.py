@@ -38,6 +38,17 @@ class Silhouette:
         height, width = self.mask.shape
         return self.shot.lens.resized(width, height)
 
+    def shows(self, points: Float[np.ndarray, "n 3"]) -> tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+        """Whether points lie within the photo, and whether they lie in the mask."""
+        pixels = self.lens.project(self.shot.in_camera(points))
+        height, width = self.mask.shape
+        with np.errstate(invalid="ignore"):
+            column, row = np.rint(pixels).T
+            seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        inside = np.zeros(len(points), bool)
+        inside[seen] = self.mask[row[seen].astype(int), column[seen].astype(int)]
+        return np.asarray(seen), inside
+
 
 @dataclass(frozen=True, eq=False)
 class Hull:
@@ -111,14 +122,9 @@ def _inside_all(silhouettes: Sequence[Silhouette], points: Float[np.ndarray, "n 
     for silhouette in silhouettes:
         # Voxels that too many views have outside stay outside.
         open_ = np.flatnonzero(outside <= TOLERATED * len(silhouettes))
-        pixels = silhouette.lens.project(silhouette.shot.in_camera(points[open_]))
-        height, width = silhouette.mask.shape
-        with np.errstate(invalid="ignore"):
-            column, row = np.rint(pixels).T
-            seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        shown = silhouette.mask[row[seen].astype(int), column[seen].astype(int)]
-        inside[open_[seen]] += shown
-        outside[open_[seen]] += ~shown
+        seen, shown = silhouette.shows(points[open_])
+        inside[open_] += shown
+        outside[open_] += seen & ~shown
     return (inside >= min(2, len(silhouettes))) & (outside <= TOLERATED * (inside + outside))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,12 +11,16 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
+from baseh3d_ns.own_photos.contradictions import without_contradicted
 from baseh3d_ns.own_photos.head_frame import HeadFrame, find_head_frame
 from baseh3d_ns.own_photos.looks import Look, look_at
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt
 from baseh3d_ns.own_photos.own_views import OwnView, view_of
 from baseh3d_ns.own_photos.shots import Capture
 from baseh3d_ns.own_photos.transforms_json import FILE, read_transforms
+
+WORTH_SAYING = 0.01
+"""Share of a silhouette from which it is said that it was left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,7 @@ def open_capture(capture: Capture, scale: ScaleOptions, neck_mm: float, longest_
     silhouettes = [look.silhouette for look in looks]
     frame = find_head_frame(capture, silhouettes, face, scale, neck_mm)
     _report(frame, doubt(frame.scale, face))
+    looks = _without_contradicted(looks, frame)
     views = _views(looks, frame, longest_px)
     number = {view.shot.name: index for index, view in enumerate(views)}
     splits = {
@@ -96,6 +101,20 @@ def open_capture(capture: Capture, scale: ScaleOptions, neck_mm: float, longest_
         for split, shots in capture.splits.items()
     }
     return OwnScene(capture, frame, tuple(looks), views, splits)
+
+
+def _without_contradicted(looks: Sequence[Look], frame: HeadFrame) -> list[Look]:
+    """The looks, guessed silhouettes less what the others contradict, with a sentence."""
+    agreed = without_contradicted([look.silhouette for look in looks], frame.centre, frame.radius)
+    kept, named = [], []
+    for look, silhouette in zip(looks, agreed, strict=True):
+        share = 1.0 - silhouette.mask.sum() / max(1, look.silhouette.mask.sum())
+        if look.guessed and share > WORTH_SAYING:
+            named.append(f"{silhouette.shot.name} ({100.0 * share:.0f} %)")
+        kept.append(replace(look, silhouette=silhouette) if look.guessed else look)
+    if named:
+        CONSOLE.log(f"Parts of silhouettes are left out, other photos contradict them: {', '.join(named[:10])}.")
+    return kept
 
 
 def _views(looks: Sequence[Look], frame: HeadFrame, longest_px: int) -> tuple[OwnView, ...]:
