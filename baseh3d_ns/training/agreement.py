@@ -43,9 +43,10 @@ def agreement(model: IdrModel, dataset: HeadDataset) -> Agreement:
 def _scores(model: IdrModel, dataset: HeadDataset, view: int) -> dict[str, float]:
     """PSNR and IoU of a view."""
     every = max(1, max(dataset.mask(view).shape) // SIDE_PX)
-    bundle = dataset.cameras.generate_rays(camera_indices=view)[::every, ::every].to(model.device)
-    shape = bundle.origins.shape[:2]
-    origins, directions = bundle.origins.reshape(-1, 3), bundle.directions.reshape(-1, 3)
+    bundle = dataset.cameras.generate_rays(camera_indices=view, keep_shape=True).to(model.device)
+    chosen = [part[::every, ::every] for part in (bundle.origins, bundle.directions)]
+    shape = chosen[0].shape[:2]
+    origins, directions = (part.reshape(-1, 3) for part in chosen)
     index = torch.full((len(origins),), view, device=model.device)
     if model.views:
         origins, directions = model.views.rays(origins, directions, index)
