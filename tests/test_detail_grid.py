@@ -23,7 +23,7 @@ from baseh3d_ns.models.prior_anchor import AnchorSamples
 from baseh3d_ns.training.head_trainer import pixel_at_head
 from baseh3d_ns.warm_start.colours import learn_colours
 from baseh3d_ns.warm_start.config import ColourConfig
-from baseh3d_ns.warm_start.frozen_hits import trace_frozen
+from baseh3d_ns.warm_start.frozen_hits import trace_frozen, unseen_surface
 
 CELLS = (4, 8, 16)
 GRID = DetailGridConfig(cells=CELLS)
@@ -224,3 +224,32 @@ def test_without_detail_the_colours_grid_learns_nothing(egg: tuple[HeadField, Ra
     field, pool = egg
     learn_colours(field, pool, ColourConfig(steps=2, batches=1), 24)
     assert field.colour_detail is not None and field.colour_detail.last.weight.abs().max() == 0.0
+
+
+def test_unseen_surface_lies_on_it_and_apart_from_what_is_seen(egg: tuple[HeadField, RayPool]):
+    field, pool = egg
+    seen = trace_frozen(field, pool, 4, 24)
+    points = unseen_surface(field, seen.points[seen.hit], 2000, 24, apart=0.1)
+    assert len(points) > 100 and field.sdf(points).abs().quantile(0.9) < 1e-2
+    assert torch.cdist(points, seen.points[seen.hit]).min() >= 0.1
+
+
+def test_colours_stay_the_networks_where_no_photo_sees(egg: tuple[HeadField, RayPool], monkeypatch):
+    """Rows of a hashed table are shared with what is seen; here all levels are."""
+    field, pool = egg
+    seen = trace_frozen(field, pool, 4, 24)
+    unseen = unseen_surface(field, seen.points[seen.hit], 2000, 24, apart=0.1)
+
+    def shining_through(weight: float) -> float:
+        torch.manual_seed(0)
+        monkeypatch.setattr("baseh3d_ns.fields.detail_grid.TABLE_ROWS", 64)
+        again = replace(field.config, colour_detail=DetailGridConfig(cells=(16,))).setup()
+        again.load_state_dict({n: v for n, v in field.state_dict().items() if "detail" not in n}, strict=False)
+        few = ColourConfig(steps=60, batches=4, points=256, unseen_weight=weight)
+        learn_colours(again, pool, few, 24, detail=True)
+        assert again.colour_detail is not None
+        return float(again.colour_detail(unseen).abs().mean())
+
+    held = shining_through(10.0)
+    monkeypatch.setattr("baseh3d_ns.warm_start.colours.unseen_surface", None)  # not even asked for with a weight of 0
+    assert held < 0.5 * shining_through(0.0)

@@ -6,7 +6,9 @@ Since nothing moves, rays are traced once, and a step asks the colour network on
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
 
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
@@ -52,7 +54,7 @@ def learn_colours(
     groups = [{"params": networks, "first": config.learning_rate}]
     unseen = hits.points[:0]
     if detail and field.colour_detail:
-        unseen = unseen_surface(field, hits.points, UNSEEN_RAYS, grid_cells, UNSEEN)
+        unseen = _unseen(field, hits.points, config, grid_cells)
         field.colour_detail.open_levels(1.0)
         for parameter in field.colour_detail.learning():
             parameter.requires_grad_(True)
@@ -76,3 +78,12 @@ def learn_colours(
     optimizer.zero_grad()
     if field.colour_detail:
         field.colour_detail.requires_grad_(False)
+
+
+def _unseen(
+    field: HeadField, seen: Float[Tensor, "n 3"], config: ColourConfig, grid_cells: int
+) -> Float[Tensor, "m 3"]:
+    """Points of the surface that no photo sees; none where their loss is off."""
+    if not config.unseen_weight:
+        return seen[:0]
+    return unseen_surface(field, seen, UNSEEN_RAYS, grid_cells, UNSEEN)
