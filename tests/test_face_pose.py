@@ -17,7 +17,7 @@ from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.score_run import score_run
 from baseh3d_ns.fields.placement import Placement
-from baseh3d_ns.frames import HEAD_FRAME
+from baseh3d_ns.frames import HEAD_FRAME, SceneFrame
 from baseh3d_ns.heads.head_file import HEAD_FILE, save_head
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import BUILTIN, open_head
@@ -28,7 +28,7 @@ from baseh3d_ns.placing.face_pose import FacePose, find_face_pose
 from baseh3d_ns.placing.photo_faces import PhotoFaces, find_photo_faces
 from baseh3d_ns.placing.prior_face import face_of_head, face_of_space
 from baseh3d_ns.placing.registration import Registration, register_prior
-from baseh3d_ns.pretrained.landmark_model import load_landmark_model
+from baseh3d_ns.pretrained.landmark_model import FACE_CENTRE_MM, LandmarkModel, load_landmark_model
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.similarity import Similarity
 
@@ -42,10 +42,14 @@ def angle_deg(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def made_up_faces(
-    to_head: Similarity, yaws_deg: tuple[float, ...], shape: np.ndarray, stranger: int = -1
+    to_head: Similarity,
+    yaws_deg: tuple[float, ...],
+    shape: np.ndarray,
+    stranger: int = -1,
+    model: LandmarkModel | None = None,
 ) -> PhotoFaces:
     """Landmarks of one head as cameras half a metre away see them; another person's face in one of the photos."""
-    model, back = load_landmark_model(), to_head.inverse()
+    model, back = model or load_landmark_model(), to_head.inverse()
     origins, directions = [], []
     for number, yaw in enumerate(np.radians(yaws_deg)):
         centre_mm = np.array([500.0 * np.sin(yaw), 40.0 * number, 90.0 + 500.0 * np.cos(yaw)])
@@ -60,6 +64,7 @@ def made_up_faces(
 TO_HEAD = Similarity(
     240.0, Rotation.from_rotvec([100.0, -70.0, 40.0], degrees=True).as_matrix(), np.array([9.0, -20, 15])
 )
+BALL = SceneFrame(HEAD_FRAME.centre_mm, TO_HEAD.scale)
 
 
 @pytest.mark.parametrize(("yaws_deg", "stranger"), [((0, 40, -35), -1), ((20,), -1), ((0, 30, -30, 15), 3)])
@@ -67,15 +72,29 @@ def test_landmarks_say_where_a_head_is_in_a_world_of_any_axes(yaws_deg, stranger
     model = load_landmark_model()
     shape = np.random.default_rng(2).normal(0.0, 0.7, len(model.shapes_mm))
     faces = made_up_faces(TO_HEAD, yaws_deg, shape, stranger)
-    pose = find_face_pose(faces, model, TO_HEAD.scale, CONFIG.size_sd)
+    pose = find_face_pose(faces, model, BALL, CONFIG)
     assert pose is not None
     assert pose.faces.views == tuple(view for view in range(len(yaws_deg)) if view != stranger)
     assert angle_deg(pose.to_head.rotation, TO_HEAD.rotation) < 3.0
     nose = TO_HEAD.inverse().points(model.head(shape)[1:2])
     off_mm = pose.to_head.points(nose) - TO_HEAD.points(nose)
     # By one photo alone the size of a face, and so its distance, is not known.
-    assert np.linalg.norm(off_mm) < (6.0 if len(yaws_deg) > 1 else 40.0)
-    assert find_face_pose(faces.of(np.zeros(len(yaws_deg), dtype=bool)), model, 240.0, CONFIG.size_sd) is None
+    assert np.linalg.norm(off_mm) < (6.0 if len(yaws_deg) > 1 else 20.0)
+    assert find_face_pose(faces.of(np.zeros(len(yaws_deg), dtype=bool)), model, BALL, CONFIG) is None
+
+
+def test_one_photo_does_not_take_a_small_face_for_one_that_is_far_away():
+    """A face a tenth smaller than the average in one photo: without the ball it would stand 57 mm behind."""
+    model = load_landmark_model()
+    small = replace(model, mean_mm=FACE_CENTRE_MM + 0.9 * (model.mean_mm - FACE_CENTRE_MM))
+    upright = Similarity(240.0, np.eye(3), np.array(HEAD_FRAME.centre_mm))
+    faces = made_up_faces(upright, (0,), np.zeros(len(model.shapes_mm)), model=small)
+    behind_mm = []
+    for centre_sd_mm in (1e4, CONFIG.centre_sd_mm):
+        pose = find_face_pose(faces, model, BALL, replace(CONFIG, centre_sd_mm=centre_sd_mm))
+        assert pose is not None
+        behind_mm.append(abs(pose.to_head.offset[2] - upright.offset[2]))
+    assert behind_mm[0] > 50.0 and behind_mm[1] < 35.0
 
 
 def test_detectors_that_err_do_not_make_heads_small():
@@ -84,7 +103,7 @@ def test_detectors_that_err_do_not_make_heads_small():
     exact = made_up_faces(TO_HEAD, (0, 40, -35), np.zeros(len(model.shapes_mm)))
     noisy = exact.directions + np.random.default_rng(4).normal(0.0, 0.006, exact.directions.shape)
     faces = replace(exact, directions=noisy / np.linalg.norm(noisy, axis=2, keepdims=True))
-    pose = find_face_pose(faces, model, TO_HEAD.scale, size_sd=0.1)
+    pose = find_face_pose(faces, model, BALL, replace(CONFIG, size_sd=0.1))
     assert pose is not None and abs(pose.to_head.scale / TO_HEAD.scale - 1.0) < 0.04
 
 
@@ -131,7 +150,8 @@ def turned_copy(root: Path, to: Path, turns: dict[int, int], world: Rotation) ->
 def pose_of(dataset: HeadDataset) -> FacePose:
     """Pose of the face that the photos show."""
     faces = find_photo_faces(dataset, CONFIG.longest_px, CONFIG.most_faces)
-    pose = find_face_pose(faces, load_landmark_model(), dataset.metadata["frame"].radius_mm, CONFIG.size_sd)
+    ball = SceneFrame(HEAD_FRAME.centre_mm, dataset.metadata["frame"].radius_mm)
+    pose = find_face_pose(faces, load_landmark_model(), ball, CONFIG)
     assert pose is not None
     return pose
 

@@ -35,6 +35,9 @@ class LandmarkConfig:
     size_sd: Share = 0.02
     """Relative standard deviation of the scale: millimetres are known, and the landmark model holds heads of all
     sizes."""
+    centre_sd_mm: Positive = 25.0
+    """Standard deviation in mm of the place of the unit ball's centre on the head: hair and shoulders move it. It says
+    how far a face is that one photo alone shows."""
 
 
 @dataclass

@@ -4,6 +4,8 @@
 2. The pose that most photos agree with; photos whose landmarks lie elsewhere are left out (another person's face, a
    wrong find).
 3. Least squares over similarity and shape of the face with soft L1 loss, in standard deviations of the landmark model.
+   The unit ball is about as large as is known and stands about the head: one photo alone takes a small face nearby for
+   a large one far away.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from jaxtyping import Bool, Float
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.placing.config import LandmarkConfig
 from baseh3d_ns.placing.photo_faces import PhotoFaces
 from baseh3d_ns.pretrained.landmark_model import CORRELATION, LandmarkModel, soft_l1
 from baseh3d_ns.similarity import Similarity
@@ -42,16 +46,18 @@ class FacePose:
     """Faces in the photos that agree."""
 
 
-def find_face_pose(faces: PhotoFaces, model: LandmarkModel, radius_mm: float, size_sd: float) -> FacePose | None:
+def find_face_pose(
+    faces: PhotoFaces, model: LandmarkModel, ball: SceneFrame, settings: LandmarkConfig
+) -> FacePose | None:
     """Similarity and shape that explain the landmarks best; None where no photo shows a face.
 
     Args:
         faces: rays through the landmarks.
         model: places of the landmarks on heads.
-        radius_mm: radius of the photos' unit ball, as far as it is known.
-        size_sd: relative standard deviation of head sizes.
+        ball: where the photos' unit ball is expected in the head frame, and how large, as far as it is known.
+        settings: standard deviations of its size and centre.
     """
-    poses = list(_poses_by_photo(faces, model, radius_mm))
+    poses = list(_poses_by_photo(faces, model, ball.radius_mm))
     if not poses:
         return None
     agreeing = [_agreeing(faces, model, pose) for pose in poses]
@@ -70,12 +76,14 @@ def find_face_pose(faces: PhotoFaces, model: LandmarkModel, radius_mm: float, si
     def residuals(unknowns: Float[np.ndarray, " n"]) -> Float[np.ndarray, " r"]:
         pose, head_mm = split(unknowns)
         # In mm of the photos' world: in those of the head frame, a smaller head would always err less.
-        larger = radius_mm / pose.scale
+        larger = ball.radius_mm / pose.scale
         across = [
             soft_l1(larger * offset / sd_mm[:, None], SOFTNESS)
             for offset, sd_mm in _offsets(kept, model, pose, head_mm)
         ]
-        return np.concatenate([np.ravel(across), [(unknowns[0] - np.log(radius_mm)) / size_sd], unknowns[7:]])
+        size = (unknowns[0] - np.log(ball.radius_mm)) / settings.size_sd
+        centre = (pose.offset - ball.centre_mm) / settings.centre_sd_mm
+        return np.concatenate([np.ravel(across), [size], centre, unknowns[7:]])
 
     unknowns = np.concatenate([[np.log(start.scale)], np.zeros(3), start.offset / 100.0, np.zeros(shapes)])
     return FacePose(*split(least_squares(residuals, unknowns, x_scale="jac", max_nfev=50, ftol=1e-5).x), kept)

@@ -143,7 +143,7 @@ def _find_face(
     )
     if prior is None:
         return None, False
-    pose = find_face_pose(faces, prior.model, frame.radius_mm, settings.size_sd)
+    pose = find_face_pose(faces, prior.model, SceneFrame(HEAD_FRAME.centre_mm, frame.radius_mm), settings)
     to_head = known if pose is None else pose.to_head
     assert to_head is not None
     to_prior = prior.to_head.inverse().after(to_head)
