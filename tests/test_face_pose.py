@@ -107,7 +107,7 @@ def test_detectors_that_err_do_not_make_heads_small():
     assert pose is not None and abs(pose.to_head.scale / TO_HEAD.scale - 1.0) < 0.04
 
 
-def test_rays_pull_the_prior_to_the_pose_and_the_surface_to_the_landmarks():
+def test_rays_pull_the_prior_to_the_pose():
     shape = np.zeros(len(load_landmark_model().shapes_mm))
     faces, space = made_up_faces(TO_HEAD, (0, 40, -35), shape), face_of_space()
     pairs = correspondences(FacePose(TO_HEAD, space.model.mean_mm, faces), space, torch.device("cpu"))
@@ -118,10 +118,6 @@ def test_rays_pull_the_prior_to_the_pose_and_the_surface_to_the_landmarks():
         placed.similarity.copy_(torch.tensor([np.log(to_prior.scale), *turn, *to_prior.offset]))
         off.similarity.copy_(placed.similarity + torch.tensor([0.0, 0, 0, 0, 0.05, 0, 0]))
     assert float(pairs.ray_loss(placed)) < 1e-4 < 0.1 < float(pairs.ray_loss(off))
-    on_head = HEAD_FRAME.to_world_mm(pairs.surface.double().numpy())
-    np.testing.assert_allclose(on_head, space.model.mean_mm, atol=1e-3)
-    tolerance = pairs.surface_tolerances
-    assert float(pairs.surface_loss(0.0 * tolerance)) == 0.0 and float(pairs.surface_loss(tolerance)) > 0.4
 
 
 def turned_copy(root: Path, to: Path, turns: dict[int, int], world: Rotation) -> HeadDataset:

@@ -119,12 +119,12 @@ def test_below_the_chin_silhouettes_count_only_of_priors_in_no_standard_frame():
 
 
 def test_a_poor_agreement_is_said():
-    assert "check that the masks are white" in Registration(0.4, 0.5, 0, 0.6).summary(3)
-    assert Registration(0.4, 0.8, 2, 0.6).warnings == ()
+    assert "check that the masks are white" in Registration(0.4, 0.5, 0.6).summary(3)
+    assert Registration(0.4, 0.8, 0.6).warnings == ()
 
 
 def test_a_poor_prior_is_leant_on_less():
-    trusts = [Registration(0.4, iou, 0, 0.6).confidence for iou in (0.2, 0.4, 0.5, 0.7)]
+    trusts = [Registration(0.4, iou, 0.6).confidence for iou in (0.2, 0.4, 0.5, 0.7)]
     assert trusts[0] == 0.0 and 0.0 < trusts[1] < trusts[2] < 1.0 and trusts[3] == 1.0
 
 

@@ -28,6 +28,7 @@ from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import BUILTIN, BUILTIN_FILE, open_head
 from baseh3d_ns.mesh.extract import extract_mesh
 from baseh3d_ns.placing.config import PlacingConfig
+from baseh3d_ns.placing.correspondences import FaceCorrespondences
 from baseh3d_ns.placing.registration import register_prior
 from baseh3d_ns.shape_space.datamanager import _splat, orbit_cameras
 from baseh3d_ns.shape_space.surface_samples import HeadSamples
@@ -198,10 +199,10 @@ def egg_and_photos(tiny_root: Path, width: float, views: str = "3"):
     return field, pool
 
 
-def fit(field, latents, pool):
+def fit(field, latents, pool, face=None):
     """The latent fitted in 120 steps."""
     config = LatentFitConfig(steps=120)
-    fit_latent(field, torch.zeros(4), latents, pool, config, PlacingConfig(), WarmStartConfig().grid_cells)
+    fit_latent(field, torch.zeros(4), latents, pool, config, PlacingConfig(), face, WarmStartConfig().grid_cells)
 
 
 @pytest.mark.parametrize("width", [-0.8, 0.8])
@@ -223,6 +224,20 @@ def test_the_photos_say_how_the_head_is_turned(tiny_root: Path):
         field.placement.similarity[3] = 0.17
     fit(field, torch.randn(60, 4) * 0.05, pool)
     assert field.placement.similarity[3].abs() < 0.09
+
+
+def test_rays_through_landmarks_hold_the_pose_while_the_latent_is_fitted(tiny_root: Path):
+    """The silhouette of an egg does not say how it is turned about its axis; landmarks on its surface do."""
+    field, pool = egg_and_photos(tiny_root, 0.0, views="1")
+    origin, points = pool.rays.origins[:1], torch.nn.functional.normalize(torch.randn(40, 3), dim=1) * 0.5
+    directions = torch.nn.functional.normalize(points - origin, dim=1)
+    none = torch.zeros(40)
+    face = FaceCorrespondences(origin.expand(40, 3), directions, points, none + 0.005, views=1)
+    with torch.no_grad():
+        field.placement.similarity[2] = 0.1
+    fit(field, torch.randn(60, 4) * 0.05, pool, face)
+    assert float(face.ray_loss(field.placement)) < 0.3
+    assert field.placement.similarity[2].abs() < 0.02
 
 
 def test_one_photo_does_not_change_the_size(tiny_root: Path):

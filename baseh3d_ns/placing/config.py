@@ -29,9 +29,8 @@ class LandmarkConfig:
     render_size: Pixels = 320
     """Width in pixels of the renders in which the face of a prior of one head is looked for."""
     ray_weight: Weight = 0.5
-    """Loss weight of the landmarks that should lie on the rays through them."""
-    surface_weight: Weight = 0.1
-    """Loss weight of the landmarks that should lie on the surface, while a shape space's latent is fitted."""
+    """Loss weight of the landmarks that should lie on the rays through them, here and while a shape space's latent is
+    fitted to the photos."""
     size_sd: Share = 0.02
     """Relative standard deviation of the scale: millimetres are known, and the landmark model holds heads of all
     sizes."""

@@ -26,10 +26,6 @@ class FaceCorrespondences:
     """Landmarks in the prior's unit frame, where the photo's camera is expected to see them."""
     tolerances: Float[Tensor, " pairs"]
     """Distances of ray and point, in units of the prior's unit ball, beyond which the loss grows linearly."""
-    surface: Float[Tensor, "l 3"]
-    """Landmarks in the prior's unit frame, where they are: on the person's face."""
-    surface_tolerances: Float[Tensor, " l"]
-    """Distances of landmark and surface, in the same unit, beyond which the loss grows linearly."""
     views: int
     """Number of photos that show the face."""
 
@@ -38,11 +34,7 @@ class FaceCorrespondences:
         offset = self.points - placement.points(self.origins)
         directions = placement.directions(self.directions)
         across = offset - (offset * directions).sum(-1, keepdim=True) * directions
-        return _pseudo_huber((across / self.tolerances[:, None]).square().sum(-1))
-
-    def surface_loss(self, sdf: Float[Tensor, " l"]) -> Float[Tensor, ""]:
-        """Mean pseudo-Huber distance from the landmarks to a surface with these values of its SDF, in tolerances."""
-        return _pseudo_huber((sdf / self.surface_tolerances).square())
+        return ((1.0 + (across / self.tolerances[:, None]).square().sum(-1)).sqrt() - 1.0).mean()
 
 
 def correspondences(pose: FacePose, prior: PriorFace, device: torch.device) -> FaceCorrespondences:
@@ -52,7 +44,6 @@ def correspondences(pose: FacePose, prior: PriorFace, device: torch.device) -> F
     origins = np.repeat(faces.origins, faces.directions.shape[1], axis=0)
     points = to_prior.points(np.concatenate([points_mm for points_mm, _ in expected]))
     sd_mm = np.concatenate([sd for _, sd in expected])
-    frontal_sd_mm = prior.model.noise(np.array([0.0, 0.0, 1e6]))
 
     def tensor(part: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(part)).float().to(device)
@@ -62,11 +53,5 @@ def correspondences(pose: FacePose, prior: PriorFace, device: torch.device) -> F
         directions=tensor(faces.directions.reshape(-1, 3)),
         points=tensor(points),
         tolerances=tensor(to_prior.scale * sd_mm),
-        surface=tensor(to_prior.points(pose.head_mm)),
-        surface_tolerances=tensor(to_prior.scale * frontal_sd_mm),
         views=len(faces.views),
     )
-
-
-def _pseudo_huber(squared: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    return ((1.0 + squared).sqrt() - 1.0).mean()

@@ -11,8 +11,7 @@ prior that is loaded as it is starts centimetres off. A similarity of seven degr
 3. a prior on the pose: two heads are about as large, in millimetres, and stand as the landmarks say.
 
 The prior's SDF is cached on a grid, so that no step asks the network. A shape space's latent is fitted as well, once
-it is placed: the grid says where on a ray the SDF is smallest, the network its value there; and the surface should
-pass through the landmarks.
+it is placed: the grid says where on a ray the SDF is smallest, the network its value there.
 """
 
 from __future__ import annotations
@@ -50,13 +49,18 @@ class Registration:
     """Intersection over union of the prior's silhouettes with the masks, as it was loaded."""
     iou_after: float
     """The same once it is placed."""
-    faces: int
-    """Views by whose faces the prior was placed; 0 where silhouettes alone had to do."""
     min_iou: float
     """IoU below which the placement counts as poor."""
+    face: FaceCorrespondences | None = None
+    """Landmarks by which it was placed; None where silhouettes alone had to do."""
     stands_known: bool = True
     """Whether a face, in these photos or others of the head, said how it stands in the world, or the prior of one head
     was taken to stand in the same one."""
+
+    @property
+    def faces(self) -> int:
+        """Number of views by whose faces the prior was placed."""
+        return self.face.views if self.face else 0
 
     @property
     def confidence(self) -> float:
@@ -119,7 +123,7 @@ def register_prior(
     found.refresh()
     after = _silhouette_iou(found, pool)
     field.placement.follow(found.placement)
-    return Registration(before, after, face.views if face else 0, config.min_iou, stands_known or not found.upright)
+    return Registration(before, after, config.min_iou, face, stands_known or not found.upright)
 
 
 def _find_face(
@@ -207,9 +211,6 @@ def _descend(
             loss = loss + config.latent_weight * coefficients.square().sum()
         if face and config.face.ray_weight > 0:
             loss = loss + config.face.ray_weight * face.ray_loss(found.placement)
-        if face and with_latent and config.face.surface_weight > 0:
-            sdf = found.field.sdf_network(face.surface, found.latent())[:, 0]
-            loss = loss + config.face.surface_weight * face.surface_loss(sdf)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -21,6 +21,7 @@ from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.heads.latent_pca import LatentPca
 from baseh3d_ns.placing.candidate import above_neck
 from baseh3d_ns.placing.config import PlacingConfig
+from baseh3d_ns.placing.correspondences import FaceCorrespondences
 from baseh3d_ns.rendering.losses import mask_loss
 from baseh3d_ns.warm_start.config import LatentFitConfig
 from baseh3d_ns.warm_start.frozen_hits import FrozenHits, frozen_colour_loss, trace_frozen
@@ -33,6 +34,7 @@ def fit_latent(
     pool: RayPool,
     config: LatentFitConfig,
     placing: PlacingConfig,
+    face: FaceCorrespondences | None,
     grid_cells: int,
 ) -> None:
     """Change `field.latent`, `field.placement` and the colour network so that the head explains the photos.
@@ -43,7 +45,8 @@ def fit_latent(
         latents: latents of the heads that the space was learned from.
         pool: rays of the new head's photos.
         config: steps, learning rates, weights.
-        placing: where the neck ends, and how much the size is held.
+        placing: where the neck ends, and how much size and rays through landmarks are held.
+        face: landmarks by which the space was placed.
         grid_cells: cells along an axis of the grid that rays are traced on.
     """
     from baseh3d_ns.bars import progress_bar
@@ -67,7 +70,9 @@ def fit_latent(
             rays = hits[torch.randint(len(hits), (config.rays,), device=similarity.device)]
             sharpness = config.sharpness[0] ** (1.0 - done) * config.sharpness[1] ** done
             loss = _photo_loss(field, pca.decode(coefficients), rays, sharpness, config, placing.neck_mm)
-            # Only the size is held: placing without colours leaves some of the rotation to be found here.
+            if face:
+                loss = loss + placing.face.ray_weight * face.ray_loss(field.placement)
+            # Placing without colours leaves some of the rotation to be found here.
             loss = loss + config.latent_weight / views * coefficients.square().sum()
             loss = loss + placing.size_weight * (similarity[0] - log_scale).square()
             optimizer.zero_grad()

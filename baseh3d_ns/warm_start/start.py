@@ -69,7 +69,8 @@ def warm_start(
         learn_colours(start, pool, config.colours, config.grid_cells)
     if fits_latent:
         assert prior.latents is not None and placing is not None
-        fit_latent(start, prior.weights[LATENT], prior.latents, pool, config.latent, placing, config.grid_cells)
+        mean, face = prior.weights[LATENT], placed.face if placed else None
+        fit_latent(start, mean, prior.latents, pool, config.latent, placing, face, config.grid_cells)
     elif config.latent.steps > 0:
         CONSOLE.log("The latent is not fitted: only a shape space with --register True has one to fit.")
     how = transfer(start, field)
