@@ -27,8 +27,8 @@ from baseh3d_ns.benchmark.cells import (
     read_cell,
 )
 from baseh3d_ns.benchmark.results import Result, load_result
-from baseh3d_ns.bounds import NOISE_PARTS
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.synthetic.noise_parts import NOISE_PARTS
 
 
 @dataclass
