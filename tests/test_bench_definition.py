@@ -10,6 +10,7 @@ import pytest
 import toml
 
 from baseh3d_ns.benchmark.cells import Cell, FitSpec, SceneId
+from baseh3d_ns.benchmark.commands import length
 from baseh3d_ns.benchmark.definition import Row, SnapshotRef
 from baseh3d_ns.benchmark.plan import plan
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
@@ -317,6 +318,13 @@ def test_a_row_may_take_as_long_as_its_method_by_itself(tmp_path):
 
     assert lengths(changed(tmp_path, 'name = "builtin"', 'name = "builtin"\nepochs = 0')) == [8, 0, 8]
     assert lengths(changed(tmp_path, "epochs = 8\n", "")) == [0, 0, 0]
+
+
+def test_epochs_are_steps_for_methods_that_know_no_epochs(tiny_root):
+    parser = {"scene": "scan0", "views": "3"}
+    assert length(4, True, tiny_root, parser) == {"max-num-iterations": 12}
+    assert length(4, False, tiny_root, parser) == {"epochs": 4}
+    assert length(0, True, tiny_root, parser) == length(0, False, tiny_root, parser) == {}
 
 
 def test_rows_may_have_their_own_views(tmp_path):

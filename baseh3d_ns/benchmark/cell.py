@@ -139,10 +139,7 @@ def make_fit(run: RunCell, spec: FitSpec, blank: Result) -> Result:
     external = external_methods.is_external(method)
     if external:
         external_methods.check_runs_here(method)
-    if spec.epochs and external:
-        options["max-num-iterations"] = spec.epochs * commands.count_views(run.data, parser)
-    elif spec.epochs:
-        options["epochs"] = spec.epochs
+    options |= commands.length(spec.epochs, external, run.data, parser)
     command = commands.arguments(spec.method, run.folder, spec.seed, options, parser)
     trained = train(command, () if external else spec.curve)
     begin = time.monotonic()
