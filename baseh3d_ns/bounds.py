@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -85,10 +85,6 @@ INHERITED: dict[str, Any] = {
     "camera_frustum_scale": Positive,
 }
 """Bounds of nerfstudio's own options, by their fields' names: its configs have no annotations."""
-NoisePart = Literal["pose", "focal", "exposure", "white", "sensor", "light", "mask"]
-"""Kind of error of a capture: pose and focal length of the camera, exposure, white balance, sensor noise, light that
-turns with the camera, border of the mask."""
-NOISE_PARTS: tuple[NoisePart, ...] = get_args(NoisePart)
 
 
 def check_bounds(config: Any) -> None:

@@ -53,6 +53,8 @@ SMALL = Sizes(
         "epochs": 6,
         "warm-start.colours.steps": 5,
         "warm-start.latent.steps": 5,
+        "finish-colours.steps": 5,
+        "finish-colours.batches": 4,
     },
     view={"downscale": 4},
     seeds=(0, 1),

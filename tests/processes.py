@@ -37,7 +37,7 @@ COARSE = ["--pipeline.model.grid-cells", 24]
 QUICK_START = [
     *("--placing.steps", 5, 5, "--placing.rays", 256, "--placing.grid-cells", 24),
     *("--warm-start.colours.steps", 5, "--warm-start.colours.batches", 4),
-    *("--finish-colours.steps", 2, "--finish-colours.batches", 1),
+    *("--finish-colours.steps", 2, "--finish-colours.batches", 1, "--finish-colours.unseen-weight", 0.0),
     *("--warm-start.latent.steps", 5, "--warm-start.latent.batches", 4, "--warm-start.grid-cells", 24),
     *("--pipeline.model.anchor.points", 1024, "--pipeline.model.anchor.visibility-rays", 2048),
     *("--pipeline.model.anchor.grid-cells", 24),
@@ -48,7 +48,9 @@ TIMEOUT_S = 600
 # CUDA cannot fork.
 PROCESSES = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "forkserver")
 if not torch.cuda.is_available():
-    PROCESSES.set_forkserver_preload(["nerfstudio.scripts.train", "baseh3d_ns.cli", "baseh3d_ns.data.h3ds_package"])
+    PROCESSES.set_forkserver_preload(
+        ["cheap_stack", "nerfstudio.scripts.train", "baseh3d_ns.cli", "baseh3d_ns.data.h3ds_package"]
+    )
 
 
 def call(tool: str, *arguments: object, fails: bool = False) -> str:

@@ -10,7 +10,8 @@ import pytest
 import toml
 
 from baseh3d_ns.benchmark.cells import Cell, FitSpec, SceneId
-from baseh3d_ns.benchmark.definition import SnapshotRef
+from baseh3d_ns.benchmark.commands import length
+from baseh3d_ns.benchmark.definition import Row, SnapshotRef
 from baseh3d_ns.benchmark.plan import plan
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
 from baseh3d_ns.benchmark.read_definition import read_definition
@@ -241,16 +242,30 @@ def test_a_results_folder_that_is_a_file(tmp_path):
 
 def test_what_rows_do_not_share_is_said(tmp_path):
     definition = read_definition(CONFIGS / "synthetic_table2.toml")
-    (latent,) = unequal_settings(definition)
-    assert "latent" in latent and "baseh3d-fast, one head 0, baseh3d-fast, builtin 200" in latent
-    *rows, last = definition.rows
-    other = replace(last, method="baseh3d-fast", options={"warm-start.colours.steps": 5})
-    colours, _ = unequal_settings(replace(definition, rows=(*rows, other)))
-    assert "colours alone" in colours and "baseh3d-fast, builtin 240" in colours and f"{last.name} 5" in colours
-    sentences = unequal_settings(read_definition(CONFIGS / "h3ds_table2_methods.toml"))
-    assert any("epochs" in sentence and "baseh3d-fast 202" in sentence for sentence in sentences)
-    assert any("width of the SDF" in sentence for sentence in sentences)
-    assert not any("rays a step" in sentence for sentence in sentences)
+    sentences = " ".join(unequal_settings(definition))
+    assert "latent, before (idr 0, baseh3d-fast, one head 0, baseh3d-fast, builtin 200" in sentences
+    assert "after (idr 0, baseh3d-fast, one head 400" in sentences and "epochs" not in sentences
+    sentences = " ".join(unequal_settings(read_definition(CONFIGS / "h3ds_table2_methods.toml")))
+    assert "epochs (idr 2000, h3dnet 2000, baseh3d 2000, baseh3d-fast 350 steps x root of views)" in sentences
+    assert "width of the SDF" in sentences and "rays a step" not in sentences
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("warm-start.colours.steps", 5, "steps of the colours alone, before (one 240, other 5)"),
+        ("pipeline.model.sdf-field.detail.cells", [16, 32], "the SDF's detail grid, at most (one 32/64/128/256, other"),
+        ("pipeline.model.sdf-field.colour-detail.cells", [], "128/256, other none)"),
+        ("finish-colours.steps", 0, "steps of the colours alone, after (one 400, other 0)"),
+        ("steps-of-one-view", 20, "epochs (one 350 steps x root of views, other 20 steps x root of views)"),
+    ],
+)
+def test_a_setting_that_two_rows_do_not_share_is_said(option, value, said):
+    definition = replace(read_definition(CONFIGS / "race.toml"), options={})
+    one, other = Row("one", "baseh3d-fast"), Row("other", "baseh3d-fast", options={option: value})
+    assert unequal_settings(replace(definition, rows=(one, replace(one, name="other")))) == []
+    (sentence,) = unequal_settings(replace(definition, rows=(one, other)))
+    assert said in sentence
 
 
 def test_published_rows_of_the_definitions_are_those_of_their_papers():
@@ -295,6 +310,21 @@ def test_changed_copies_are_made_by_cells_of_their_own(tmp_path):
             (needed,) = [one for one in cell.needs if one.id in copies]
             assert needed.scene == cell.scene and cell.data_root(tmp_path, None) == needed.folder(tmp_path) / "heads"
     assert len([cell for cell in cells if cell.kind == "floor"]) == 2
+
+
+def test_a_row_may_take_as_long_as_its_method_by_itself(tmp_path):
+    def lengths(file: Path) -> list[int]:
+        return [cell.spec.epochs for cell in plan(read_definition(file), None) if cell.kind == "fit"]
+
+    assert lengths(changed(tmp_path, 'name = "builtin"', 'name = "builtin"\nepochs = 0')) == [8, 0, 8]
+    assert lengths(changed(tmp_path, "epochs = 8\n", "")) == [0, 0, 0]
+
+
+def test_epochs_are_steps_for_methods_that_know_no_epochs(tiny_root):
+    parser = {"scene": "scan0", "views": "3"}
+    assert length(4, True, tiny_root, parser) == {"max-num-iterations": 12}
+    assert length(4, False, tiny_root, parser) == {"epochs": 4}
+    assert length(0, True, tiny_root, parser) == length(0, False, tiny_root, parser) == {}
 
 
 def test_rows_may_have_their_own_views(tmp_path):

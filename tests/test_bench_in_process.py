@@ -16,7 +16,8 @@ PARSER = {"scene": SCENE, "views": "3"}
 QUICK = {
     "register": False,
     "warm-start.colours.steps": 5,
-    "finish-colours.steps": 0,  # as the other steps by hand leave them out
+    "finish-colours.steps": 2,
+    "finish-colours.batches": 1,
     "warm-start.latent.steps": 5,
     "warm-start.colours.batches": 4,
     "warm-start.grid-cells": 24,

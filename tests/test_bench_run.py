@@ -151,7 +151,8 @@ def test_a_report_of_nothing(tmp_path):
 
 @pytest.fixture
 def on_tiny(own_root) -> Definition:
-    row = Row("fast", "baseh3d-fast", "builtin", options={"register": False})
+    own_length = {"register": False, "steps-of-one-view": 3}
+    row = Row("fast", "baseh3d-fast", "builtin", epochs=0, options=own_length)
     few = {"pipeline.datamanager.train-num-rays-per-batch": 64, "pipeline.model.grid-cells": 24}
     few |= {"finish-colours.steps": 0, "warm-start.colours.steps": 5}
     few |= {"warm-start.colours.batches": 4, "warm-start.grid-cells": 24}
@@ -173,6 +174,8 @@ def test_a_cell_that_fails_is_reported_and_the_others_go_on(on_tiny, own_root, t
     sweep.run_all(LocalExecutor())
     results = {result.scene: result for _, result in sweep.results()}
     assert results["scan1"].done and not results["scan0"].done
+    own_steps = round(3 * 3**0.5)  # of three views, where the definition's two epochs were six
+    assert (results["scan1"].steps, results["scan1"].epochs) == (own_steps, 2)
     assert "img_0000.jpg" in results["scan0"].reason and "log.txt" in results["scan0"].reason
     assert len(sweep.failed) == 1 and len(read_results(tmp_path / "run" / "results.csv")) == 2
 

@@ -254,7 +254,7 @@ def test_a_checkpoint_that_a_tool_cannot_use_is_a_sentence(saved, tiny_root, tmp
         assert f"checkpoint after step 3 cannot be used, {said}" in capsys.readouterr().err
 
 
-def test_a_resumed_fit_still_knows_its_prior_and_its_doubts(fit_run, tiny_root, tmp_path):
+def test_a_resumed_fit_still_knows_its_prior_and_its_doubts(fit_run, tiny_root, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(fit_run.folder, folder)
     head = open_head(fit_run.folder)
@@ -267,6 +267,15 @@ def test_a_resumed_fit_still_knows_its_prior_and_its_doubts(fit_run, tiny_root, 
     trainer.setup()
     known = trainer.provenance(12)
     assert known["load_prior"] == head.provenance["load_prior"] != "builtin" and known["warnings"] == [doubt]
+    assert head.doubts == (), "its colours were finished, those of the training that goes on are not"
+    said, unfinished = trainer.head(12).doubts
+    assert said == doubt and "colours are not finished" in unfinished and "step 13 of 18" in unfinished
+    assert "ns-train baseh3d-fast --load-dir" in unfinished
+    trainer.steps_done = 13
+    trainer._say_what_came_of_it(12)
+    assert f"note     {unfinished}" in capsys.readouterr().out
+    trainer.finish()
+    assert trainer.head(17).doubts == (doubt,)
 
 
 def test_the_head_file_of_the_last_step_is_there_before_its_checkpoint(tiny_root, tmp_path, monkeypatch):

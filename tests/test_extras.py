@@ -25,11 +25,19 @@ ABSENT = ("anny", "warp", "jinja2", "pandas", "plotly")
 """Guests that a plain install may lack; nerfstudio brings pydantic and rich in any case."""
 USED_THROUGH_OTHERS = {"embreex"}
 """Distributions that nothing of ours imports: trimesh casts rays with embree."""
+HEAVY = {"trimesh", "skimage", "h3ds", "embreex", "igl", "safetensors", *ABSENT}
+"""Libraries that no start of `ns-train` should wait for; it loads the methods of every plugin."""
 PLAIN_INSTALL = """
-import contextlib, io, json, sys
+import contextlib, io, json, sys, warnings
+warnings.simplefilter("ignore")
 for guest in json.loads(sys.argv[1]):
     sys.modules[guest] = None  # importing it fails
-from baseh3d_ns import cli, methods
+import nerfstudio.configs.base_config, nerfstudio.engine.trainer, nerfstudio.pipelines.base_pipeline
+import nerfstudio.models.base_model
+before = set(sys.modules)
+import baseh3d_ns.methods
+loaded = sorted({name.split(".")[0] for name in set(sys.modules) - before})
+from baseh3d_ns import cli
 answers = []
 for words in json.loads(sys.argv[2]):
     sys.argv, said, code = ["baseh3d", *words], io.StringIO(), 0
@@ -39,16 +47,18 @@ for words in json.loads(sys.argv[2]):
         except SystemExit as end:
             code = end.code
     answers.append([code, said.getvalue()])
-print(json.dumps(answers))
+print(json.dumps([loaded, answers]))
 """
 
 
-def without_guests(*commands: list[str]) -> list[tuple[int, str]]:
-    """Exit code and output of `baseh3d` commands where the guests cannot be imported."""
+def without_guests(*commands: list[str]) -> tuple[set[str], list[tuple[int, str]]]:
+    """A process in which the guests cannot be imported: libraries that the methods load on top of nerfstudio's base;
+    exit code and output of `baseh3d` commands."""
     words = [json.dumps(ABSENT), json.dumps(commands)]
     done = subprocess.run([sys.executable, "-c", PLAIN_INSTALL, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return [tuple(answer) for answer in json.loads(done.stdout.splitlines()[-1])]
+    loaded, answers = json.loads(done.stdout.splitlines()[-1])
+    return set(loaded), [tuple(answer) for answer in answers]
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +72,16 @@ def declared(requirements: list[str]) -> set[str]:
     return {name.split("[")[0].split(">")[0].strip().replace("-", "_").lower() for name in names}
 
 
-def test_a_plain_install_opens_heads_and_says_what_synth_and_bench_need(tmp_path):
+def test_a_plain_install_loads_nothing_heavy_opens_heads_and_says_what_synth_and_bench_need(tmp_path):
     wanted = tmp_path / "heads"
-    help_text, prior, synth, bench, report = without_guests(
+    loaded, (help_text, prior, synth, bench, report) = without_guests(
         ["--help"],
         ["prior", "builtin"],
         ["synth", str(wanted)],
         ["bench", str(REPO / "configs" / "synthetic_small.toml"), "--dry-run"],
         ["report", str(tmp_path)],
     )
+    assert "baseh3d_ns" in loaded and not loaded & HEAVY
     assert help_text[0] == 0 and "synth" in help_text[1]
     assert prior[0] == 0 and "shape space" in prior[1]
     assert synth == (1, 'Error: this needs anny: pip install "baseh3d_ns[synth]"\n')

@@ -234,6 +234,8 @@ LATENTS = {"latent": torch.zeros(4), "latents": torch.zeros(6, 5)}
         ({}, {"provenance": 100_000 * "["}, "lacks what a head file records"),
         ({}, {"provenance": '{"warnings": 3}'}, "'warnings' in its provenance is '3'"),
         ({}, {"provenance": '{"load_prior": []}'}, "'load_prior' in its provenance is '[]'"),
+        ({}, {"provenance": '{"colours_finished": 1}'}, "'colours_finished' in its provenance is '1'"),
+        ({}, {"provenance": '{"steps": true}'}, "'steps' in its provenance is 'True'"),
         ({}, {"provenance": '{"epochs": "many"}'}, "'epochs' in its provenance is 'many'"),
         ({}, {"provenance": '{"epochs": NaN}'}, "'epochs' in its provenance is nan"),
         ({}, {"provenance": '{"views": 3}'}, "'views' in its provenance is '3'"),

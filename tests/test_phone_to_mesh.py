@@ -12,22 +12,20 @@ import trimesh
 from processes import COARSE, QUICK_START, SMALL, call
 from scipy.spatial.transform import Rotation
 
-from baseh3d_ns.synthetic.phone_photos import synthesize_photos
-
 FACES = (0, 1, 2)
 """Views of five that show a face."""
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("phone")
-    (name,) = synthesize_photos(root / "heads", subjects=1, views=5, size=288, seed=5)
+def photos(phone_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("own")
+    (person,) = (path for path in phone_root.iterdir() if path.is_dir())
     folder = root / "photos"
     folder.mkdir()
-    for number, photo in enumerate(sorted((root / "heads" / name).glob("*.jpg"))):
+    for number, photo in enumerate(sorted(person.glob("*.jpg"))):
         if number in FACES:
             shutil.copy(photo, folder)
-    shutil.move(root / "heads" / name / "truth", root / "truth")
+    shutil.copytree(person / "truth", root / "truth")
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -273,30 +274,13 @@ def space_run(eggs, tmp_path_factory) -> Path:
     return train_space(eggs, tmp_path_factory.mktemp("space"))
 
 
-def train_space(eggs: Path, out: Path) -> Path:
-    """`ns-train h3dnet-fast-prior` on the folder of eggs, 6 steps."""
-    call(
-        "ns-train",
-        "h3dnet-fast-prior",
-        *SPACE,
-        "--output-dir",
-        out,
-        "--experiment-name",
-        "t",
-        "--timestamp",
-        "t",
-        "--data",
-        eggs,
-        "--max-num-iterations",
-        6,
-        "--machine.device-type",
-        "cpu",
-        "--pipeline.datamanager.samples-per-head",
-        200,
-        # So little that there is still a surface for rays to meet.
-        "--optimizers.fields.optimizer.lr",
-        1e-5,
-    )
+def train_space(eggs: Path, out: Path, *more: object, steps: int = 6) -> Path:
+    """`ns-train h3dnet-fast-prior` on the folder of eggs."""
+    names = ["--output-dir", out, "--experiment-name", "t", "--timestamp", "t", "--data", eggs]
+    options = ["--machine.device-type", "cpu", "--pipeline.datamanager.samples-per-head", 200]
+    # Learns so little that there is still a surface for rays to meet.
+    options += ["--optimizers.fields.optimizer.lr", 1e-5, "--max-num-iterations", steps, *more]
+    call("ns-train", "h3dnet-fast-prior", *SPACE, *names, *options)
     return out / "t" / "h3dnet-fast-prior" / "t"
 
 
@@ -315,28 +299,14 @@ def test_a_shape_space_is_written_and_described(space_run):
     assert "6 heads" in shown and "64" in shown and "4 x 128" in shown
 
 
-def test_a_shape_space_goes_on_where_it_stopped(eggs, tmp_path):
-    options = [
-        *SPACE,
-        "--output-dir",
-        tmp_path,
-        "--experiment-name",
-        "t",
-        "--timestamp",
-        "t",
-        "--data",
-        eggs,
-        "--pipeline.datamanager.samples-per-head",
-        200,
-    ]
-    call("ns-train", "h3dnet-fast-prior", *options, "--max-num-iterations", 3)
-    folder = tmp_path / "t" / "h3dnet-fast-prior" / "t"
-    state = torch.load(next((folder / "nerfstudio_models").iterdir()), weights_only=True)
+def test_a_shape_space_goes_on_where_it_stopped(space_run, eggs, tmp_path):
+    models = tmp_path / "t" / "h3dnet-fast-prior" / "t" / "nerfstudio_models"
+    shutil.copytree(space_run, models.parent)
+    state = torch.load(next(models.iterdir()), weights_only=True)
     assert state["pipeline"]["_model.latents"].shape == (6, 64)
-    models = folder / "nerfstudio_models"
-    call("ns-train", "h3dnet-fast-prior", *options, "--max-num-iterations", 5, "--load-dir", models)
-    assert [path.name for path in models.iterdir()] == ["step-000000004.ckpt"]
-    assert (folder / "prior-000005.safetensors").is_file()
+    folder = train_space(eggs, tmp_path, "--load-dir", models, steps=8)
+    assert [path.name for path in models.iterdir()] == ["step-000000007.ckpt"]
+    assert (folder / "prior-000008.safetensors").is_file()
 
 
 def test_h3dnet_says_its_stages_and_frees_the_decoder_in_the_second(space_run, tiny_root, tmp_path):
@@ -446,7 +416,7 @@ def test_the_builtin_mean_head_is_a_head():
     """One closed surface of a head's size, nearly symmetric, with a nose where the landmarks say."""
     field = field_of_head(open_head(BUILTIN), BUILTIN)
     # Busts end at different depths: the rim of the mean bust is a fringe that 4 mm would tear off.
-    mesh = extract_mesh(field.sdf, HEAD_FRAME, spacing_mm=2.0, device="cpu", progress=False, keep_all=True)
+    mesh = extract_mesh(field.sdf, HEAD_FRAME, spacing_mm=3.0, device="cpu", progress=False, keep_all=True)
     pieces = mesh.split(only_watertight=False)
     assert max(len(piece.faces) for piece in pieces) > 0.99 * len(mesh.faces)
     width, height, depth = mesh.extents
@@ -457,11 +427,6 @@ def test_the_builtin_mean_head_is_a_head():
     assert np.abs(tip[tip[:, 2].argmax()] - nose).max() < 12.0
     left, right = (float(field.sdf(HEAD_FRAME.to_unit(torch.tensor(at[None]).float()))) for at in side)
     assert abs(left - right) * HEAD_FRAME.radius_mm < 3.0
-
-
-def test_baseh3d_fast_needs_no_prior_of_the_users(tiny_root, tmp_path):
-    text = train("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2)
-    assert "Start from builtin" in text and "latent folded in" in text
 
 
 @pytest.mark.parametrize("name", ["h3dnet-prior", "h3dnet-fast-prior"])

@@ -1,12 +1,15 @@
 """Surface that photos show to be background."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from painted_ball import FRAME, ball, photographed
 
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.evaluation.posed_photos import PosedPhotos
-from baseh3d_ns.evaluation.silhouettes import MARGIN_MM, on_background
+from baseh3d_ns.evaluation.silhouettes import MARGIN_MM, find_on_background, on_background
+from baseh3d_ns.heads.head_file import Head
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +60,9 @@ def test_a_photo_that_contradicts_much_of_the_head_is_named(photos: PosedPhotos)
     moved = ball().vertices + np.array([0.0, 0.0, 60.0])  # towards the first camera, beside the ball for the second
     (said,) = on_background(moved, photos).doubts()
     assert said.startswith("1.png shows background where") and "look at its mask" in said
+
+
+def test_photos_that_are_not_known_are_said(tmp_path: Path):
+    head = Head(weights={}, provenance={"views": [0], "data": str(tmp_path / "gone"), "scene": "scan0"})
+    found, (said,) = find_on_background(head, tmp_path / "me.safetensors", None, None, ball().vertices)
+    assert found is None and "was not looked at" in said and "gone" in said and "\n" not in said

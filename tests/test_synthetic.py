@@ -25,7 +25,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from baseh3d_ns.bounds import NOISE_PARTS, NoisePart
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.frames import LANDMARKS_MM
@@ -33,6 +32,7 @@ from baseh3d_ns.synthetic import anatomy, camera_path, capture_noise, dataset
 from baseh3d_ns.synthetic.anatomy import ATTRIBUTES, CANONICAL, HAIR
 from baseh3d_ns.synthetic.dataset import scene_id, synthesize
 from baseh3d_ns.synthetic.head import Head, make_head
+from baseh3d_ns.synthetic.noise_parts import NOISE_PARTS, NoisePart
 from baseh3d_ns.synthetic.rays import RayCaster
 from baseh3d_ns.synthetic.render import Photo
 from baseh3d_ns.synthetic.surface import Surface, refine

@@ -55,6 +55,19 @@ def test_nothing_of_the_users_is_replaced_beside_a_textured_obj(tmp_path: Path):
     assert Image.open(tmp_path / "me.png").size == (256, 256)
 
 
+@pytest.mark.parametrize("whose", ["ours", "another program's"])
+def test_an_obj_that_lost_its_texture_does_not_keep_the_old_one_beside_it(tmp_path: Path, whose: str):
+    mesh = ball()
+    save_mesh(textured_mesh(mesh, TexturePhotos(photographed(mesh, 0.0), None), 256), tmp_path / "me.obj")
+    if whose != "ours":
+        (tmp_path / "me.mtl").write_text("newmtl skin\nmap_Kd me.png\n")
+    save_mesh(mesh, tmp_path / "me.obj", overwrite=True)
+    kept = {"me.obj"} if whose == "ours" else {"me.obj", "me.mtl", "me.png"}
+    assert {file.name for file in tmp_path.iterdir()} == kept
+    words = (tmp_path / "me.obj").read_text().split()
+    assert "mtllib" not in words and "usemtl" not in words and "vt" not in words
+
+
 def test_a_decimated_mesh_is_closed_and_nearly_the_same():
     mesh = ball()
     fewer = decimate(mesh, 900)
@@ -76,10 +89,16 @@ def test_an_export_is_textured_and_without_its_photos_coloured_by_vertex(fit_run
     assert read.visual.kind == "texture" and read.visual.material.baseColorTexture.size == (256, 256)
     replace(export, output=tmp_path / "plain.glb", texture=False).main()
     replace(export, output=tmp_path / "me.ply").main()
-    assert "note: no" not in capsys.readouterr().out
+    assert "note:" not in capsys.readouterr().out
     seen = trimesh.load(tmp_path / "me.ply", process=False).metadata["_ply_raw"]["vertex"]["data"]["seen"]
     assert seen.dtype == np.uint8 and set(np.unique(seen)) >= {0, 1} and seen.max() <= 3
-    shutil.copy(fit_run.folder / HEAD_FILE, tmp_path)
+    ended = {"steps": 8, "colours_finished": False}  # as a fit that was interrupted leaves it
+    head = open_head(fit_run.folder)
+    save_head(tmp_path / HEAD_FILE, replace(head, provenance={**head.provenance, **ended}))
+    replace(export, load_config=tmp_path / HEAD_FILE, output=tmp_path / "me.stl").main()
+    assert "note: Its colours are not finished, since the training was ended after step 8 of 12" in (
+        capsys.readouterr().out
+    )
     gone = replace(export, load_config=tmp_path / HEAD_FILE, output=tmp_path / "gone.glb", data=tmp_path / "nowhere")
     with pytest.raises(InputError, match="nowhere"):
         gone.main()

@@ -27,8 +27,8 @@ from baseh3d_ns.benchmark.cells import (
     read_cell,
 )
 from baseh3d_ns.benchmark.results import Result, load_result
-from baseh3d_ns.bounds import NOISE_PARTS
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.synthetic.noise_parts import NOISE_PARTS
 
 
 @dataclass
@@ -133,21 +133,17 @@ def make_fit(run: RunCell, spec: FitSpec, blank: Result) -> Result:
     shutil.rmtree(run.folder / commands.EXPERIMENT, ignore_errors=True)
     shutil.rmtree(run.folder / "evaluation", ignore_errors=True)
     assert run.data is not None
-    options = {**spec.options, "data": run.data}
-    if run.prior is not None:
-        options["load-prior"] = run.prior
+    options = {**spec.options, "data": run.data, **({"load-prior": run.prior} if run.prior is not None else {})}
     parser = {"scene": spec.scene.name, "views": spec.views, "downscale": spec.downscale}
     method = commands.method_config(spec.method)
     external = external_methods.is_external(method)
     if external:
         external_methods.check_runs_here(method)
-        options["max-num-iterations"] = spec.epochs * commands.count_views(run.data, parser)
-    else:
-        options["epochs"] = spec.epochs
+    options |= commands.length(spec.epochs, external, run.data, parser)
     command = commands.arguments(spec.method, run.folder, spec.seed, options, parser)
     trained = train(command, () if external else spec.curve)
     begin = time.monotonic()
-    measured, output = _measured(blank, trained), run.folder / "evaluation"
+    measured, output = replace(_measured(blank, trained), epochs=trained.epochs), run.folder / "evaluation"
     if external:
         from baseh3d_ns.benchmark.scan_scores import score_sdf
 

@@ -99,6 +99,7 @@ class FitSpec:
     views: str
     seed: int
     epochs: int
+    """0: as long as the method takes by itself."""
     downscale: float
     spacing_mm: float
     curve: tuple[float, ...]

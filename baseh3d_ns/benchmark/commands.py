@@ -79,6 +79,18 @@ def parse(command: list[str]) -> Any:
     return config
 
 
-def count_views(data: Path, parser: Options) -> int:
-    """Number of training views of a scene."""
-    return len(H3dsDataParserConfig(data=data, scene=parser["scene"], views=(parser["views"],)).setup().train_views)
+def length(epochs: int, external: bool, data: Path, parser: Options) -> Options:
+    """The option that sets the length of a training; none for 0 epochs, where its method says.
+
+    Args:
+        epochs: batches of rays for every training view.
+        external: whether the method counts steps alone.
+        data: root in the H3DS layout.
+        parser: options of the dataparser `h3ds-data`.
+    """
+    if not epochs:
+        return {}
+    if not external:
+        return {"epochs": epochs}
+    scene = H3dsDataParserConfig(data=data, scene=parser["scene"], views=(parser["views"],)).setup()
+    return {"max-num-iterations": epochs * len(scene.train_views)}

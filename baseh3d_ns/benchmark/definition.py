@@ -6,7 +6,7 @@ title = "Methods on ten scenes"
 scenes = ["h3d-net"]                 # ids, scanN, tags; "all"
 views = ["3"]                        # one or several view configurations
 seeds = [0]
-epochs = 2000                        # of every fit, unless its row says otherwise
+epochs = 2000                        # of every fit, unless its row says otherwise; 0 or left out: the method's own
 
 [data]
 path = "data/h3ds"                   # or: synthetic = {subjects = 4, views = 24, size = 256, seed = 5}
@@ -51,6 +51,7 @@ from baseh3d_ns.evaluation.protocol import SCORED_SPACING_MM
 STRICT = ConfigDict(extra="forbid", strict=True)
 """Unknown keys and values of another type are errors."""
 Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 FolderName = Annotated[str, Field(max_length=100, pattern=r"^\w[\w .+-]*$")]
@@ -119,8 +120,8 @@ class Row:
     method: str
     prior: str | None = None
     """A [priors] table (`NAME` or `NAME@EPOCHS`), `builtin`, or a file."""
-    epochs: Annotated[int, Field(ge=0)] = 0
-    """Epochs of its fits; 0: as the definition says."""
+    epochs: CountOrNone | None = None
+    """Epochs of its fits; 0: as long as its method takes by itself; left out: as the definition says."""
     views: tuple[str, ...] = ()
     """View configurations of its fits; empty: as the definition says."""
     published: str = ""
@@ -137,7 +138,8 @@ class Definition:
     scenes: Names
     data: DataSource
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
-    epochs: Count
+    epochs: CountOrNone = 0
+    """Epochs of every fit, unless its row says otherwise; 0: as long as its method takes by itself."""
     views: Names = ("3",)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     spacing_mm: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = SCORED_SPACING_MM
@@ -161,8 +163,8 @@ class Definition:
         return row.views or self.views
 
     def epochs_of(self, row: Row) -> int:
-        """Epochs of a row's fits."""
-        return row.epochs or self.epochs
+        """Epochs of a row's fits; 0: as long as its method takes by itself."""
+        return self.epochs if row.epochs is None else row.epochs
 
     def options_of(self, row: Row) -> Options:
         """Options of a row's fits."""

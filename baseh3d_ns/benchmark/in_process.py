@@ -37,7 +37,7 @@ class InProcessFit:
     step: int = 0
     """Number of the next step."""
     train_s: float = 0.0
-    """Seconds of all steps so far."""
+    """Seconds of all steps so far, and of what follows the last."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Stretch:
     steps: int
     """Steps taken; fewer than asked for where the training ended."""
     seconds: float
-    """Wall-clock seconds."""
+    """Wall-clock seconds of the steps."""
     evaluations: int
     """Points the SDF network was asked for."""
     loss: float
@@ -88,7 +88,7 @@ def start(config: Any) -> InProcessFit:
 
 
 def run(fit: InProcessFit, steps: int) -> Stretch:
-    """Train so many steps, or to the last one; what follows that (the finishing of colours) is left out."""
+    """Train so many steps, or to the last one and what follows it, which the stretch's seconds leave out."""
     trainer, first, loss = fit.trainer, fit.step, torch.tensor(float("nan"))
     begin = now_s()
     with _counted(trainer.pipeline.model.field.sdf_network) as counter:
@@ -98,7 +98,9 @@ def run(fit: InProcessFit, steps: int) -> Stretch:
             loss = trainer.train_iteration(fit.step)[0].detach()
             fit.step += 1
     seconds = now_s() - begin
-    fit.train_s += seconds
+    if first < fit.step == trainer.total_steps:
+        trainer.finish()
+    fit.train_s += now_s() - begin
     return Stretch(fit.step - first, seconds, counter.points, float(loss))
 
 

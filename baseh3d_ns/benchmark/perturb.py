@@ -17,7 +17,6 @@ from jaxtyping import Float
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from baseh3d_ns.bounds import NOISE_PARTS, NoisePart
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import H3dsScene, View, load_scene
 from baseh3d_ns.data.pictures import read_mask, read_photo
@@ -25,6 +24,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_folder
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.synthetic import capture_noise
+from baseh3d_ns.synthetic.noise_parts import NOISE_PARTS, NoisePart
 from baseh3d_ns.synthetic.render import Photo
 
 NECK_MM = 95.0

@@ -73,13 +73,14 @@ class OneScene:
         rate = PILOT_STEPS / run(pilot, PILOT_STEPS).seconds
         epochs = max(1, int(rate * seconds) // len(pilot.trainer.dataset))
         fit = start(self.config(row, {"epochs": epochs}))
-        evaluations, points = 0, []
+        evaluations, steps_s, points = 0, 0.0, []
         goals = [int(rate * seconds / 2**halvings) for halvings in range(scores - 1, 0, -1)]
         for goal in [*goals, fit.trainer.total_steps]:
-            evaluations += run(fit, goal - fit.step).evaluations
+            stretch = run(fit, goal - fit.step)
+            evaluations, steps_s = evaluations + stretch.evaluations, steps_s + stretch.seconds
             points.append(score(fit))
         rays = fit.step * fit.trainer.config.pipeline.datamanager.train_num_rays_per_batch
-        rates = fit.step / fit.train_s, rays / fit.train_s, evaluations / rays
+        rates = fit.step / steps_s, rays / steps_s, evaluations / rays
         return Speed(row.name, fit.start_s, *rates, peak_memory_gb(), tuple(points))
 
     def growth(self, row: Row) -> pd.DataFrame:

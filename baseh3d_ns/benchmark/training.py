@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ class Trained:
     def steps(self) -> int:
         """Steps taken."""
         return int(self.trainer.config.max_num_iterations)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of one batch of rays for every training view; one that was begun counts."""
+        return ceil(self.steps / len(self.trainer.pipeline.datamanager.train_dataset))
 
 
 def train(command: list[str], fractions: tuple[float, ...] = ()) -> Trained:

@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from baseh3d_ns.benchmark.commands import option
-from baseh3d_ns.benchmark.definition import Definition, SnapshotRef
+from baseh3d_ns.benchmark.definition import Definition, Row, SnapshotRef
 
 SHARED = {
     "rays a step": "pipeline.datamanager.train_num_rays_per_batch",
     "layers of the SDF": "pipeline.model.sdf_field.sdf.layers",
     "width of the SDF": "pipeline.model.sdf_field.sdf.width",
-    "steps of the colours alone, before": "warm_start.colours.steps",
+    "cells of the SDF's detail grid, at most": "pipeline.model.sdf_field.detail.cells",
+    "cells of the colours' detail grid, at most": "pipeline.model.sdf_field.colour_detail.cells",
 }
 """Option of a method, by its name in the sentence."""
-LATENT, LATENT_STEPS = "steps of a shape space's latent, before", "warm_start.latent.steps"
+STAGES = {
+    "steps of the colours alone, before": "warm_start.colours.steps",
+    "steps of a shape space's latent, before": "warm_start.latent.steps",
+    "steps of the colours alone, after": "finish_colours.steps",
+}
+"""Likewise; a method without the option takes none of these steps."""
+LATENT_STEPS = "warm_start.latent.steps"
 
 
 def unequal_settings(definition: Definition) -> list[str]:
     """One sentence for each setting that differs between rows; photos and mesh density are the same for all."""
     rows = definition.rows
-    values = {"epochs": {row.name: definition.epochs_of(row) for row in rows}}
+    values: dict[str, dict[str, Any]] = {"epochs": {row.name: _length(definition, row) for row in rows}}
     for name, path in SHARED.items():
         values[name] = {row.name: option(row.method, definition.options_of(row), path) for row in rows}
-    values[LATENT] = {}
-    for row in rows:
-        start = definition.start_of(row)
-        one_head = isinstance(start, SnapshotRef) and definition.priors[start.name].scene
-        values[LATENT][row.name] = 0 if one_head else option(row.method, definition.options_of(row), LATENT_STEPS)
+    for name, path in STAGES.items():
+        values[name] = {row.name: _steps(definition, row, path) for row in rows}
     sentences = []
     for name, of_rows in values.items():
-        known = {row: value for row, value in of_rows.items() if value is not None}
+        known = {row: _in_words(value) for row, value in of_rows.items() if value is not None}
         if len(set(known.values())) > 1:
             said = ", ".join(f"{row} {value}" for row, value in known.items())
             sentences.append(f"Not the same for all rows: {name} ({said}).")
     return sentences
+
+
+def _length(definition: Definition, row: Row) -> int | str:
+    """Epochs of a row's fits, or its method's own count of its steps."""
+    options = definition.options_of(row)
+    epochs = definition.epochs_of(row) or option(row.method, options, "epochs")
+    if epochs:
+        return epochs
+    one_view = option(row.method, options, "steps_of_one_view")
+    if one_view:
+        return f"{one_view} steps x root of views"
+    return f"{option(row.method, options, 'max_num_iterations')} steps"
+
+
+def _steps(definition: Definition, row: Row, path: str) -> int:
+    """Steps of a stage that a row's fits take besides their training."""
+    start = definition.start_of(row)
+    if path == LATENT_STEPS and isinstance(start, SnapshotRef) and definition.priors[start.name].scene:
+        return 0  # a prior of one head has no latent
+    return option(row.method, definition.options_of(row), path) or 0
+
+
+def _in_words(value: Any) -> str:
+    return "/".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)

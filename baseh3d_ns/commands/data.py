@@ -8,8 +8,9 @@ from typing import Literal
 
 import tyro
 
-from baseh3d_ns.bounds import NOISE_PARTS, Count, NoisePart, Pixels, Seed, Weight
+from baseh3d_ns.bounds import Count, Pixels, Seed, Weight
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.synthetic.noise_parts import NOISE_PARTS, NoisePart
 
 
 @dataclass

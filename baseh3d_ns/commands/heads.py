@@ -71,6 +71,8 @@ class Export:
         textured = textured and photos is not None
         spacing_mm = self.spacing_mm or (TEXTURED_SPACING_MM if textured else COLOURED_SPACING_MM)
         mesh = mesh_of_head(head, self.load_config, spacing_mm, usual_device(), self.keep_all, self.faces)
+        for doubt in head.doubts:
+            print(f"note: {doubt}")
         if head.camera_centres is None:
             print("note: this file knows no cameras, so the colours are those seen from its unit frame's front (+z)")
         if not mesh.is_watertight:

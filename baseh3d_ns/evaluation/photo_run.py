@@ -9,7 +9,7 @@ from typing import Any
 from baseh3d_ns.evaluation.head_photos import photos_of_head
 from baseh3d_ns.evaluation.photo_picture import photo_picture
 from baseh3d_ns.evaluation.photo_scores import HeadRenderer, MeanScores, PhotoScores, photo_scores
-from baseh3d_ns.evaluation.run_files import doubts_of, evaluation_folder, run_provenance, scale_of
+from baseh3d_ns.evaluation.run_files import evaluation_folder, run_provenance, scale_of
 from baseh3d_ns.evaluation.silhouettes import OnBackground, find_on_background
 from baseh3d_ns.evaluation.write import SCORES, json_text, write_files
 from baseh3d_ns.heads.head_file import Head
@@ -59,9 +59,8 @@ def judge_by_photos(
     device = usual_device()
     scores, rendered = photo_scores(HeadRenderer(head, field_of_head(head, file), photos, device), photos)
     mesh = mesh_of_head(head, file, MESH_SPACING_MM, device)
-    outside = find_on_background(head, file, data, scene, mesh.vertices)
-    doubts += outside.doubts() if outside else ()
-    warnings, scale = (*doubts_of(head), *doubts), scale_of(head)
+    outside, contradicted = find_on_background(head, file, data, scene, mesh.vertices)
+    warnings, scale = (*head.doubts, *doubts, *contradicted), scale_of(head)
     content = {
         "note": NO_ACCURACY,
         **asdict(scores),

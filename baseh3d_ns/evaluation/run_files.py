@@ -33,11 +33,6 @@ def run_provenance(head: Head, file: Path, device: torch.device) -> dict[str, An
     return {**recorded, **training_provenance(head, file, device), **environment()}
 
 
-def doubts_of(head: Head) -> tuple[str, ...]:
-    """Warnings that the training left in the head file."""
-    return tuple(str(warning) for warning in head.provenance.get("warnings", ()))
-
-
 def scale_of(head: Head) -> dict[str, Any] | None:
     """Source and uncertainty of the millimetres of own photos; None where the data are in millimetres by contract."""
     frame = head.provenance.get("head")

@@ -16,7 +16,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.any_scan import ScanScores, score_against_scan
 from baseh3d_ns.evaluation.nose import axes_of_head, nose_tip
 from baseh3d_ns.evaluation.pictures import PICTURE_SIDE, PhotoView, evaluation_picture, render
-from baseh3d_ns.evaluation.run_files import doubts_of, evaluation_folder, run_provenance, scale_of
+from baseh3d_ns.evaluation.run_files import evaluation_folder, run_provenance, scale_of
 from baseh3d_ns.evaluation.scan_file import Unit, read_scan
 from baseh3d_ns.evaluation.silhouettes import OnBackground, find_on_background
 from baseh3d_ns.evaluation.write import SCORES, json_text, meshes_with_errors, rigid_table, write_files
@@ -82,9 +82,8 @@ def score_with_scan(
         raise InputError(f"{file} does not record its frame in millimetres, so it cannot be scored: fit a head from it")
     with CONSOLE.status(f"Aligning and scoring against {scan_path.name} ..."):
         scores = score_against_scan(mesh, scan, nose_tip(mesh, axes), head.frame)
-    outside = find_on_background(head, file, data, scene, mesh.vertices)
-    doubts = outside.doubts() if outside else ()
-    warnings, scale = (*doubts_of(head), *doubts, *scores.warnings), scale_of(head)
+    outside, doubts = find_on_background(head, file, data, scene, mesh.vertices)
+    warnings, scale = (*head.doubts, *doubts, *scores.warnings), scale_of(head)
     content = {
         "note": NOT_OFFICIAL,
         **asdict(scores),

@@ -12,7 +12,7 @@ from baseh3d_ns.data.h3ds_root import H3dsRoot, open_h3ds
 from baseh3d_ns.data.h3ds_scene import H3dsScene, load_scene
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.pictures import three_photos
-from baseh3d_ns.evaluation.run_files import doubts_of, evaluation_folder, training_provenance
+from baseh3d_ns.evaluation.run_files import evaluation_folder, training_provenance
 from baseh3d_ns.evaluation.scan_checks import misfits_with_photos
 from baseh3d_ns.evaluation.scores import Evaluation, mesh_and_score
 from baseh3d_ns.evaluation.silhouettes import find_on_background
@@ -57,10 +57,10 @@ def score_run(
         {**training_provenance(head, file, device), "data": str(root.path)},
     )
     with CONSOLE.status("Comparing scan and photos, drawing the pictures ..."):
-        doubts = (*doubts_of(head), *misfits_with_photos(root.h3ds, h3ds_scene))
-        outside = find_on_background(head, file, data, scene, mesh.vertices)
-        doubts += outside.doubts() if outside else ()
-        evaluation = replace(evaluation, on_background=outside, warnings=doubts + evaluation.warnings)
+        doubts = (*head.doubts, *misfits_with_photos(root.h3ds, h3ds_scene))
+        outside, contradicted = find_on_background(head, file, data, scene, mesh.vertices)
+        warnings = (*doubts, *contradicted, *evaluation.warnings)
+        evaluation = replace(evaluation, on_background=outside, warnings=warnings)
         folder = evaluation_folder(file, output_dir)
         return ScoredRun(head, evaluation, write_evaluation(folder, evaluation, mesh, three_photos(h3ds_scene)))
 

@@ -45,8 +45,8 @@ class OnBackground:
 
 def find_on_background(
     head: Head, file: Path, data: Path | None, scene: str | None, vertices_mm: Float[np.ndarray, "n 3"]
-) -> OnBackground | None:
-    """`on_background` for the photos that a head was trained on; None where they are not known.
+) -> tuple[OnBackground | None, tuple[str, ...]]:
+    """`on_background` for the photos that a head was trained on, None where they are not known; and a doubt, if any.
 
     Args:
         head: the head, as read from `file`.
@@ -57,9 +57,10 @@ def find_on_background(
     """
     try:
         photos = photos_of_head(head, file, data, scene, SIDE_PX).training
-        return on_background(vertices_mm, PosedPhotos(photos, corrections_of(head, photos)))
-    except InputError:
-        return None
+        found = on_background(vertices_mm, PosedPhotos(photos, corrections_of(head, photos)))
+    except InputError as error:
+        return None, (f"Whether the head reaches into its photos' background was not looked at: {error}",)
+    return found, found.doubts()
 
 
 def on_background(vertices_mm: Float[np.ndarray, "n 3"], photos: PosedPhotos) -> OnBackground:

@@ -40,11 +40,13 @@ PROVENANCE: dict[str, tuple[type, ...]] = {
     "views": (list,),
     "epochs": (int, float),
     "steps": (int,),
+    "planned_steps": (int,),
     "scene": (str,),
     "data": (str,),
     "method": (str,),
     "load_prior": (str,),
     "warnings": (list,),
+    "colours_finished": (bool,),
 }
 """Types of the entries of a provenance that something is made of; all may be absent or null."""
 FARTHEST_MM = 1e7
@@ -73,6 +75,20 @@ class Head:
     """Optimiser steps behind the moments."""
     latents: Float[Tensor, "heads l"] | None = None
     """Latents of the heads that a shape space was learned from; `LATENT` among the weights is the mean head's."""
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Warnings that the training left, and one where it ended before the colours were finished."""
+        known = self.provenance
+        warnings = tuple(str(warning) for warning in known.get("warnings") or ())
+        if known.get("colours_finished", True):
+            return warnings
+        return (
+            *warnings,
+            f"Its colours are not finished, since the training was ended after step {known.get('steps')} of "
+            f"{known.get('planned_steps')}: go on with `ns-train {known.get('method')} --load-dir "
+            "RUN/nerfstudio_models` and the other options of its run.",
+        )
 
 
 def save_head(path: Path, head: Head) -> None:
@@ -213,7 +229,7 @@ def _check_provenance(provenance: dict[str, Any]) -> None:
         entry = provenance.get(name)
         if entry is None:
             continue
-        if not isinstance(entry, kinds) or isinstance(entry, bool):
+        if not isinstance(entry, kinds) or (isinstance(entry, bool) and bool not in kinds):
             raise ValueError(f"'{name}' in its provenance is {str(entry)[:40]!r}")
         if isinstance(entry, int | float) and not 0 <= entry < math.inf:
             raise ValueError(f"'{name}' in its provenance is {entry}")

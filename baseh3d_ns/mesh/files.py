@@ -89,7 +89,8 @@ def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) 
                 linear floats (glTF 2.0, section 3.7.2.1; in the others they are sRGB bytes), or a texture in sRGB
 
     An .obj has no comment lines: the reader of `h3ds` counts "f " anywhere in the text. Nothing half written is left
-    under `path`.
+    under `path`. With `overwrite`, material and texture of an earlier export of that name go where the new one has
+    none.
 
     Raises:
         InputError: another suffix, an existing file without `overwrite`, or a folder that cannot be written to.
@@ -103,9 +104,13 @@ def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) 
         files = _textured_obj(mesh_mm, path)
     else:
         files = {path: encode_mesh(mesh_mm, path.suffix.lower())}
+    earlier = _earlier_material_files(path) if overwrite else ()
     with ExitStack() as all_or_none:
         for file, content in files.items():
             all_or_none.enter_context(whole_file(file)).write_bytes(content)
+    for file in earlier:
+        if file not in files:
+            file.unlink(missing_ok=True)
 
 
 def encode_mesh(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
@@ -127,6 +132,19 @@ def _material_files(path: Path) -> tuple[Path, Path]:
     return path.with_suffix(".mtl"), path.with_suffix(".png")
 
 
+def _material_text(texture: Path) -> str:
+    """Content of a textured .obj's material."""
+    return f"newmtl {MATERIAL}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture.name}\n"
+
+
+def _earlier_material_files(path: Path) -> tuple[Path, ...]:
+    """Material and texture that an earlier export wrote beside that .obj; none where another program wrote them."""
+    material, texture = _material_files(path)
+    if path.suffix.lower() != ".obj" or not material.is_file():
+        return ()
+    return (material, texture) if material.read_bytes() == _material_text(texture).encode() else ()
+
+
 def _textured_obj(mesh_mm: trimesh.Trimesh, path: Path) -> dict[Path, bytes]:
     """The files of a textured .obj."""
     from trimesh.exchange.obj import export_obj
@@ -138,10 +156,9 @@ def _textured_obj(mesh_mm: trimesh.Trimesh, path: Path) -> dict[Path, bytes]:
     plain = mesh_mm.copy(include_cache=True)
     plain.visual = TextureVisuals(uv=visual.uv, material=SimpleMaterial(name=MATERIAL))
     text = export_obj(plain, include_normals=True, digits=6, header=None, mtl_name=material.name)
-    lines = f"newmtl {MATERIAL}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture.name}\n"
     png = io.BytesIO()
     visual.material.baseColorTexture.save(png, format="PNG")
-    return {path: text.encode(), material: lines.encode(), texture: png.getvalue()}
+    return {path: text.encode(), material: _material_text(texture).encode(), texture: png.getvalue()}
 
 
 def _gltf_mesh(mesh_mm: trimesh.Trimesh) -> trimesh.Trimesh:

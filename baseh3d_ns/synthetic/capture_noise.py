@@ -11,8 +11,8 @@ from jaxtyping import Float, UInt8
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from baseh3d_ns.bounds import NOISE_PARTS, NoisePart
 from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.synthetic.noise_parts import NOISE_PARTS, NoisePart
 from baseh3d_ns.synthetic.render import Photo
 
 MOST_TRANSLATION_MM, TYPICAL_TRANSLATION_MM = 1.5, 1.0

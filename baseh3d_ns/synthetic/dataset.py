@@ -17,7 +17,6 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from baseh3d_ns.bounds import NoisePart
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.h3ds_root import MOST_VIEWS
 from baseh3d_ns.errors import InputError
@@ -30,6 +29,7 @@ from baseh3d_ns.synthetic.contact_sheet import save_contact_sheet
 from baseh3d_ns.synthetic.head import Head, make_head
 from baseh3d_ns.synthetic.identity import identity_rng
 from baseh3d_ns.synthetic.light import Lighting, light_up
+from baseh3d_ns.synthetic.noise_parts import NoisePart
 from baseh3d_ns.synthetic.render import Background, Photo, Renderer, wall
 from baseh3d_ns.synthetic.visibility import sphere_directions
 

@@ -95,10 +95,16 @@ class FewShotTrainer(HeadTrainer):
     """Path of the prior, or `builtin`; None for a resumed fit whose run does not say."""
     start_warnings: tuple[str, ...] = ()
     """Reasons to doubt how the prior was placed, one sentence each."""
+    finished: bool = False
+    """Whether what follows the last step has been done."""
 
     def provenance(self, step: int) -> dict[str, Any]:
-        known = {"load_prior": self.started_from, "warnings": list(self.start_warnings)}
-        return {**super().provenance(step), **known}
+        return {
+            **super().provenance(step),
+            "load_prior": self.started_from,
+            "warnings": list(self.start_warnings),
+            "colours_finished": self.finished or not self.config.finish_colours.steps,
+        }
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
@@ -112,12 +118,13 @@ class FewShotTrainer(HeadTrainer):
                 known = open_head(checkpoint.parent.parent / HEAD_FILE).provenance
             self.started_from, self.start_warnings = known.get("load_prior"), tuple(known.get("warnings") or ())
 
-    def after_step(self, step: int) -> None:
-        super().after_step(step)
-        if step + 1 == self.total_steps and self.config.finish_colours.steps:
-            model, config = self.pipeline.model, self.config
+    def finish(self) -> None:
+        """Learn the colours on the finished surface."""
+        model, config = self.pipeline.model, self.config
+        if config.finish_colours.steps:
             cells, views = config.warm_start.grid_cells, model.views
             learn_colours(model.field, self.ray_pool, config.finish_colours, cells, detail=True, corrections=views)
+        self.finished = True
 
     def start(self) -> None:
         """Place the prior, learn colours and latent on it, and begin there."""

@@ -137,7 +137,8 @@ class HeadTrainer(SdfTrainer):
         ended = ended_by(done, self.total_steps, self.how_to_go_on())
         fits = agreement(self.pipeline.model, self.dataset)
         seconds = time.monotonic() - self.begun_s
-        CONSOLE.print(*closing_lines(self.base_dir, seconds, done, ended, fits), sep="\n", soft_wrap=True)
+        notes = [f"note     {doubt}" for doubt in self.head(done - 1).doubts]
+        CONSOLE.print(*closing_lines(self.base_dir, seconds, done, ended, fits), *notes, sep="\n", soft_wrap=True)
 
     @property
     def dataset(self) -> HeadDataset:

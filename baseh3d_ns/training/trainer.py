@@ -120,7 +120,8 @@ class SdfTrainerConfig(TrainerConfig):
 class SdfTrainer(Trainer):
     """A training that resumes to the same last step and never leaves half a checkpoint.
 
-    Subclasses say how a fresh training starts (`start`) and what is written after a step (`after_step`).
+    Subclasses say how a fresh training starts (`start`), what is written after a step (`after_step`), and what follows
+    the last one (`finish`).
     """
 
     config: SdfTrainerConfig
@@ -138,6 +139,9 @@ class SdfTrainer(Trainer):
 
     def after_step(self, step: int) -> None:
         """Write what is due after a training step."""
+
+    def finish(self) -> None:
+        """Do what follows the last training step; trainings that are stepped by hand call it, too."""
 
     @property
     def schedule(self) -> Schedule:
@@ -192,6 +196,7 @@ class SdfTrainer(Trainer):
         self.steps_done = step + 1
         # nerfstudio 1.1.5 counts max_num_iterations from the step it resumed at; this ends where the first run would.
         if step + 1 >= self.total_steps:
+            self.finish()
             self.stop_training = True
 
     def _load_checkpoint(self) -> None:
