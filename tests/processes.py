@@ -48,6 +48,8 @@ TIMEOUT_S = 600
 # CUDA cannot fork.
 PROCESSES = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "forkserver")
 if not torch.cuda.is_available():
+    # The server looks for modules where PYTHONPATH says only.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
     PROCESSES.set_forkserver_preload(
         ["cheap_stack", "nerfstudio.scripts.train", "baseh3d_ns.cli", "baseh3d_ns.data.h3ds_package"]
     )

@@ -12,8 +12,6 @@ from scipy.spatial.transform import Rotation
 from baseh3d_ns.own_photos.contradictions import without_contradicted
 from baseh3d_ns.own_photos.hull import Silhouette
 from baseh3d_ns.own_photos.lens import Lens
-from baseh3d_ns.own_photos.looks import Look
-from baseh3d_ns.own_photos.scene import _without_contradicted
 from baseh3d_ns.own_photos.shots import Shot
 
 SIDE = 96
@@ -46,7 +44,6 @@ def test_background_in_few_silhouettes_is_left_out_and_nothing_else(wrong: int) 
     seen = [with_extra(one) if number < wrong else one for number, one in enumerate(true)]
     found = without_contradicted(seen, np.zeros(3), 1.5 * RADIUS)
     for number, (silhouette, one) in enumerate(zip(found, true, strict=True)):
-        assert silhouette is not None
         assert (silhouette.mask | ~one.mask).all(), number
         assert (silhouette.mask & ~one.mask).sum() <= 0.6 * (seen[number].mask & ~one.mask).sum(), number
 
@@ -56,18 +53,15 @@ def test_few_silhouettes_contradict_nobody() -> None:
     assert without_contradicted(seen, np.zeros(3), 1.5 * RADIUS) == seen
 
 
-def test_a_silhouette_of_something_else_is_none() -> None:
-    seen = [ball_from(yaw) for yaw in np.arange(12) * 30.0]
-    half = seen[4].mask.copy()
-    half[:, SIDE // 2 :] = False
-    found = without_contradicted([*seen[:4], Silhouette(seen[4].shot, half), *seen[5:]], np.zeros(3), 1.5 * RADIUS)
-    assert [number for number, silhouette in enumerate(found) if silhouette is None] == [4]
+def test_a_profile_among_frontal_photos_stays_as_it_is() -> None:
+    """The hull of the others is far longer than the ball."""
+    seen = [ball_from(yaw) for yaw in (*np.linspace(-25.0, 25.0, 10), 90.0)]
+    found = without_contradicted(seen, np.zeros(3), 1.5 * RADIUS)
+    assert (found[-1].mask == seen[-1].mask).mean() > 0.99
 
 
-def test_guessed_silhouettes_of_something_else_are_left_out_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_camera_that_looks_away_keeps_its_silhouette() -> None:
     seen = [ball_from(yaw) for yaw in np.arange(12) * 30.0]
-    nothing = replace(seen[2], mask=np.roll(seen[2].mask, SIDE // 3, axis=1))
-    looks = [Look(one, number != 5, 1.0, None) for number, one in enumerate([*seen[:2], nothing, *seen[3:]])]
-    kept = _without_contradicted(looks, np.zeros(3), 1.5 * RADIUS)
-    assert [look.silhouette.shot.name for look in kept] == [one.shot.name for one in seen if one is not seen[2]]
-    assert "60.jpg" in capsys.readouterr().out
+    away = replace(seen[0].shot, rotation=np.diag([1.0, -1.0, -1.0]) @ seen[0].shot.rotation)
+    found = without_contradicted([replace(seen[0], shot=away), *seen[1:]], np.zeros(3), 1.5 * RADIUS)
+    assert (found[0].mask == seen[0].mask).all()

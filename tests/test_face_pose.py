@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def test_landmarks_say_where_a_head_is_in_a_world_of_any_axes(yaws_deg, stranger
 
 
 def test_one_photo_does_not_take_a_small_face_for_one_that_is_far_away():
-    """A face a tenth smaller than the average in one photo: without the ball it would stand 57 mm behind."""
+    """A face a tenth smaller than the average in one photo: without the ball it would stand far behind."""
     model = load_landmark_model()
     small = replace(model, mean_mm=FACE_CENTRE_MM + 0.9 * (model.mean_mm - FACE_CENTRE_MM))
     upright = Similarity(240.0, np.eye(3), np.array(HEAD_FRAME.centre_mm))
@@ -95,6 +96,26 @@ def test_one_photo_does_not_take_a_small_face_for_one_that_is_far_away():
         assert pose is not None
         behind_mm.append(abs(pose.to_head.offset[2] - upright.offset[2]))
     assert behind_mm[0] > 50.0 and behind_mm[1] < 35.0
+
+
+@pytest.mark.parametrize("ears_known", [False, True])
+def test_a_ball_is_expected_where_the_ears_say(tiny_root, monkeypatch, ears_known):
+    """A ball whose middle is far from the average's, as hair or a cut moves it."""
+    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("1",)).setup()
+    dataset = HeadDataset(parser.get_dataparser_outputs("train"))
+    frame = dataset.metadata["frame"]
+    dataset.metadata["ears"] = np.array([0.0, 0.5, 0.3]) if ears_known else None
+    asked = []
+    monkeypatch.setattr(registration, "find_face_pose", lambda faces, model, ball, settings: asked.append(ball))
+    monkeypatch.setattr(registration, "find_photo_faces", lambda *_: made_up_faces(TO_HEAD, (0,), np.zeros(30)))
+    prior = open_head(BUILTIN)
+    field = field_of_head(prior, Path(BUILTIN))
+    pool = RayPool(dataset, "cpu", 64, one_view=True)
+    with suppress(AssertionError):  # nothing is found then
+        register_prior(field, prior.frame, dataset, pool, QUICK, prior.latents)
+    expected = -frame.radius_mm * dataset.metadata["ears"] if ears_known else HEAD_FRAME.centre_mm
+    np.testing.assert_allclose(asked[0].centre_mm, expected)
+    assert asked[0].radius_mm == frame.radius_mm
 
 
 def test_detectors_that_err_do_not_make_heads_small():

@@ -62,7 +62,7 @@ def test_an_obj_that_lost_its_texture_does_not_keep_the_old_one_beside_it(tmp_pa
     if whose != "ours":
         (tmp_path / "me.mtl").write_text("newmtl skin\nmap_Kd me.png\n")
     save_mesh(mesh, tmp_path / "me.obj", overwrite=True)
-    kept = {"me.obj"} if whose == "ours" else {"me.obj", "me.mtl", "me.png"}
+    kept = {"me.obj", "me.png"} if whose == "ours" else {"me.obj", "me.mtl", "me.png"}
     assert {file.name for file in tmp_path.iterdir()} == kept
     words = (tmp_path / "me.obj").read_text().split()
     assert "mtllib" not in words and "usemtl" not in words and "vt" not in words
@@ -96,9 +96,7 @@ def test_an_export_is_textured_and_without_its_photos_coloured_by_vertex(fit_run
     head = open_head(fit_run.folder)
     save_head(tmp_path / HEAD_FILE, replace(head, provenance={**head.provenance, **ended}))
     replace(export, load_config=tmp_path / HEAD_FILE, output=tmp_path / "me.stl").main()
-    assert "note: Its colours are not finished, since the training was ended after step 8 of 12" in (
-        capsys.readouterr().out
-    )
+    assert "note: Its colours are not finished, since this is the head after step 8 of 12" in (capsys.readouterr().out)
     gone = replace(export, load_config=tmp_path / HEAD_FILE, output=tmp_path / "gone.glb", data=tmp_path / "nowhere")
     with pytest.raises(InputError, match="nowhere"):
         gone.main()

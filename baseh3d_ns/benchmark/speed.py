@@ -28,7 +28,12 @@ GROWTH: dict[str, tuple[str, tuple[Any, ...]]] = {
     "grid cells": ("pipeline.model.grid-cells", (32, 64, 96, 128)),
 }
 """Values of an option (empty: of the dataparser) whose cost is measured, by their heading."""
-BARE: Options = {"register": False, "warm-start.colours.steps": 0, "warm-start.latent.steps": 0}
+BARE: Options = {
+    "register": False,
+    "warm-start.colours.steps": 0,
+    "warm-start.latent.steps": 0,
+    "finish-colours.steps": 0,
+}
 """A fit whose prior is not placed: with several views nothing is held where no photo sees."""
 
 

@@ -78,14 +78,14 @@ class Head:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Warnings that the training left, and one where it ended before the colours were finished."""
+        """Warnings that the training left, and one where the colours were not finished yet."""
         known = self.provenance
         warnings = tuple(str(warning) for warning in known.get("warnings") or ())
-        if known.get("colours_finished", True):
+        if known.get("colours_finished") is not False:
             return warnings
         return (
             *warnings,
-            f"Its colours are not finished, since the training was ended after step {known.get('steps')} of "
+            f"Its colours are not finished, since this is the head after step {known.get('steps')} of "
             f"{known.get('planned_steps')}: go on with `ns-train {known.get('method')} --load-dir "
             "RUN/nerfstudio_models` and the other options of its run.",
         )

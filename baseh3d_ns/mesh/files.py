@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.files import whole_file
+from baseh3d_ns.files import named_disk_errors, whole_file
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.mesh.colour_space import srgb_to_linear
 from baseh3d_ns.rendering.chunks import points_per_call
@@ -89,8 +89,7 @@ def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) 
                 linear floats (glTF 2.0, section 3.7.2.1; in the others they are sRGB bytes), or a texture in sRGB
 
     An .obj has no comment lines: the reader of `h3ds` counts "f " anywhere in the text. Nothing half written is left
-    under `path`. With `overwrite`, material and texture of an earlier export of that name go where the new one has
-    none.
+    under `path`. With `overwrite`, the material of an earlier export of that name goes where the new one has none.
 
     Raises:
         InputError: another suffix, an existing file without `overwrite`, or a folder that cannot be written to.
@@ -104,13 +103,13 @@ def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) 
         files = _textured_obj(mesh_mm, path)
     else:
         files = {path: encode_mesh(mesh_mm, path.suffix.lower())}
-    earlier = _earlier_material_files(path) if overwrite else ()
+    earlier = _earlier_material(path) if overwrite else None
     with ExitStack() as all_or_none:
         for file, content in files.items():
             all_or_none.enter_context(whole_file(file)).write_bytes(content)
-    for file in earlier:
-        if file not in files:
-            file.unlink(missing_ok=True)
+    if earlier is not None and earlier not in files:
+        with named_disk_errors(earlier):
+            earlier.unlink()
 
 
 def encode_mesh(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
@@ -137,12 +136,12 @@ def _material_text(texture: Path) -> str:
     return f"newmtl {MATERIAL}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture.name}\n"
 
 
-def _earlier_material_files(path: Path) -> tuple[Path, ...]:
-    """Material and texture that an earlier export wrote beside that .obj; none where another program wrote them."""
+def _earlier_material(path: Path) -> Path | None:
+    """Material that an earlier export wrote beside that .obj; None where there is none, or another program's."""
     material, texture = _material_files(path)
     if path.suffix.lower() != ".obj" or not material.is_file():
-        return ()
-    return (material, texture) if material.read_bytes() == _material_text(texture).encode() else ()
+        return None
+    return material if material.read_bytes() == _material_text(texture).encode() else None
 
 
 def _textured_obj(mesh_mm: trimesh.Trimesh, path: Path) -> dict[Path, bytes]:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.errors import InputError
@@ -95,7 +93,7 @@ def open_capture(capture: Capture, scale: ScaleOptions, neck_mm: float, longest_
     silhouettes = [look.silhouette for look in looks]
     frame = find_head_frame(capture, silhouettes, face, scale, neck_mm)
     _report(frame, doubt(frame.scale, face))
-    looks = _without_contradicted(looks, frame.centre, frame.radius)
+    looks = _without_contradicted(looks, frame)
     views = _views(looks, frame, longest_px)
     number = {view.shot.name: index for index, view in enumerate(views)}
     splits = {
@@ -105,24 +103,17 @@ def open_capture(capture: Capture, scale: ScaleOptions, neck_mm: float, longest_
     return OwnScene(capture, frame, tuple(looks), views, splits)
 
 
-def _without_contradicted(looks: Sequence[Look], centre: Float[np.ndarray, " 3"], radius: float) -> list[Look]:
-    """The looks, guessed silhouettes less what the others contradict, with a sentence; no guess of something else."""
-    agreed = without_contradicted([look.silhouette for look in looks], centre, radius)
-    kept, cut, others = [], [], []
+def _without_contradicted(looks: Sequence[Look], frame: HeadFrame) -> list[Look]:
+    """The looks, guessed silhouettes less what the others contradict, with a sentence."""
+    agreed = without_contradicted([look.silhouette for look in looks], frame.centre, frame.radius)
+    kept, named = [], []
     for look, silhouette in zip(looks, agreed, strict=True):
-        name = look.silhouette.shot.name
-        if not look.guessed:
-            kept.append(look)
-        elif silhouette is None:
-            others.append(name)
-        else:
-            kept.append(replace(look, silhouette=silhouette))
-            share = 1.0 - silhouette.mask.sum() / max(1, look.silhouette.mask.sum())
-            cut += [f"{name} ({100.0 * share:.0f} %)"] if share > WORTH_SAYING else []
-    if cut:
-        CONSOLE.log(f"Parts of silhouettes are left out, other photos contradict them: {', '.join(cut[:10])}.")
-    if others:
-        CONSOLE.log(f"Photos are left out, their silhouettes miss what the others show: {', '.join(others[:10])}.")
+        share = 1.0 - silhouette.mask.sum() / max(1, look.silhouette.mask.sum())
+        if look.guessed and share > WORTH_SAYING:
+            named.append(f"{silhouette.shot.name} ({100.0 * share:.0f} %)")
+        kept.append(replace(look, silhouette=silhouette) if look.guessed else look)
+    if named:
+        CONSOLE.log(f"Parts of silhouettes are left out, other photos contradict them: {', '.join(named[:10])}.")
     return kept
 
 

@@ -14,7 +14,7 @@ from baseh3d_ns.placing.face_pose import FacePose, expected_landmarks
 from baseh3d_ns.placing.prior_face import PriorFace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceCorrespondences:
     """Landmarks of one person's face: one pair of ray and point for each in every photo that shows them."""
 

@@ -41,7 +41,7 @@ from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.similarity import Similarity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Registration:
     """Agreement of the placed prior with masks and faces."""
 
@@ -147,7 +147,8 @@ def _find_face(
     )
     if prior is None:
         return None, False
-    pose = find_face_pose(faces, prior.model, SceneFrame(HEAD_FRAME.centre_mm, frame.radius_mm), settings)
+    centre_mm = HEAD_FRAME.centre_mm if known is None else tuple(known.offset.tolist())
+    pose = find_face_pose(faces, prior.model, SceneFrame(centre_mm, frame.radius_mm), settings)
     to_head = known if pose is None else pose.to_head
     assert to_head is not None
     to_prior = prior.to_head.inverse().after(to_head)

@@ -56,7 +56,6 @@ def fit_latent(
     pca = LatentPca.fit(latents, mean.to(similarity), config.components)
     coefficients = pca.encode(field.latent.detach()).requires_grad_(True)
     views = len(pool.rays.origins)
-    batches = max(config.batches, views) if pool.one_view else config.batches
     groups = ([coefficients], [similarity], list(field.colour_network.parameters()))
     with _frozen_decoder(field):
         optimizer = torch.optim.Adam([{"params": group} for group in groups])
@@ -64,23 +63,30 @@ def fit_latent(
             done = step / config.steps
             if step % config.trace_steps == 0:
                 field.latent.data = pca.decode(coefficients).detach()
-                hits = trace_frozen(field, pool, batches, grid_cells)
+                hits = trace_frozen(field, pool, max(config.batches, views if pool.one_view else 1), grid_cells)
             for group, rate in zip(optimizer.param_groups, _learning_rates(config, done), strict=True):
                 group["lr"] = rate
             rays = hits[torch.randint(len(hits), (config.rays,), device=similarity.device)]
             sharpness = config.sharpness[0] ** (1.0 - done) * config.sharpness[1] ** done
             loss = _photo_loss(field, pca.decode(coefficients), rays, sharpness, config, placing.neck_mm)
-            if face:
-                loss = loss + placing.face.ray_weight * face.ray_loss(field.placement)
-            # Placing without colours leaves some of the rotation to be found here.
             loss = loss + config.latent_weight / views * coefficients.square().sum()
-            loss = loss + placing.size_weight * (similarity[0] - log_scale).square()
+            loss = loss + _pose_penalty(field, log_scale, face, placing)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         optimizer.zero_grad()
     field.latent.data = pca.decode(coefficients).detach()
     _log_likelihood(coefficients.detach(), pca.encode(latents.to(coefficients)))
+
+
+def _pose_penalty(
+    field: HeadField, log_scale: Float[Tensor, ""], face: FaceCorrespondences | None, placing: PlacingConfig
+) -> Float[Tensor, ""]:
+    """Penalty on another size, and on landmarks off their rays; placing left some of the rotation to be found."""
+    penalty = placing.size_weight * (field.placement.similarity[0] - log_scale).square()
+    if face and placing.face.ray_weight > 0:
+        penalty = penalty + placing.face.ray_weight * face.ray_loss(field.placement)
+    return penalty
 
 
 def _log_likelihood(coefficients: Float[Tensor, " k"], learned_from: Float[Tensor, "heads k"]) -> None:
