@@ -25,7 +25,7 @@ from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1280,860")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1280,1160")
 SOFTWARE_GL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 NOT_OURS = ("googletagmanager", "docs.nerf.studio", "computeBoundingSphere", "glTex", "ReadPixels", "DPR", "favicon")
 """Complaints of nerfstudio's page: it asks for logos and statistics from elsewhere, and draws an empty crop box."""
@@ -90,6 +90,10 @@ class Page:
         pane = "//*[contains(@class, 'tabler-icon-adjustments')]/ancestor::button"
         self.driver.find_element(By.XPATH, pane).click()
         time.sleep(0.5)
+        # A node's children are folded away.
+        while folded := self.driver.find_elements(By.XPATH, "//*[contains(@class, 'tabler-icon-caret-right')]"):
+            folded[0].click()
+            time.sleep(0.2)
         words = self.text().split()
         self.driver.find_element(By.XPATH, "//*[contains(@class, 'tabler-icon-arrow-back')]/ancestor::button").click()
         return words
