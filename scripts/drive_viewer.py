@@ -25,6 +25,8 @@ from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 
+from baseh3d_ns.viewer.head_mesh import CUT, MESH, SCAN
+
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1280,1160")
 SOFTWARE_GL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 NOT_OURS = ("googletagmanager", "docs.nerf.studio", "computeBoundingSphere", "glTex", "ReadPixels", "DPR", "favicon")
@@ -90,10 +92,10 @@ class Page:
         pane = "//*[contains(@class, 'tabler-icon-adjustments')]/ancestor::button"
         self.driver.find_element(By.XPATH, pane).click()
         time.sleep(0.5)
-        # A node's children are folded away.
-        while folded := self.driver.find_elements(By.XPATH, "//*[contains(@class, 'tabler-icon-caret-right')]"):
-            folded[0].click()
-            time.sleep(0.2)
+        # Children are folded away; nodes without any have a caret, too.
+        for folded in self.driver.find_elements(By.XPATH, "//*[contains(@class, 'tabler-icon-caret-right')]"):
+            folded.click()
+        time.sleep(0.5)
         words = self.text().split()
         self.driver.find_element(By.XPATH, "//*[contains(@class, 'tabler-icon-arrow-back')]/ancestor::button").click()
         return words
@@ -123,8 +125,8 @@ class DriveViewer:
     port: int = 7117
     epochs: int = 400
     """Long enough for all buttons; the training is ended once they are pressed."""
-    settle_s: float = 4.0
-    """Time that a picture gets until its screenshot."""
+    settle_s: float = 3.0
+    """Time that a picture gets to begin, and to arrive."""
 
     def main(self) -> None:
         self.output.mkdir(parents=True, exist_ok=True)
@@ -157,7 +159,7 @@ class DriveViewer:
         page.press("Resume Training")
         page.choose("Output type", "error_mm")
         page.press("Mesh now")
-        page.wait(lambda: "Mesh of step" in page.text() and "/mesh" in page.scene(), "the mesh")
+        page.wait(lambda: "Mesh of step" in page.text() and MESH in page.scene(), "the mesh")
         self.look(page, "mesh")
         page.press("Score now")
         page.wait(lambda: re.search(r"face \d+\.\d\d mm", page.text()), "the score")
@@ -167,7 +169,7 @@ class DriveViewer:
         self.look(page, "beside")
         page.control("Scan").click()
         page.choose("Cutting plane", "z")
-        page.wait(lambda: {"/scan", "/cut"} <= set(page.scene()), "scan and cutting plane")
+        page.wait(lambda: {SCAN, CUT} <= set(page.scene()), "scan and cutting plane")
         self.look(page, "scan_and_cut")
         page.driver.find_element(By.XPATH, "//*[normalize-space()='Loss']").click()
         self.look(page, "loss")
@@ -183,7 +185,8 @@ class DriveViewer:
 
     def look(self, page: Page, name: str) -> None:
         """Wait for the picture in full size and save it."""
-        page.wait(lambda: re.search(r"Resolution: \d{3}x", page.text()), f"a picture of {name} in full size")
+        time.sleep(self.settle_s)  # until the small picture that comes first is asked for
+        page.wait(lambda: re.search(r"Resolution: (512x|\d+x512)", page.text()), f"a picture of {name} in full size")
         time.sleep(self.settle_s)
         page.shot(name)
 

@@ -251,3 +251,22 @@ def test_a_camera_inside_the_ball_sees_what_is_before_it():
     for name in ("sphere", "grid"):
         hits = tracer(name, sphere).trace(sphere, origins, directions)
         assert hits.hit.all() and math.isclose(float(hits.t), 0.3, abs_tol=2e-4)
+
+
+def test_a_surface_that_only_the_grid_meets_hides_nothing():
+    """Rays that pass a ball so closely that the grid, which takes it for larger, stops them, meet the ball behind it."""
+    front, back = torch.tensor([0.0, 0.0, 0.5]), torch.tensor([0.0, 0.0, -0.3])
+
+    def balls(points, radius=0.2):
+        return torch.minimum((points - front).norm(dim=-1) - radius, (points - back).norm(dim=-1) - 0.5)
+
+    def larger(points):
+        return balls(points, 0.21)
+
+    grid = tracer("grid", larger)
+    grid.for_pictures(larger)
+    x = torch.linspace(0.202, 0.209, 50)
+    origins = torch.stack([x, torch.zeros(50), torch.full((50,), 2.0)], dim=1)
+    hits = grid.trace(balls, origins, torch.tensor([[0.0, 0.0, -1.0]]).expand(50, 3))
+    assert hits.hit.all()
+    torch.testing.assert_close(hits.t, 2.3 - (0.25 - x.square()).sqrt(), atol=2e-4, rtol=0.0)

@@ -97,6 +97,11 @@ class PictureTracer:
         low, high = torch.maximum(crossing.t - reach, near), torch.minimum(crossing.t + reach, far)
         searched = search(sdf, origins[unsure], directions[unsure], low[unsure], high[unsure])
         hits.t[unsure], hits.hit[unsure] = searched.t, searched.hit
+        # What only the cached surface has met, such as a chin seen from below, must not hide what lies behind.
+        behind = (crossing.crossed & ~hits.hit & (high < far)).nonzero()[:, 0]
+        if len(behind):
+            rest = self._trace(sdf, origins[behind], directions[behind], high[behind], far[behind], exactly)
+            hits.t[behind], hits.hit[behind] = rest.t, rest.hit
         return hits
 
 
