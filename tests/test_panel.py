@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from copy import deepcopy
@@ -42,7 +43,11 @@ def viewer(pipeline, tmp_path_factory):
     trainer = SimpleNamespace(training_state="training", step=12, losses=losses)
     config = deepcopy(methods.baseh3d_fast.config.viewer)
     lock = FairLock()
-    made = Viewer(config, tmp_path / "run" / "log.txt", tmp_path, pipeline, trainer, lock)
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        config.websocket_port = other.getsockname()[1]  # of another program
+        made = Viewer(config, tmp_path / "run" / "log.txt", tmp_path, pipeline, trainer, lock)
     yield made
     made.viser_server.stop()
 
@@ -51,6 +56,12 @@ def event(notices: list[str]) -> SimpleNamespace:
     """A press of a button in a browser."""
     add = lambda title, body, auto_close: notices.append(body)  # noqa: E731
     return SimpleNamespace(client=SimpleNamespace(add_notification=add))
+
+
+def test_where_the_port_is_taken_the_viewer_says_the_one_it_has(viewer):
+    port = viewer.viser_server.get_port()
+    assert port != viewer.config.websocket_port and f":{port}" in viewer.viewer_info[0]
+    assert f":{viewer.config.websocket_port}" not in viewer.viewer_info[0]
 
 
 def test_every_button_does_its_work(viewer, pipeline, monkeypatch):

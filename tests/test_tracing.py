@@ -254,7 +254,7 @@ def test_a_camera_inside_the_ball_sees_what_is_before_it():
 
 
 def test_a_surface_that_only_the_grid_meets_hides_nothing():
-    """Rays that pass a ball so closely that the grid, which takes it for larger, stops them, meet the ball behind it."""
+    """Rays that pass a ball so closely that the grid, which takes it for larger, stops them meet the ball behind it."""
     front, back = torch.tensor([0.0, 0.0, 0.5]), torch.tensor([0.0, 0.0, -0.3])
 
     def balls(points, radius=0.2):

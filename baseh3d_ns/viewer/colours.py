@@ -52,7 +52,7 @@ def bar(colours: Float[np.ndarray, "n 3"], labels: list[str], blocks: bool = Fal
     axes.imshow(strip, aspect="auto", extent=(0.0, 1.0, 0.0, 1.0))
     axes.set_yticks([])
     end = 0.5 / len(labels) if blocks else 0.0
-    axes.set_xticks(np.linspace(end, 1.0 - end, len(labels)), labels, fontsize=8)
+    axes.set_xticks(np.linspace(end, 1.0 - end, len(labels)), labels, fontsize=10)
     axes.tick_params(colors="#868e96", length=2)
     return as_markdown(pixels_of(figure), "legend")
 
