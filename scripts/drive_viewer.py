@@ -46,7 +46,7 @@ class Page:
         self.driver.get(f"http://localhost:{port}")
         self.shots = shots
 
-    def wait(self, found: Callable[[], Any], what: str, seconds: float = 180.0) -> Any:
+    def wait(self, found: Callable[[], Any], what: str, seconds: float = 600.0) -> Any:
         """Wait until something is there, and return it."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -150,7 +150,7 @@ class DriveViewer:
             assert training.poll() is None, f"the training has ended, see {log}"
             time.sleep(0.5)
         page = Page(self.port, self.output)
-        page.wait(lambda: "photo" in page.options("Output type"), "a picture", 300.0)
+        page.wait(lambda: "photo" in page.options("Output type"), "a picture")
         page.press("Pause Training")
         pictures = page.options("Output type")
         for name in pictures:
