@@ -42,7 +42,7 @@ def _common(method_name: str, pipeline: Any, max_norm: float | None = None, **lr
         },
         # nerfstudio's own default is cuda, also where there is none.
         "machine": MachineConfig(device_type="cuda" if torch.cuda.is_available() else "cpu"),
-        "viewer": ViewerConfig(num_rays_per_chunk=1 << 13),
+        "viewer": ViewerConfig(num_rays_per_chunk=1 << 16),
         "vis": "viewer+tensorboard",
         "steps_per_save": 250,
         "steps_per_eval_batch": 500,

@@ -25,7 +25,9 @@ from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1280,860")
+from baseh3d_ns.viewer.head_mesh import CUT, MESH, SCAN
+
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1280,1160")
 SOFTWARE_GL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 NOT_OURS = ("googletagmanager", "docs.nerf.studio", "computeBoundingSphere", "glTex", "ReadPixels", "DPR", "favicon")
 """Complaints of nerfstudio's page: it asks for logos and statistics from elsewhere, and draws an empty crop box."""
@@ -44,7 +46,7 @@ class Page:
         self.driver.get(f"http://localhost:{port}")
         self.shots = shots
 
-    def wait(self, found: Callable[[], Any], what: str, seconds: float = 180.0) -> Any:
+    def wait(self, found: Callable[[], Any], what: str, seconds: float = 600.0) -> Any:
         """Wait until something is there, and return it."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -90,6 +92,10 @@ class Page:
         pane = "//*[contains(@class, 'tabler-icon-adjustments')]/ancestor::button"
         self.driver.find_element(By.XPATH, pane).click()
         time.sleep(0.5)
+        # Children are folded away; nodes without any have a caret, too.
+        for folded in self.driver.find_elements(By.XPATH, "//*[contains(@class, 'tabler-icon-caret-right')]"):
+            folded.click()
+        time.sleep(0.5)
         words = self.text().split()
         self.driver.find_element(By.XPATH, "//*[contains(@class, 'tabler-icon-arrow-back')]/ancestor::button").click()
         return words
@@ -119,8 +125,8 @@ class DriveViewer:
     port: int = 7117
     epochs: int = 400
     """Long enough for all buttons; the training is ended once they are pressed."""
-    settle_s: float = 4.0
-    """Time that a picture gets until its screenshot."""
+    settle_s: float = 3.0
+    """Time that a picture gets to begin, and to arrive."""
 
     def main(self) -> None:
         self.output.mkdir(parents=True, exist_ok=True)
@@ -144,7 +150,7 @@ class DriveViewer:
             assert training.poll() is None, f"the training has ended, see {log}"
             time.sleep(0.5)
         page = Page(self.port, self.output)
-        page.wait(lambda: "photo" in page.options("Output type"), "a picture", 300.0)
+        page.wait(lambda: "photo" in page.options("Output type"), "a picture")
         page.press("Pause Training")
         pictures = page.options("Output type")
         for name in pictures:
@@ -153,7 +159,7 @@ class DriveViewer:
         page.press("Resume Training")
         page.choose("Output type", "error_mm")
         page.press("Mesh now")
-        page.wait(lambda: "Mesh of step" in page.text() and "/mesh" in page.scene(), "the mesh")
+        page.wait(lambda: "Mesh of step" in page.text() and MESH in page.scene(), "the mesh")
         self.look(page, "mesh")
         page.press("Score now")
         page.wait(lambda: re.search(r"face \d+\.\d\d mm", page.text()), "the score")
@@ -163,7 +169,7 @@ class DriveViewer:
         self.look(page, "beside")
         page.control("Scan").click()
         page.choose("Cutting plane", "z")
-        page.wait(lambda: {"/scan", "/cut"} <= set(page.scene()), "scan and cutting plane")
+        page.wait(lambda: {SCAN, CUT} <= set(page.scene()), "scan and cutting plane")
         self.look(page, "scan_and_cut")
         page.driver.find_element(By.XPATH, "//*[normalize-space()='Loss']").click()
         self.look(page, "loss")
@@ -179,7 +185,8 @@ class DriveViewer:
 
     def look(self, page: Page, name: str) -> None:
         """Wait for the picture in full size and save it."""
-        page.wait(lambda: re.search(r"Resolution: \d{3}x", page.text()), f"a picture of {name} in full size")
+        time.sleep(self.settle_s)  # until the small picture that comes first is asked for
+        page.wait(lambda: re.search(r"Resolution: (512x|\d+x512)", page.text()), f"a picture of {name} in full size")
         time.sleep(self.settle_s)
         page.shot(name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from copy import deepcopy
@@ -42,7 +43,11 @@ def viewer(pipeline, tmp_path_factory):
     trainer = SimpleNamespace(training_state="training", step=12, losses=losses)
     config = deepcopy(methods.baseh3d_fast.config.viewer)
     lock = FairLock()
-    made = Viewer(config, tmp_path / "run" / "log.txt", tmp_path, pipeline, trainer, lock)
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        config.websocket_port = other.getsockname()[1]  # of another program
+        made = Viewer(config, tmp_path / "run" / "log.txt", tmp_path, pipeline, trainer, lock)
     yield made
     made.viser_server.stop()
 
@@ -53,11 +58,18 @@ def event(notices: list[str]) -> SimpleNamespace:
     return SimpleNamespace(client=SimpleNamespace(add_notification=add))
 
 
+def test_where_the_port_is_taken_the_viewer_says_the_one_it_has(viewer):
+    port = viewer.viser_server.get_port()
+    assert port != viewer.config.websocket_port and f":{port}" in viewer.viewer_info[0]
+    assert f":{viewer.config.websocket_port}" not in viewer.viewer_info[0]
+
+
 def test_every_button_does_its_work(viewer, pipeline, monkeypatch):
     monkeypatch.setattr(head_mesh, "SHOWN_SPACING_MM", 12.0)
     monkeypatch.setattr(head_mesh, "SAVED_SPACING_MM", 12.0)
     panel = pipeline.panel
-    assert "Mesh of step 12" in panel.show_mesh() and panel.place.value == INSTEAD
+    assert not panel.place.visible  # there is no mesh to place yet
+    assert "Mesh of step 12" in panel.show_mesh() and panel.place.value == INSTEAD and panel.place.visible
     assert head_mesh.MESH in panel.scene.handles and not viewer.control_panel.layer_depth
     for number in ("", "-2"):
         said = panel.save_mesh()
@@ -102,6 +114,9 @@ def test_the_pictures_on_the_screen_are_computed_under_the_lock_and_no_others(vi
     assert "prior_shift_mm" not in made  # it started from nothing yet
     pipeline.panel.follow("silhouette")
     assert "mask" in pipeline.panel.legend.content.lower() and pipeline.panel.legend.visible
+    assert not pipeline.panel.range_mm.visible  # its colours say no length
+    pipeline.panel.follow("error_mm")
+    assert pipeline.panel.range_mm.visible
     model.train()
 
 
@@ -170,3 +185,18 @@ def test_a_thread_that_asks_for_the_lock_gets_it_before_the_one_that_just_had_it
     stop.set()
     thread.join()
     assert max(waited) <= 2
+
+
+def test_pictures_of_a_few_steps_share_a_snapshot_of_the_surface(pipeline, monkeypatch):
+    model, camera = pipeline.model.eval(), pipeline.datamanager.train_dataset.cameras[0:1]
+    model.update_to_step(100)
+    asked = []
+    monkeypatch.setattr(model.tracer, "refresh_near_surface", lambda sdf: asked.append((model.step, "near")))
+    whole = model.tracer.refresh
+    monkeypatch.setattr(model.tracer, "refresh", lambda *args: asked.append((model.step, "whole")) or whole(*args))
+    shared = set()
+    for model.step in range(100, 111):
+        model.get_outputs_for_camera(camera)
+        shared.add(model.tracer.for_pictures(model.field.sdf))
+    assert asked == [(100, "whole"), (105, "near"), (110, "near")] and len(shared) == 1  # `near` made nothing new here
+    model.train()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from baseh3d_ns import methods
+from baseh3d_ns.models.surface_view import SurfaceView
 from baseh3d_ns.rendering.ball import intersect_box, intersect_unit_ball
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import SphereTracer
@@ -105,7 +106,7 @@ def test_in_training_the_grid_asks_the_network_about_rays_in_the_mask_only():
     assert 0 < asked < 8 * 400
 
 
-def test_in_pictures_rays_that_pass_the_surfaces_box_cost_nothing_and_most_others_two_calls():
+def test_in_pictures_rays_beside_the_surface_cost_nothing_and_most_others_two_calls():
     asked = 0
 
     def counting(points):
@@ -118,7 +119,11 @@ def test_in_pictures_rays_that_pass_the_surfaces_box_cost_nothing_and_most_other
     passing = (origins - (origins * directions).sum(-1, keepdim=True) * directions).norm(dim=-1)
     beside, through = passing > 0.65, passing < 0.24
     assert beside.sum() > 100 and through.sum() > 20
+    grid.for_pictures(counting)
+    band, asked = asked, 0
+    assert 0 < band < 0.2 * grid.values.numel()  # the surface is small
     assert not grid.trace(counting, origins[beside], directions[beside]).hit.any() and asked == 0
+    assert grid.trace_roughly(counting, origins[through], directions[through]).hit.all() and asked == 0
     hits = grid.trace(counting, origins[through], directions[through])
     assert hits.hit.all() and asked < 2.5 * int(through.sum())
 
@@ -156,7 +161,8 @@ def test_a_surface_that_has_moved_is_found_with_a_fifth_of_the_grid():
     assert corner == pytest.approx(-RADIUS)
 
 
-def test_on_a_trained_network_the_grid_finds_what_the_reference_finds():
+@pytest.fixture(scope="module")
+def trained():
     """The networks of baseh3d-fast after a hundred steps towards a lumpy ball."""
     torch.manual_seed(0)
     field = methods.baseh3d_fast.config.pipeline.model.sdf_field.setup()
@@ -166,6 +172,25 @@ def test_on_a_trained_network_the_grid_finds_what_the_reference_finds():
         adam.zero_grad()
         (field.sdf(points) - bumpy(points)).abs().mean().backward()
         adam.step()
+    return field
+
+
+def test_a_picture_shows_what_the_reference_finds(trained):
+    """Rough tracing and Newton's steps; also with a grid of cells so coarse that the first step is long."""
+    origins, directions = rays_from_afar(3000, seed=2)
+    reference = SphereTracer().trace(trained.sdf, origins, directions)
+    for cells, share in ((64, 0.999), (24, 0.995)):
+        grid = GridTracer(cells)
+        grid.refresh(trained.sdf, torch.device("cpu"))
+        view = SurfaceView.trace(trained, grid, origins, directions)
+        assert (view.hits.hit == reference.hit).float().mean() > share
+        both = reference.hit & view.hits.hit
+        assert ((view.depth()[:, 0] - reference.t).abs()[both] < 2e-4).float().mean() > 0.99
+        assert trained.sdf(view.points).abs().quantile(0.99) < 1e-4
+
+
+def test_on_a_trained_network_the_grid_finds_what_the_reference_finds(trained):
+    field = trained
     origins, directions = rays_from_afar(3000, seed=2)
     reference = SphereTracer().trace(field.sdf, origins, directions)
     fast = tracer("grid", field.sdf).trace(field.sdf, origins, directions)
@@ -226,3 +251,22 @@ def test_a_camera_inside_the_ball_sees_what_is_before_it():
     for name in ("sphere", "grid"):
         hits = tracer(name, sphere).trace(sphere, origins, directions)
         assert hits.hit.all() and math.isclose(float(hits.t), 0.3, abs_tol=2e-4)
+
+
+def test_a_surface_that_only_the_grid_meets_hides_nothing():
+    """Rays that pass a ball so closely that the grid, which takes it for larger, stops them meet the ball behind it."""
+    front, back = torch.tensor([0.0, 0.0, 0.5]), torch.tensor([0.0, 0.0, -0.3])
+
+    def balls(points, radius=0.2):
+        return torch.minimum((points - front).norm(dim=-1) - radius, (points - back).norm(dim=-1) - 0.5)
+
+    def larger(points):
+        return balls(points, 0.21)
+
+    grid = tracer("grid", larger)
+    grid.for_pictures(larger)
+    x = torch.linspace(0.202, 0.209, 50)
+    origins = torch.stack([x, torch.zeros(50), torch.full((50,), 2.0)], dim=1)
+    hits = grid.trace(balls, origins, torch.tensor([[0.0, 0.0, -1.0]]).expand(50, 3))
+    assert hits.hit.all()
+    torch.testing.assert_close(hits.t, 2.3 - (0.25 - x.square()).sqrt(), atol=2e-4, rtol=0.0)

@@ -23,7 +23,10 @@ from baseh3d_ns.rendering.sdf_grid import GridTracer
 from baseh3d_ns.rendering.sphere_tracing import SphereTracer, Tracer
 
 WHOLE_GRID_EVERY = 8
-"""Refreshes of the SDF grid in training per refresh of the whole of it; the others only look near the surface."""
+"""Refreshes of the SDF grid per refresh of the whole of it; the others only look near the surface."""
+PICTURE_REFRESH_STEPS = 5
+"""Training steps after which a picture refreshes the grid: a moving camera's cannot do so every time, and all end with
+the network's own values."""
 
 Inspection = Callable[[SurfaceView, Cameras], dict[str, Callable[[], Tensor]]]
 
@@ -49,7 +52,7 @@ class SdfModelConfig(ModelConfig):
     (tracer `grid`)."""
     eikonal_weight: Weight = 0.1
     """Weight of (|grad SDF| - 1)^2."""
-    eval_num_rays_per_chunk: Count = 8192
+    eval_num_rays_per_chunk: Count = 1 << 16
     """Rays a chunk when rendering a picture."""
 
     def check(self) -> None:
@@ -75,7 +78,6 @@ class SdfModel(Model):
         self.step = 0
         self.grid_step: int | None = None
         self.refreshes = 0
-        self.weights_moved = True
         self.start: HeadField | None = None
         """The field that the training began with, where that was a prior; in checkpoints."""
         self.inspection: Inspection = lambda view, camera: {}
@@ -88,7 +90,7 @@ class SdfModel(Model):
         self.start = deepcopy(self.field).requires_grad_(False)
 
     def update_to_step(self, step: int) -> None:
-        self.step, self.grid_step, self.refreshes, self.weights_moved = step, None, 0, True
+        self.step, self.grid_step, self.refreshes = step, None, 0
 
     def rendering_pass(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
@@ -128,18 +130,18 @@ class SdfModel(Model):
         return self.tracer.cached if isinstance(self.tracer, GridTracer) else self.field.sdf
 
     def keep_grid_fresh(self) -> None:
-        """Refresh the cached grid every few training steps, and for pictures whenever the weights have moved since."""
+        """Refresh the cached grid every few training steps, and earlier for pictures; near its surface where it is not
+        much older."""
         if not isinstance(self.tracer, GridTracer):
             return
-        aged = self.grid_step is None or self.step - self.grid_step >= self.config.grid_refresh_steps
-        if aged if self.training else self.weights_moved:
-            if self.training and self.refreshes % WHOLE_GRID_EVERY:
+        most = self.config.grid_refresh_steps if self.training else PICTURE_REFRESH_STEPS
+        if self.grid_step is None or self.step - self.grid_step >= most:
+            if self.refreshes % WHOLE_GRID_EVERY:
                 self.tracer.refresh_near_surface(self.field.sdf)
             else:
                 self.tracer.refresh(self.field.sdf, self.device)
-            self.refreshes = self.refreshes + 1 if self.training else 1
+            self.refreshes += 1
             self.grid_step = self.step
-        self.weights_moved = self.training
 
 
 def render_rays(

@@ -14,12 +14,16 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
-from baseh3d_ns.rendering.ball import intersect_unit_ball
+from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
 from baseh3d_ns.rendering.chunks import points_per_call
 from baseh3d_ns.rendering.sphere_tracing import Hits, Tracer
 
 BACKGROUND = 1.0
 """White, as in IDR's own pictures."""
+LONG_STEP, LONGEST_STEP = 2e-3, 0.02
+"""Step of Newton's method that asks for another, and its limit, in units of the unit ball."""
+LEAST_SLOPE = 0.1
+"""Slope of the SDF along the ray that a step reckons with at least."""
 
 
 @runtime_checkable
@@ -56,6 +60,7 @@ class SurfaceView:
     directions: Float[Tensor, "rays 3"]
     """Unit length."""
     hits: Hits
+    """Traced roughly."""
 
     @classmethod
     @torch.no_grad()
@@ -65,14 +70,14 @@ class SurfaceView:
         tracer: Tracer,
         origins: Float[Tensor, "rays 3"],
         directions: Float[Tensor, "rays 3"],
-        rays_per_chunk: int = 1 << 13,
+        rays_per_chunk: int = 1 << 16,
     ) -> SurfaceView:
         """Trace rays; those that miss the unit ball cost nothing."""
         _, far, in_ball = intersect_unit_ball(origins, directions)
         t, hit = far.clone(), torch.zeros_like(in_ball)
         with parametrize.cached():  # weight norm once, not at every of the tracer's calls
             for rays in in_ball.nonzero()[:, 0].split(rays_per_chunk):
-                found = tracer.trace(field.sdf, origins[rays], directions[rays])
+                found = tracer.trace_roughly(field.sdf, origins[rays], directions[rays])
                 t[rays], hit[rays] = found.t, found.hit
         return cls(field, origins, directions, Hits(t=t, hit=hit))
 
@@ -80,21 +85,35 @@ class SurfaceView:
     def points(self) -> Float[Tensor, "hits 3"]:
         """Surface points of the rays that meet the surface, in their order."""
         on = self.hits.hit
-        return self.origins[on] + self.hits.t[on, None] * self.directions[on]
+        return points_along(self.origins[on], self.directions[on], self._on_surface[0])
 
     @cached_property
-    def _features_and_gradients(self) -> tuple[Float[Tensor, "hits f"], Float[Tensor, "hits 3"]]:
-        parts = [
-            self.field.with_gradient(chunk, create_graph=False)[1:]
-            for chunk in self.points.split(points_per_call(self.points.device, with_gradient=True))
-        ]
-        features, gradients = zip(*parts, strict=True)
-        return torch.cat(features), torch.cat(gradients)
+    def _on_surface(self) -> tuple[Float[Tensor, " hits"], Float[Tensor, "hits f"], Float[Tensor, "hits 3"]]:
+        """Distances of the surface along the rays that meet it, features and SDF gradients there: a step of Newton's
+        method from the traced points, and another where that was long."""
+        on = self.hits.hit
+        origins, directions = self.origins[on], self.directions[on]
+        t, features, gradients = self._newton_step(origins, directions, self.hits.t[on])
+        again = ((t - self.hits.t[on]).abs() > LONG_STEP).nonzero()[:, 0]
+        second = self._newton_step(origins[again], directions[again], t[again])
+        t[again], features[again], gradients[again] = second
+        return t, features, gradients
+
+    def _newton_step(
+        self, origins: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"], t: Float[Tensor, " n"]
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n f"], Float[Tensor, "n 3"]]:
+        """Distances after the step; features and SDF gradients before it."""
+        points = points_along(origins, directions, t)
+        chunks = points.split(points_per_call(points.device, with_gradient=True))
+        parts = [self.field.with_gradient(chunk, create_graph=False) for chunk in chunks]
+        sdf, features, gradients = (torch.cat(part) for part in zip(*parts, strict=True))
+        slope = (gradients * directions).sum(-1).clamp(max=-LEAST_SLOPE)
+        return t - (sdf / slope).clamp(-LONGEST_STEP, LONGEST_STEP), features, gradients
 
     @property
     def surface_normals(self) -> Float[Tensor, "hits 3"]:
         """Unit normals of the surface points."""
-        return normalize(self._features_and_gradients[1], dim=-1)
+        return normalize(self._on_surface[2], dim=-1)
 
     def paint(self, values: Float[Tensor, "hits c"], elsewhere: float) -> Float[Tensor, "rays c"]:
         """Values of the surface points in the rays' order, and one for all rays that miss."""
@@ -106,14 +125,15 @@ class SurfaceView:
         """Colours; a miss is white."""
         views = -self.directions[self.hits.hit]
         chunk = points_per_call(self.points.device, with_gradient=True)
-        features, gradients = self._features_and_gradients
+        _, features, gradients = self._on_surface
         parts = zip(*(part.split(chunk) for part in (self.points, gradients, views, features)), strict=True)
         return self.paint(torch.cat([self.field.colour(*part).detach() for part in parts]), BACKGROUND)
 
     def depth(self) -> Float[Tensor, "rays 1"]:
         """Distance along the ray; a miss lies behind the ball."""
-        behind_ball = self.origins.norm(dim=-1) + 2.0
-        return torch.where(self.hits.hit, self.hits.t, behind_ball)[:, None]
+        distances = self.origins.norm(dim=-1) + 2.0
+        distances[self.hits.hit] = self._on_surface[0]
+        return distances[:, None]
 
     def normal(self) -> Float[Tensor, "rays 3"]:
         """World normals, from -1 to 1 brought to 0 to 1; a miss is white."""

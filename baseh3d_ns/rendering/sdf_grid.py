@@ -1,6 +1,7 @@
 """Tracing on a cached grid of SDF values: dense samples cost no network call, the network only refines.
 
-The `-fast` methods use it. A test compares it with `sphere_tracing.py` and bounds the difference.
+The `-fast` methods use it, for pictures with `picture_tracing.py`. A test compares both with `sphere_tracing.py` and
+bounds the difference.
 """
 
 from __future__ import annotations
@@ -8,23 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import grid_sample, max_pool3d
+from torch.nn.functional import max_pool3d
 
-from baseh3d_ns.rendering.ball import intersect_box, intersect_unit_ball, points_along
+from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
+from baseh3d_ns.rendering.cached_sdf import CachedSdf
 from baseh3d_ns.rendering.chunks import Sdf, in_chunks
-from baseh3d_ns.rendering.sphere_tracing import Hits, first_crossing, secant, step_and_secant, uniform_samples
+from baseh3d_ns.rendering.picture_tracing import PictureTracer
+from baseh3d_ns.rendering.sphere_tracing import Hits, first_crossing, secant, uniform_samples
 
 BAND = 0.1
 """Absolute cached SDF below which a grid corner is near the surface, in units of the unit ball (about 15 mm)."""
-
-
-CLOSE_CELLS = 1.5
-"""Least interpolated SDF along a ray, in cells, from which no surface is missed: interpolation is off by at most half a
-cell's diagonal, samples lie half a cell apart, and gradients may be longer than 1."""
-STEEPEST = 1.25
-"""Length of the SDF's gradient that is reckoned with between two samples of the network."""
 
 
 @dataclass(frozen=True)
@@ -35,34 +31,29 @@ class Effort:
     """Secant steps within a bracket."""
     local_samples: int
     """Samples within two cells of the minimum, for a ray without a bracket."""
-    first_look: int = 0
-    """Samples there that are looked at first: where all are too far from the surface, there is none."""
-    close_enough_cells: float = 0.0
-    """SDF, in cells, after one step along the grid's slope, below which a secant step ends the search; 0: never."""
 
 
-RENDERING = Effort(secant_steps=4, local_samples=32, first_look=9, close_enough_cells=0.003)
 TRAINING = Effort(secant_steps=2, local_samples=8)
-"""Coarser than rendering: the next training step corrects the error."""
+"""Coarse: the next training step corrects the error."""
 
 
 class GridTracer:
     """Traces on SDF values cached at the corners of a cubic grid over the unit ball.
 
+    Pictures are traced on a copy of twice as many cells, made once after each refresh. In training:
+
     1. Interpolate the grid at samples along every ray, two per grid cell; the first negative one marks the surface.
-    2. When rendering, leave out rays that pass the surface's box, and take one step along the grid's slope and a secant
-       step; where the network says that the first came close, that is the root.
-    3. Evaluate the network one cell before it and half a cell behind it; where the signs differ, the secant method
+    2. Evaluate the network one cell before it and half a cell behind it; where the signs differ, the secant method
        finds the root.
-    4. Rays without such a bracket (the field has moved, or a silhouette passes within a cell): evaluate the network at
-       `Effort.local_samples` points within two cells of the minimum, then refine as in 3.
+    3. Rays without such a bracket (the field has moved, or a silhouette passes within a cell): evaluate the network at
+       `Effort.local_samples` points within two cells of the minimum, then refine as in 2.
     """
 
     def __init__(self, cells: int) -> None:
         self.cells = cells
         self.values: Float[Tensor, "1 1 g g g"] | None = None
-        self.box: Float[Tensor, "2 3"] | None = None
         self.samples = 2 * cells
+        self._pictures: PictureTracer | None = None
 
     @property
     def cell(self) -> float:
@@ -77,7 +68,7 @@ class GridTracer:
         near_ball = values < 1.0 + 2.0 * self.cell
         values[near_ball] = in_chunks(sdf, points[near_ball])
         self.values = values[None, None]
-        self._find_box()
+        self._pictures = None
 
     @torch.no_grad()
     def refresh_near_surface(self, sdf: Sdf) -> None:
@@ -86,32 +77,29 @@ class GridTracer:
         values = self.values[0, 0]
         near = max_pool3d((values.abs() < BAND).float()[None], kernel_size=3, stride=1, padding=1)[0] > 0.0
         values[near] = in_chunks(sdf, self._corners(values.device)[near])
-        self._find_box()
+        self._pictures = None
 
-    def _find_box(self) -> None:
-        """Lower and upper corner of the box that holds all cells near the surface; all zero without a surface."""
-        assert self.values is not None
-        index = (self.values[0, 0] < CLOSE_CELLS * self.cell).nonzero()
-        ends = [index.amin(dim=0) - 1, index.amax(dim=0) + 1] if len(index) else [index.new_zeros(3)] * 2
-        # The grid's first axis is z.
-        self.box = torch.stack(ends).flip(-1).to(self.values) * self.cell - 1.0
-        if not len(index):
-            self.box.zero_()
+    @torch.no_grad()
+    def for_pictures(self, sdf: Sdf) -> PictureTracer:
+        """The finer copy that pictures are traced on; the same until the next refresh."""
+        assert self.values is not None, "refresh() comes first"
+        if self._pictures is None:
+            self._pictures = PictureTracer(CachedSdf(self.values).halved(sdf))
+        return self._pictures
 
     def between(self, other: GridTracer, share: float) -> GridTracer:
         """A tracer of the SDF between this one's and another's, of as many cells; 0: this one's, 1: the other's."""
         assert self.values is not None and other.values is not None, "refresh() comes first"
         made = GridTracer(self.cells)
         made.values = torch.lerp(self.values, other.values, share)
-        made._find_box()
+        if self._pictures is not None and other._pictures is not None:
+            made._pictures = self._pictures.between(other._pictures, share)
         return made
 
     def cached(self, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
         """Trilinearly interpolated SDF, outside the box that of its border; differentiable in the points."""
         assert self.values is not None, "refresh() comes first"
-        flat = points.reshape(1, 1, 1, -1, 3)
-        values = grid_sample(self.values, flat, align_corners=True, padding_mode="border")
-        return values.view(points.shape[:-1])
+        return CachedSdf(self.values)(points)
 
     def _corners(self, device: torch.device) -> Float[Tensor, "g g g 3"]:
         axis = torch.linspace(-1.0, 1.0, self.cells + 1, device=device)
@@ -120,13 +108,11 @@ class GridTracer:
 
     @torch.no_grad()
     def trace(self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> Hits:
-        assert self.box is not None, "refresh() comes first"
-        near, far, ahead = intersect_box(origins, directions, self.box)
-        hits = Hits(t=0.5 * (near + far), hit=torch.zeros_like(ahead))
-        origins, directions = origins[ahead], directions[ahead]
-        found = self._trace(sdf, origins, directions, self.samples_along(origins, directions, jitter=False), RENDERING)
-        hits.t[ahead], hits.hit[ahead] = found.t, found.hit
-        return hits
+        return self.for_pictures(sdf).trace(sdf, origins, directions, exactly=True)
+
+    @torch.no_grad()
+    def trace_roughly(self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> Hits:
+        return self.for_pictures(sdf).trace(sdf, origins, directions, exactly=False)
 
     @torch.no_grad()
     def training_points(
@@ -161,11 +147,8 @@ class GridTracer:
         found = t.gather(1, index[:, None])[:, 0]
         hits = Hits(t=found, hit=torch.zeros_like(in_ball))
         limits = t[:, 0], t[:, -1]
-        done = torch.zeros_like(in_ball)
-        if effort.close_enough_cells > 0.0:
-            done = self._end_early(sdf, origins, directions, samples, index, in_ball & crossed, hits, effort)
-        done |= self._refine(sdf, origins, directions, limits, in_ball & crossed & ~done, hits, effort)
-        close = in_ball & ~done & (values.amin(dim=1) < CLOSE_CELLS * self.cell)
+        bracketed = self._refine(sdf, origins, directions, limits, in_ball & crossed, hits, effort)
+        close = in_ball & ~bracketed & (values.amin(dim=1) < 1.5 * self.cell)
         self._search_locally(sdf, origins, directions, limits, close, hits, effort)
         return hits
 
@@ -176,28 +159,6 @@ class GridTracer:
         near, far, in_ball = intersect_unit_ball(origins, directions)
         t = uniform_samples(near, far, self.samples, jitter)
         return t, self.cached(points_along(origins, directions, t)), in_ball
-
-    def _end_early(
-        self,
-        sdf: Sdf,
-        origins: Float[Tensor, "rays 3"],
-        directions: Float[Tensor, "rays 3"],
-        samples: tuple[Float[Tensor, "rays s"], Float[Tensor, "rays s"], Bool[Tensor, " rays"]],
-        crossing: Int[Tensor, " rays"],
-        rays: Bool[Tensor, " rays"],
-        hits: Hits,
-        effort: Effort,
-    ) -> Bool[Tensor, " rays"]:
-        """Roots of the rays for which two calls of the network are enough; updates `hits`, returns a mask of them."""
-        rays = rays & (crossing > 0)
-        t, values, behind = samples[0][rays], samples[1][rays], crossing[rays, None]
-        ends = [(t.gather(1, index)[:, 0], values.gather(1, index)[:, 0]) for index in (behind - 1, behind)]
-        tolerance = effort.close_enough_cells * self.cell
-        root, good = step_and_secant(sdf, origins[rays], directions[rays], ends[0], ends[1], tolerance, self.cell)
-        done = torch.zeros_like(rays)
-        done[rays] = good
-        hits.t[done], hits.hit[done] = root[good], True
-        return done
 
     def _refine(
         self,
@@ -234,17 +195,10 @@ class GridTracer:
         effort: Effort,
     ) -> None:
         """Search for a sign change of the network within two cells of `hits.t`; updates `hits`."""
-        low = torch.maximum(hits.t - 2.0 * self.cell, limits[0])
-        high = torch.minimum(hits.t + 2.0 * self.cell, limits[1])
-        if effort.first_look:
-            t = uniform_samples(low[rays], high[rays], effort.first_look, jitter=False)
-            least = in_chunks(sdf, points_along(origins[rays], directions[rays], t)).amin(dim=1)
-            half_a_step = 0.5 * (high - low)[rays] / (effort.first_look - 1)
-            rays = rays.clone()
-            rays[rays.clone()] = least < STEEPEST * half_a_step
         if not rays.any():
             return
-        low, high = low[rays], high[rays]
+        low = torch.maximum(hits.t[rays] - 2.0 * self.cell, limits[0][rays])
+        high = torch.minimum(hits.t[rays] + 2.0 * self.cell, limits[1][rays])
         local = first_crossing(
             sdf, origins[rays], directions[rays], low, high, effort.local_samples, effort.secant_steps
         )

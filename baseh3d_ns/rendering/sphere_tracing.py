@@ -34,6 +34,11 @@ class Tracer(Protocol):
         """First intersection of every ray with the zero level set inside the unit ball."""
         ...
 
+    def trace_roughly(self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> Hits:
+        """The same up to an error that a step or two of Newton's method remove: for pictures, which need the gradient
+        anyway."""
+        ...
+
     def training_points(
         self,
         sdf: Sdf,
@@ -85,6 +90,8 @@ class SphereTracer:
             )
             t[unfinished], hit[unfinished] = sampled.t, sampled.hit
         return Hits(t=t, hit=hit)
+
+    trace_roughly = trace
 
     @torch.no_grad()
     def training_points(
@@ -194,39 +201,6 @@ def secant(
         t_high, f_high = torch.where(outside, t_high, t), torch.where(outside, f_high, value)
         t = _false_position(t_low, f_low, t_high, f_high)
     return t
-
-
-def step_and_secant(
-    sdf: Sdf,
-    origins: Float[Tensor, "rays 3"],
-    directions: Float[Tensor, "rays 3"],
-    before: tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]],
-    behind: tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]],
-    tolerance: float,
-    reach: float,
-) -> tuple[Float[Tensor, " rays"], Bool[Tensor, " rays"]]:
-    """Root of the SDF near the crossing of a cheap copy of it: a step along the copy's slope, then a secant step.
-
-    Args:
-        before: distance, and value (> 0) of the copy there.
-        behind: the same behind the crossing (value < 0).
-        tolerance: SDF after the first step up to which the second is trusted.
-        reach: farthest that the root may lie from the copy's.
-
-    Returns:
-        roots, and a mask of those that are.
-    """
-    (t_before, f_before), (t_behind, f_behind) = before, behind
-    slope = (f_behind - f_before) / (t_behind - t_before)
-    t_0 = t_before - f_before / slope
-    f_0 = in_chunks(sdf, points_along(origins, directions, t_0))
-    t_1 = t_0 - f_0 / slope
-    f_1 = in_chunks(sdf, points_along(origins, directions, t_1))
-    secant_slope = torch.where(f_0 == f_1, slope, (f_1 - f_0) / (t_1 - t_0))
-    t_2 = t_1 - f_1 / secant_slope
-    # A secant much flatter than the copy, or uphill, has met another surface, or grazes this one.
-    good = (f_1.abs() <= tolerance) & (secant_slope <= 0.5 * slope) & ((t_2 - t_0).abs() <= reach)
-    return t_2, good
 
 
 def _false_position(

@@ -88,6 +88,7 @@ class ShapeSpaceModel(SdfModel):
 
     def populate_modules(self) -> None:
         super().populate_modules()
+        self.weights_moved = True
         latent, heads = self.config.sdf_field.sdf.latent, len(self.kwargs["metadata"]["heads"])
         self.latents = nn.Parameter(torch.randn(heads, latent) / latent**0.5)
         # In the state dict, so that a checkpoint says what its mean head is.
@@ -99,6 +100,10 @@ class ShapeSpaceModel(SdfModel):
         # The viewer looks for its elements among attributes, not in lists.
         for number, slider in enumerate(self.sliders):
             setattr(self, f"component_{number + 1}", slider)
+
+    def update_to_step(self, step: int) -> None:
+        super().update_to_step(step)
+        self.weights_moved = True
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         networks = [*self.field.sdf_network.parameters(), *self.field.colour_network.parameters()]
@@ -123,6 +128,7 @@ class ShapeSpaceModel(SdfModel):
     def keep_grid_fresh(self) -> None:
         if self.weights_moved:
             self.show_sliders()
+            self.grid_step, self.refreshes, self.weights_moved = None, 0, False
         super().keep_grid_fresh()
 
     def shape_pass(self, batch: SurfaceBatch) -> ShapePass:

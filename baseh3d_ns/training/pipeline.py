@@ -16,6 +16,7 @@ from baseh3d_ns.rendering.denormals import flush_denormals
 from baseh3d_ns.training.checkpoint import holds_start
 from baseh3d_ns.training.initial_view import InitialView
 from baseh3d_ns.training.schedule import Schedule
+from baseh3d_ns.training.viewer_address import ViewerAddress
 
 
 @dataclass
@@ -30,7 +31,8 @@ class HeadPipelineConfig(VanillaPipelineConfig):
 
 
 class SdfPipeline(VanillaPipeline):
-    """nerfstudio's pipeline with the training's schedule, so that checkpoints keep it, and the viewer's first view."""
+    """nerfstudio's pipeline with the training's schedule, so that checkpoints keep it, and the viewer's first view and
+    address."""
 
     def __init__(self, config: VanillaPipelineConfig, **kwargs) -> None:
         flush_denormals()
@@ -40,6 +42,7 @@ class SdfPipeline(VanillaPipeline):
             super().__init__(config, **kwargs)
         self.schedule = Schedule()
         self.initial_view = InitialView(self.datamanager.train_dataset)
+        self.viewer_address = ViewerAddress()
 
     def load_pipeline(self, loaded_state: dict[str, Any], step: int) -> None:
         """Take the state that a checkpoint keeps; one that is damaged, or of another model, ends with a sentence."""

@@ -44,14 +44,15 @@ def shaded(
     return colours * (LEAST_SHADE + (1.0 - LEAST_SHADE) * facing.clamp(0.0, 1.0))
 
 
-def bar(colours: Float[np.ndarray, "n 3"], labels: list[str]) -> str:
-    """A colour bar as Markdown, its labels spread evenly below."""
+def bar(colours: Float[np.ndarray, "n 3"], labels: list[str], blocks: bool = False) -> str:
+    """A colour bar as Markdown, its labels spread evenly below, from end to end or each below its block."""
     strip = np.repeat((255.0 * colours).round().astype(np.uint8)[None], 14, axis=0)
     figure = Figure(figsize=(3.2, 0.55), dpi=150, facecolor="none")
     axes = figure.add_axes((0.04, 0.5, 0.92, 0.45))
     axes.imshow(strip, aspect="auto", extent=(0.0, 1.0, 0.0, 1.0))
     axes.set_yticks([])
-    axes.set_xticks(np.linspace(0.0, 1.0, len(labels)), labels, fontsize=8)
+    end = 0.5 / len(labels) if blocks else 0.0
+    axes.set_xticks(np.linspace(end, 1.0 - end, len(labels)), labels, fontsize=10)
     axes.tick_params(colors="#868e96", length=2)
     return as_markdown(pixels_of(figure), "legend")
 

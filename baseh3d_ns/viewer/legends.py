@@ -10,6 +10,8 @@ import torch
 from baseh3d_ns.viewer.colours import AGREES, IS_MISSING, STICKS_OUT, UNKNOWN, bar, diverging
 
 LEVELS = 256
+IN_MM = ("prior_shift_mm", "error_mm")
+"""Pictures whose colours end at a length that can be chosen."""
 
 
 def legend_of(output: str, range_mm: float) -> str | None:
@@ -26,7 +28,7 @@ def legend_of(output: str, range_mm: float) -> str | None:
         return f"{text}\n\n{bar(colours, ['0', f'{range_mm / 2.0:g}', f'{range_mm:g}'])}"
     if output == "silhouette":
         colours = np.repeat([AGREES, STICKS_OUT, IS_MISSING, UNKNOWN], LEVELS // 4, axis=0)
-        return f"Mask of the nearest photo: agrees, sticks out, is missing, not known\n\n{bar(colours, [])}"
+        return f"Mask of the nearest photo\n\n{bar(colours, ['agrees', 'too much', 'missing', 'unknown'], blocks=True)}"
     return {
         "photo": "The nearest photo on the surface that it sees; grey elsewhere",
         "depth": "Distance along the ray, in units of the unit ball",

@@ -22,7 +22,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.viewer import head_mesh
 from baseh3d_ns.viewer.cut import AXES, Plane, picture
 from baseh3d_ns.viewer.inspection import HeadInspection
-from baseh3d_ns.viewer.legends import legend_of, loss_curve
+from baseh3d_ns.viewer.legends import IN_MM, legend_of, loss_curve
 
 if TYPE_CHECKING:
     import trimesh
@@ -59,10 +59,10 @@ class HeadPanel(ViewerControl):
         with gui.add_folder("Head", order=0.0):
             # viser warns of pictures without a root, also of those that need none.
             self.legend = gui.add_markdown("", image_root=Path(), visible=False)
-            self.range_mm = gui.add_slider("Colours to (mm)", 0.5, 20.0, 0.5, self.inspection.range_mm)
+            self.range_mm = gui.add_slider("Colours to (mm)", 0.5, 20.0, 0.5, self.inspection.range_mm, visible=False)
             self.range_mm.on_update(self._set_range)
             self._button("Mesh now", self.show_mesh)
-            self.place = gui.add_dropdown("Mesh", (NONE, BESIDE, INSTEAD), NONE)
+            self.place = gui.add_dropdown("Mesh", (NONE, BESIDE, INSTEAD), NONE, visible=False)
             self.place.on_update(lambda _: self._place_mesh())
             if self.inspection.scan is not None:
                 self.scan = gui.add_checkbox("Scan", False)
@@ -104,6 +104,7 @@ class HeadPanel(ViewerControl):
             if wanted != self.shown_legend:
                 self.shown_legend, text = wanted, legend_of(*wanted)
                 self.legend.visible, self.legend.content = text is not None, text or ""
+                self.range_mm.visible = output in IN_MM
             trainer: Any = self.viewer.trainer
             if trainer is not None and time.monotonic() - self.curve_drawn_s > CURVE_EVERY_S:
                 self.curve.figure = loss_curve(*trainer.losses.curve())
@@ -113,6 +114,7 @@ class HeadPanel(ViewerControl):
         """Mesh the head as it is now, and show it."""
         step, mesh = self._mesh(head_mesh.SHOWN_SPACING_MM)
         self.scene.put(head_mesh.MESH, mesh)
+        self.place.visible = True
         if self.place.value == NONE:
             self.place.value = INSTEAD
         self._place_mesh()

@@ -127,6 +127,7 @@ def frames(
     tracers = [GridTracer(GRID_CELLS) for _ in range(2)]
     for tracer, end in zip(tracers, (prior, fit), strict=True):
         tracer.refresh(end.sdf, device)
+        tracer.for_pictures(end.sdf)
     # Networks of a prior know how a head stands: +y up, +z ahead.
     upright = prior.placement.rotation.cpu()
     for index in range(count):
