@@ -147,6 +147,7 @@ def test_a_surface_that_has_moved_is_found_with_a_fifth_of_the_grid():
         return sphere(points) - 0.03
 
     grid = tracer("grid", sphere)
+    pictures = grid.for_pictures(sphere)
     grid.refresh_near_surface(grown)
     assert 0 < asked < 0.3 * grid.values.numel()
     origins, directions = rays_from_afar()
@@ -156,6 +157,7 @@ def test_a_surface_that_has_moved_is_found_with_a_fifth_of_the_grid():
     clear_hit, clear_miss = squared > 0.02, squared < -0.02
     assert hits.hit[clear_hit].all() and not hits.hit[clear_miss].any()
     assert (hits.t - (middle - squared.clamp(min=0).sqrt()))[clear_hit].abs().max() < 2e-4
+    assert grid.for_pictures(grown) is not pictures and grid.for_pictures(grown) is grid.for_pictures(grown)
     # Where no surface was near, the grid still knows what it knew.
     corner = grid.values[0, 0, grid.cells // 2, grid.cells // 2, grid.cells // 2]
     assert corner == pytest.approx(-RADIUS)
@@ -270,3 +272,10 @@ def test_a_surface_that_only_the_grid_meets_hides_nothing():
     hits = grid.trace(balls, origins, torch.tensor([[0.0, 0.0, -1.0]]).expand(50, 3))
     assert hits.hit.all()
     torch.testing.assert_close(hits.t, 2.3 - (0.25 - x.square()).sqrt(), atol=2e-4, rtol=0.0)
+
+
+def test_a_picture_of_a_diverged_network_ends():
+    grid = tracer("grid", sphere)
+    grid.values[0, 0, 20:30] = torch.nan
+    origins, directions = rays_from_afar()
+    assert len(grid.trace_roughly(lambda points: points.norm(dim=-1) * torch.nan, origins, directions).hit) > 0

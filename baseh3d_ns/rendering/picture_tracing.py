@@ -130,7 +130,8 @@ def march(
         slope = torch.where(crossed, (value - value_before) / (after - before), 0.0)
         closest = closest.where(value >= least, after).where(~crossed, before - value_before / slope)
         least = torch.minimum(least, value)
-        ends = crossed | (after >= end[:, 0])
+        # Not a number, or steps below the precision of the distance, would go on for ever.
+        ends = crossed | ~((before < after) & (after < end[:, 0]))
         found[rays[ends]] = torch.stack([closest, slope, least], dim=1)[ends]
         on = ~ends
         rays, lines, state = rays[on], lines[on], torch.stack([after, value, closest, least], dim=1)[on]

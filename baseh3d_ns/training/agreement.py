@@ -33,6 +33,7 @@ class Agreement:
 def agreement(model: IdrModel, dataset: HeadDataset) -> Agreement:
     """Agreement with the training views, seen by their cameras as refined."""
     model.eval()
+    model.update_to_step(model.step)  # pictures may be a few steps old, this is the end
     model.keep_grid_fresh()
     views = np.unique(np.linspace(0, len(dataset) - 1, MOST_VIEWS).round().astype(int))
     scores = [_scores(model, dataset, int(view)) for view in views]

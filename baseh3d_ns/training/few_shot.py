@@ -135,6 +135,7 @@ class FewShotTrainer(HeadTrainer):
         placing = config.placing if config.register else None
         started = warm_start(prior, source, model.field, self.dataset, self.ray_pool, config.warm_start, placing)
         self.start_warnings = started.placed.warnings if started.placed else ()
+        model.update_to_step(model.step)  # the viewer may have looked at the untrained surface
         model.keep_start()
         self._set_anchor(started)
         if config.carry_optimizer:
