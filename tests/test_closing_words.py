@@ -34,6 +34,7 @@ def test_the_end_is_planned_or_by_hand(tmp_path):
 
 @pytest.fixture(scope="module")
 def pipeline(tiny_root):
+    torch.manual_seed(0)  # how round an untrained head is, and so its agreement, is chance
     config = deepcopy(methods.baseh3d_fast.config.pipeline)
     config.datamanager.data, config.datamanager.dataparser.scene = tiny_root, "scan0"
     config.model.grid_cells = 24
@@ -58,11 +59,11 @@ def test_agreement_takes_the_cameras_as_they_were_refined(pipeline):
     model, dataset = pipeline.model, pipeline.datamanager.train_dataset
     before = agreement(model, dataset).mask_iou
     with torch.no_grad():
-        model.views.pose[0, 0] += 20.0
+        model.views.pose[0, 0] += 60.0
     moved = agreement(model, dataset).mask_iou
     with torch.no_grad():
-        model.views.pose[0, 0] -= 20.0
-    assert abs(moved - before) > 0.01
+        model.views.pose[0, 0] -= 60.0
+    assert abs(moved - before) > 0.02
 
 
 @pytest.mark.parametrize(
