@@ -121,7 +121,7 @@ class DriveViewer:
     """H3DS root with scans, as `baseh3d synth` makes it."""
     output: Path
     """Folder for the screenshots, the log and the run."""
-    scene: str = "scan1"
+    scene: str = "scan0"
     port: int = 7117
     epochs: int = 400
     """Long enough for all buttons; the training is ended once they are pressed."""
