@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,8 +110,8 @@ def test_a_ball_is_expected_where_the_ears_say(tiny_root, monkeypatch, ears_know
     prior = open_head(BUILTIN)
     field = field_of_head(prior, Path(BUILTIN))
     pool = RayPool(dataset, "cpu", 64, one_view=True)
-    with suppress(AssertionError):  # nothing is found then
-        register_prior(field, prior.frame, dataset, pool, QUICK, prior.latents)
+    placed = register_prior(field, prior.frame, dataset, pool, QUICK, prior.latents)
+    assert placed.faces == 0 and placed.stands_known == ears_known
     expected = -frame.radius_mm * dataset.metadata["ears"] if ears_known else HEAD_FRAME.centre_mm
     np.testing.assert_allclose(asked[0].centre_mm, expected)
     assert asked[0].radius_mm == frame.radius_mm

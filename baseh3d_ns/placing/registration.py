@@ -150,7 +150,8 @@ def _find_face(
     centre_mm = HEAD_FRAME.centre_mm if known is None else tuple(known.offset.tolist())
     pose = find_face_pose(faces, prior.model, SceneFrame(centre_mm, frame.radius_mm), settings)
     to_head = known if pose is None else pose.to_head
-    assert to_head is not None
+    if to_head is None:
+        return None, False
     to_prior = prior.to_head.inverse().after(to_head)
     similarity = [np.log(to_prior.scale), *Rotation.from_matrix(to_prior.rotation).as_rotvec(), *to_prior.offset]
     found.expected.similarity.copy_(torch.tensor(similarity))

@@ -21,6 +21,9 @@ from baseh3d_ns.rendering.sphere_tracing import Hits, first_crossing, secant, un
 
 BAND = 0.1
 """Absolute cached SDF below which a grid corner is near the surface, in units of the unit ball (about 15 mm)."""
+CLOSE_CELLS = 1.5
+"""Least cached SDF along a ray, in cells, from which a training ray is taken to miss: interpolation is off by at most
+half a cell's diagonal, samples lie half a cell apart, and gradients may be longer than 1."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ class GridTracer:
         hits = Hits(t=found, hit=torch.zeros_like(in_ball))
         limits = t[:, 0], t[:, -1]
         bracketed = self._refine(sdf, origins, directions, limits, in_ball & crossed, hits, effort)
-        close = in_ball & ~bracketed & (values.amin(dim=1) < 1.5 * self.cell)
+        close = in_ball & ~bracketed & (values.amin(dim=1) < CLOSE_CELLS * self.cell)
         self._search_locally(sdf, origins, directions, limits, close, hits, effort)
         return hits
 
