@@ -95,12 +95,17 @@ def test_every_button_does_its_work(viewer, pipeline, monkeypatch):
 
 
 def test_a_mesh_of_no_surface_is_a_notice_and_the_lock_is_free_again(viewer, pipeline, monkeypatch):
-    nothing = deepcopy(pipeline.model.field)
-    nothing.sdf = lambda points: torch.ones(len(points))
-    monkeypatch.setattr(pipeline.panel, "snapshot", lambda: (12, nothing))
+    held = []
+
+    def outside_everywhere(points):
+        held.append(viewer.train_lock._lock.locked())
+        return torch.ones(len(points))
+
+    monkeypatch.setattr(pipeline.model.field, "sdf", outside_everywhere)
     notices: list[str] = []
     pipeline.panel._noticed(pipeline.panel.show_mesh)(event(notices))
     assert len(notices) == 1 and "surface" in notices[0]
+    assert held and all(held)  # the training waits while the mesh is made
     with viewer.train_lock:
         pass
 

@@ -1,7 +1,7 @@
 """Panel of the viewer for a head: legend, mesh, scan, cutting plane, score, loss curve.
 
-nerfstudio finds it among the pipeline's attributes. Its buttons work while the training goes on: each waits for the
-step in progress, copies the head, works on the copy, and says in a notice what it could not do.
+nerfstudio finds it among the pipeline's attributes. A button waits for the step in progress and holds the training
+while it works, then the training goes on; a notice says what it could not do.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,11 +84,13 @@ class HeadPanel(ViewerControl):
     def _calm_preview(self, client: Any) -> None:
         self.viewer.render_statemachines[client.client_id].target_fps = PREVIEW_FPS
 
-    def snapshot(self) -> tuple[int, HeadField]:
-        """Training step, and the head as it is after it; no step is in progress while it is copied."""
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[tuple[int, HeadField]]:
+        """Training step, and the head after it; the training waits meanwhile: two at once are slower than in turn."""
         with self.viewer.train_lock or contextlib.nullcontext():
             step = self.viewer.trainer.step if self.viewer.trainer is not None else self.viewer.step
-            return step, deepcopy(self.model.field).requires_grad_(False)
+            # A copy, since the head's own parameters must keep asking for gradients.
+            yield step, deepcopy(self.model.field).requires_grad_(False)
 
     def shown(self) -> list[str]:
         """Names of the pictures on the screen; legend and loss curve follow."""
@@ -129,8 +131,8 @@ class HeadPanel(ViewerControl):
         return f"Wrote {path} (world millimetres, step {step})."
 
     def _mesh(self, spacing_mm: float) -> tuple[int, trimesh.Trimesh]:
-        step, field = self.snapshot()
-        return step, head_mesh.coloured(field, self.model.camera_centres, self.inspection.frame, spacing_mm)
+        with self.at_rest() as (step, field):
+            return step, head_mesh.coloured(field, self.model.camera_centres, self.inspection.frame, spacing_mm)
 
     def show_scan(self) -> str | None:
         """Show the scan, or take it away."""
@@ -150,8 +152,8 @@ class HeadPanel(ViewerControl):
 
         scan = self.inspection.scan
         assert scan is not None
-        step, field = self.snapshot()
-        face, head = quick_score(field.sdf, self.inspection.frame, self.model.device, scan.h3ds, scan.scene_id)
+        with self.at_rest() as (step, field):
+            face, head = quick_score(field.sdf, self.inspection.frame, self.model.device, scan.h3ds, scan.scene_id)
         if not np.isfinite(face):
             raise InputError("there is no surface to score yet")
         return f"Step {step}: face **{face:.2f} mm**, head **{head:.2f} mm** (rigid, scan to surface)."
@@ -165,11 +167,11 @@ class HeadPanel(ViewerControl):
             self._composite()
             return
         plane = Plane(AXES.index(self.axis.value), float(self.offset_mm.value))
-        _, field = self.snapshot()
-        if chosen != (self.axis.value, self.offset_mm.value):
-            return  # moved on while this waited for the training step
         start, frame = self.model.start, self.inspection.frame
-        shown = picture(plane, field.sdf, start.sdf if start else None, frame, self.model.device)
+        with self.at_rest() as (_, field):
+            if chosen != (self.axis.value, self.offset_mm.value):
+                return  # moved on while this waited for the training step
+            shown = picture(plane, field.sdf, start.sdf if start else None, frame, self.model.device)
         self.scene.put_plane(plane, shown)
         self._composite()
 
