@@ -27,7 +27,7 @@ from selenium.webdriver.common.by import By
 
 from baseh3d_ns.viewer.head_mesh import CUT, MESH, SCAN
 
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1280,1160")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1180,980")
 SOFTWARE_GL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 NOT_OURS = ("googletagmanager", "docs.nerf.studio", "computeBoundingSphere", "glTex", "ReadPixels", "DPR", "favicon")
 """Complaints of nerfstudio's page: it asks for logos and statistics from elsewhere, and draws an empty crop box."""
@@ -123,7 +123,7 @@ class DriveViewer:
     """Folder for the screenshots, the log and the run."""
     scene: str = "scan0"
     port: int = 7117
-    epochs: int = 400
+    epochs: int = 2000
     """Long enough for all buttons; the training is ended once they are pressed."""
     settle_s: float = 3.0
     """Time that a picture gets to begin, and to arrive."""
@@ -171,7 +171,7 @@ class DriveViewer:
         page.choose("Cutting plane", "z")
         page.wait(lambda: {SCAN, CUT} <= set(page.scene()), "scan and cutting plane")
         self.look(page, "scan_and_cut")
-        page.driver.find_element(By.XPATH, "//*[normalize-space()='Loss']").click()
+        page.control("Loss so far").click()
         self.look(page, "loss")
         errors = page.errors()
         page.choose("Output type", "rgb")

@@ -34,6 +34,8 @@ NOTICE_MS = 12_000
 """Time that a notice stays."""
 CURVE_EVERY_S = 2.0
 """Least time between two drawings of the loss curve."""
+CURVE_ASPECT = 0.6
+"""Height of the loss curve by its width."""
 NONE, BESIDE, INSTEAD = "hidden", "beside the picture", "instead of the picture"
 """Places of the mesh."""
 BESIDE_BY = 1.1
@@ -76,8 +78,10 @@ class HeadPanel(ViewerControl):
             self._button("Save mesh (mm)", self.save_mesh)
             self.said = gui.add_markdown("", visible=False)
             if viewer.trainer is not None:
-                with gui.add_folder("Loss", expand_by_default=False):
-                    self.curve = gui.add_plotly(loss_curve([], []), aspect=1.6)
+                # Not in a folder that is closed at first: viser would never learn how wide the plot may be.
+                shows_loss = gui.add_checkbox("Loss so far", False)
+                self.curve = gui.add_plotly(loss_curve([], []), aspect=CURVE_ASPECT, visible=False)
+                shows_loss.on_update(lambda _: setattr(self.curve, "visible", shows_loss.value))
         self.model.shown = self.shown
         self.viser_server.on_client_connect(self._calm_preview)
 
