@@ -10,6 +10,7 @@ import torch
 import trimesh
 from painted_ball import FRAME, SIDE, ball, photographed
 
+from baseh3d_ns.data.obj import read_obj
 from baseh3d_ns.evaluation.distance import Surface
 from baseh3d_ns.evaluation.pictures import error_colours
 from baseh3d_ns.fields.head_field import HeadField
@@ -47,10 +48,10 @@ class Balls(HeadField):
         return torch.full_like(points, 0.25)
 
 
-def scan_of(mesh: trimesh.Trimesh | None) -> SceneScan:
-    """A scan that is there already, or could not be read."""
+def scan_of(mesh: trimesh.Trimesh) -> SceneScan:
+    """A scan that is there already."""
     scan = object.__new__(SceneScan)
-    vars(scan)["surface"] = None if mesh is None else Surface(mesh)
+    vars(scan)["surface"] = Surface(mesh)
     return scan
 
 
@@ -161,12 +162,16 @@ def test_the_distance_to_the_scan_is_coloured_as_in_the_heat_maps(dataset):
     torch.testing.assert_close(middle, expected, atol=0.05, rtol=0.0)
 
 
-def test_pictures_that_make_no_sense_for_a_run_are_absent(dataset):
+def test_pictures_that_make_no_sense_for_a_run_are_absent(dataset, tmp_path):
     assert set(pictures(dataset, one(100.0))) == {"hit", "silhouette", "photo"}
     scan = scan_of(ball())
     with_all = pictures(dataset, one(100.0), start=one(100.0), scan=scan)
     assert {"prior_shift_mm", "error_mm"} <= set(with_all)
-    assert "error_mm" not in pictures(dataset, one(100.0), scan=scan_of(None))
+    damaged = tmp_path / "scan.obj"
+    damaged.write_text("no mesh")
+    scan = SceneScan(SimpleNamespace(load_mesh=lambda _: read_obj(damaged)), "damaged")
+    assert pictures(dataset, one(100.0), scan=scan)["error_mm"].std() == 0.0  # found out when it is read
+    assert "error_mm" not in pictures(dataset, one(100.0), scan=scan)
 
 
 def test_the_nearest_photo_is_that_from_the_closest_direction(dataset):

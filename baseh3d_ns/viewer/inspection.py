@@ -69,7 +69,8 @@ class HeadInspection:
             producers["prior_shift_mm"] = lambda: self.prior_shift(view)
         producers["silhouette"] = lambda: self.silhouette(view, self.nearest_photo(camera))
         producers["photo"] = lambda: self.photo(view, self.nearest_photo(camera))
-        if self.scan is not None and self.scan.surface is not None:
+        # Offered unread: a large scan takes seconds, and the first picture should not wait for it.
+        if self.scan is not None and self.scan.readable:
             producers["error_mm"] = lambda: self.error(view)
         return producers
 
@@ -105,10 +106,13 @@ class HeadInspection:
         return _painted(view, diverging(self.prior_shift_mm(view.points), self.range_mm), BACKDROP)
 
     def error(self, view: SurfaceView) -> Float[Tensor, "rays 3"]:
-        """Colours of the distance to the scan, as in the heat maps of `baseh3d evaluate`; grey far from it."""
+        """Colours of the distance to the scan, as in the heat maps of `baseh3d evaluate`; grey far from it, and where
+        it turns out to be damaged."""
         from baseh3d_ns.evaluation.pictures import error_colours
 
-        assert self.scan is not None and self.scan.surface is not None
+        assert self.scan is not None
+        if self.scan.surface is None:
+            return torch.full_like(view.origins, BACKDROP)
         distances_mm = self.scan.surface.closest(self._in_mm(view.points)).distances
         colours = torch.from_numpy(error_colours(distances_mm, self.range_mm) / 255.0)
         return _painted(view, colours.to(view.points), BACKDROP)

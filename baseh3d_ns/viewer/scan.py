@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class SceneScan:
     """The scan of a scene of H3DS, read when it is first asked for; a damaged one is said once, and is none."""
 
+    readable = True
+    """False once reading it has failed."""
+
     def __init__(self, h3ds: H3DS, scene_id: str) -> None:
         self.h3ds, self.scene_id = h3ds, scene_id
 
@@ -46,6 +49,7 @@ class SceneScan:
             found = self.h3ds.load_mesh(self.scene_id)
             return trimesh.Trimesh(np.asarray(found.vertices), np.asarray(found.faces), process=False)
         except InputError as error:
+            self.readable = False
             CONSOLE.log(f"The viewer goes without the scan: {error}")
             return None
 
