@@ -16,8 +16,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from baseh3d_ns.bounds import Count, CountOrNone, Share
 from baseh3d_ns.errors import InputError
-
-SOFTPLUS_BETA = 100
+from baseh3d_ns.fields.softplus import softplus
 
 
 @dataclass
@@ -122,7 +121,7 @@ class SdfNetwork(nn.Module):
             else:
                 x = linear(x)
             if index < self.layers:
-                x = nn.functional.softplus(x, beta=SOFTPLUS_BETA)
+                x = softplus(x)
         return x
 
 
