@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from baseh3d_ns.bounds import Count, GridCells
-from baseh3d_ns.fields.softplus import softplus
+from baseh3d_ns.fields.networks import SOFTPLUS_BETA
 
 TABLE_ROWS = 1 << 17
 """Rows of a level's table: larger grids are hashed."""
@@ -69,7 +69,7 @@ class DetailGrid(nn.Module):
     def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n o"]:
         levels = zip(self.sizes, self.tables, self.opened, strict=True)
         features = [opened * interpolated(points, table, cells) for cells, table, opened in levels]
-        hidden = softplus(self.hidden(torch.cat(features, dim=-1)))
+        hidden = nn.functional.softplus(self.hidden(torch.cat(features, dim=-1)), beta=SOFTPLUS_BETA)
         return self.last(hidden)
 
     @torch.no_grad()

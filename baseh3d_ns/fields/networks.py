@@ -16,7 +16,8 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from baseh3d_ns.bounds import Count, CountOrNone, Share
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.fields.softplus import softplus
+
+SOFTPLUS_BETA = 100
 
 
 @dataclass
@@ -121,7 +122,7 @@ class SdfNetwork(nn.Module):
             else:
                 x = linear(x)
             if index < self.layers:
-                x = softplus(x)
+                x = nn.functional.softplus(x, beta=SOFTPLUS_BETA)
         return x
 
 
