@@ -9,6 +9,7 @@ elsewhere, so it gets what the viewer leaves of the cores.
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -103,6 +104,7 @@ class BenchViewer:
         )
         self.turn(page, notes)
         page.driver.quit()
+        os._exit(0)  # nerfstudio's viewer never returns
 
     def still(self, page: Page, notes: Notes, output: str) -> float:
         """Seconds that another picture takes, in full size."""
