@@ -12,6 +12,7 @@ import toml
 from baseh3d_ns.benchmark.cells import Cell, FitSpec, SceneId
 from baseh3d_ns.benchmark.commands import length
 from baseh3d_ns.benchmark.definition import Row, SnapshotRef
+from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.plan import plan
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
 from baseh3d_ns.benchmark.read_definition import read_definition
@@ -53,8 +54,9 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
     data = None
     if definition.data.synthetic is None:
         data = h3ds_shaped(tmp_path / "h3ds", 2 if "1" in definition.all_views else 1)
-    cells = plan(definition, data)
-    text = dry_run_report(definition, cells, tmp_path / "out", 1)
+    definition = definition.on(data)
+    cells = plan(definition)
+    text = dry_run_report(definition, cells, tmp_path / "out", 1, Eta())
     fits = [cell for cell in cells if cell.kind == "fit"]
     scenes = {cell.scene for cell in fits}
     views = sum(len(definition.views_of(row)) for row in definition.rows)
@@ -124,36 +126,36 @@ def test_a_definition_that_is_not_there_names_the_nearest():
 def test_views_that_synthetic_data_will_not_have(tmp_path, views):
     file = changed(tmp_path, 'views = ["3"]', f'views = ["{views}"]')
     with pytest.raises(InputError, match="scan0 of synthetic_small"):
-        plan(read_definition(file), None)
+        plan(read_definition(file))
 
 
 def test_a_scene_that_the_data_lack(tmp_path, tiny_root):
     with pytest.raises(InputError, match="lack 'scan7'; nearest: scan"):
-        plan(read_definition(changed(tmp_path, '["scan1"]', '["scan7"]')), None)
+        plan(read_definition(changed(tmp_path, '["scan1"]', '["scan7"]')))
     with pytest.raises(InputError, match="no scene 'nobody'"):
-        plan(on_root(tmp_path, tiny_root, '["nobody"]'), None)
+        plan(on_root(tmp_path, tiny_root, '["nobody"]'))
 
 
 def test_scenes_that_were_not_unzipped(tmp_path):
     root = h3ds_shaped(tmp_path / "h3ds", 1)
     (root / "1b2a8613401e42a8").rmdir()
     with pytest.raises(InputError, match=r"lacks 1 of the scenes \(scan3\)"):
-        plan(read_definition(CONFIGS / "h3ds_table2_methods.toml"), root)
+        plan(read_definition(CONFIGS / "h3ds_table2_methods.toml").on(root))
 
 
 def test_the_scene_of_a_pre_training_that_was_not_unzipped(tmp_path):
     root = h3ds_shaped(tmp_path / "h3ds", 1)
     (root / "168f8ca5c2dce5bc").rmdir()
     with pytest.raises(InputError, match="lacks scan2, which the prior 'scan2' is of"):
-        plan(read_definition(CONFIGS / "h3ds_table2_methods.toml"), root)
+        plan(read_definition(CONFIGS / "h3ds_table2_methods.toml").on(root))
 
 
 def test_a_shape_space_is_another_when_more_scans_were_unzipped(tmp_path):
     root = h3ds_shaped(tmp_path / "h3ds", 1)
-    definition = read_definition(CONFIGS / "h3ds_table2_methods.toml")
-    before = {cell.label: cell.id for cell in plan(definition, root)}
+    definition = read_definition(CONFIGS / "h3ds_table2_methods.toml").on(root)
+    before = {cell.label: cell.id for cell in plan(definition)}
     (root / "0cd3f3c0bc34a287").rmdir()
-    after = {cell.label: cell.id for cell in plan(definition, root)}
+    after = {cell.label: cell.id for cell in plan(definition)}
     changed_cells = {label for label in before if before[label] != after[label]}
     assert changed_cells == {label for label in before if label.startswith(("h3dnet", "prior heads"))}
 
@@ -162,8 +164,8 @@ def test_a_row_without_a_prior_starts_from_its_methods_own():
     """Another built-in space is another result, also where the row does not name it."""
     definition = read_definition(SMALL)
     silent = replace(definition, rows=(replace(definition.rows[1], prior=None),))
-    (cell,) = [cell for cell in plan(silent, None) if cell.kind == "fit"]
-    assert cell.id in {cell.id for cell in plan(definition, None)}
+    (cell,) = [cell for cell in plan(silent) if cell.kind == "fit"]
+    assert cell.id in {cell.id for cell in plan(definition)}
 
 
 def on_root(tmp_path: Path, root: Path, scenes: str):
@@ -174,36 +176,36 @@ def on_root(tmp_path: Path, root: Path, scenes: str):
 
 
 def test_tags_stand_for_their_scenes_and_no_scene_comes_twice(tmp_path, tiny_root):
-    cells = plan(on_root(tmp_path, tiny_root, '["tiny", "scan1", "00000000000000aa"]'), None)
+    cells = plan(on_root(tmp_path, tiny_root, '["tiny", "scan1", "00000000000000aa"]'))
     assert [cell.scene for cell in cells if cell.row == "builtin"] == ["scan0", "scan1"]
 
 
 def test_two_rows_that_are_the_same_fit(tmp_path):
     with pytest.raises(InputError, match="are the same fit"):
-        plan(read_definition(changed(tmp_path, "one_head@6", "builtin")), None)
+        plan(read_definition(changed(tmp_path, "one_head@6", "builtin")))
 
 
 def test_identity_is_what_decides_and_nothing_else(tmp_path):
     definition = read_definition(SMALL)
-    ids = {cell.row: cell.id for cell in plan(definition, None)}
+    ids = {cell.row: cell.id for cell in plan(definition)}
     renamed = replace(definition, title="other", rows=tuple(replace(row, published="") for row in definition.rows))
-    assert {cell.row: cell.id for cell in plan(renamed, None)} == ids
-    longer = {cell.row: cell.id for cell in plan(replace(definition, epochs=9), None)}
+    assert {cell.row: cell.id for cell in plan(renamed)} == ids
+    longer = {cell.row: cell.id for cell in plan(replace(definition, epochs=9))}
     assert longer["builtin"] != ids["builtin"] and longer["data"] == ids["data"]
     # Another pre-training is another fit, but only of the rows that start from it.
     other = replace(definition, priors={"one_head": replace(definition.priors["one_head"], epochs=13)})
-    moved = {cell.row: cell.id for cell in plan(other, None)}
+    moved = {cell.row: cell.id for cell in plan(other)}
     assert moved["one head"] != ids["one head"] and moved["builtin"] == ids["builtin"]
     # Other data, other everything.
     assert definition.data.synthetic is not None
     data = replace(definition.data, synthetic=replace(definition.data.synthetic, seed=8))
-    assert not set(ids.values()) & {cell.id for cell in plan(replace(definition, data=data), None)}
+    assert not set(ids.values()) & {cell.id for cell in plan(replace(definition, data=data))}
 
 
 def test_a_pre_training_that_no_row_needs_does_not_run():
     definition = read_definition(SMALL)
     without = replace(definition, rows=definition.rows[1:])
-    assert not [cell for cell in plan(without, None) if cell.kind == "prior"]
+    assert not [cell for cell in plan(without) if cell.kind == "prior"]
 
 
 def test_a_folder_of_another_configuration_is_not_taken_over(tmp_path):
@@ -223,28 +225,29 @@ def test_a_folder_of_another_configuration_is_not_taken_over(tmp_path):
 
 def test_a_results_folder_of_another_definition(tmp_path):
     definition = read_definition(SMALL)
-    open_sweep(SMALL, definition, plan(definition, None), tmp_path / "run", None)
-    other = CONFIGS / "synthetic_views.toml"
-    with pytest.raises(InputError, match="holds results of 'synthetic_small', not of 'synthetic_views'"):
-        open_sweep(other, read_definition(other), [], tmp_path / "run", None)
+    open_sweep(SMALL, definition, plan(definition), tmp_path / "run", Eta())
+    other = CONFIGS / "main.toml"
+    with pytest.raises(InputError, match="holds results of 'synthetic_small', not of 'main'"):
+        open_sweep(other, read_definition(other), [], tmp_path / "run", Eta())
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter.txt").write_text("dear")
     with pytest.raises(InputError, match="something else than a benchmark"):
-        open_sweep(SMALL, definition, [], tmp_path / "home", None)
+        open_sweep(SMALL, definition, [], tmp_path / "home", Eta())
 
 
 def test_a_results_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("x")
     definition = read_definition(SMALL)
     with pytest.raises(InputError, match="file holds something else than a benchmark"):
-        open_sweep(SMALL, definition, plan(definition, None), tmp_path / "file", None)
+        open_sweep(SMALL, definition, plan(definition), tmp_path / "file", Eta())
 
 
 def test_what_rows_do_not_share_is_said(tmp_path):
-    definition = read_definition(CONFIGS / "synthetic_table2.toml")
+    definition = read_definition(CONFIGS / "main.toml")
     sentences = " ".join(unequal_settings(definition))
     assert "latent, before (idr 0, baseh3d-fast, one head 0, baseh3d-fast, builtin 200" in sentences
-    assert "after (idr 0, baseh3d-fast, one head 400" in sentences and "epochs" not in sentences
+    assert "after (idr 0, baseh3d-fast, one head 400" in sentences
+    assert "epochs (idr 350, at most 1000 steps, baseh3d-fast, one head 350 steps x root of views" in sentences
     sentences = " ".join(unequal_settings(read_definition(CONFIGS / "h3ds_table2_methods.toml")))
     assert "epochs (idr 2000, h3dnet 2000, baseh3d 2000, baseh3d-fast 350 steps x root of views)" in sentences
     assert "width of the SDF" in sentences and "rays a step" not in sentences
@@ -301,7 +304,7 @@ def test_a_file_is_no_snapshot(tmp_path):
 
 def test_changed_copies_are_made_by_cells_of_their_own(tmp_path):
     file = changed(tmp_path, "[data]", '[data]\nchanges = ["as it is", "badly captured"]')
-    cells = plan(read_definition(file), None)
+    cells = plan(read_definition(file))
     made = [cell for cell in cells if cell.kind == "change"]
     assert [cell.scene for cell in made] == ["scan1, as it is", "scan1, badly captured"]
     copies = {cell.id: cell for cell in made}
@@ -314,7 +317,7 @@ def test_changed_copies_are_made_by_cells_of_their_own(tmp_path):
 
 def test_a_row_may_take_as_long_as_its_method_by_itself(tmp_path):
     def lengths(file: Path) -> list[int]:
-        return [cell.spec.epochs for cell in plan(read_definition(file), None) if cell.kind == "fit"]
+        return [cell.spec.epochs for cell in plan(read_definition(file)) if cell.kind == "fit"]
 
     assert lengths(changed(tmp_path, 'name = "builtin"', 'name = "builtin"\nepochs = 0')) == [8, 0, 8]
     assert lengths(changed(tmp_path, "epochs = 8\n", "")) == [0, 0, 0]
@@ -329,5 +332,5 @@ def test_epochs_are_steps_for_methods_that_know_no_epochs(tiny_root):
 
 def test_rows_may_have_their_own_views(tmp_path):
     file = changed(tmp_path, 'name = "builtin"', 'name = "builtin"\nviews = ["1", "3"]')
-    fits = [(cell.row, cell.spec.views) for cell in plan(read_definition(file), None) if cell.kind == "fit"]
+    fits = [(cell.row, cell.spec.views) for cell in plan(read_definition(file)) if cell.kind == "fit"]
     assert fits == [("one head", "3"), ("builtin", "1"), ("builtin", "3"), ("neus-facto", "3")]

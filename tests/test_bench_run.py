@@ -20,6 +20,7 @@ from tiny_root import CENTRE_MM, write_root
 from baseh3d_ns.benchmark import executors
 from baseh3d_ns.benchmark.cells import Cell, ChangeSpec, FitSpec, PriorSpec, SceneId
 from baseh3d_ns.benchmark.definition import DataSource, Definition, Row
+from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.executors import LocalExecutor, RayExecutor, SlurmExecutor
 from baseh3d_ns.benchmark.plan import check_scans, plan
 from baseh3d_ns.benchmark.read_definition import read_definition
@@ -161,10 +162,9 @@ def on_tiny(own_root) -> Definition:
 
 
 def sweep_of(definition: Definition, run: Path, *kinds: str) -> Sweep:
-    root = definition.data.path
-    cells = [cell for cell in plan(definition, root) if cell.kind in kinds]
+    cells = [cell for cell in plan(definition) if cell.kind in kinds]
     (run / "cells").mkdir(parents=True)
-    return Sweep(definition, cells, run, root)
+    return Sweep(definition, cells, run)
 
 
 def test_a_cell_that_fails_is_reported_and_the_others_go_on(on_tiny, own_root, tmp_path):
@@ -213,9 +213,9 @@ def test_an_executor_that_fails_does_not_end_the_benchmark(on_tiny, tmp_path):
 
 def test_what_needs_a_failed_cell_is_not_run(on_tiny, tmp_path):
     broken = Cell(PriorSpec("idr", {"no-such": 1}, 1, (), 0), "prior x")
-    fit = replace(plan(on_tiny, None)[0], needs=(broken,))
+    fit = replace(plan(on_tiny)[0], needs=(broken,))
     (tmp_path / "cells").mkdir()
-    sweep = Sweep(on_tiny, [broken, fit], tmp_path, on_tiny.data.path)
+    sweep = Sweep(on_tiny, [broken, fit], tmp_path)
     sweep.run_all(LocalExecutor())
     assert set(sweep.failed) == {broken.id, fit.id} and "it needs prior x" in sweep.failed[fit.id]
     assert not fit.folder(tmp_path).exists()
@@ -329,10 +329,10 @@ def test_a_long_name_of_a_row_is_cut_for_its_folder(tmp_path):
 
 
 def test_a_scan_that_cannot_be_scored_is_said_before_anything_runs(on_tiny, own_root):
-    check_scans(plan(on_tiny, None), on_tiny, None)
+    check_scans(plan(on_tiny), on_tiny)
     (own_root / SCENES[1] / "landmarks.txt").write_text("chin 3\n")
     with pytest.raises(InputError, match=f"{SCENES[1]}/landmarks.txt has no landmark nose_tip"):
-        open_sweep(SMALL, on_tiny, plan(on_tiny, None), own_root.parent / "run", own_root)
+        open_sweep(SMALL, on_tiny, plan(on_tiny), own_root.parent / "run", Eta())
     assert not (own_root.parent / "run").exists()
 
 
@@ -348,5 +348,5 @@ def test_a_dry_run_writes_nothing(tmp_path):
 
 def test_seeds_and_views_are_cells_of_their_own():
     definition = replace(read_definition(SMALL), seeds=(0, 1), views=("1", "3"))
-    fits = [cell for cell in plan(definition, None) if cell.kind == "fit"]
+    fits = [cell for cell in plan(definition) if cell.kind == "fit"]
     assert len(fits) == 3 * 4 and len({cell.label for cell in fits}) == len({cell.id for cell in fits}) == 12

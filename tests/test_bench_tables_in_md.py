@@ -29,7 +29,7 @@ method = "baseh3d-fast"
 name = "idr"
 method = "idr"
 """
-PAGE = "# Results\n\n<!-- version: 0.2 -->\n\n<!-- table: two brief -->\n<!-- end -->\n\nText.\n"
+PAGE = "# Results\n\n<!-- table: two brief -->\n<!-- end -->\n\nText.\n"
 
 
 @pytest.mark.parametrize("file", FILES, ids=["README", "results"])

@@ -58,7 +58,7 @@ def score_of_scan(row: Row, views: str, scene_id: str) -> Score | None:
 
 def scene_ids(frame: pd.DataFrame) -> dict[str, str]:
     """Scene ids by the names of the scenes, as far as one is finished; a failure may not know the id."""
-    done = frame[frame["status"] == "done"]
+    done = frame[(frame["status"] == "done") & (frame["scene_id"] != "")]
     return dict(zip(done["scene"], done["scene_id"], strict=True))
 
 

@@ -206,7 +206,7 @@ class Cell:
     def data_root(self, run: Path, given: Path | None) -> Path | None:
         """Root of its scenes: made by a cell that it needs, or the one that was given."""
         made = [needed for needed in self.needs if needed.kind in ("data", "change")]
-        return made[-1].folder(run) / DATA if made else given
+        return made[-1].folder(run) / DATA if made else given and given.resolve()
 
     def prior_file(self, run: Path) -> Path | None:
         """The file a fit starts from, once the cells it needs are done; None from nothing.

@@ -38,7 +38,7 @@ options = {"pipeline.model.photos.weight" = 0.0}
 from __future__ import annotations
 
 import re
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -150,6 +150,10 @@ class Definition:
     """Also score the scan itself, meshed by our mesher: no method can score below."""
     priors: dict[str, PriorRun] = field(default_factory=dict)
     options: Options = field(default_factory=dict)
+
+    def on(self, root: Path | None) -> Definition:
+        """The same comparison on the scenes of that root; None: on its own."""
+        return self if root is None else replace(self, data=replace(self.data, path=root, synthetic=None))
 
     def start_of(self, row: Row) -> SnapshotRef | Path | None:
         """Start of a row's fits: one of our priors, a file (or `builtin`), or None for the method's own."""

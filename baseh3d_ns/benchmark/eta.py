@@ -1,26 +1,86 @@
-"""Remaining time of a benchmark, from the cells of it that are done."""
+"""Expected time of cells: from cells that are done, in this benchmark or in kept ones."""
 
 from __future__ import annotations
 
-from baseh3d_ns.benchmark.cells import Cell, FitSpec
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+
+from baseh3d_ns.benchmark.cells import Cell, DataSpec, FitSpec, PriorSpec
+from baseh3d_ns.benchmark.commands import Options, option
+from baseh3d_ns.benchmark.definition import SyntheticData
 from baseh3d_ns.benchmark.results import Result
 
+SIZES = (
+    "pipeline.datamanager.train_num_rays_per_batch",
+    "pipeline.model.sdf_field.sdf.layers",
+    "pipeline.model.sdf_field.sdf.width",
+)
+"""Options that decide what a step costs, before all others."""
 
+
+@dataclass(frozen=True)
+class Work:
+    """A cell, as far as its time depends on it."""
+
+    kind: str
+    row: str
+    method: str = ""
+    views: str = ""
+    steps: int = 0
+    """Steps of its training, or photos to make; 0 where it has none, or they are not known before it runs."""
+    size: tuple[Hashable, ...] = ()
+    """Values of `SIZES`."""
+
+    @property
+    def likeness(self) -> Iterator[tuple[Hashable, ...]]:
+        """Keys of cells that take as long by the step, the most alike first."""
+        if self.kind not in ("fit", "prior"):
+            yield (self.kind,)
+            return
+        yield self.kind, self.row, self.views, self.size
+        yield self.kind, self.method, self.views, self.size
+        yield self.kind, self.method, self.size
+        if self.steps:
+            yield "any training", self.size
+
+
+@dataclass
+class _Measured:
+    """Sums over cells that are alike."""
+
+    cells: int = 0
+    steps: int = 0
+    train_s: float = 0.0
+    score_s: float = 0.0
+
+    def seconds(self, steps: int) -> float:
+        """Expected seconds of a cell with so many steps; 0 steps: the mean."""
+        trained = self.train_s / self.steps * steps if steps and self.steps else self.train_s / self.cells
+        return trained + self.score_s / self.cells
+
+
+@dataclass
 class Eta:
-    """Expected seconds: the mean of cells of the same row and views, else of the same kind, else unknown."""
+    """Expected seconds: of the cells most alike the time by the step, else unknown."""
 
-    def __init__(self) -> None:
-        self.measured: dict[tuple[str, ...], list[float]] = {}
+    measured: dict[tuple[Hashable, ...], _Measured] = field(default_factory=dict)
 
-    def note(self, cell: Cell, result: Result) -> None:
+    def note(self, work: Work, train_s: float, score_s: float) -> None:
         """Remember how long a cell took."""
-        for key in (_like(cell), (cell.kind,)):
-            self.measured.setdefault(key, []).append((result.train_s or 0.0) + (result.score_s or 0.0))
+        for key in work.likeness:
+            sums = self.measured.setdefault(key, _Measured())
+            sums.cells, sums.steps = sums.cells + 1, sums.steps + work.steps
+            sums.train_s, sums.score_s = sums.train_s + train_s, sums.score_s + score_s
+
+    def note_cell(self, cell: Cell, result: Result) -> None:
+        """Remember how long a cell of this benchmark took."""
+        self.note(work_of(cell, result.steps), result.train_s or 0.0, result.score_s or 0.0)
 
     def seconds(self, cell: Cell) -> float | None:
-        """Expected seconds of a cell; None as long as none of its kind is done."""
-        known = self.measured.get(_like(cell)) or self.measured.get((cell.kind,))
-        return sum(known) / len(known) if known else None
+        """Expected seconds of a cell; None as long as none like it is done."""
+        work = work_of(cell)
+        known = next((self.measured[key] for key in work.likeness if key in self.measured), None)
+        return known and known.seconds(work.steps)
 
     def expected(self, cell: Cell) -> str:
         """The same in words, or nothing."""
@@ -29,11 +89,58 @@ class Eta:
 
     def left(self, cells: list[Cell], jobs: int) -> str:
         """Time until all of those cells are done, in words; nothing as long as it is unknown for one of them."""
+        seconds = self.sum_seconds(cells)
+        return "" if not cells or seconds is None else f"about {duration(seconds / min(jobs, len(cells)))} left"
+
+    def sum_seconds(self, cells: list[Cell]) -> float | None:
+        """Expected seconds of those cells, one after another; None as long as one of them is unknown."""
         seconds = [self.seconds(cell) for cell in cells]
         known = [one for one in seconds if one is not None]
-        if not cells or len(known) < len(cells):
-            return ""
-        return f"about {duration(sum(known) / min(jobs, len(cells)))} left"
+        return sum(known) if len(known) == len(cells) else None
+
+
+def work_of(cell: Cell, steps: int = 0) -> Work:
+    """A cell, as far as its time depends on it.
+
+    Args:
+        steps: of its training, where it is done; 0: as planned.
+    """
+    spec = cell.spec
+    if isinstance(spec, DataSpec):
+        return Work(spec.kind, cell.row, steps=photos_of(spec.synthetic))
+    if not isinstance(spec, FitSpec | PriorSpec):
+        return Work(spec.kind, cell.row)
+    steps = steps or planned_steps(spec, made_views(cell))
+    return Work(spec.kind, cell.row, spec.method, spec.views, steps, size_of(spec.method, spec.options))
+
+
+def photos_of(made: SyntheticData) -> int:
+    """Photos that synthetic subjects have in all: the steps of making them."""
+    return made.subjects * made.views
+
+
+def size_of(method: str, options: Options) -> tuple[Hashable, ...]:
+    """Values of `SIZES` of a method with options."""
+    return tuple(option(method, options, path) for path in SIZES)
+
+
+def made_views(cell: Cell) -> int:
+    """Number of photos of a scene that a cell makes; 0 where the scenes are there already."""
+    return next((one.spec.synthetic.views for one in cell.needs if isinstance(one.spec, DataSpec)), 0)
+
+
+def planned_steps(spec: FitSpec | PriorSpec, all_views: int) -> int:
+    """Steps that a training will take; 0 where that is not known yet.
+
+    Args:
+        spec: of the cell.
+        all_views: number of views that `all` stands for; 0: not known.
+    """
+    views = all_views if spec.views == "all" else _count(spec.views)
+    epochs = spec.epochs or option(spec.method, spec.options, "epochs")
+    by_itself = option(spec.method, spec.options, "steps_of_one_view") or 0
+    most = option(spec.method, spec.options, "max_num_iterations")
+    return min(epochs * views if epochs else round(by_itself * views**0.5), most)
 
 
 def duration(seconds: float) -> str:
@@ -43,6 +150,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _like(cell: Cell) -> tuple[str, ...]:
-    """Key of the cells that take as long as this one."""
-    return (cell.kind, cell.row, cell.spec.views if isinstance(cell.spec, FitSpec) else "")
+def _count(views: str) -> int:
+    """Number of views of a configuration, or of indices; 0 where it has a name."""
+    indices = [one for one in views.split(",") if one]
+    if "," in views:
+        return len(indices)
+    return int(views) if views.isdigit() else 0

@@ -6,11 +6,13 @@ whose CSV is the table itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
@@ -19,9 +21,11 @@ from pydantic.dataclasses import dataclass
 from baseh3d_ns.benchmark.definition import STRICT, Definition
 from baseh3d_ns.benchmark.detail_tables import race_table, scan_table
 from baseh3d_ns.benchmark.error_tables import brief_table, change_table, error_table
+from baseh3d_ns.benchmark.eta import Eta, Work, photos_of, size_of
+from baseh3d_ns.benchmark.machine import same_kind
 from baseh3d_ns.benchmark.markdown import number, pipe_table, to_markdown
 from baseh3d_ns.benchmark.metrics import MEANING
-from baseh3d_ns.benchmark.read_definition import read_definition
+from baseh3d_ns.benchmark.read_definition import content_hash, read_definition
 from baseh3d_ns.benchmark.results import read_curves, read_results, write_csv
 from baseh3d_ns.benchmark.run_folder import DEFINITION
 from baseh3d_ns.benchmark.sweep import CURVES, RESULTS
@@ -29,6 +33,8 @@ from baseh3d_ns.benchmark.tables import summary_markdown
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_text
 
+KEPT = "results"
+"""Folder of kept results, beside the definitions."""
 Numbers = tuple[Definition, pd.DataFrame, pd.DataFrame]
 """A definition, its results, its scores on the way."""
 
@@ -45,6 +51,8 @@ class Origin:
     metric: str
     benchmark: bool = False
     """Whether the numbers are those of a benchmark, and configs/NAME.toml its definition."""
+    definition: str = ""
+    """Hash of the benchmark's definition (`content_hash`)."""
     digits: dict[str, int] = field(default_factory=dict)
     """Digits after the point, by column of a table that is no benchmark."""
 
@@ -66,6 +74,24 @@ VIEWS: dict[str, Callable[[Numbers], str]] = {
 """Tables of a benchmark, by the second word of a marker in a .md file."""
 
 
+def keep(run: Path, results: Path, command: str = "") -> list[Path]:
+    """Keep the numbers of a finished benchmark, or the tables that a script wrote; the files that hold them now.
+
+    Raises:
+        InputError: see `keep_benchmark`; or the folder holds neither.
+    """
+    if (run / DEFINITION).is_file():
+        return [keep_benchmark(run, results, command)]
+    tables = [file for file in sorted(run.glob("*.csv")) if file.with_suffix(".json").is_file()]
+    if not tables:
+        raise InputError(f"{run} holds neither a benchmark nor the tables of a script: pass the folder they wrote")
+    for table in tables:
+        read_origin(run, table.stem)
+        for file in (table, table.with_suffix(".json")):
+            shutil.copyfile(file, results / file.name)
+    return [results / table.name for table in tables]
+
+
 def keep_benchmark(run: Path, results: Path, command: str = "") -> Path:
     """Keep the numbers of a finished benchmark.
 
@@ -85,13 +111,14 @@ def keep_benchmark(run: Path, results: Path, command: str = "") -> Path:
     failed = frame[frame["status"] == "failed"]
     if len(failed):
         raise InputError(f"{run} is not finished ({failed.iloc[0]['row']}, {failed.iloc[0]['scene']}): run it again")
-    known = {name: sorted(set(frame[name]) - {""}) for name in ("version", "device")}
+    machines = sorted(set(frame["device"]) - {""})
+    known = {"version": sorted(set(frame["version"])), "kinds of device": sorted(set(map(same_kind, machines)))}
     for name, values in known.items():
         if len(values) != 1:
-            raise InputError(f"{run} has results of {len(values)} {name}s ({', '.join(values)}): measure them with one")
-    (version,), (machine,) = known["version"], known["device"]
+            raise InputError(f"{run} has more than one {name} ({', '.join(values)}): measure with one")
     command = command or f"baseh3d bench configs/{definition.name}.toml"
-    origin = Origin(command, version, definition.seeds, machine, MEANING, benchmark=True)
+    (version,), hashed = known["version"], content_hash(run / DEFINITION)
+    origin = Origin(command, version, definition.seeds, "; ".join(machines), MEANING, True, hashed)
     if (run / CURVES).is_file():
         shutil.copyfile(run / CURVES, results / f"{definition.name}.curves.csv")
     return _write(results / f"{definition.name}.csv", frame, origin)
@@ -106,8 +133,8 @@ def kept_markdown(results: Path, name: str, view: str = "all") -> str:
     """A kept table with the line of its origin.
 
     Raises:
-        InputError: nothing is kept under that name, its files are damaged, made with different versions, or there is no
-            such view of it.
+        InputError: nothing is kept under that name, its files are damaged, made with different versions or another
+            definition, or there is no such view of it.
     """
     origin = read_origin(results, name)
     if not origin.benchmark:
@@ -123,7 +150,10 @@ def kept_markdown(results: Path, name: str, view: str = "all") -> str:
         raise InputError(f"{results / name}.csv holds results of {others[0]}, not {origin.version}: measure it again")
     if view not in VIEWS:
         raise InputError(f"{name} has no table '{view}': take {', '.join(VIEWS)}")
-    numbers = read_definition(results.parent / f"{name}.toml"), frame, read_curves(results / f"{name}.curves.csv")
+    file = results.parent / f"{name}.toml"
+    if content_hash(file) != origin.definition:
+        raise InputError(f"{file} is not what {name} was measured with: measure it again")
+    numbers = read_definition(file), frame, read_curves(results / f"{name}.curves.csv")
     return f"{origin.line}\n\n{VIEWS[view](numbers).strip()}\n"
 
 
@@ -140,6 +170,32 @@ def read_origin(results: Path, name: str) -> Origin:
         raise InputError(f"there is no {file}: keep that result first (scripts/update_readme.py --help)") from error
     except ValidationError as error:
         raise InputError(f"{file} is damaged: keep that result again") from error
+
+
+def note_kept_times(eta: Eta, results: Path) -> None:
+    """Remember how long the cells of all kept benchmarks took; what is damaged or of another time says nothing.
+
+    Args:
+        eta: learns the times.
+        results: folder of kept results, beside the definitions.
+    """
+    for file in sorted(results.glob("*.json")):
+        with contextlib.suppress(InputError):
+            if read_origin(results, file.stem).benchmark:
+                definition = read_definition(results.parent / f"{file.stem}.toml")
+                frame = read_results(file.with_suffix(".csv"))
+                for one in frame[frame["status"] == "done"].fillna({"train_s": 0.0, "score_s": 0.0}).itertuples():
+                    eta.note(_work_of(definition, one), one.train_s, one.score_s)
+
+
+def _work_of(definition: Definition, one: Any) -> Work:
+    """A line of kept results, as far as its time depends on it; without its size where its row is gone."""
+    options = {row.name: definition.options_of(row) for row in definition.rows}
+    options |= {f"prior {name}": prior.options for name, prior in definition.priors.items()}
+    if one.row in options:
+        return Work(one.kind, one.row, one.method, one.views, one.steps, size_of(one.method, options[one.row]))
+    made = definition.data.synthetic
+    return Work(one.kind, one.row, steps=photos_of(made) if one.kind == "data" and made else 0)
 
 
 def _write(file: Path, frame: pd.DataFrame, origin: Origin) -> Path:

@@ -49,16 +49,13 @@ class _Copy:
     needs: tuple[Cell, ...]
 
 
-def plan(definition: Definition, data: Path | None) -> list[Cell]:
+def plan(definition: Definition) -> list[Cell]:
     """Every cell of a definition, those first that others need.
-
-    Args:
-        data: root to use instead of the definition's.
 
     Raises:
         InputError: no such data, a scene or view configuration they lack, or two rows that are the same fit.
     """
-    source = _source(definition, data)
+    source = _source(definition)
     priors = {
         name: _prior_cell(name, prior, source, definition.data.downscale) for name, prior in definition.priors.items()
     }
@@ -80,28 +77,25 @@ def plan(definition: Definition, data: Path | None) -> list[Cell]:
     return cells
 
 
-def check_scans(cells: list[Cell], definition: Definition, data: Path | None) -> None:
+def check_scans(cells: list[Cell], definition: Definition) -> None:
     """Raise `InputError` unless every scan that the cells are scored against can be: before anything is trained.
 
     Args:
         cells: of a `plan`.
         definition: the one that they are of.
-        data: root to use instead of the definition's.
     """
-    if definition.data.synthetic is not None:
+    if definition.data.path is None:
         return
-    root = open_h3ds(data or definition.data.path or Path())
+    root = open_h3ds(definition.data.path)
     for scene_id in dict.fromkeys(cell.spec.scene.name for cell in cells if isinstance(cell.spec, FitSpec | FloorSpec)):
         check_scene(root.h3ds, scene_id)
 
 
-def _source(definition: Definition, data: Path | None) -> _Source:
+def _source(definition: Definition) -> _Source:
     if definition.data.synthetic is not None:
-        if data is not None:
-            raise InputError(f"the definition {definition.name} makes its own data: leave out --data")
         make = Cell(DataSpec(definition.data.synthetic), "data")
         return _Source(_synthetic_scenes(definition), needs=(make,))
-    root = open_h3ds(data or definition.data.path or Path())
+    root = open_h3ds(definition.data.path or Path())
     scenes = _scenes(root, definition)
     for scene_id in scenes.values():
         for views in definition.all_views:

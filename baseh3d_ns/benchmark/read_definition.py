@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -51,6 +52,14 @@ def read_definition(path: Path) -> Definition:
         raise InputError(_sentence(dict(found[0]), path)) from error
     check_definition(definition, path)
     return definition
+
+
+def content_hash(path: Path) -> str:
+    """Hash of everything in a definition but its title and its comments; empty where there is no such file."""
+    if not path.is_file():
+        return ""
+    table = {name: value for name, value in tomllib.loads(read_text(path)).items() if name != "title"}
+    return hashlib.sha256(json.dumps(table, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _sentence(error: dict[str, Any], path: Path) -> str:

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from baseh3d_ns.benchmark.cells import CELLS, Cell
 from baseh3d_ns.benchmark.definition import Definition
+from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.plan import check_scans, plan
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.sweep import Sweep
@@ -21,13 +22,20 @@ from baseh3d_ns.files import write_text
 DEFINITION, DATA_PATH, LOCK = "definition.toml", "data.txt", ".lock"
 
 
-def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell], run: Path, data: Path | None) -> Sweep:
+def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell], run: Path, eta: Eta) -> Sweep:
     """The folder of a benchmark, made or found again.
+
+    Args:
+        definition_file: file of the definition.
+        definition: the same, on the scenes that are wanted.
+        cells: its `plan`.
+        run: the folder.
+        eta: times known from elsewhere.
 
     Raises:
         InputError: it belongs to another definition, or cannot be written to; a scan cannot be scored.
     """
-    check_scans(cells, definition, data)
+    check_scans(cells, definition)
     kept = run / DEFINITION
     if kept.is_file():
         other = read_definition(kept)
@@ -41,9 +49,9 @@ def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell],
         raise InputError(f"cannot write to {run} ({error.strerror}): choose another --out") from error
     with only_one(run):
         write_text(kept, read_text(definition_file))
-        if definition.data.synthetic is None and data is not None:
-            write_text(run / DATA_PATH, str(data.resolve()))
-    return Sweep(definition, cells, run.resolve(), data.resolve() if data else None)
+        if definition.data.path is not None:
+            write_text(run / DATA_PATH, str(definition.data.path.resolve()))
+    return Sweep(definition, cells, run.resolve(), eta=eta)
 
 
 def reopen_sweep(run: Path) -> Sweep:
@@ -54,15 +62,14 @@ def reopen_sweep(run: Path) -> Sweep:
     """
     if not (run / DEFINITION).is_file():
         raise InputError(f"{run} holds no benchmark: pass the folder that `baseh3d bench` wrote")
-    definition = read_definition(run / DEFINITION)
     data = run / DATA_PATH
-    root = Path(read_text(data).strip()) if data.is_file() else None
-    return Sweep(definition, plan(definition, root), run.resolve(), root)
+    definition = read_definition(run / DEFINITION).on(Path(read_text(data).strip()) if data.is_file() else None)
+    return Sweep(definition, plan(definition), run.resolve())
 
 
-def dry_run_report(definition: Definition, cells: list[Cell], run: Path, jobs: int) -> str:
+def dry_run_report(definition: Definition, cells: list[Cell], run: Path, jobs: int, eta: Eta) -> str:
     """The cells of a benchmark, what they need, and how long they will take as far as any like them is done."""
-    sweep = Sweep(definition, cells, run, None)
+    sweep = Sweep(definition, cells, run, eta=eta)
     lines = [f"{definition.title}: {len(cells)} cells in {run}"]
     for cell in cells:
         needs = ", ".join(needed.label for needed in cell.needs) or (f"prior {cell.start}" if cell.start else "")

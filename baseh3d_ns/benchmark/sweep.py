@@ -30,20 +30,19 @@ class Sweep:
     cells: list[Cell]
     run: Path
     """The results folder."""
-    data: Path | None
-    """Root of the data, where the definition does not make them."""
     failed: dict[str, str] = field(default_factory=dict)
     """Why, by cell id; skipped ones are not among them."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Why this machine cannot run a cell, by cell id."""
+    eta: Eta = field(default_factory=Eta)
+    """Times that are known from elsewhere; its own cells are added."""
 
     def __post_init__(self) -> None:
         self.done: dict[str, Result] = {}
-        self.eta = Eta()
         for cell in self.cells:
             result = self._done(cell)
             if result is not None:
-                self.eta.note(cell, result)
+                self.eta.note_cell(cell, result)
 
     def run_all(self, executor: Executor) -> None:
         """Run what has no result yet; results.csv grows with every cell."""
@@ -75,12 +74,15 @@ class Sweep:
                 bars.update(total, left=self.eta.left(self.open_cells(), executor.jobs))
         self.write_results()
 
+    @property
+    def spent_s(self) -> float:
+        """Seconds that the cells took which are done, one after another."""
+        return sum((one.train_s or 0.0) + (one.score_s or 0.0) for one in self.done.values())
+
     def results(self) -> list[tuple[Path, Result]]:
-        """Folder and result of every fit and floor, in the order of the definition; what is missing says why."""
+        """Folder and result of every cell, in the order of the definition; what is missing says why."""
         found = []
         for cell in self.cells:
-            if cell.kind not in ("fit", "floor"):
-                continue
             result = cell.result(self.run) or cell.no_result("not run yet")
             if cell.id in self.failed:
                 result = replace(result, reason=self.failed[cell.id])
@@ -112,7 +114,7 @@ class Sweep:
         # What an earlier try said is no answer if this one dies without a word.
         (folder / FAILURE).unlink(missing_ok=True)
         arguments = [str(folder)]
-        data, prior = cell.data_root(self.run, self.data), cell.prior_file(self.run)
+        data, prior = cell.data_root(self.run, self.definition.data.path), cell.prior_file(self.run)
         if data is not None and cell.kind != "data":
             arguments += ["--data", str(data)]
         if prior is not None:
@@ -133,7 +135,7 @@ class Sweep:
             return
         result = self._done(cell)
         if result is not None:
-            self.eta.note(cell, result)
+            self.eta.note_cell(cell, result)
             bars.console.print(f"{cell.label}: {_scores(result)}", soft_wrap=True)
         else:
             self._note_failure(cell, status)

@@ -1,7 +1,6 @@
 """Every table of a .md file, written from kept results: what stands between its markers, and nothing else.
 
 ```
-<!-- version: 0.2 -->                the version that all tables of the file are made with (optional)
 <!-- table: starts brief -->         a kept result, and the table of it (`kept.VIEWS`; left out: all)
 <!-- end -->
 ```
@@ -12,12 +11,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from baseh3d_ns import __version__
 from baseh3d_ns.benchmark.kept import kept_markdown, read_origin
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_text
 
 TABLE = re.compile(r"<!-- table: (?P<name>\w+)(?: (?P<view>\w+))? -->\n(?P<content>.*?)<!-- end -->", re.DOTALL)
-VERSION = re.compile(r"<!-- version: (\d+\.\d+) -->")
 
 
 def with_tables(text: str, results: Path) -> str:
@@ -28,15 +27,14 @@ def with_tables(text: str, results: Path) -> str:
         results: folder of kept results.
 
     Raises:
-        InputError: a table names no kept result, or one that another version made than the text states.
+        InputError: a table names no kept result, or one of another version than this one (but for its last number).
     """
-    stated = VERSION.search(text)
 
     def write(match: re.Match[str]) -> str:
         name, view = match["name"], match["view"]
         version = read_origin(results, name).version
-        if stated and not version.startswith(f"{stated[1]}."):
-            raise InputError(f"the table '{name}' was made with {version}, not {stated[1]}: measure it again")
+        if version.split(".")[:2] != __version__.split(".")[:2]:
+            raise InputError(f"the table '{name}' was made with {version}, not {__version__}: measure it again")
         marker = f"{name} {view}" if view else name
         return f"<!-- table: {marker} -->\n{kept_markdown(results, name, view or 'all')}<!-- end -->"
 

@@ -46,7 +46,8 @@ def _length(definition: Definition, row: Row) -> int | str:
     options = definition.options_of(row)
     epochs = definition.epochs_of(row) or option(row.method, options, "epochs")
     if epochs:
-        return epochs
+        most = options.get("max-num-iterations")
+        return f"{epochs}, at most {most} steps" if most else epochs
     one_view = option(row.method, options, "steps_of_one_view")
     if one_view:
         return f"{one_view} steps x root of views"

@@ -22,7 +22,7 @@ class Bench:
     definition: tyro.conf.Positional[Path]
     """Definition of the comparison: a .toml file, see configs."""
     data: Path | None = None
-    """Root in the H3DS layout, instead of the definition's."""
+    """Root in the H3DS layout, instead of the definition's or of the synthetic heads that it makes."""
     out: Path | None = None
     """Results folder; by default outputs/bench/NAME."""
     dry_run: bool = False
@@ -44,23 +44,26 @@ class Bench:
 
     def main(self) -> None:
         require_extra("bench")
+        from baseh3d_ns.benchmark.eta import Eta, duration
+        from baseh3d_ns.benchmark.kept import KEPT, note_kept_times
         from baseh3d_ns.benchmark.plan import plan
         from baseh3d_ns.benchmark.read_definition import read_definition
         from baseh3d_ns.benchmark.report import write_report
         from baseh3d_ns.benchmark.run_folder import dry_run_report, only_one, open_sweep
 
-        definition = read_definition(self.definition)
-        cells = plan(definition, self.data)
+        definition = read_definition(self.definition).on(self.data)
+        cells, eta = plan(definition), Eta()
+        note_kept_times(eta, self.definition.parent / KEPT)
         out = self.out or Path("outputs/bench") / definition.name
         if self.dry_run:
-            print(dry_run_report(definition, cells, out, self.jobs))
+            print(dry_run_report(definition, cells, out, self.jobs, eta))
             return
-        sweep = open_sweep(self.definition, definition, cells, out, self.data or definition.data.path)
+        sweep = open_sweep(self.definition, definition, cells, out, eta)
         with only_one(out):
             sweep.run_all(self.make_executor(out))
             page = write_report(out, definition, sweep.results())
         print((out / "tables.md").read_text(encoding="utf-8"))
-        print(f"written to {page}")
+        print(f"written to {page}; {len(sweep.done)} cells done, which took {duration(sweep.spent_s)}")
         if sweep.failed:
             raise SystemExit(f"{len(sweep.failed)} cells have no result; the same command tries them again")
 
