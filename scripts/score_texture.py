@@ -1,14 +1,17 @@
-"""Print how well a textured mesh fits the photos of its head, beside the colour network of the same run.
+"""How well a textured mesh fits the photos of its head, beside the colour network of the same run.
 
-Usage: python scripts/score_texture.py --runs RUN1 RUN2
+Usage: python scripts/score_texture.py --runs RUN1 RUN2 --out FOLDER
+Writes texture.csv and texture.json (kept results, see scripts/update_readme.py).
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import trimesh
 import tyro
@@ -16,9 +19,14 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from trimesh.visual.color import uv_to_interpolated_color
 
+from baseh3d_ns import __version__
+from baseh3d_ns.benchmark.kept import Origin, keep_table, kept_markdown
+from baseh3d_ns.benchmark.machine import device_name
 from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.errors import exit_on_input_error
 from baseh3d_ns.evaluation.head_photos import photos_of_head
 from baseh3d_ns.evaluation.photo_scores import HeadRenderer, RenderedView
+from baseh3d_ns.files import check_writable
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import find_head_file, open_head
@@ -28,10 +36,9 @@ from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.image_metrics import head_metrics
 from baseh3d_ns.texture.textured import TEXTURED_SPACING_MM, open_texture_photos, textured_mesh
 
-SAID = (
-    "PSNR over the mask {:.2f} dB by the network, {:.2f} by the texture; where both show the head {:.2f}, {:.2f}; "
-    "SSIM {:.3f}, {:.3f}"
-)
+COLUMNS = ("PSNR dB", "of the texture", "both show: PSNR dB", "both: of the texture", "SSIM", "SSIM of the texture")
+METRIC = "Means over photos, over the mask, by the colour network and by the texture; also where both show the head"
+DIGITS = {name: 3 if name.startswith("SSIM") else 2 for name in COLUMNS}
 CPU = torch.device("cpu")
 
 
@@ -39,6 +46,8 @@ CPU = torch.device("cpu")
 class Args:
     runs: tuple[Path, ...]
     """Run folders or head files."""
+    out: Path
+    """Folder to write to."""
     side_px: int = 512
     """Longest side of the photos that are compared."""
     texture_size: int = 2048
@@ -83,31 +92,52 @@ def row(seen: RenderedView, textured: dict[str, Tensor]) -> list[float]:
     return [*(one["psnr"] for one in (*masks, *shown)), *(one["ssim"] for one in masks)]
 
 
+def scored_views(dataset: HeadDataset, centres: Tensor, middle: Tensor, within_deg: float) -> list[int]:
+    """Views of a dataset whose cameras lie within an angle of a direction (unit vector).
+
+    Args:
+        centres: camera centres in the unit frame, (views, 3).
+    """
+    cos = normalize(centres, dim=1) @ middle
+    return [view for view in range(len(dataset)) if cos[view] >= np.cos(np.radians(within_deg))]
+
+
 @torch.no_grad()
+def score(run: Path, args: Args) -> list[dict[str, str | int | float]]:
+    """A line of the table for the training photos of a run, and one for those held out."""
+    file, head = find_head_file(run), open_head(run)
+    photos = photos_of_head(head, file, None, None, args.side_px)
+    renderer = HeadRenderer(head, field_of_head(head, file), photos, CPU)
+    mesh = mesh_of_head(head, file, TEXTURED_SPACING_MM, CPU)
+    textured = textured_mesh(mesh, open_texture_photos(head, file, None, None, args.texture_size), args.texture_size)
+    middle = normalize(photos.training.metadata["camera_centres"].mean(dim=0), dim=0)
+    lines: list[dict[str, str | int | float]] = []
+    for name, dataset in (("training", photos.training), ("held out", photos.held_out)):
+        if dataset is None:
+            continue
+        held_out = dataset is photos.held_out
+        within_deg = args.within_deg if held_out else 180.0
+        views = scored_views(dataset, dataset.metadata["camera_centres"], middle, within_deg)
+        corrections = None if held_out else renderer.corrections
+        rows = []
+        for view in views:
+            seen = renderer.render(dataset, view, held_out)
+            rows.append(row(seen, textured_view(textured, dataset, view, corrections, seen)))
+        means = dict(zip(COLUMNS, np.mean(rows, axis=0).tolist(), strict=True))
+        method = head.provenance.get("method", run.name)
+        lines.append({"method": method, "photos": f"{len(rows)} {name}", **means})
+    return lines
+
+
 def main(args: Args) -> None:
-    """Score every run."""
-    for run in args.runs:
-        file, head = find_head_file(run), open_head(run)
-        photos = photos_of_head(head, file, None, None, args.side_px)
-        renderer = HeadRenderer(head, field_of_head(head, file), photos, CPU)
-        mesh = mesh_of_head(head, file, TEXTURED_SPACING_MM, CPU)
-        texture_photos = open_texture_photos(head, file, None, None, args.texture_size)
-        textured = textured_mesh(mesh, texture_photos, args.texture_size)
-        middle = normalize(photos.training.metadata["camera_centres"].mean(dim=0), dim=0)
-        for name, dataset in (("training", photos.training), ("held out", photos.held_out)):
-            if dataset is None:
-                continue
-            held_out = dataset is photos.held_out
-            cos = normalize(dataset.metadata["camera_centres"], dim=1) @ middle
-            views = [view for view in range(len(dataset)) if cos[view] >= np.cos(np.radians(args.within_deg))]
-            views = views if held_out else list(range(len(dataset)))
-            corrections = None if held_out else renderer.corrections
-            rows = []
-            for view in views:
-                seen = renderer.render(dataset, view, held_out)
-                rows.append(row(seen, textured_view(textured, dataset, view, corrections, seen)))
-            print(f"{run.name}, {name}, {len(rows)} photos: {SAID.format(*np.mean(rows, axis=0))}", flush=True)
+    """Score every run and print the table."""
+    check_writable(args.out)
+    lines = [line for run in args.runs for line in score(run, args)]
+    origin = Origin("python " + " ".join(sys.argv), __version__, (42,), device_name(), METRIC, digits=DIGITS)
+    keep_table(args.out / "texture.csv", pd.DataFrame(lines), origin)
+    print(kept_markdown(args.out, "texture"))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    with exit_on_input_error():
+        main(tyro.cli(Args, description=__doc__))

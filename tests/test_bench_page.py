@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 import numpy as np
 import pytest
@@ -90,7 +91,12 @@ def opened(browser, report):
 
 
 def settle(browser):
-    """Until the pictures are decoded and plotly has drawn twice."""
+    """Until all charts are drawn, the pictures are decoded and plotly has drawn twice."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(browser, 60).until(
+        lambda _: browser.execute_script("return !document.querySelector('.chart:not(.js-plotly-plot)')")
+    )
     browser.execute_async_script(
         "const done = arguments[0]; const picture = document.getElementById('picture');"
         "picture.decode().catch(() => 0).then(() => requestAnimationFrame(() => requestAnimationFrame(done)));"
@@ -166,6 +172,33 @@ def test_buttons_change_picture_and_mesh(opened):
     assert third["pressed"] == ["scan1", "ours", "colour"], "the surface stays chosen"
 
 
+def test_the_files_of_a_head_are_linked(opened):
+    def names():
+        return [link.text for link in opened.find_elements("css selector", "#files a")]
+
+    assert names() == ["error_heatmap.ply", "head.ply", "evaluation.png"]
+    link = opened.find_element("css selector", "#files a").get_attribute("href")
+    assert (Path(unquote(urlparse(link).path))).is_file()
+    click(opened, "scan", "scan1")
+    click(opened, "method", "idr")
+    assert names() == []
+
+
+def test_nothing_is_wider_than_a_phone(opened):
+    """Tables and charts scroll by themselves; at the end the window is as it was."""
+    size = opened.get_window_size()
+    opened.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        settle(opened)
+        width, inner = opened.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+        assert width <= inner == 390
+    finally:
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        opened.set_window_size(size["width"], size["height"])
+
+
 def test_a_cell_without_pictures(opened):
     click(opened, "scan", "scan1")
     click(opened, "method", "idr")
@@ -215,7 +248,10 @@ def test_the_page_names_no_address(report):
     library = max(re.findall(r"<script>(.*?)</script>", html, re.DOTALL), key=len)
     assert html.count("Plotly.newPlot") and len(library) > 10**6 and html.count(library) == 1
     own = html.replace(library, "")
-    assert "http" not in own.replace("http-equiv", "") and not re.search(r"\b(src|href)=", own)
+    assert "http" not in own.replace("http-equiv", "") and not re.search(r"\bsrc=", own)
+    linked = re.findall(r'href="([^"]*)"', own)
+    # Three heads with three files each; the run's folder has a space, which no link needs to name.
+    assert len(linked) == 9 and all((report.parent / link).is_file() for link in linked)
     assert "default-src 'none'" in own and "connect-src" not in own
     assert "/home/someone" not in html and str(report.parent) not in html
 
@@ -230,11 +266,11 @@ def test_a_run_without_any_picture_or_curve(tmp_path):
 
 def test_a_failed_cell_says_why(tmp_path):
     failed = result("ours", "scan0", None, status="failed", reason="out of <memory>")
-    assert page_heads([(tmp_path, failed)])[0]["note"] == "failed: out of <memory>"
+    assert page_heads(tmp_path, [(tmp_path, failed)])[0]["note"] == "failed: out of <memory>"
     retried = replace(result("ours", "scan0", 1.0), seed=1)
-    shown = page_heads([(tmp_path, failed), (tmp_path, retried), (tmp_path, floors()[0])])
+    shown = page_heads(tmp_path, [(tmp_path, failed), (tmp_path, retried), (tmp_path, floors()[0])])
     assert len(shown) == 1 and "face 1.00" in shown[0]["note"], "the first seed that is done"
-    shown = page_heads([(tmp_path, retried), (tmp_path, replace(failed, seed=2))])
+    shown = page_heads(tmp_path, [(tmp_path, retried), (tmp_path, replace(failed, seed=2))])
     assert "face 1.00" in shown[0]["note"], "also when a later one failed"
     assert "out of &lt;memory&gt;" in page(tmp_path, DEFINITION, [(tmp_path, failed)])
 
@@ -274,7 +310,7 @@ def test_pictures_are_small_jpegs(tmp_path):
 def test_many_heads_share_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(heads, "FULL_SIZE", 1)
     monkeypatch.setattr(heads, "MAX_FACES", 2000)
-    shown = [one for one in page_heads(write_run(tmp_path)) if "mesh" in one]
+    shown = [one for one in page_heads(tmp_path, write_run(tmp_path)) if "mesh" in one]
     assert len(shown) == 3, "of the four that are done"
     for one in shown:
         assert len(unpacked(one["mesh"])[1]) == 500
@@ -318,7 +354,7 @@ def test_a_damaged_picture_or_mesh_is_named(name, share, tmp_path):
     file = folder / "evaluation" / name
     file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
     with pytest.raises(InputError, match=f"{name} is damaged .*: move the folder of its cell away"):
-        page_heads([(folder, result)])
+        page_heads(tmp_path, [(folder, result)])
 
 
 def test_a_mesh_without_a_surface_is_named(tmp_path):
@@ -328,4 +364,4 @@ def test_a_mesh_without_a_surface_is_named(tmp_path):
         trimesh.Trimesh(vertices, faces, process=False, validate=False).export(file_type="ply")
     )
     with pytest.raises(InputError, match="head.ply is damaged"):
-        page_heads([(folder, result)])
+        page_heads(tmp_path, [(folder, result)])

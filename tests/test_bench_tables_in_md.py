@@ -9,13 +9,17 @@ import pandas as pd
 import pytest
 from bench_run import CURVES, all_results
 
-from baseh3d_ns.benchmark.kept import Origin, keep_benchmark, keep_table, kept_markdown
+from baseh3d_ns import __version__
+from baseh3d_ns.benchmark.eta import Eta
+from baseh3d_ns.benchmark.kept import Origin, keep_benchmark, keep_table, kept_markdown, note_kept_times, read_origin
+from baseh3d_ns.benchmark.plan import plan
+from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.results import to_frame, write_csv
-from baseh3d_ns.benchmark.tables_in_md import tables_by_hand, with_tables, write_tables
+from baseh3d_ns.benchmark.tables_in_md import md_files, tables_by_hand, with_tables, write_tables
 from baseh3d_ns.errors import InputError
 
 REPO = Path(__file__).parents[1]
-FILES = (REPO / "README.md", REPO / "configs" / "results" / "README.md")
+FILES = md_files(REPO)
 DEFINITION = """
 name = "two"
 title = "Two methods on two scenes"
@@ -32,7 +36,7 @@ method = "idr"
 PAGE = "# Results\n\n<!-- table: two brief -->\n<!-- end -->\n\nText.\n"
 
 
-@pytest.mark.parametrize("file", FILES, ids=["README", "results"])
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(REPO)))
 def test_every_table_is_that_of_its_kept_numbers(file):
     text = file.read_text(encoding="utf-8")
     assert with_tables(text, REPO / "configs" / "results") == text, "run scripts/update_readme.py"
@@ -51,7 +55,7 @@ def results(tmp_path) -> Path:
 def write_run(run: Path, **changed: str) -> None:
     run.mkdir(exist_ok=True)
     (run / "definition.toml").write_text(DEFINITION)
-    made = {"version": "0.2.0", "device": "CPU, 2 threads", **changed}
+    made = {"version": __version__, "device": "CPU, 2 threads (A, 2 cores)", **changed}
     write_csv(run / "results.csv", to_frame(replace(one, **made) for one in all_results()))
     write_csv(run / "curves.csv", CURVES)
 
@@ -62,7 +66,7 @@ def test_a_table_is_filled_from_kept_numbers(results, tmp_path):
     page.write_text(PAGE)
     assert write_tables(page, results) and not write_tables(page, results)
     text = page.read_text()
-    assert "`baseh3d bench configs/two.toml`, version 0.2.0, seed 0, CPU, 2 threads." in text
+    assert f"`baseh3d bench configs/two.toml`, version {__version__}, seed 0, CPU, 2 threads (A, 2 cores)." in text
     assert "| ours | 3 views | 1.50 | 6.00 |" in text and text.startswith("# Results\n") and text.endswith("Text.\n")
 
 
@@ -78,7 +82,7 @@ def test_a_number_changed_by_hand_is_stale(results, tmp_path):
 def test_results_of_another_version_are_refused(results, tmp_path):
     write_run(tmp_path / "run", version="0.1.10")
     keep_benchmark(tmp_path / "run", results)
-    with pytest.raises(InputError, match=r"'two' was made with 0\.1\.10, not 0\.2: measure it again"):
+    with pytest.raises(InputError, match=r"'two' was made with 0\.1\.10, not \d+\.\d+\.\d+: measure it again"):
         with_tables(PAGE, results)
     kept = results / "two.csv"
     kept.write_text(kept.read_text().replace("0.1.10", "0.1.9", 1))
@@ -87,9 +91,9 @@ def test_results_of_another_version_are_refused(results, tmp_path):
 
 
 def test_results_that_cannot_be_kept(results, tmp_path):
-    frame = to_frame(replace(one, version="0.2.0", device=f"CPU {n % 2}") for n, one in enumerate(all_results()))
+    frame = to_frame(replace(one, version=__version__, device=f"CPU {n % 2}") for n, one in enumerate(all_results()))
     write_csv(tmp_path / "run" / "results.csv", frame)
-    with pytest.raises(InputError, match=r"results of 2 devices \(CPU 0, CPU 1\)"):
+    with pytest.raises(InputError, match=r"more than one kind of device \(CPU 0, CPU 1\)"):
         keep_benchmark(tmp_path / "run", results)
     frame.loc[1, "status"] = "failed"
     write_csv(tmp_path / "run" / "results.csv", frame)
@@ -98,6 +102,38 @@ def test_results_that_cannot_be_kept(results, tmp_path):
     (tmp_path / "configs" / "two.toml").write_text(DEFINITION.replace("epochs = 100", "epochs = 99"))
     with pytest.raises(InputError, match="run the benchmark again"):
         keep_benchmark(tmp_path / "run", results)
+
+
+def test_every_machine_of_a_kind_is_named(results, tmp_path):
+    names = ("CPU, 2 threads (B, 2 cores)", "CPU, 2 threads (A, 8 cores)")
+    frame = to_frame(replace(one, version=__version__, device=names[n % 2]) for n, one in enumerate(all_results()))
+    write_csv(tmp_path / "run" / "results.csv", frame)
+    keep_benchmark(tmp_path / "run", results)
+    assert read_origin(results, "two").machine == f"{names[1]}; {names[0]}"
+
+
+def test_numbers_of_another_definition_are_refused(results, tmp_path):
+    keep_benchmark(tmp_path / "run", results)
+    definition = tmp_path / "configs" / "two.toml"
+    definition.write_text("# a comment\n" + DEFINITION.replace("Two methods", "Other words"))
+    assert "Other words" in kept_markdown(results, "two", "brief")
+    definition.write_text(DEFINITION.replace("epochs = 100", "epochs = 99"))
+    with pytest.raises(InputError, match="two.toml is not what two was measured with"):
+        kept_markdown(results, "two")
+
+
+def test_kept_times_are_estimates(results, tmp_path):
+    """A fit of the same method with twice the steps takes twice as long; networks of another size say nothing."""
+    keep_benchmark(tmp_path / "run", results)
+    eta, definition = Eta(), read_definition(tmp_path / "configs" / "two.toml")
+    note_kept_times(eta, results)
+    longer = replace(definition, epochs=200, rows=(replace(definition.rows[0], name="longer"),), seeds=(5,))
+    fits = [cell for cell in plan(longer) if cell.kind == "fit"]
+    kept = [one.train_s for one in all_results() if one.row == "ours"]
+    assert eta.sum_seconds(fits) == (pytest.approx(2 * sum(kept)), 0)
+    larger = replace(longer, options={"pipeline.model.sdf-field.sdf.width": 64})
+    assert eta.sum_seconds([cell for cell in plan(larger) if cell.kind == "fit"]) == (0.0, 2)
+    assert eta.left(plan(longer), 1) == f"about {sum(kept) * 2:.0f} s left, and 1 cell of unknown time"
 
 
 def test_a_table_that_nothing_is_kept_for(results):

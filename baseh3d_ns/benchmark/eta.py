@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from baseh3d_ns.benchmark.cells import Cell, DataSpec, FitSpec, PriorSpec
 from baseh3d_ns.benchmark.commands import Options, option
 from baseh3d_ns.benchmark.definition import SyntheticData
+from baseh3d_ns.benchmark.markdown import counted
 from baseh3d_ns.benchmark.results import Result
 
 SIZES = (
@@ -80,7 +81,7 @@ class Eta:
         """Expected seconds of a cell; None as long as none like it is done."""
         work = work_of(cell)
         known = next((self.measured[key] for key in work.likeness if key in self.measured), None)
-        return known and known.seconds(work.steps)
+        return None if known is None else known.seconds(work.steps)
 
     def expected(self, cell: Cell) -> str:
         """The same in words, or nothing."""
@@ -88,15 +89,17 @@ class Eta:
         return "" if seconds is None else f"about {duration(seconds)}"
 
     def left(self, cells: list[Cell], jobs: int) -> str:
-        """Time until all of those cells are done, in words; nothing as long as it is unknown for one of them."""
-        seconds = self.sum_seconds(cells)
-        return "" if not cells or seconds is None else f"about {duration(seconds / min(jobs, len(cells)))} left"
+        """Time until all of those cells are done, in words; nothing as long as it is known for none of them."""
+        seconds, unknown = self.sum_seconds(cells)
+        if len(cells) == unknown:
+            return ""
+        besides = f", and {counted(unknown, 'cell')} of unknown time" if unknown else ""
+        return f"about {duration(seconds / min(jobs, len(cells)))} left{besides}"
 
-    def sum_seconds(self, cells: list[Cell]) -> float | None:
-        """Expected seconds of those cells, one after another; None as long as one of them is unknown."""
+    def sum_seconds(self, cells: list[Cell]) -> tuple[float, int]:
+        """Expected seconds of those cells, one after another, and the number of those among them that are unknown."""
         seconds = [self.seconds(cell) for cell in cells]
-        known = [one for one in seconds if one is not None]
-        return sum(known) if len(known) == len(cells) else None
+        return sum(one or 0.0 for one in seconds), seconds.count(None)
 
 
 def work_of(cell: Cell, steps: int = 0) -> Work:

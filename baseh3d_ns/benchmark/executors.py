@@ -17,6 +17,8 @@ from typing import Any, Protocol, runtime_checkable
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import require_extra
 
+LOG = "log.txt"
+"""Output of a cell, in its folder."""
 AT_ONCE = 256
 """Cells handed to a cluster at once; the cluster decides how many run."""
 COMMAND = [sys.executable, "-m", "baseh3d_ns.benchmark.cell"]

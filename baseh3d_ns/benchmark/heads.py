@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import numpy as np
 import trimesh
@@ -16,13 +17,17 @@ from PIL import Image
 from scipy.spatial import cKDTree
 from trimesh.visual import ColorVisuals
 
+from baseh3d_ns.benchmark.executors import LOG
 from baseh3d_ns.benchmark.metrics import METRICS
 from baseh3d_ns.benchmark.results import Result
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.write import SCORES
 
 EVALUATION, PICTURE = "evaluation", "evaluation.png"
 MESHES = {"error": "error_heatmap.ply", "colour": "head.ply"}
 """Two colourings of the same mesh, by the name of their button."""
+LINKED = (*MESHES.values(), PICTURE, SCORES)
+"""Files of an evaluation that the page links to."""
 MAX_WIDTH_PX = 1600
 MAX_FACES = 21000
 """Faces of a mesh on the page: three times that is below 2**16, so the indices of its corners always fit."""
@@ -31,12 +36,16 @@ FULL_SIZE = 40
 SMALLEST = 0.1
 
 
-def page_heads(results: Sequence[tuple[Path, Result]]) -> list[dict[str, Any]]:
+def page_heads(run: Path, results: Sequence[tuple[Path, Result]]) -> list[dict[str, Any]]:
     """Content of the page for every scene, view configuration and row; of several seeds the first that is done.
 
+    Args:
+        run: the benchmark's folder, which links to files are relative to.
+        results: each with the folder of its cell, in that folder.
+
     Returns:
-        Dictionaries with scene, row, views and note (scores, or why there is none); with `picture` and `mesh` where
-        the cell's folder has them.
+        Dictionaries with scene, row, views, note (scores, or why there is none) and files (links by name); with
+        `picture` and `mesh` where the cell's folder has them.
     """
     chosen: dict[tuple[str, str, str], tuple[Path, Result]] = {}
     for folder, result in results:
@@ -44,7 +53,13 @@ def page_heads(results: Sequence[tuple[Path, Result]]) -> list[dict[str, Any]]:
         if result.kind == "fit" and (key not in chosen or (result.done and not chosen[key][1].done)):
             chosen[key] = (folder, result)
     share = max(min(1.0, FULL_SIZE / max(sum(result.done for _, result in chosen.values()), 1)), SMALLEST)
-    return [_head(folder, result, share) for folder, result in chosen.values()]
+    return [_head(folder, result, share) | {"files": links(run, folder)} for folder, result in chosen.values()]
+
+
+def links(run: Path, folder: Path) -> dict[str, str]:
+    """Links from the benchmark's folder to the files of a cell that people open, by name."""
+    files = [folder / EVALUATION / name for name in LINKED] + [folder / LOG]
+    return {file.name: quote(file.relative_to(run).as_posix()) for file in files if file.is_file()}
 
 
 def _head(folder: Path, result: Result, share: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from baseh3d_ns import __version__
 from baseh3d_ns.benchmark.definition import STRICT, Definition
 from baseh3d_ns.benchmark.detail_tables import race_table, scan_table
 from baseh3d_ns.benchmark.error_tables import brief_table, change_table, error_table
@@ -112,7 +113,7 @@ def keep_benchmark(run: Path, results: Path, command: str = "") -> Path:
     if len(failed):
         raise InputError(f"{run} is not finished ({failed.iloc[0]['row']}, {failed.iloc[0]['scene']}): run it again")
     machines = sorted(set(frame["device"]) - {""})
-    known = {"version": sorted(set(frame["version"])), "kinds of device": sorted(set(map(same_kind, machines)))}
+    known = {"version": sorted(set(frame["version"])), "kind of device": sorted(set(map(same_kind, machines)))}
     for name, values in known.items():
         if len(values) != 1:
             raise InputError(f"{run} has more than one {name} ({', '.join(values)}): measure with one")
@@ -172,6 +173,24 @@ def read_origin(results: Path, name: str) -> Origin:
         raise InputError(f"{file} is damaged: keep that result again") from error
 
 
+def is_current(results: Path, name: str) -> bool:
+    """Whether numbers are kept under that name, of this version (but for its last number) and the definition as it is.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not (results / f"{name}.json").is_file():
+        return False
+    origin = read_origin(results, name)
+    unchanged = not origin.benchmark or origin.definition == content_hash(results.parent / f"{name}.toml")
+    return unchanged and same_minor(origin.version)
+
+
+def same_minor(version: str) -> bool:
+    """Whether a version is this one, but for its last number."""
+    return version.split(".")[:2] == __version__.split(".")[:2]
+
+
 def note_kept_times(eta: Eta, results: Path) -> None:
     """Remember how long the cells of all kept benchmarks took; what is damaged or of another time says nothing.
 
@@ -190,10 +209,11 @@ def note_kept_times(eta: Eta, results: Path) -> None:
 
 def _work_of(definition: Definition, one: Any) -> Work:
     """A line of kept results, as far as its time depends on it; without its size where its row is gone."""
-    options = {row.name: definition.options_of(row) for row in definition.rows}
-    options |= {f"prior {name}": prior.options for name, prior in definition.priors.items()}
-    if one.row in options:
-        return Work(one.kind, one.row, one.method, one.views, one.steps, size_of(one.method, options[one.row]))
+    trained = {row.name: (row.method, definition.options_of(row)) for row in definition.rows}
+    trained |= {f"prior {name}": (prior.method, prior.options) for name, prior in definition.priors.items()}
+    if one.row in trained:
+        method, options = trained[one.row]
+        return Work(one.kind, one.row, method, one.views, one.steps, size_of(method, options))
     made = definition.data.synthetic
     return Work(one.kind, one.row, steps=photos_of(made) if one.kind == "data" and made else 0)
 

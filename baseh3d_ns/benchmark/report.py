@@ -63,7 +63,7 @@ def page(run: Path, definition: Definition, results: Sequence[tuple[Path, Result
     file = run / "definition.toml"
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     environment.globals["zip"] = zip
-    heads = page_heads(results)
+    heads = page_heads(run, results)
     return environment.get_template(TEMPLATE).render(
         definition=definition,
         names=[row.name for row in definition.rows],

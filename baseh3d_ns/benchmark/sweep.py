@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from baseh3d_ns.benchmark.cells import Cell
 from baseh3d_ns.benchmark.definition import Definition
 from baseh3d_ns.benchmark.eta import Eta
-from baseh3d_ns.benchmark.executors import Executor
+from baseh3d_ns.benchmark.executors import LOG, Executor
 from baseh3d_ns.benchmark.results import FAILURE, Result, curves_frame, load_result, to_frame, write_csv
 
 RESULTS, CURVES = "results.csv", "curves.csv"
@@ -121,7 +121,7 @@ class Sweep:
             arguments += ["--prior", str(prior)]
         bar = bars.add_task(cell.label, total=None, left=self.eta.expected(cell))
         try:
-            return executor.run(arguments, folder / "log.txt")
+            return executor.run(arguments, folder / LOG)
         finally:
             bars.remove_task(bar)
 
@@ -148,7 +148,7 @@ class Sweep:
             self.skipped[cell.id] = said.reason
             return
         reason = said.reason if said else f"its process ended with {status}"
-        self.failed[cell.id] = f"{reason}; log: {cell.folder(self.run) / 'log.txt'}"
+        self.failed[cell.id] = f"{reason}; log: {cell.folder(self.run) / LOG}"
 
     def _say(self, bars: Progress, cell: Cell) -> None:
         reason = self.failed.get(cell.id) or f"skipped: {self.skipped[cell.id]}"

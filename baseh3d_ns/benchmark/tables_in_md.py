@@ -12,11 +12,18 @@ import re
 from pathlib import Path
 
 from baseh3d_ns import __version__
-from baseh3d_ns.benchmark.kept import kept_markdown, read_origin
+from baseh3d_ns.benchmark.kept import kept_markdown, read_origin, same_minor
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_text
 
 TABLE = re.compile(r"<!-- table: (?P<name>\w+)(?: (?P<view>\w+))? -->\n(?P<content>.*?)<!-- end -->", re.DOTALL)
+MD_FOLDERS = ("configs", "scripts")
+"""Folders that may hold more of them."""
+
+
+def md_files(repo: Path) -> list[Path]:
+    """The .md files of the repository that people read."""
+    return [*sorted(repo.glob("*.md")), *(file for name in MD_FOLDERS for file in sorted((repo / name).rglob("*.md")))]
 
 
 def with_tables(text: str, results: Path) -> str:
@@ -33,7 +40,7 @@ def with_tables(text: str, results: Path) -> str:
     def write(match: re.Match[str]) -> str:
         name, view = match["name"], match["view"]
         version = read_origin(results, name).version
-        if version.split(".")[:2] != __version__.split(".")[:2]:
+        if not same_minor(version):
             raise InputError(f"the table '{name}' was made with {version}, not {__version__}: measure it again")
         marker = f"{name} {view}" if view else name
         return f"<!-- table: {marker} -->\n{kept_markdown(results, name, view or 'all')}<!-- end -->"

@@ -61,7 +61,7 @@ class Bench:
         sweep = open_sweep(self.definition, definition, cells, out, eta)
         with only_one(out):
             sweep.run_all(self.make_executor(out))
-            page = write_report(out, definition, sweep.results())
+            page = write_report(sweep.run, definition, sweep.results())
         print((out / "tables.md").read_text(encoding="utf-8"))
         print(f"written to {page}; {len(sweep.done)} cells done, which took {duration(sweep.spent_s)}")
         if sweep.failed:

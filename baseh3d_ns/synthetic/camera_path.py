@@ -72,10 +72,7 @@ def camera_path(subject_mm: Float[np.ndarray, "n 3"], views: int, size: int, rng
 def views_configs(cameras: list[Pinhole], subject_centre_mm: Float[np.ndarray, " 3"]) -> dict[str, list[int]]:
     """View configurations by number of views, those of `VIEW_COUNTS` that the cameras suffice for."""
     positions = np.stack([camera.centre_mm for camera in cameras]) - subject_centre_mm
-    azimuths = np.degrees(np.arctan2(positions[:, 0], positions[:, 2]))
-    configs = {
-        str(n): _nearest_distinct(azimuths, targets) for n, targets in VIEW_TARGETS_DEG.items() if n <= len(cameras)
-    }
+    configs = {str(n): nearest_views(positions, n) for n in VIEW_TARGETS_DEG if n <= len(cameras)}
     for count in MANY_VIEWS:
         if count <= len(cameras):
             others = [view for view in range(len(cameras)) if view not in configs["8"]]
@@ -84,10 +81,16 @@ def views_configs(cameras: list[Pinhole], subject_centre_mm: Float[np.ndarray, "
     return configs
 
 
-def _nearest_distinct(azimuths: Float[np.ndarray, " v"], targets: tuple[float, ...]) -> list[int]:
-    """View nearest to each target azimuth (degrees), none chosen twice."""
+def nearest_views(positions: Float[np.ndarray, "v 3"], count: int) -> list[int]:
+    """Views nearest to the azimuths of `VIEW_TARGETS_DEG` for that number of views, none chosen twice.
+
+    Args:
+        positions: camera centres from the middle of the subject; +y up, +z ahead.
+        count: a key of `VIEW_TARGETS_DEG`.
+    """
+    azimuths = np.degrees(np.arctan2(positions[:, 0], positions[:, 2]))
     chosen: list[int] = []
-    for target in targets:
+    for target in VIEW_TARGETS_DEG[count]:
         away = np.abs((azimuths - target + 180.0) % 360.0 - 180.0)
         away[chosen] = np.inf
         chosen.append(int(np.argmin(away)))

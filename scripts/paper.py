@@ -1,0 +1,195 @@
+"""Every table and picture that the .md files show, made anew with this version; see paper.sh.
+
+A part whose numbers are kept in configs/results with this version is done; another goes on where it was stopped, and
+its numbers are kept as soon as it ends. Most parts are definitions of benchmarks; the others measure what no cell of a
+benchmark can: clocks of a single process, photos outside of the H3DS layout, pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from baseh3d_ns import __version__
+from baseh3d_ns.benchmark.eta import Eta, duration
+from baseh3d_ns.benchmark.kept import KEPT, is_current, keep, note_kept_times
+from baseh3d_ns.benchmark.markdown import counted
+from baseh3d_ns.benchmark.plan import plan
+from baseh3d_ns.benchmark.read_definition import read_definition
+from baseh3d_ns.benchmark.sweep import Sweep
+from baseh3d_ns.benchmark.tables_in_md import md_files, write_tables
+from baseh3d_ns.errors import InputError, exit_on_input_error
+from baseh3d_ns.files import check_writable, write_text
+
+REPO = Path(__file__).resolve().parents[1]
+CONFIGS, NOTES = Path("configs"), Path("outputs/paper")
+RESULTS = CONFIGS / KEPT
+DEMO, MAKE_DEMO = "outputs/demo", "bash scripts/demo.sh"
+FIT = f"{DEMO}/bench/cells/baseh3d-fast-builtin-scan1-*/train/*/run"
+"""Fit of the demo that is meshed and textured."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Numbers or pictures, and the command that makes them."""
+
+    name: str
+    """Name of its kept numbers, and of a benchmark's definition."""
+    command: str
+    """As a shell takes it."""
+    folder: str = ""
+    """Folder of its numbers; empty: it makes a picture alone."""
+    pictures: tuple[str, ...] = ()
+    """Pictures of the .md files: sources in its folders, and where they belong."""
+    minutes: float = 0.0
+    """Expected minutes of a script; those of a benchmark come from its cells."""
+
+    @property
+    def note(self) -> Path:
+        """File that says what was done and how long it took."""
+        return NOTES / f"{self.name}.json"
+
+    def spent_s(self) -> float:
+        """Seconds it took so far, with this version."""
+        return self._noted().get("seconds", 0.0)
+
+    def done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return is_current(RESULTS, self.name) if self.folder else self._noted().get("done", False)
+
+    def left_s(self, eta: Eta) -> tuple[float, int]:
+        """Expected seconds, and the number of cells that no measured cell is like."""
+        if self.done():
+            return 0.0, 0
+        if self.minutes:
+            return max(60.0 * self.minutes - self.spent_s(), 0.0), 0
+        definition = read_definition(CONFIGS / f"{self.name}.toml")
+        return eta.sum_seconds(Sweep(definition, plan(definition), Path(self.folder), eta=eta).open_cells())
+
+    def make(self) -> None:
+        """Run its command, keep what it measured.
+
+        Raises:
+            InputError: the command failed.
+        """
+        with self._noting():
+            if subprocess.run(["bash", "-euo", "pipefail", "-c", self.command], check=False).returncode:
+                raise InputError(f"the part {self.name} is not finished ({self.command}): the same command goes on")
+        for source, picture in zip(self.pictures[::2], self.pictures[1::2], strict=True):
+            Path(picture).write_bytes(Path(source).read_bytes())
+        if self.folder:
+            print("kept", *keep(Path(self.folder), RESULTS, self.command))
+        self._write(done=True)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Add the time of a block to the note, however it ends."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self._write(done=False, more_s=time.monotonic() - begin)
+
+    def _write(self, done: bool, more_s: float = 0.0) -> None:
+        content = {"version": __version__, "seconds": self.spent_s() + more_s, "done": done}
+        write_text(self.note, json.dumps(content) + "\n")
+
+    def _noted(self) -> dict:
+        content = json.loads(self.note.read_text()) if self.note.is_file() else {}
+        return content if content.get("version") == __version__ else {}
+
+
+def benchmark(name: str) -> Part:
+    """A definition that makes its own data."""
+    return Part(name, f"baseh3d bench configs/{name}.toml", f"outputs/bench/{name}")
+
+
+def measurement(name: str, command: str, minutes: float, needs: str = "") -> Part:
+    """A script that writes its table with `--out`; `needs` is the command whose results it reads."""
+    made = f"{needs} >/dev/null; " if needs else ""
+    return Part(name, f"{made}python scripts/{command} --out {NOTES / name}", str(NOTES / name), minutes=minutes)
+
+
+PARTS = (
+    Part(
+        "demo",
+        MAKE_DEMO,
+        f"{DEMO}/bench",
+        (f"{DEMO}/demo.png", "scripts/demo_result.png"),
+        minutes=10,
+    ),
+    benchmark("synthetic_table1_prior_sweep"),
+    benchmark("main"),
+    benchmark("race"),
+    benchmark("robustness"),
+    benchmark("ablation"),
+    measurement("speed", f"bench_speed.py --data {DEMO}/heads", minutes=15, needs=MAKE_DEMO),
+    measurement("mesh", f"bench_mesh.py --head {FIT}", minutes=10, needs=MAKE_DEMO),
+    measurement("texture", f"score_texture.py --runs {FIT}", minutes=10, needs=MAKE_DEMO),
+    measurement("own_photos", "score_own_photos.py", minutes=90),
+    Part("latent_walk", "python scripts/latent_walk.py --out scripts/latent_walk.png", minutes=2),
+)
+
+
+def in_words(seconds: float, unknown: int) -> str:
+    """Expected time of one part or all, in seconds, and what it leaves out."""
+    return f"about {duration(seconds)}" + (f", and {counted(unknown, 'cell')} of unknown time" if unknown else "")
+
+
+def plan_in_words(parts: tuple[Part, ...]) -> str:
+    """A line for each part, with its time, and the sum."""
+    eta = Eta()
+    note_kept_times(eta, RESULTS)
+    left = {part.name: part.left_s(eta) for part in parts}
+    lines = [f"  {part.name:<30}{'done' if part.done() else in_words(*left[part.name])}" for part in parts]
+    seconds, unknown = map(sum, zip(*left.values(), strict=True))
+    spent_s = sum(part.spent_s() for part in parts)
+    return "\n".join([*lines, f"{duration(spent_s)} so far; left: {in_words(seconds, unknown)}"])
+
+
+@dataclass
+class Paper:
+    """Make what is not there; every part that fails is said at the end."""
+
+    dry_run: bool = False
+    """Only list the parts, and how long they may take."""
+    only: tuple[str, ...] = ()
+    """Parts to make; by default all."""
+
+    def main(self, parts: tuple[Part, ...] = PARTS) -> None:
+        unknown = set(self.only) - {part.name for part in parts}
+        if unknown:
+            raise InputError(f"no part '{min(unknown)}': take {', '.join(part.name for part in parts)}")
+        parts = tuple(part for part in parts if not self.only or part.name in self.only)
+        check_writable(NOTES)
+        print(plan_in_words(parts), flush=True)
+        if self.dry_run:
+            return
+        failed = []
+        for part in parts:
+            if not part.done():
+                print(f"\n{part.name}: {part.command}", flush=True)
+                try:
+                    part.make()
+                except InputError as error:
+                    failed.append(f"{part.name}: {error}")
+        print(f"\nAll of it took {duration(sum(part.spent_s() for part in parts))} with version {__version__}.")
+        if failed:
+            raise InputError("; ".join(failed))
+        for file in md_files(Path()):
+            print(f"{file}: {'written' if write_tables(file, RESULTS) else 'as it was'}")
+
+
+if __name__ == "__main__":
+    import os
+
+    os.chdir(REPO)
+    with exit_on_input_error():
+        tyro.cli(Paper, description=__doc__).main()

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Fresh machine -> .venv, then every table and picture that the .md files show, with this version: about a day on two cores.
+# What is kept in configs/results with this version, and what is finished in outputs/, is not made again.
+# Usage: bash scripts/paper.sh [--dry-run] [--only PART ...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/venv.sh synth,bench,capture
+export PYTHONWARNINGS=ignore
+exec python scripts/paper.py "$@"

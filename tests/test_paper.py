@@ -1,0 +1,93 @@
+"""The paper run: killed in the middle, finished, and then with nothing left to do."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from baseh3d_ns import __version__
+from baseh3d_ns.benchmark.kept import Origin, is_current, keep, keep_table, read_origin
+from baseh3d_ns.benchmark.read_definition import read_definition
+from baseh3d_ns.errors import InputError
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO / "scripts"))
+
+import paper  # noqa: E402
+from paper import PARTS, Paper, Part, plan_in_words  # noqa: E402
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A folder like the repository's, with the definitions and nothing kept."""
+    shutil.copytree(REPO / "configs", tmp_path / "configs", ignore=shutil.ignore_patterns("results"))
+    (tmp_path / "configs" / "results").mkdir()
+    monkeypatch.chdir(tmp_path)
+    table = Origin("x", __version__, (0,), "CPU", "Seconds")
+    keep_table(tmp_path / "made.csv", pd.DataFrame({"method": ["a"], "s": [1]}), table)
+    return tmp_path
+
+
+def test_every_part_is_there():
+    for part in PARTS:
+        for word in part.command.split():
+            if part.folder and word.startswith(("scripts/", "configs/")):
+                assert (REPO / word).is_file(), word
+        definition = REPO / "configs" / f"{part.name}.toml"
+        if part.command.startswith("baseh3d bench"):
+            assert read_definition(definition).data.synthetic, "a part makes its own data"
+    assert {target for part in PARTS for target in part.pictures[1::2]} == {"scripts/demo_result.png"}
+
+
+def test_what_is_stopped_goes_on_and_what_is_done_is_not_done_again(here, capsys):
+    """The first command fails once, after it has written half; the second makes a picture."""
+    once = "echo . >>calls; [ -f half ] || { touch half; exit 1; }; mkdir -p t; cp made.csv t/t.csv"
+    once += "; cp made.json t/t.json"
+    picture = Part("picture", "echo . >>calls; touch a.png", pictures=("a.png", "b.png"), minutes=1)
+    parts = (Part("t", once, "t", minutes=1), picture)
+    with pytest.raises(InputError, match="the part t is not finished"):
+        Paper().main(parts)
+    assert len((here / "calls").read_text().split()) == 2 and (here / "b.png").is_file()
+    assert not is_current(paper.RESULTS, "t")
+    Paper().main(parts)
+    assert len((here / "calls").read_text().split()) == 3 and is_current(paper.RESULTS, "t")
+    Paper().main(parts)
+    assert len((here / "calls").read_text().split()) == 3, "nothing is left to do"
+    assert "All of it took" in capsys.readouterr().out
+    assert parts[0].spent_s() > 0 and parts[0].done() and parts[1].done()
+
+
+def test_numbers_of_another_version_or_definition_are_not_current(here):
+    results = here / "configs" / "results"
+    keep(make_run(here), results)
+    assert is_current(results, "made") and not is_current(results, "other")
+    origin = read_origin(results, "made")
+    table = pd.read_csv(results / "made.csv")
+    keep_table(results / "made.csv", table, replace(origin, version="0.1.10"))
+    assert not is_current(results, "made")
+    keep_table(results / "made.csv", table, replace(origin, benchmark=True, definition="0"))
+    assert not is_current(results, "made")
+    with pytest.raises(InputError, match="holds neither a benchmark nor the tables of a script"):
+        keep(here / "configs", results)
+
+
+def make_run(here: Path) -> Path:
+    (here / "run").mkdir()
+    for name in ("made.csv", "made.json"):
+        shutil.copy(here / name, here / "run")
+    return here / "run"
+
+
+def test_the_plan_sums_what_is_known(here):
+    text = plan_in_words((Part("a", "", "a", minutes=90), Part("b", "", "b", minutes=60)))
+    assert "a                             about 90 min" in text and text.endswith("0 s so far; left: about 2.5 h")
+
+
+def test_a_part_that_there_is_not(here):
+    with pytest.raises(InputError, match="no part 'mian': take demo, "):
+        Paper(only=("mian",)).main()
