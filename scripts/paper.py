@@ -134,6 +134,15 @@ PARTS = (
     measurement("mesh", f"bench_mesh.py --head {FIT}", minutes=10, needs=MAKE_DEMO),
     measurement("texture", f"score_texture.py --runs {FIT}", minutes=10, needs=MAKE_DEMO),
     measurement("own_photos", "score_own_photos.py", minutes=90),
+    Part(
+        "pictures",
+        f"{MAKE_DEMO} >/dev/null; python scripts/head_pictures.py {FIT} --out {NOTES}/pictures",
+        pictures=(
+            *(f"{NOTES}/pictures/viewer_pictures.jpg", "scripts/viewer_pictures.jpg"),
+            *(f"{NOTES}/pictures/textured_head.jpg", "scripts/textured_head.jpg"),
+        ),
+        minutes=5,
+    ),
     Part("latent_walk", "python scripts/latent_walk.py --out scripts/latent_walk.png", minutes=2),
 )
 

@@ -70,17 +70,25 @@ def textured_view(
     views = torch.full((len(origins),), view)
     if corrections is not None:
         origins, directions = corrections.rays(origins, directions, views)
+    rgb, hit = seen_texture(mesh_mm, frame, origins, directions)
+    if corrections is not None:
+        rgb[hit] = corrections.colours(rgb[hit], views[hit]).clamp(0.0, 1.0)
+    return {"rgb": rgb.reshape(seen.rgb.shape), "accumulation": hit.float().reshape(seen.mask.shape)}
+
+
+def seen_texture(
+    mesh_mm: trimesh.Trimesh, frame: SceneFrame, origins: Tensor, directions: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Colours of a textured mesh along rays in the unit frame, (n, 3) in [0, 1], and whether each meets it, (n,)."""
     points, ray, face = mesh_mm.ray.intersects_location(
         frame.to_world_mm(origins.double().numpy()), directions.double().numpy(), multiple_hits=False
     )
     weights = trimesh.triangles.points_to_barycentric(mesh_mm.triangles[face], points)
     uv = np.einsum("nk,nkc->nc", weights, mesh_mm.visual.uv[mesh_mm.faces[face]])
     colours = uv_to_interpolated_color(uv, mesh_mm.visual.material.baseColorTexture)[:, :3] / 255.0
-    rgb, hit = torch.full((len(origins), 3), BACKGROUND), torch.zeros(len(origins), 1)
-    rgb[ray], hit[ray] = torch.from_numpy(colours).float(), 1.0
-    if corrections is not None:
-        rgb[ray] = corrections.colours(rgb[ray], views[ray]).clamp(0.0, 1.0)
-    return {"rgb": rgb.reshape(seen.rgb.shape), "accumulation": hit.reshape(seen.mask.shape)}
+    rgb, hit = torch.full((len(origins), 3), BACKGROUND), torch.zeros(len(origins), dtype=torch.bool)
+    rgb[ray], hit[ray] = torch.from_numpy(colours).float(), True
+    return rgb, hit
 
 
 def row(seen: RenderedView, textured: dict[str, Tensor]) -> list[float]:

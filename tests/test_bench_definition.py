@@ -175,6 +175,14 @@ def on_root(tmp_path: Path, root: Path, scenes: str):
     return read_definition(file)
 
 
+def test_another_root_is_before_the_heads_that_a_definition_makes(tiny_root):
+    cells = plan(read_definition(SMALL).on(tiny_root))
+    assert {cell.kind for cell in cells} == {"prior", "fit", "floor"}
+    assert {cell.spec.scene.name for cell in cells} == {"00000000000000aa", "00000000000000bb"}
+    assert all(cell.spec.scene.cameras for cell in cells)
+    assert read_definition(SMALL).on(None) == read_definition(SMALL)
+
+
 def test_tags_stand_for_their_scenes_and_no_scene_comes_twice(tmp_path, tiny_root):
     cells = plan(on_root(tmp_path, tiny_root, '["tiny", "scan1", "00000000000000aa"]'))
     assert [cell.scene for cell in cells if cell.row == "builtin"] == ["scan0", "scan1"]

@@ -176,7 +176,7 @@ def test_the_files_of_a_head_are_linked(opened):
     def names():
         return [link.text for link in opened.find_elements("css selector", "#files a")]
 
-    assert names() == ["error_heatmap.ply", "head.ply", "evaluation.png"]
+    assert names() == ["error_heatmap.ply", "evaluation.png", "head.ply"]
     link = opened.find_element("css selector", "#files a").get_attribute("href")
     assert (Path(unquote(urlparse(link).path))).is_file()
     click(opened, "scan", "scan1")

@@ -85,6 +85,8 @@ def test_error_table():
     assert ours["face rigid mm"] == "1.60 ± 0.50" and ours["head rigid mm"] == "6.10 ± 2.00"
     assert ours["scenes"] == "2 of 2" and ours["epochs"] == "100" and ours["seconds"] == "25"
     assert cells(table)["idr"]["face mm"] == "4.00 ± 1.00"
+    assert ours["worst face / head mm"] == "2.00 / 8.00" and ours["worst rigid mm"] == "2.10 / 8.10"
+    assert not [name for name in error_table(DEFINITION, FRAME[:1], "3").header if name.startswith("worst")]
     assert "ddof 0" in table.caption
 
 

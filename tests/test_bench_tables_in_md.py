@@ -15,7 +15,7 @@ from baseh3d_ns.benchmark.kept import Origin, keep_benchmark, keep_table, kept_m
 from baseh3d_ns.benchmark.plan import plan
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.results import to_frame, write_csv
-from baseh3d_ns.benchmark.tables_in_md import md_files, tables_by_hand, with_tables, write_tables
+from baseh3d_ns.benchmark.tables_in_md import TABLE, md_files, tables_by_hand, with_tables, write_tables
 from baseh3d_ns.errors import InputError
 
 REPO = Path(__file__).parents[1]
@@ -41,6 +41,12 @@ def test_every_table_is_that_of_its_kept_numbers(file):
     text = file.read_text(encoding="utf-8")
     assert with_tables(text, REPO / "configs" / "results") == text, "run scripts/update_readme.py"
     assert tables_by_hand(text) == []
+
+
+def test_every_kept_result_is_shown():
+    shown = {match["name"] for file in FILES for match in TABLE.finditer(file.read_text(encoding="utf-8"))}
+    kept = {file.stem for file in (REPO / "configs" / "results").glob("*.json")}
+    assert kept <= shown, "add `<!-- table: NAME -->` and `<!-- end -->` to configs/results/README.md"
 
 
 @pytest.fixture

@@ -136,3 +136,10 @@ def test_every_dependency_is_imported_and_every_import_declared(project):
 def test_the_version_is_kept_in_one_place(project):
     assert project["version"] == baseh3d_ns.__version__
     assert f"## [{baseh3d_ns.__version__}]" in (REPO / "CHANGELOG.md").read_text()
+
+
+def test_every_data_file_goes_into_the_wheel():
+    """What is no module, and no cache, is named in pyproject.toml: an editable install finds it in any case."""
+    there = {file for file in PACKAGE.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
+    patterns = read_configuration(REPO / "pyproject.toml")["tool"]["setuptools"]["package-data"]["baseh3d_ns"]
+    assert {file for pattern in patterns for file in PACKAGE.glob(pattern)} == there

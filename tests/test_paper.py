@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -13,6 +15,7 @@ import pytest
 from baseh3d_ns import __version__
 from baseh3d_ns.benchmark.kept import Origin, is_current, keep, keep_table, read_origin
 from baseh3d_ns.benchmark.read_definition import read_definition
+from baseh3d_ns.benchmark.tables_in_md import md_files
 from baseh3d_ns.errors import InputError
 
 REPO = Path(__file__).resolve().parents[1]
@@ -41,7 +44,10 @@ def test_every_part_is_there():
         definition = REPO / "configs" / f"{part.name}.toml"
         if part.command.startswith("baseh3d bench"):
             assert read_definition(definition).data.synthetic, "a part makes its own data"
-    assert {target for part in PARTS for target in part.pictures[1::2]} == {"scripts/demo_result.png"}
+    made = {target for part in PARTS for target in (*part.pictures[1::2], *part.command.split())}
+    for file in md_files(REPO):
+        shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", file.read_text(encoding="utf-8"))
+        assert {os.path.relpath(file.parent / name, REPO) for name in shown} <= made, "a picture that no part makes"
 
 
 def test_what_is_stopped_goes_on_and_what_is_done_is_not_done_again(here, capsys):

@@ -6,12 +6,14 @@ import pandas as pd
 
 from baseh3d_ns.benchmark.definition import Definition, Row
 from baseh3d_ns.benchmark.markdown import EMPTY, Table, interval, number, pair, published_score, spread, views_in_words
-from baseh3d_ns.benchmark.metrics import METRICS, OFFICIAL, SPREAD, floor_note, planned_scenes
+from baseh3d_ns.benchmark.metrics import METRICS, OFFICIAL, RIGID, SPREAD, floor_note, planned_scenes
 from baseh3d_ns.benchmark.published import PUBLISHED
 from baseh3d_ns.benchmark.statistics import by_scene, fits, paired_difference, summary
 from baseh3d_ns.benchmark.unequal_settings import unequal_settings
 
 PAIRED = "over the scenes both have; in brackets the 95 % bootstrap interval of the mean, below zero is better"
+WORST = ("worst face / head mm", "worst rigid mm")
+"""Headings of the largest errors among single fits, one scene and seed each."""
 
 
 def brief_table(definition: Definition, frame: pd.DataFrame) -> Table:
@@ -32,20 +34,22 @@ def brief_table(definition: Definition, frame: pd.DataFrame) -> Table:
 
 
 def error_table(definition: Definition, frame: pd.DataFrame, views: str) -> Table:
-    """Mean and std of every row, what it cost, and over how many scenes."""
+    """Mean and std of every row, its worst fit where there are several, what it cost, and over how many scenes."""
     planned = len(planned_scenes(definition, frame))
+    of_rows = {row.name: fits(frame, row.name, views) for row in definition.rows_with(views)}
+    several = any(len(done) > 1 for done in of_rows.values())
     rows = []
-    for row in definition.rows_with(views):
-        done = fits(frame, row.name, views)
+    for name, done in of_rows.items():
         errors = [spread(summary(by_scene(done, metric))) for metric in METRICS]
         epochs = ", ".join(map(str, sorted(done["epochs"].unique()))) or EMPTY
         seconds, memory = (by_scene(done, name).mean() for name in ("train_s", "peak_memory_gb"))
         scenes = f"{len(by_scene(done, OFFICIAL[0]))} of {planned}"
-        rows.append((row.name, scenes, *errors, epochs, number(seconds, 0), number(memory, 1)))
+        worst = [pair(*done[list(metrics)].max()) for metrics in (OFFICIAL, RIGID)] if several else []
+        rows.append((name, scenes, *errors, *worst, epochs, number(seconds, 0), number(memory, 1)))
     return Table(
         title=f"Errors, {views_in_words(views)}",
         caption=f"{SPREAD}. Lower is better; rigid: without the scale of the h3ds package, both ways.",
-        header=("method", "scenes", *METRICS.values(), "epochs", "seconds", "peak GB"),
+        header=("method", "scenes", *METRICS.values(), *(WORST if several else ()), "epochs", "seconds", "peak GB"),
         rows=tuple(rows),
         note=" ".join(filter(None, [floor_note(definition, frame), *unequal_settings(definition)])),
     )
@@ -99,7 +103,7 @@ def change_table(definition: Definition, frame: pd.DataFrame, views: str) -> Tab
         unchanged = done.loc[done["change"] == first, "face_rigid_mm"].mean()
         for change in definition.data.changes:
             means = done.loc[done["change"] == change, list(METRICS)].mean()
-            errors = pair(*means[list(OFFICIAL)]), pair(means["face_rigid_mm"], means["head_rigid_mm"])
+            errors = pair(*means[list(OFFICIAL)]), pair(*means[list(RIGID)])
             rows.append((change, row.name, *errors, number(means["face_rigid_mm"] / unchanged)))
     return Table(
         title=f"Changed heads, {views_in_words(views)}",

@@ -17,7 +17,7 @@ METRICS = {
     "head_rigid_mm": "head rigid mm",
 }
 """Column of `results.to_frame`, and its heading."""
-OFFICIAL = ("face_mm", "head_mm")
+OFFICIAL, RIGID = ("face_mm", "head_mm"), ("face_rigid_mm", "head_rigid_mm")
 MEANING = "face, head: h3ds package (its ICP scales); rigid: no scale, to the surface, both ways"
 FLOOR_NAME = "metric's own floor"
 """Heading of the ground truth itself, meshed by our mesher and scored."""
