@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image, ImageDraw, ImageFont
 from score_texture import CPU, seen_texture
@@ -32,7 +32,7 @@ BESIDE_DEG = 22.0
 """Azimuth of the viewer's pictures from the first photo: no photo shows the head like that."""
 SIDES_DEG = (0.0, 35.0, 70.0)
 """Azimuths of the textured mesh from the first photo."""
-TITLE_PX = 30
+TITLE_PX, MARGIN_PX = 30, 10
 QUALITY = 90
 
 
@@ -49,6 +49,15 @@ def turned(camera: Any, azimuth_deg: float) -> Any:
 def picture(rgb: Float[torch.Tensor, "h w 3"]) -> Image.Image:
     """Picture of colours in [0, 1]."""
     return Image.fromarray((255.0 * rgb.numpy().clip(0.0, 1.0) + 0.5).astype(np.uint8))
+
+
+def box_of(head: Bool[torch.Tensor, "h w"]) -> tuple[int, int, int, int]:
+    """Box (left, top, right, bottom) round a head in a picture, with a margin."""
+    rows, columns = torch.nonzero(head.any(dim=1))[:, 0], torch.nonzero(head.any(dim=0))[:, 0]
+    (top, bottom), (left, right) = ((int(ends.min()), int(ends.max()) + 1) for ends in (rows, columns))
+    height, width = head.shape
+    first = max(left - MARGIN_PX, 0), max(top - MARGIN_PX, 0)
+    return *first, min(right + MARGIN_PX, width), min(bottom + MARGIN_PX, height)
 
 
 def beside(pictures: list[Image.Image], titles: tuple[str, ...] = ()) -> Image.Image:
@@ -72,8 +81,8 @@ class HeadPictures:
     """Run folder."""
     out: Path
     """Folder to write to."""
-    size: int = 360
-    """Height of each picture in pixels."""
+    size: int = 640
+    """Height of the cameras' pictures in pixels, of which the head is cut out."""
     texture_size: int = 2048
     """Width and height of the texture."""
 
@@ -86,20 +95,21 @@ class HeadPictures:
         camera.rescale_output_resolution(self.size / float(camera.height[0]))
         outputs = pipeline.model.get_outputs_for_camera(turned(camera, BESIDE_DEG))
         there = tuple(name for name in SHOWN if name in outputs)
-        beside([picture(outputs[name]) for name in there], there).save(
-            self.out / "viewer_pictures.jpg", quality=QUALITY
-        )
+        box = box_of(outputs["accumulation"][..., 0] > 0.5)
+        pictures = [picture(outputs[name]).crop(box) for name in there]
+        beside(pictures, there).save(self.out / "viewer_pictures.jpg", quality=QUALITY)
         file, head = find_head_file(self.run), open_head(self.run)
         photos = open_texture_photos(head, file, None, None, self.texture_size)
         mesh = textured_mesh(mesh_of_head(head, file, TEXTURED_SPACING_MM, CPU), photos, self.texture_size)
-        sides = []
+        sides, seen = [], torch.zeros(camera.height[0], camera.width[0], dtype=torch.bool)
         for azimuth in SIDES_DEG:
             rays = turned(camera, azimuth).generate_rays(camera_indices=0)
-            colours, _ = seen_texture(
+            colours, hit = seen_texture(
                 mesh, dataset.metadata["frame"], rays.origins.reshape(-1, 3), rays.directions.reshape(-1, 3)
             )
             sides.append(picture(colours.reshape(rays.origins.shape)))
-        beside(sides).save(self.out / "textured_head.jpg", quality=QUALITY)
+            seen |= hit.reshape(seen.shape)
+        beside([side.crop(box_of(seen)) for side in sides]).save(self.out / "textured_head.jpg", quality=QUALITY)
 
 
 if __name__ == "__main__":

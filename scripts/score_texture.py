@@ -31,7 +31,7 @@ from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import find_head_file, open_head
 from baseh3d_ns.mesh.extract import mesh_of_head
-from baseh3d_ns.models.sdf_model import BACKGROUND
+from baseh3d_ns.models.surface_view import BACKGROUND
 from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.image_metrics import head_metrics
 from baseh3d_ns.texture.textured import TEXTURED_SPACING_MM, open_texture_photos, textured_mesh

@@ -10,7 +10,7 @@ import pytest
 from bench_run import CURVES, all_results
 
 from baseh3d_ns import __version__
-from baseh3d_ns.benchmark.eta import Eta
+from baseh3d_ns.benchmark.eta import Eta, Work
 from baseh3d_ns.benchmark.kept import Origin, keep_benchmark, keep_table, kept_markdown, note_kept_times, read_origin
 from baseh3d_ns.benchmark.plan import plan
 from baseh3d_ns.benchmark.read_definition import read_definition
@@ -140,6 +140,17 @@ def test_kept_times_are_estimates(results, tmp_path):
     larger = replace(longer, options={"pipeline.model.sdf-field.sdf.width": 64})
     assert eta.sum_seconds([cell for cell in plan(larger) if cell.kind == "fit"]) == (0.0, 2)
     assert eta.left(plan(longer), 1) == f"about {sum(kept) * 2:.0f} s left, and 1 cell of unknown time"
+
+
+def test_a_start_and_a_time_by_the_step_are_told_apart():
+    eta = Eta()
+    for steps, seconds in ((100, 30.0), (300, 50.0)):
+        eta.note(Work("fit", f"row of {steps}", "m", "3", steps), seconds, 10.0)
+    (key, *_) = Work("fit", "another", "m", "8", 800).likeness
+    assert key not in eta.measured
+    assert eta.expected_s(Work("fit", "another", "m", "8", 800)) == pytest.approx(20.0 + 80.0 + 10.0)
+    assert eta.expected_s(Work("fit", "row of 100", "m", "3", 200)) == pytest.approx(60.0 + 10.0)
+    assert eta.expected_s(Work("fit", "another", "n", "8", 800, size=(1024,))) is None
 
 
 def test_a_table_that_nothing_is_kept_for(results):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -97,3 +98,9 @@ def test_the_plan_sums_what_is_known(here):
 def test_a_part_that_there_is_not(here):
     with pytest.raises(InputError, match="no part 'mian': take demo, "):
         Paper(only=("mian",)).main()
+
+
+@pytest.mark.parametrize("script", sorted((REPO / "scripts").glob("*.py")), ids=lambda script: script.stem)
+def test_every_script_finds_what_it_imports(script):
+    """Of most of them only a person runs the rest."""
+    importlib.import_module(script.stem)

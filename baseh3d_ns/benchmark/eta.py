@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
+from statistics import fmean, linear_regression
 
 from baseh3d_ns.benchmark.cells import Cell, DataSpec, FitSpec, PriorSpec
 from baseh3d_ns.benchmark.commands import Options, option
@@ -47,31 +48,38 @@ class Work:
 
 @dataclass
 class _Measured:
-    """Sums over cells that are alike."""
+    """Cells that are alike."""
 
-    cells: int = 0
-    steps: int = 0
-    train_s: float = 0.0
-    score_s: float = 0.0
+    steps: list[int] = field(default_factory=list)
+    train_s: list[float] = field(default_factory=list)
+    score_s: list[float] = field(default_factory=list)
 
     def seconds(self, steps: int) -> float:
         """Expected seconds of a cell with so many steps; 0 steps: the mean."""
-        trained = self.train_s / self.steps * steps if steps and self.steps else self.train_s / self.cells
-        return trained + self.score_s / self.cells
+        return self._trained_s(steps) + fmean(self.score_s)
+
+    def _trained_s(self, steps: int) -> float:
+        """A start and a time by the step where cells of several lengths tell them apart, else the latter alone."""
+        if len(set(self.steps)) > 1:
+            by_step, start = linear_regression(self.steps, self.train_s)
+            if steps and by_step > 0.0 and start > 0.0:
+                return start + by_step * steps
+        return sum(self.train_s) / sum(self.steps) * steps if steps and any(self.steps) else fmean(self.train_s)
 
 
 @dataclass
 class Eta:
-    """Expected seconds: of the cells most alike the time by the step, else unknown."""
+    """Expected seconds, from the cells most alike; unknown where there are none."""
 
     measured: dict[tuple[Hashable, ...], _Measured] = field(default_factory=dict)
 
     def note(self, work: Work, train_s: float, score_s: float) -> None:
         """Remember how long a cell took."""
         for key in work.likeness:
-            sums = self.measured.setdefault(key, _Measured())
-            sums.cells, sums.steps = sums.cells + 1, sums.steps + work.steps
-            sums.train_s, sums.score_s = sums.train_s + train_s, sums.score_s + score_s
+            alike = self.measured.setdefault(key, _Measured())
+            alike.steps.append(work.steps)
+            alike.train_s.append(train_s)
+            alike.score_s.append(score_s)
 
     def note_cell(self, cell: Cell, result: Result) -> None:
         """Remember how long a cell of this benchmark took."""
@@ -79,7 +87,10 @@ class Eta:
 
     def seconds(self, cell: Cell) -> float | None:
         """Expected seconds of a cell; None as long as none like it is done."""
-        work = work_of(cell)
+        return self.expected_s(work_of(cell))
+
+    def expected_s(self, work: Work) -> float | None:
+        """Expected seconds of work; None as long as none like it is done."""
         known = next((self.measured[key] for key in work.likeness if key in self.measured), None)
         return None if known is None else known.seconds(work.steps)
 
