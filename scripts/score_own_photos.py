@@ -131,7 +131,7 @@ class ScoreOwnPhotos:
     spacing_mm: float = 1.0
     """Half the distance between the vertices that are scored."""
     train: str = ""
-    """Options of `ns-train baseh3d-fast`, as on its command line."""
+    """Options of `ns-train baseh3d-fast`, as on its command line: --train="--epochs 4"."""
 
     def main(self) -> None:
         check_writable(self.out)

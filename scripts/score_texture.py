@@ -126,6 +126,8 @@ def score(run: Path, args: Args) -> list[dict[str, str | int | float]]:
         held_out = dataset is photos.held_out
         within_deg = args.within_deg if held_out else 180.0
         views = scored_views(dataset, dataset.metadata["camera_centres"], middle, within_deg)
+        if not views:
+            continue
         corrections = None if held_out else renderer.corrections
         rows = []
         for view in views:
