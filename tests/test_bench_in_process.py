@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_root import SCENE
 
+from baseh3d_ns.benchmark import machine
 from baseh3d_ns.benchmark.in_process import configure, curve, run, start
 from baseh3d_ns.benchmark.mesh_speed import measure_meshing
 from baseh3d_ns.benchmark.training import train
@@ -67,3 +68,14 @@ def test_meshing_is_measured_against_the_whole_lattice(dense):
         assert line["farthest vertex mm"] < 0.01 and line["dense million evaluations"] > line["million evaluations"]
     else:
         assert line["farthest vertex mm"] is line["dense s"] is None
+
+
+def test_the_machine_is_named(tmp_path, monkeypatch):
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor : 0\nmodel name\t: A  CPU of 3 GHz\nmodel name\t: another\n")
+    monkeypatch.setattr(machine, "CPU_INFO", info)
+    assert machine.cpu_name() == "A CPU of 3 GHz"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    device = machine.device_name()
+    assert device.endswith(" cores)") and "(A CPU of 3 GHz, " in device
+    assert machine.same_kind(device) == device.split(" (A")[0] != device

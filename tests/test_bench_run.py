@@ -107,7 +107,7 @@ def test_a_killed_benchmark_is_finished_by_the_same_command(killed):
     assert before.items() <= after.items() and len(after) == 4
     assert "neus-facto" in text and "tiny-cuda-nn" in text and "report.html" in text
     results = read_results(run / "results.csv").set_index("row")
-    assert set(results.index) == {"one head", "builtin", "neus-facto", "floor"}
+    assert set(results.index) == {"prior one_head", "one head", "builtin", "neus-facto", "floor"}
     assert results.loc["neus-facto", "status"] == "skipped"
     for row in ("one head", "builtin"):
         result = results.loc[row]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
+from math import fsum
 from statistics import fmean, linear_regression
 
 from baseh3d_ns.benchmark.cells import Cell, DataSpec, FitSpec, PriorSpec
@@ -110,7 +111,7 @@ class Eta:
     def sum_seconds(self, cells: list[Cell]) -> tuple[float, int]:
         """Expected seconds of those cells, one after another, and the number of those among them that are unknown."""
         seconds = [self.seconds(cell) for cell in cells]
-        return sum(one or 0.0 for one in seconds), seconds.count(None)
+        return fsum(one or 0.0 for one in seconds), seconds.count(None)
 
 
 def work_of(cell: Cell, steps: int = 0) -> Work:
