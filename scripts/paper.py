@@ -127,6 +127,7 @@ PARTS = (
     ),
     benchmark("synthetic_table1_prior_sweep"),
     benchmark("main"),
+    benchmark("synthetic_views"),
     benchmark("race"),
     benchmark("robustness"),
     benchmark("ablation"),
