@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ class BenchViewer:
         )
         self.turn(page, notes)
         page.driver.quit()
+        sys.stdout.flush()
         os._exit(0)  # nerfstudio's viewer never returns
 
     def still(self, page: Page, notes: Notes, output: str) -> float:
@@ -124,6 +126,9 @@ class BenchViewer:
         sent = notes.of(MOVING, begun)
         ActionChains(page.driver).release().perform()
         page.shot("turned")
+        if len(sent) < 2:
+            print(f"moving: fewer than two pictures in {self.turn_s:.0f} s")
+            return
         a_second = (len(sent) - 1) / (sent[-1].sent_s - sent[0].sent_s)
         print(f"moving: {a_second:.1f} pictures a second of {median(picture.height for picture in sent):.0f} px")
 

@@ -10,7 +10,8 @@ export PYTHONWARNINGS=ignore
 start=$SECONDS
 baseh3d synth "$out/heads" --subjects 2 --views 16 --size 256 --seed 5 --contact-sheet
 baseh3d bench configs/demo.toml --data "$out/heads" --out "$out/bench"
-builtin=$(echo "$out"/bench/cells/baseh3d-fast-builtin-scan1-*) idr=$(echo "$out"/bench/cells/idr-scan1-*)
+newest() { ls -td "$@" | sed -n 1p; }  # cells of other versions stay
+builtin=$(newest "$out"/bench/cells/baseh3d-fast-builtin-scan1-*) idr=$(newest "$out"/bench/cells/idr-scan1-*)
 cp "$builtin/evaluation/head.ply" "$out/head.ply"
 cp "$builtin/evaluation/evaluation.png" "$out/demo.png"
 cp "$idr/evaluation/evaluation.png" "$out/demo_idr.png"

@@ -20,7 +20,7 @@ from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image, ImageDraw, ImageFont
 from score_texture import CPU, seen_texture
 
-from baseh3d_ns.errors import exit_on_input_error
+from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import check_writable
 from baseh3d_ns.heads.readers import find_head_file, open_head
 from baseh3d_ns.mesh.extract import mesh_of_head
@@ -48,11 +48,14 @@ def turned(camera: Any, azimuth_deg: float) -> Any:
 
 def picture(rgb: Float[torch.Tensor, "h w 3"]) -> Image.Image:
     """Picture of colours in [0, 1]."""
-    return Image.fromarray((255.0 * rgb.numpy().clip(0.0, 1.0) + 0.5).astype(np.uint8))
+    return Image.fromarray((255.0 * rgb.cpu().numpy().clip(0.0, 1.0) + 0.5).astype(np.uint8))
 
 
 def box_of(head: Bool[torch.Tensor, "h w"]) -> tuple[int, int, int, int]:
     """Box (left, top, right, bottom) round a head in a picture, with a margin."""
+    head = head.cpu()
+    if not head.any():
+        raise InputError("no part of the head is in the picture: is it fitted?")
     rows, columns = torch.nonzero(head.any(dim=1))[:, 0], torch.nonzero(head.any(dim=0))[:, 0]
     (top, bottom), (left, right) = ((int(ends.min()), int(ends.max()) + 1) for ends in (rows, columns))
     height, width = head.shape

@@ -32,8 +32,8 @@ REPO = Path(__file__).resolve().parents[1]
 CONFIGS, NOTES = Path("configs"), Path("outputs/paper")
 RESULTS = CONFIGS / KEPT
 DEMO, MAKE_DEMO = "outputs/demo", "bash scripts/demo.sh"
-FIT = f"{DEMO}/bench/cells/baseh3d-fast-builtin-scan1-*/train/*/run"
-"""Fit of the demo that is meshed and textured."""
+FIT = f"$(ls -td {DEMO}/bench/cells/baseh3d-fast-builtin-scan1-*/train/*/run | sed -n 1p)"
+"""Fit of the demo that is meshed and textured: the newest, since those of other versions stay."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,9 @@ class Paper:
         print(f"\nAll of it took {duration(sum(part.spent_s() for part in parts))} with version {__version__}.")
         if failed:
             raise InputError("; ".join(failed))
+        if self.only:
+            print("The .md files are written once all parts are made.")
+            return
         for file in md_files(Path()):
             print(f"{file}: {'written' if write_tables(file, RESULTS) else 'as it was'}")
 

@@ -1,18 +1,21 @@
 """Phone photos of synthetic heads to millimetres: with their true cameras and masks, and with what `capture` finds.
 
-Writes own_photos.csv and own_photos.json (kept results, see scripts/update_readme.py). What is scored is not fitted
-again; the table counts the heads that `capture` found cameras for.
+Writes own_photos.csv and own_photos.json (kept results, see scripts/update_readme.py). A head with a score is not
+fitted again; the table counts the heads that `capture` found cameras for.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +28,16 @@ from baseh3d_ns.benchmark.machine import device_name
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.evaluation.scan_run import score_with_scan
 from baseh3d_ns.files import check_writable, write_text
-from baseh3d_ns.synthetic.camera_path import nearest_views
+from baseh3d_ns.synthetic.camera_path import VIEW_TARGETS_DEG, nearest_views
 from baseh3d_ns.synthetic.phone_photos import synthesize_photos
 
 GIVEN, FOUND = "given, with masks", "found by capture"
 METRIC = "Rigid, both ways, to the surface, aligned on the face; no scale is fitted. Means over heads"
 DIGITS = {"face mm": 2, "head mm": 2, "worst face mm": 2}
+
+
+class NoCamerasError(InputError):
+    """`capture` found no cameras for some photos: a result, not a failure."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,11 @@ class Case:
             return photos
         for frame in content["frames"]:
             shutil.copy(truth / frame["file_path"], photos)
-        run([sys.executable, "-m", "baseh3d_ns.cli", "capture", photos], self.folder / "capture.log")
+        try:
+            run([sys.executable, "-m", "baseh3d_ns.cli", "capture", photos], self.folder / "capture.log")
+        except InputError as error:
+            print(f"{self.count} photos, cameras {self.cameras}, {self.person.name}: no score: {error}", flush=True)
+            raise NoCamerasError from error
         return photos / "head"
 
     def score(self, options: list[str], spacing_mm: float) -> dict[str, float | str | int]:
@@ -100,10 +111,11 @@ def run(command: list, log: Path) -> None:
         raise InputError(f"{command[0]} ended with {ended.returncode}: see {log}")
 
 
-def table(scores: pd.DataFrame, subjects: int) -> pd.DataFrame:
+def table(scores: pd.DataFrame, counts: tuple[int, ...], subjects: int) -> pd.DataFrame:
     """One line for each number of photos and source of the cameras."""
     lines = []
-    for (photos, cameras), these in scores.groupby(["photos", "cameras"], sort=False):
+    for photos, cameras in product(counts, (GIVEN, FOUND)):
+        these = scores[(scores["photos"] == photos) & (scores["cameras"] == cameras)]
         errors = {"face mm": these["face_mm"].mean(), "head mm": these["head_mm"].mean()}
         seconds = {"s before the fit": these["prepare_s"].mean(), "s of the fit": these["train_s"].mean()}
         heads = f"{len(these)} of {subjects}"
@@ -137,24 +149,25 @@ class ScoreOwnPhotos:
         check_writable(self.out)
         synthesize_photos(self.out / "heads", self.subjects, self.views, self.size, seed=11)
         people = sorted(path for path in (self.out / "heads").iterdir() if path.is_dir())
+        if not set(self.counts) <= {*VIEW_TARGETS_DEG, self.views}:
+            raise InputError(f"--counts: take {', '.join(map(str, VIEW_TARGETS_DEG))} or all {self.views} photos")
         scores = []
         for count in self.counts:
             for cameras in (GIVEN, FOUND):
                 for number, person in enumerate(people):
                     folder = self.out / "fits" / f"{count}-{cameras.split()[0].strip(',')}-head{number}"
-                    try:
+                    with suppress(NoCamerasError):
                         scores.append(self.scored(Case(person, count, cameras, folder)))
-                    except InputError as error:
-                        print(f"{count} photos, cameras {cameras}, head {number}: no score: {error}", flush=True)
         if not scores:
             raise InputError(f"no head has a score: see the logs in {self.out / 'fits'}")
         origin = Origin("python " + " ".join(sys.argv), __version__, (42,), device_name(), METRIC, digits=DIGITS)
-        keep_table(self.out / "own_photos.csv", table(pd.DataFrame(scores), self.subjects), origin)
+        keep_table(self.out / "own_photos.csv", table(pd.DataFrame(scores), self.counts, self.subjects), origin)
         print(kept_markdown(self.out, "own_photos"))
 
     def scored(self, case: Case) -> dict:
-        """Score of a case, read or made; of the same version, or it is made anew."""
-        file = case.folder / f"score-{__version__}.json"
+        """Score of a case, read or made; of the same version and options, or it is made anew."""
+        options = hashlib.sha256(f"{self.train} {self.spacing_mm}".encode()).hexdigest()[:8]
+        file = case.folder / f"score-{__version__}-{options}.json"
         if not file.is_file():
             write_text(file, json.dumps(case.score(self.train.split(), self.spacing_mm)))
         return json.loads(file.read_text())

@@ -336,6 +336,19 @@ def test_a_scan_that_cannot_be_scored_is_said_before_anything_runs(on_tiny, own_
     assert not (own_root.parent / "run").exists()
 
 
+def test_results_on_other_heads_are_not_written_over(on_tiny, tmp_path):
+    made, on_root = tmp_path / "made", tmp_path / "on_root"
+    synthetic = read_definition(SMALL)
+    elsewhere = synthetic.on(on_tiny.data.path)
+    open_sweep(SMALL, synthetic, [], made, Eta())
+    open_sweep(SMALL, elsewhere, [], on_root, Eta())
+    with pytest.raises(InputError, match="made holds results on synthetic heads: choose another --out"):
+        open_sweep(SMALL, elsewhere, [], made, Eta())
+    with pytest.raises(InputError, match=f"on_root holds results on {on_tiny.data.path}: choose another --out"):
+        open_sweep(SMALL, synthetic, [], on_root, Eta())
+    open_sweep(SMALL, elsewhere, [], on_root, Eta())
+
+
 def test_two_benchmarks_never_share_a_folder(tmp_path):
     with only_one(tmp_path), pytest.raises(InputError, match="another process works in"), only_one(tmp_path):
         pass

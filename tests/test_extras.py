@@ -139,7 +139,7 @@ def test_the_version_is_kept_in_one_place(project):
 
 
 def test_every_data_file_goes_into_the_wheel():
-    """What is no module, and no cache, is named in pyproject.toml: an editable install finds it in any case."""
+    """Files that are no modules are named in pyproject.toml; an editable install would find them in any case."""
     there = {file for file in PACKAGE.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
     patterns = read_configuration(REPO / "pyproject.toml")["tool"]["setuptools"]["package-data"]["baseh3d_ns"]
     assert {file for pattern in patterns for file in PACKAGE.glob(pattern)} == there

@@ -1,4 +1,4 @@
-"""The paper run: killed in the middle, finished, and then with nothing left to do."""
+"""The paper run: stopped in the middle, finished, and then with nothing left to do."""
 
 from __future__ import annotations
 
@@ -95,6 +95,11 @@ def test_the_plan_sums_what_is_known(here):
     assert "a                             about 90 min" in text and text.endswith("0 s so far; left: about 2.5 h")
 
 
+def test_the_plan_names_every_part_and_the_sum(here):
+    text = plan_in_words(PARTS)
+    assert all(f"  {part.name} " in text for part in PARTS) and "left: about" in text
+
+
 def test_a_part_that_there_is_not(here):
     with pytest.raises(InputError, match="no part 'mian': take demo, "):
         Paper(only=("mian",)).main()
@@ -102,5 +107,5 @@ def test_a_part_that_there_is_not(here):
 
 @pytest.mark.parametrize("script", sorted((REPO / "scripts").glob("*.py")), ids=lambda script: script.stem)
 def test_every_script_finds_what_it_imports(script):
-    """Of most of them only a person runs the rest."""
+    """A person alone runs the rest of most of them."""
     importlib.import_module(script.stem)

@@ -199,8 +199,8 @@ def note_kept_times(eta: Eta, results: Path) -> None:
         results: folder of kept results, beside the definitions.
     """
     for file in sorted(results.glob("*.json")):
-        with contextlib.suppress(InputError):
-            if read_origin(results, file.stem).benchmark:
+        with contextlib.suppress(InputError, OSError, ValueError):
+            if read_origin(results, file.stem).benchmark and is_current(results, file.stem):
                 definition = read_definition(results.parent / f"{file.stem}.toml")
                 frame = read_results(file.with_suffix(".csv"))
                 for one in frame[frame["status"] == "done"].fillna({"train_s": 0.0, "score_s": 0.0}).itertuples():

@@ -41,6 +41,9 @@ def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell],
         other = read_definition(kept)
         if other.name != definition.name:
             raise InputError(f"{run} holds results of '{other.name}', not of '{definition.name}': choose another --out")
+        before, now = _root_of(run), _named_root(definition)
+        if before != now:
+            raise InputError(f"{run} holds results on {before or 'synthetic heads'}: choose another --out")
     elif run.exists() and (not run.is_dir() or any(item.name not in (CELLS, LOCK) for item in run.iterdir())):
         raise InputError(f"{run} holds something else than a benchmark: choose another --out")
     try:
@@ -50,7 +53,7 @@ def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell],
     with only_one(run):
         write_text(kept, read_text(definition_file))
         if definition.data.path is not None:
-            write_text(run / DATA_PATH, str(definition.data.path.resolve()))
+            write_text(run / DATA_PATH, _named_root(definition))
     return Sweep(definition, cells, run.resolve(), eta=eta)
 
 
@@ -62,9 +65,20 @@ def reopen_sweep(run: Path) -> Sweep:
     """
     if not (run / DEFINITION).is_file():
         raise InputError(f"{run} holds no benchmark: pass the folder that `baseh3d bench` wrote")
-    data = run / DATA_PATH
-    definition = read_definition(run / DEFINITION).on(Path(read_text(data).strip()) if data.is_file() else None)
+    root = _root_of(run)
+    definition = read_definition(run / DEFINITION).on(Path(root) if root else None)
     return Sweep(definition, plan(definition), run.resolve())
+
+
+def _named_root(definition: Definition) -> str:
+    """Root of the scenes of a definition; empty for synthetic heads that it makes."""
+    return str(definition.data.path.resolve()) if definition.data.path else ""
+
+
+def _root_of(run: Path) -> str:
+    """Root of the scenes of a benchmark that was begun; empty for synthetic heads."""
+    data = run / DATA_PATH
+    return read_text(data).strip() if data.is_file() else ""
 
 
 def dry_run_report(definition: Definition, cells: list[Cell], run: Path, jobs: int, eta: Eta) -> str:

@@ -1,7 +1,7 @@
 """Every table of a .md file, written from kept results: what stands between its markers, and nothing else.
 
 ```
-<!-- table: starts brief -->         a kept result, and the table of it (`kept.VIEWS`; left out: all)
+<!-- table: main brief -->           a kept result, and the table of it (`kept.VIEWS`; left out: all)
 <!-- end -->
 ```
 """
