@@ -8,6 +8,7 @@ benchmark can: clocks of a single process, photos outside of the H3DS layout, pi
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.sweep import Sweep
 from baseh3d_ns.benchmark.tables_in_md import md_files, write_tables
 from baseh3d_ns.errors import InputError, exit_on_input_error
-from baseh3d_ns.files import check_writable, write_text
+from baseh3d_ns.files import check_writable, whole_file, write_text
 
 REPO = Path(__file__).resolve().parents[1]
 CONFIGS, NOTES = Path("configs"), Path("outputs/paper")
@@ -83,7 +84,8 @@ class Part:
             if subprocess.run(["bash", "-euo", "pipefail", "-c", self.command], check=False).returncode:
                 raise InputError(f"the part {self.name} is not finished ({self.command}): the same command goes on")
         for source, picture in zip(self.pictures[::2], self.pictures[1::2], strict=True):
-            Path(picture).write_bytes(Path(source).read_bytes())
+            with whole_file(Path(picture)) as copy:
+                shutil.copyfile(source, copy)
         if self.folder:
             print("kept", *keep(Path(self.folder), RESULTS, self.command))
         self._write(done=True)

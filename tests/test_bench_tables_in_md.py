@@ -96,6 +96,13 @@ def test_results_of_another_version_are_refused(results, tmp_path):
         kept_markdown(results, "two")
 
 
+def test_numbers_on_a_root_are_not_kept_as_those_of_synthetic_heads(results, tmp_path):
+    (tmp_path / "run" / "data.txt").write_text("data/heads")
+    with pytest.raises(InputError, match="was run with --data"):
+        keep_benchmark(tmp_path / "run", results)
+    assert list(results.iterdir()) == []
+
+
 def test_results_that_cannot_be_kept(results, tmp_path):
     frame = to_frame(replace(one, version=__version__, device=f"CPU {n % 2}") for n, one in enumerate(all_results()))
     write_csv(tmp_path / "run" / "results.csv", frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ from nerfstudio.viewer.viewer_elements import ViewerElement
 from tiny_root import UNIT_RADIUS_MM
 
 from baseh3d_ns import methods
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.training.fair_lock import FairLock
 from baseh3d_ns.training.loss_history import MOST, LossHistory
 from baseh3d_ns.viewer import head_mesh
@@ -108,6 +110,21 @@ def test_a_mesh_of_no_surface_is_a_notice_and_the_lock_is_free_again(viewer, pip
     assert held and all(held)  # the training waits while the mesh is made
     with viewer.train_lock:
         pass
+
+
+@pytest.mark.parametrize("press", ["score", "cut", "save_mesh"])
+def test_the_training_waits_for_every_button(viewer, pipeline, monkeypatch, press):
+    held = []
+
+    def outside_everywhere(points):
+        held.append(viewer.train_lock._lock.locked())
+        return torch.ones(points.shape[:-1])
+
+    monkeypatch.setattr(pipeline.model.field, "sdf", outside_everywhere)
+    monkeypatch.setattr(pipeline.panel, "axis", SimpleNamespace(value="z"))
+    with contextlib.suppress(InputError):
+        getattr(pipeline.panel, press)()
+    assert held and all(held)
 
 
 def test_the_pictures_on_the_screen_are_computed_under_the_lock_and_no_others(viewer, pipeline):

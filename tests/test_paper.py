@@ -71,9 +71,10 @@ def test_what_is_stopped_goes_on_and_what_is_done_is_not_done_again(here, capsys
 
 def test_numbers_of_another_version_or_definition_are_not_current(here):
     results = here / "configs" / "results"
-    keep(make_run(here), results)
+    keep(make_run(here), results, "python x.py")
     assert is_current(results, "made") and not is_current(results, "other")
     origin = read_origin(results, "made")
+    assert origin.command == "python x.py"
     table = pd.read_csv(results / "made.csv")
     keep_table(results / "made.csv", table, replace(origin, version="0.1.10"))
     assert not is_current(results, "made")

@@ -10,7 +10,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,11 @@ from baseh3d_ns.benchmark.markdown import number, pipe_table, to_markdown
 from baseh3d_ns.benchmark.metrics import MEANING
 from baseh3d_ns.benchmark.read_definition import content_hash, read_definition
 from baseh3d_ns.benchmark.results import read_curves, read_results, write_csv
-from baseh3d_ns.benchmark.run_folder import DEFINITION
+from baseh3d_ns.benchmark.run_folder import DATA_PATH, DEFINITION
 from baseh3d_ns.benchmark.sweep import CURVES, RESULTS
 from baseh3d_ns.benchmark.tables import summary_markdown
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.files import write_text
+from baseh3d_ns.files import whole_file, write_text
 
 KEPT = "results"
 """Folder of kept results, beside the definitions."""
@@ -86,11 +86,17 @@ def keep(run: Path, results: Path, command: str = "") -> list[Path]:
     tables = [file for file in sorted(run.glob("*.csv")) if file.with_suffix(".json").is_file()]
     if not tables:
         raise InputError(f"{run} holds neither a benchmark nor the tables of a script: pass the folder they wrote")
-    for table in tables:
-        read_origin(run, table.stem)
-        for file in (table, table.with_suffix(".json")):
-            shutil.copyfile(file, results / file.name)
-    return [results / table.name for table in tables]
+    return [_keep_script_table(table, results, command) for table in tables]
+
+
+def _keep_script_table(table: Path, results: Path, command: str) -> Path:
+    """Copy a table; its origin last, which says that it is there, with the command that was given."""
+    origin = read_origin(table.parent, table.stem)
+    with whole_file(results / table.name) as copy:
+        shutil.copyfile(table, copy)
+    named = replace(origin, command=command or origin.command)
+    write_text(results / f"{table.stem}.json", json.dumps(asdict(named), indent=1) + "\n")
+    return results / table.name
 
 
 def keep_benchmark(run: Path, results: Path, command: str = "") -> Path:
@@ -102,12 +108,15 @@ def keep_benchmark(run: Path, results: Path, command: str = "") -> Path:
         command: command that made it; empty: `baseh3d bench` of its definition.
 
     Raises:
-        InputError: the definition has changed since, a fit is missing, or versions or machines are mixed.
+        InputError: the definition has changed since, or its heads were others (`--data`), a fit is missing, or versions
+            or machines are mixed.
     """
     definition = read_definition(run / DEFINITION)
     ours = results.parent / f"{definition.name}.toml"
     if not ours.is_file() or ours.read_text(encoding="utf-8") != (run / DEFINITION).read_text(encoding="utf-8"):
         raise InputError(f"{run / DEFINITION} is not {ours}: run the benchmark again")
+    if definition.data.synthetic and (run / DATA_PATH).is_file():
+        raise InputError(f"{run} was run with --data: its numbers are not those of {ours}, which makes its own heads")
     frame = read_results(run / RESULTS)
     failed = frame[frame["status"] == "failed"]
     if len(failed):
@@ -120,8 +129,10 @@ def keep_benchmark(run: Path, results: Path, command: str = "") -> Path:
     command = command or f"baseh3d bench configs/{definition.name}.toml"
     (version,), hashed = known["version"], content_hash(run / DEFINITION)
     origin = Origin(command, version, definition.seeds, "; ".join(machines), MEANING, True, hashed)
+    curves = results / f"{definition.name}.curves.csv"
+    curves.unlink(missing_ok=True)
     if (run / CURVES).is_file():
-        shutil.copyfile(run / CURVES, results / f"{definition.name}.curves.csv")
+        shutil.copyfile(run / CURVES, curves)
     return _write(results / f"{definition.name}.csv", frame, origin)
 
 
