@@ -256,6 +256,13 @@ def test_the_page_names_no_address(report):
     assert "/home/someone" not in html and str(report.parent) not in html
 
 
+def test_the_files_of_every_seed_are_linked(tmp_path):
+    results = write_run(tmp_path / "run")
+    again = [(folder, replace(one, seed=1)) for folder, one in results]
+    once, twice = (page(tmp_path / "run", DEFINITION, fits).count('<a href="') for fits in (results, results + again))
+    assert twice - once == 9
+
+
 def test_a_run_without_any_picture_or_curve(tmp_path):
     bare = [replace(one, curve=(), train_s=None, provenance={}) for one in all_results()]
     html = page(tmp_path, DEFINITION, [(tmp_path / one.id, one) for one in bare])

@@ -13,7 +13,7 @@ import pandas as pd
 from baseh3d_ns.benchmark.charts import convergence, error_against_time, scan_bars
 from baseh3d_ns.benchmark.definition import Definition
 from baseh3d_ns.benchmark.detail_tables import scan_table, unfinished_table
-from baseh3d_ns.benchmark.heads import page_heads
+from baseh3d_ns.benchmark.heads import links, page_heads
 from baseh3d_ns.benchmark.markdown import counted, views_in_words
 from baseh3d_ns.benchmark.metrics import planned_scenes
 from baseh3d_ns.benchmark.results import Result, curves_frame, to_frame
@@ -75,6 +75,7 @@ def page(run: Path, definition: Definition, results: Sequence[tuple[Path, Result
         unfinished=unfinished_table(definition, frame),
         charts=charts(definition, frame, curves),
         heads=heads,
+        fits=[(result, links(run, folder)) for folder, result in results if result.kind == "fit"],
         index=[(head["scene"], head["row"], head["views"]) for head in heads],
         provenance=provenance(measured),
         definition_text=read_text(file) if file.is_file() else "",
