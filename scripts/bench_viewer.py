@@ -88,8 +88,11 @@ class BenchViewer:
         self.output.mkdir(parents=True, exist_ok=True)
         notes = Notes()
         viewer = RunViewer(self.load_config, ViewerConfigWithoutNumRays(websocket_port=self.port))
-        threading.Thread(target=viewer.main, daemon=True).start()
+        served = threading.Thread(target=viewer.main, daemon=True)
+        served.start()
         while not listens(self.port):
+            if not served.is_alive():
+                sys.exit(f"the viewer of {self.load_config} did not start: its error stands above")
             time.sleep(0.5)
         page = Page(self.port, self.output)
         for process in psutil.Process().children(recursive=True):

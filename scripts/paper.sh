@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fresh machine -> .venv, then every table and picture that the .md files show, with this version: about a day on two cores.
+# Fresh machine -> .venv, then every table and picture that the .md files show, with this version: a day or two on two cores, by estimate.
 # What is kept in configs/results with this version, and what is finished in outputs/, is not made again.
 # Usage: bash scripts/paper.sh [--dry-run] [--only PART ...]
 set -euo pipefail

@@ -130,9 +130,11 @@ def keep_benchmark(run: Path, results: Path, command: str = "") -> Path:
     (version,), hashed = known["version"], content_hash(run / DEFINITION)
     origin = Origin(command, version, definition.seeds, "; ".join(machines), MEANING, True, hashed)
     curves = results / f"{definition.name}.curves.csv"
-    curves.unlink(missing_ok=True)
     if (run / CURVES).is_file():
-        shutil.copyfile(run / CURVES, curves)
+        with whole_file(curves) as copy:
+            shutil.copyfile(run / CURVES, copy)
+    else:
+        curves.unlink(missing_ok=True)
     return _write(results / f"{definition.name}.csv", frame, origin)
 
 

@@ -1,7 +1,7 @@
 """Panel of the viewer for a head: legend, mesh, scan, cutting plane, score, loss curve.
 
-nerfstudio finds it among the pipeline's attributes. A button waits for the step in progress and holds the training
-while it works, then the training goes on; a notice says what it could not do.
+nerfstudio finds it among the pipeline's attributes. A button waits for the step in progress and holds training and
+picture while it works, then both go on; a notice says what it could not do.
 """
 
 from __future__ import annotations
