@@ -3,8 +3,9 @@
     python scripts/bench_viewer.py RUN/config.yml --output shots
 
 A still counts from the moment that nerfstudio's render thread begins with it (the small picture that it sends first)
-until the picture in full size leaves for the page. The browser draws in software, which a graphics card does
-elsewhere, so it gets what the viewer leaves of the cores.
+until the picture in full size leaves for the page. The browser draws in software, on the same cores, all the time; a
+user's has a graphics card and mostly another machine. So every still is timed twice: beside the browser, and with the
+browser halted from the small picture on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -95,28 +97,40 @@ class BenchViewer:
                 sys.exit(f"the viewer of {self.load_config} did not start: its error stands above")
             time.sleep(0.5)
         page = Page(self.port, self.output)
-        for process in psutil.Process().children(recursive=True):
+        browser = psutil.Process().children(recursive=True)
+        for process in browser:
             process.nice(19)
         page.wait(lambda: notes.of(FULL), "a still")
         print(
             f"first still: {notes.of(FULL)[0].sent_s - notes.pictures[0].begun_s:.2f} s after its small pictures began"
         )
-        stills = [self.still(page, notes, name) for name in (["normal", "rgb"] * self.repeats)[: self.repeats]]
-        height = notes.of(FULL)[-1].height
-        print(
-            f"still of {height} px: {median(stills):.2f} s in the median of {self.repeats}, {max(stills):.2f} at most"
-        )
+        names = cycle(["normal", "rgb"])
+        for beside, halted in (("with the browser halted", browser), ("beside the browser", [])):
+            stills = [self.still(page, notes, next(names), halted) for _ in range(self.repeats)]
+            height = notes.of(FULL)[-1].height
+            print(
+                f"still of {height} px {beside}: "
+                f"{median(stills):.2f} s in the median of {self.repeats}, {max(stills):.2f} at most"
+            )
         self.turn(page, notes)
         page.driver.quit()
         sys.stdout.flush()
         os._exit(0)  # nerfstudio's viewer never returns
 
-    def still(self, page: Page, notes: Notes, output: str) -> float:
-        """Seconds that another picture takes, in full size."""
+    def still(self, page: Page, notes: Notes, output: str, halted: list[psutil.Process]) -> float:
+        """Seconds that another picture takes, in full size; some processes wait for it."""
         asked = time.monotonic()
         page.choose("Output type", output)
-        full: Sent = page.wait(lambda: notes.of(FULL, asked), output)[0]
-        return full.sent_s - notes.of(SMALL, asked)[0].begun_s
+        small: Sent = page.wait(lambda: notes.of(SMALL, asked), output)[0]
+        try:
+            for process in halted:
+                process.suspend()
+            while not (full := notes.of(FULL, asked)):
+                time.sleep(0.02)
+        finally:
+            for process in halted:
+                process.resume()
+        return full[0].sent_s - small.begun_s
 
     def turn(self, page: Page, notes: Notes) -> None:
         """Drag the head to and fro, and count."""
