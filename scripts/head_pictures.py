@@ -1,12 +1,15 @@
-"""Two pictures of a fit: the pictures of the viewer beside each other, and its textured mesh from three sides.
+"""Three pictures of a fit: those of the viewer beside each other, its textured mesh from three sides as three.js draws
+it, and pictures of its film from the prior to the head.
 
     python scripts/head_pictures.py RUN --out FOLDER
 
-Writes viewer_pictures.jpg and textured_head.jpg. The world's y axis must point up, as that of `baseh3d synth` does.
+Writes viewer_pictures.jpg, textured_head.jpg and turntable.jpg. The world's y axis must point up and the head must look
+along z, as those of `baseh3d synth` do.
 """
 
 from __future__ import annotations
 
+import tempfile
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,25 +17,29 @@ from typing import Any
 
 import numpy as np
 import torch
+import trimesh
 import tyro
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image, ImageDraw, ImageFont
-from score_texture import CPU, seen_texture
+from three_js import three_js_pictures
 
+from baseh3d_ns.commands.heads import Export
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import check_writable
-from baseh3d_ns.heads.readers import find_head_file, open_head
-from baseh3d_ns.mesh.extract import mesh_of_head
-from baseh3d_ns.texture.textured import TEXTURED_SPACING_MM, open_texture_photos, textured_mesh
+from baseh3d_ns.mesh.extract import usual_device
+from baseh3d_ns.viewer.turntable import frames, prior_and_fit
 
 SHOWN = ("rgb", "normal_camera", "prior_shift_mm", "photo", "error_mm")
 """Outputs of the model, by the names that the viewer has for them."""
 BESIDE_DEG = 22.0
 """Azimuth of the viewer's pictures from the first photo: no photo shows the head like that."""
 SIDES_DEG = (0.0, 35.0, 70.0)
-"""Azimuths of the textured mesh from the first photo."""
+"""Azimuths of the textured mesh from the front."""
+FILM, FILM_SHOWN = 10, (0, 2, 3, 5, 9)
+"""Pictures of the film, and those of them that are drawn: the prior, the way, the head, and its other side."""
 TITLE_PX, MARGIN_PX = 30, 10
+WHITE = 250
 QUALITY = 90
 
 
@@ -76,9 +83,15 @@ def beside(pictures: list[Image.Image], titles: tuple[str, ...] = ()) -> Image.I
     return sheet
 
 
+def cropped(pictures: list[UInt8[np.ndarray, "h w 3"]]) -> Image.Image:
+    """Pictures in a row, each cut to the box of what any of them shows on white."""
+    box = box_of(torch.from_numpy(np.min(pictures, axis=0).min(axis=2) < WHITE))
+    return beside([Image.fromarray(one).crop(box) for one in pictures])
+
+
 @dataclass
 class HeadPictures:
-    """Draw both."""
+    """Draw them."""
 
     run: tyro.conf.Positional[Path]
     """Run folder."""
@@ -86,33 +99,37 @@ class HeadPictures:
     """Folder to write to."""
     size: int = 640
     """Height of the cameras' pictures in pixels, of which the head is cut out."""
-    texture_size: int = 2048
-    """Width and height of the texture."""
 
-    @torch.no_grad()
     def main(self) -> None:
         check_writable(self.out)
+        self.viewer().save(self.out / "viewer_pictures.jpg", quality=QUALITY)
+        cropped(self.textured()).save(self.out / "textured_head.jpg", quality=QUALITY)
+        cropped(self.film()).save(self.out / "turntable.jpg", quality=QUALITY)
+
+    @torch.no_grad()
+    def viewer(self) -> Image.Image:
+        """Outputs of the model from a direction that no photo has."""
         _, pipeline, _, _ = eval_setup(self.run / "config.yml")
-        dataset = pipeline.datamanager.train_dataset
-        camera = deepcopy(dataset.cameras[0:1])
+        camera = deepcopy(pipeline.datamanager.train_dataset.cameras[0:1])
         camera.rescale_output_resolution(self.size / float(camera.height[0]))
         outputs = pipeline.model.get_outputs_for_camera(turned(camera, BESIDE_DEG))
         there = tuple(name for name in SHOWN if name in outputs)
         box = box_of(outputs["accumulation"][..., 0] > 0.5)
-        pictures = [picture(outputs[name]).crop(box) for name in there]
-        beside(pictures, there).save(self.out / "viewer_pictures.jpg", quality=QUALITY)
-        file, head = find_head_file(self.run), open_head(self.run)
-        photos = open_texture_photos(head, file, None, None, self.texture_size)
-        mesh = textured_mesh(mesh_of_head(head, file, TEXTURED_SPACING_MM, CPU), photos, self.texture_size)
-        sides, seen = [], torch.zeros(camera.height[0], camera.width[0], dtype=torch.bool)
-        for azimuth in SIDES_DEG:
-            rays = turned(camera, azimuth).generate_rays(camera_indices=0)
-            colours, hit = seen_texture(
-                mesh, dataset.metadata["frame"], rays.origins.reshape(-1, 3), rays.directions.reshape(-1, 3)
-            )
-            sides.append(picture(colours.reshape(rays.origins.shape)))
-            seen |= hit.reshape(seen.shape)
-        beside([side.crop(box_of(seen)) for side in sides]).save(self.out / "textured_head.jpg", quality=QUALITY)
+        return beside([picture(outputs[name]).crop(box) for name in there], there)
+
+    def textured(self) -> list[UInt8[np.ndarray, "h w 3"]]:
+        """The exported mesh from three sides."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "head.glb"
+            Export(self.run, file).main()
+            low, high = trimesh.load(file).bounds
+            return three_js_pictures(file, 0.5 * (low + high), 0.5 * float(high[1] - low[1]), SIDES_DEG, self.size)
+
+    def film(self) -> list[UInt8[np.ndarray, "h w 3"]]:
+        """Pictures of the turntable."""
+        prior, fit = prior_and_fit(self.run)
+        film = frames(prior, fit, FILM, self.size, "rgb", usual_device())
+        return [one for index, one in enumerate(film) if index in FILM_SHOWN]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@
    apart, also faint ones, in affine frames (Mikolajczyk and Schmid 2004) and pooled over scales (DSP-SIFT, Dong and
    Soatto 2015).
 2. Matches of all pairs, or of neighbours where the photos are frames of a video, verified by epipolar geometry.
-3. Incremental mapping; photos of one size share intrinsics and distortion, seeded by EXIF.
+3. Incremental mapping; photos of one size share intrinsics and distortion, seeded by EXIF. Few photos are mapped
+   several times, with focal lengths that stay; the reconstruction that most features agree with is kept.
+4. Bundle adjustment of everything together; with few photos by robust losses of falling width (graduated
+   non-convexity, Blake and Zisserman 1987), since every wrong match weighs.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
 from baseh3d_ns.cameras import Pinhole
@@ -38,8 +42,9 @@ FEWEST_PHOTOS = 3
 """Photos that a reconstruction must hold."""
 FEWEST_FOR_PRINCIPAL_POINT = 15
 """Photos from which on the principal point is found too, instead of taken as the middle of the photo."""
-CALIBRATION, FEW_CALIBRATION = "OPENCV", "SIMPLE_RADIAL"
-"""COLMAP's camera models, of many photos (fx, fy, cx, cy, k1, k2, p1, p2) and of few (f, cx, cy, k1)."""
+CALIBRATION, FEW_CALIBRATION = "RADIAL", "SIMPLE_RADIAL"
+"""COLMAP's camera models, of many photos (f, cx, cy, k1, k2) and of few (f, cx, cy, k1). Tangential distortion, as in
+OPENCV, cannot be told from another principal point and a camera that looks elsewhere."""
 FEW = 24
 """Photos up to which they count as few: round a head, neighbours are then 15 degrees apart or more."""
 FEW_PEAK, FEW_RATIO = 0.002, 0.9
@@ -48,6 +53,12 @@ that of the next best."""
 FEW_INITIAL, FEW_AGREEING, FEW_SHARE = 50, 15, 0.15
 """Correspondences of the first two of few photos, and number and share of those that must agree on the pose of another
 one. Matches are verified by epipolar geometry before."""
+FEW_FOCALS, FEW_KNOWN_FOCALS = (0.8, 1.0, 1.25, 1.6), (0.95, 1.0, 1.05)
+"""Focal lengths with which few photos are mapped, as factors of a usual one and of that by EXIF."""
+FEW_LOSS_PX = (2.0, 1.0, 0.5)
+"""Widths of the Cauchy losses, one after another, in pixels of the small photos."""
+AGREES_PX = 1.0
+"""Reprojection error up to which a feature agrees with a reconstruction of few photos."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ class MotionConfig:
 def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedView]:
     """Cameras of the photos in a world of arbitrary pose and unit, in the order of the photos.
 
-    The largest reconstruction is kept; photos outside it have no camera.
+    One reconstruction is kept; photos outside it have no camera.
 
     Raises:
         InputError: the extra `capture` is not installed.
@@ -77,11 +88,14 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
         few = len(photos) <= FEW and not config.ordered
         _extract(pycolmap, photos, place, config.in_masks_only, few)
         _match(pycolmap, place / "database.db", config.ordered or len(photos) > MOST_FOR_ALL_PAIRS, few)
-        models = _map(pycolmap, place, few)
-    largest = max(models, key=lambda model: model.num_reg_images(), default=None)
-    if largest is not None:
-        _adjust(pycolmap, largest)
-    found = {} if largest is None else _registered(largest)
+        if few:
+            known = all(photo.exif_focal_px for photo in photos)
+            chosen = _map_few(pycolmap, place, FEW_KNOWN_FOCALS if known else FEW_FOCALS)
+        else:
+            chosen = _largest(_map(pycolmap, place))
+            if chosen is not None:
+                _adjust(pycolmap, chosen)
+    found = {} if chosen is None else _registered(chosen)
     return [_view(photo, found.get(_file_name(index))) for index, photo in enumerate(photos)]
 
 
@@ -105,8 +119,8 @@ def _extract(pycolmap: Any, photos: Sequence[Photo], place: Path, in_masks_only:
         focal = float(np.median([photos[i].expected_focal_px / photos[i].scale for i in members]))
         reader = pycolmap.ImageReaderOptions()
         reader.camera_model = FEW_CALIBRATION if few else CALIBRATION
-        focals, free = ((focal,), (0.0,)) if few else ((focal, focal), (0.0,) * 4)
-        reader.camera_params = ",".join(map(str, (*focals, width / 2.0, height / 2.0, *free)))
+        distortion = (0.0,) if few else (0.0, 0.0)
+        reader.camera_params = ",".join(map(str, (focal, width / 2.0, height / 2.0, *distortion)))
         if in_masks_only:
             reader.mask_path = place / "masks"
         pycolmap.extract_features(
@@ -148,8 +162,29 @@ def _match(pycolmap: Any, database: Path, neighbours_only: bool, few: bool) -> N
         )
 
 
-def _map(pycolmap: Any, place: Path, few: bool) -> list[Any]:
-    """All reconstructions."""
+def _map_few(pycolmap: Any, place: Path, factors: tuple[float, ...]) -> Any:
+    """The reconstruction of few photos that most features agree with, of those with several focal lengths."""
+    models = []
+    for number, factor in enumerate(factors):
+        _multiply_focals(pycolmap, place / "database.db", factor / (factors[number - 1] if number else 1.0))
+        model = _largest(_map(pycolmap, place, few=True))
+        if model is not None:
+            for width in FEW_LOSS_PX:
+                _adjust(pycolmap, model, width)
+            models.append(model)
+    return max(models, key=_agreeing, default=None)
+
+
+def _multiply_focals(pycolmap: Any, database: Path, factor: float) -> None:
+    opened = pycolmap.Database.open(database)
+    for camera in opened.read_all_cameras():
+        camera.focal_length *= factor
+        opened.update_camera(camera)
+    opened.close()
+
+
+def _map(pycolmap: Any, place: Path, few: bool = False) -> list[Any]:
+    """All reconstructions; of few photos, with the focal lengths of the database."""
     pycolmap.set_random_seed(SEED)
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = SEED
@@ -159,19 +194,42 @@ def _map(pycolmap: Any, place: Path, few: bool) -> list[Any]:
         mapper = options.mapper
         mapper.init_min_num_inliers, mapper.abs_pose_min_num_inliers = FEW_INITIAL, FEW_AGREEING
         mapper.abs_pose_min_inlier_ratio = FEW_SHARE
-        # Distortion that two photos seem to have keeps others from being registered.
+        # A distortion or focal length that two photos seem to have keeps others from being registered.
         options.ba_refine_extra_params = mapper.abs_pose_refine_extra_params = False
-    models = place / "models"
-    models.mkdir()
-    return list(pycolmap.incremental_mapping(place / "database.db", place / "photos", models, options).values())
+        options.ba_refine_focal_length = mapper.abs_pose_refine_focal_length = False
+    with tempfile.TemporaryDirectory(dir=place) as models:
+        return list(pycolmap.incremental_mapping(place / "database.db", place / "photos", models, options).values())
 
 
-def _adjust(pycolmap: Any, model: Any) -> None:
-    """Bundle adjustment of everything together: distortion, and the principal point where photos determine it."""
+def _largest(models: list[Any]) -> Any:
+    return max(models, key=lambda model: model.num_reg_images(), default=None)
+
+
+def _adjust(pycolmap: Any, model: Any, loss_px: float | None = None) -> None:
+    """Bundle adjustment of everything together: distortion, and the principal point where photos determine it.
+
+    Args:
+        loss_px: width of a Cauchy loss in pixels; without, errors are squared.
+    """
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_principal_point = model.num_reg_images() >= FEWEST_FOR_PRINCIPAL_POINT
     options.print_summary = False
+    if loss_px is not None:
+        options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+        options.ceres.loss_function_scale = loss_px
     pycolmap.bundle_adjustment(model, options)
+
+
+def _agreeing(model: Any) -> int:
+    """Number of features that lie where the reconstruction projects their points."""
+    return sum(int((_errors_px(model, image) < AGREES_PX).sum()) for image in model.images.values() if image.has_pose)
+
+
+def _errors_px(model: Any, image: Any) -> Float[np.ndarray, " features"]:
+    """Distances of an image's features from the projections of their points."""
+    seen = image.get_observation_points2D()
+    offsets = [image.project_point(model.points3D[point.point3D_id].xyz) - point.xy for point in seen]
+    return np.linalg.norm(offsets, axis=1)
 
 
 def _registered(model: Any) -> dict[str, Any]:
@@ -188,11 +246,7 @@ def _registered(model: Any) -> dict[str, Any]:
         distortion[: len(extra)] = extra
         pose = image.cam_from_world().matrix()
         camera = Pinhole(intrinsics, pose[:, :3], pose[:, 3], image.camera.width, image.camera.height)
-        errors = [
-            np.linalg.norm(image.project_point(model.points3D[point.point3D_id].xyz) - point.xy)
-            for point in image.get_observation_points2D()
-        ]
-        found[image.name] = camera, distortion, float(np.mean(errors))
+        found[image.name] = camera, distortion, float(_errors_px(model, image).mean())
     return found
 
 
