@@ -6,8 +6,8 @@
 2. Matches of all pairs, or of neighbours where the photos are frames of a video, verified by epipolar geometry.
 3. Incremental mapping; photos of one size share intrinsics and distortion, seeded by EXIF. Few photos are mapped
    several times, with focal lengths that stay; the reconstruction that most features agree with is kept.
-4. Bundle adjustment of everything together; with few photos by robust losses of falling width (graduated
-   non-convexity, Blake and Zisserman 1987), since every wrong match weighs.
+4. Bundle adjustment of everything together, by robust losses of falling width (graduated non-convexity, Blake and
+   Zisserman 1987): a few wrong matches turn the cameras of few photos by degrees.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ that of the next best."""
 FEW_INITIAL, FEW_AGREEING, FEW_SHARE = 50, 15, 0.15
 """Correspondences of the first two of few photos, and number and share of those that must agree on the pose of another
 one. Matches are verified by epipolar geometry before."""
-FEW_FOCALS, FEW_KNOWN_FOCALS = (0.8, 1.0, 1.25, 1.6), (0.95, 1.0, 1.05)
+FEW_FOCALS, FEW_KNOWN_FOCALS = (0.8, 0.9, 1.0, 1.15, 1.35, 1.6), (0.92, 0.96, 1.0, 1.04, 1.08)
 """Focal lengths with which few photos are mapped, as factors of a usual one and of that by EXIF."""
-FEW_LOSS_PX = (2.0, 1.0, 0.5)
+LOSS_PX = (2.0, 1.0, 0.5)
 """Widths of the Cauchy losses, one after another, in pixels of the small photos."""
 AGREES_PX = 1.0
 """Reprojection error up to which a feature agrees with a reconstruction of few photos."""
@@ -169,8 +169,7 @@ def _map_few(pycolmap: Any, place: Path, factors: tuple[float, ...]) -> Any:
         _multiply_focals(pycolmap, place / "database.db", factor / (factors[number - 1] if number else 1.0))
         model = _largest(_map(pycolmap, place, few=True))
         if model is not None:
-            for width in FEW_LOSS_PX:
-                _adjust(pycolmap, model, width)
+            _adjust(pycolmap, model)
             models.append(model)
     return max(models, key=_agreeing, default=None)
 
@@ -205,19 +204,15 @@ def _largest(models: list[Any]) -> Any:
     return max(models, key=lambda model: model.num_reg_images(), default=None)
 
 
-def _adjust(pycolmap: Any, model: Any, loss_px: float | None = None) -> None:
-    """Bundle adjustment of everything together: distortion, and the principal point where photos determine it.
-
-    Args:
-        loss_px: width of a Cauchy loss in pixels; without, errors are squared.
-    """
+def _adjust(pycolmap: Any, model: Any) -> None:
+    """Bundle adjustment of everything together: distortion, and the principal point where photos determine it."""
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_principal_point = model.num_reg_images() >= FEWEST_FOR_PRINCIPAL_POINT
     options.print_summary = False
-    if loss_px is not None:
-        options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-        options.ceres.loss_function_scale = loss_px
-    pycolmap.bundle_adjustment(model, options)
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    for width_px in LOSS_PX:
+        options.ceres.loss_function_scale = width_px
+        pycolmap.bundle_adjustment(model, options)
 
 
 def _agreeing(model: Any) -> int:
