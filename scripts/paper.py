@@ -139,12 +139,13 @@ PARTS = (
     measurement("own_photos", "score_own_photos.py", minutes=90),
     Part(
         "pictures",
-        f"{MAKE_DEMO} >/dev/null; python scripts/head_pictures.py {FIT} --out {NOTES}/pictures",
-        pictures=(
-            *(f"{NOTES}/pictures/viewer_pictures.jpg", "scripts/viewer_pictures.jpg"),
-            *(f"{NOTES}/pictures/textured_head.jpg", "scripts/textured_head.jpg"),
+        f"bash scripts/head_pictures.sh {NOTES}/pictures",
+        pictures=tuple(
+            path
+            for name in ("viewer_pictures", "textured_head", "turntable")
+            for path in (f"{NOTES}/pictures/{name}.jpg", f"scripts/{name}.jpg")
         ),
-        minutes=5,
+        minutes=15,
     ),
     Part("latent_walk", "python scripts/latent_walk.py --out scripts/latent_walk.png", minutes=2),
 )

@@ -4,6 +4,6 @@
 # Usage: bash scripts/paper.sh [--dry-run] [--only PART ...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source scripts/venv.sh synth,bench,capture
+source scripts/venv.sh dev
 export PYTHONWARNINGS=ignore
 exec python scripts/paper.py "$@"

@@ -38,7 +38,7 @@ class PhotoReport:
     landmark_score: float | None
     """Confidence in the face's landmarks, 0 to 1; None where no face was found."""
     reprojection_error_px: float | None
-    """Mean reprojection error in pixels; None where the cameras were given."""
+    """Typical reprojection error in pixels; None where the cameras were given."""
 
 
 def table(photos: Sequence[PhotoReport]) -> str:

@@ -88,13 +88,9 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
         few = len(photos) <= FEW and not config.ordered
         _extract(pycolmap, photos, place, config.in_masks_only, few)
         _match(pycolmap, place / "database.db", config.ordered or len(photos) > MOST_FOR_ALL_PAIRS, few)
-        if few:
-            known = all(photo.exif_focal_px for photo in photos)
-            chosen = _map_few(pycolmap, place, FEW_KNOWN_FOCALS if known else FEW_FOCALS)
-        else:
-            chosen = _largest(_map(pycolmap, place))
-            if chosen is not None:
-                _adjust(pycolmap, chosen)
+        known = all(photo.exif_focal_px for photo in photos)
+        factors = (FEW_KNOWN_FOCALS if known else FEW_FOCALS) if few else (1.0,)
+        chosen = _map_best(pycolmap, place, factors, few)
     found = {} if chosen is None else _registered(chosen)
     return [_view(photo, found.get(_file_name(index))) for index, photo in enumerate(photos)]
 
@@ -162,12 +158,12 @@ def _match(pycolmap: Any, database: Path, neighbours_only: bool, few: bool) -> N
         )
 
 
-def _map_few(pycolmap: Any, place: Path, factors: tuple[float, ...]) -> Any:
-    """The reconstruction of few photos that most features agree with, of those with several focal lengths."""
+def _map_best(pycolmap: Any, place: Path, factors: tuple[float, ...], few: bool) -> Any:
+    """The reconstruction that most features agree with, of the largest with each factor of the focal lengths."""
     models = []
     for number, factor in enumerate(factors):
         _multiply_focals(pycolmap, place / "database.db", factor / (factors[number - 1] if number else 1.0))
-        model = _largest(_map(pycolmap, place, few=True))
+        model = max(_map(pycolmap, place, few), key=lambda model: model.num_reg_images(), default=None)
         if model is not None:
             _adjust(pycolmap, model)
             models.append(model)
@@ -182,26 +178,22 @@ def _multiply_focals(pycolmap: Any, database: Path, factor: float) -> None:
     opened.close()
 
 
-def _map(pycolmap: Any, place: Path, few: bool = False) -> list[Any]:
+def _map(pycolmap: Any, place: Path, few: bool) -> list[Any]:
     """All reconstructions; of few photos, with the focal lengths of the database."""
     pycolmap.set_random_seed(SEED)
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = SEED
     options.min_model_size = FEWEST_PHOTOS
     options.extract_colors = False
+    mapper = options.mapper
+    # A distortion that the first photos seem to have keeps others from being registered; so does a focal length of few.
+    options.ba_refine_extra_params = mapper.abs_pose_refine_extra_params = False
     if few:
-        mapper = options.mapper
         mapper.init_min_num_inliers, mapper.abs_pose_min_num_inliers = FEW_INITIAL, FEW_AGREEING
         mapper.abs_pose_min_inlier_ratio = FEW_SHARE
-        # A distortion or focal length that two photos seem to have keeps others from being registered.
-        options.ba_refine_extra_params = mapper.abs_pose_refine_extra_params = False
         options.ba_refine_focal_length = mapper.abs_pose_refine_focal_length = False
     with tempfile.TemporaryDirectory(dir=place) as models:
         return list(pycolmap.incremental_mapping(place / "database.db", place / "photos", models, options).values())
-
-
-def _largest(models: list[Any]) -> Any:
-    return max(models, key=lambda model: model.num_reg_images(), default=None)
 
 
 def _adjust(pycolmap: Any, model: Any) -> None:
@@ -221,14 +213,16 @@ def _agreeing(model: Any) -> int:
 
 
 def _errors_px(model: Any, image: Any) -> Float[np.ndarray, " features"]:
-    """Distances of an image's features from the projections of their points."""
+    """Distances of an image's features from the projections of their points; infinite for points behind it."""
+    behind = np.full(2, np.inf)
     seen = image.get_observation_points2D()
-    offsets = [image.project_point(model.points3D[point.point3D_id].xyz) - point.xy for point in seen]
-    return np.linalg.norm(offsets, axis=1)
+    projected = [image.project_point(model.points3D[point.point3D_id].xyz) for point in seen]
+    offsets = [behind if spot is None else spot - point.xy for spot, point in zip(projected, seen, strict=True)]
+    return np.linalg.norm(np.reshape(offsets, (-1, 2)), axis=1)
 
 
 def _registered(model: Any) -> dict[str, Any]:
-    """(camera of the small photo, distortion, mean reprojection error in its pixels) by file name."""
+    """(camera of the small photo, distortion, median reprojection error in its pixels) by file name."""
     found = {}
     for image in model.images.values():
         if not image.has_pose:
@@ -241,7 +235,7 @@ def _registered(model: Any) -> dict[str, Any]:
         distortion[: len(extra)] = extra
         pose = image.cam_from_world().matrix()
         camera = Pinhole(intrinsics, pose[:, :3], pose[:, 3], image.camera.width, image.camera.height)
-        found[image.name] = camera, distortion, float(_errors_px(model, image).mean())
+        found[image.name] = camera, distortion, float(np.median(_errors_px(model, image)))
     return found
 
 
