@@ -5,7 +5,7 @@
    Soatto 2015).
 2. Matches of all pairs, or of neighbours where the photos are frames of a video, verified by epipolar geometry.
 3. Incremental mapping; photos of one size share intrinsics and distortion, seeded by EXIF. Few photos are mapped
-   several times, with focal lengths that stay; the reconstruction that most features agree with is kept.
+   several times, with focal lengths that stay; of the largest, that which most features agree with is kept.
 4. Bundle adjustment of everything together, by robust losses of falling width (graduated non-convexity, Blake and
    Zisserman 1987): a few wrong matches turn the cameras of few photos by degrees.
 """
@@ -159,7 +159,8 @@ def _match(pycolmap: Any, database: Path, neighbours_only: bool, few: bool) -> N
 
 
 def _map_best(pycolmap: Any, place: Path, factors: tuple[float, ...], few: bool) -> Any:
-    """The reconstruction that most features agree with, of the largest with each factor of the focal lengths."""
+    """The largest reconstruction with any of the factors of the focal lengths; of several, that which most features
+    agree with."""
     models = []
     for number, factor in enumerate(factors):
         _multiply_focals(pycolmap, place / "database.db", factor / (factors[number - 1] if number else 1.0))
@@ -167,7 +168,7 @@ def _map_best(pycolmap: Any, place: Path, factors: tuple[float, ...], few: bool)
         if model is not None:
             _adjust(pycolmap, model)
             models.append(model)
-    return max(models, key=_agreeing, default=None)
+    return max(models, key=lambda model: (model.num_reg_images(), _agreeing(model)), default=None)
 
 
 def _multiply_focals(pycolmap: Any, database: Path, factor: float) -> None:
