@@ -15,8 +15,9 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -72,6 +73,21 @@ def listens(port: int) -> bool:
         return asking.connect_ex(("localhost", port)) == 0
 
 
+@contextmanager
+def browser_halted() -> Iterator[None]:
+    """No process of the browser works inside the block."""
+    processes = psutil.Process().children(recursive=True)
+    try:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
 @dataclass
 class BenchViewer:
     """Open a run in the viewer, ask for stills, turn the head."""
@@ -80,8 +96,8 @@ class BenchViewer:
     """config.yml of a run."""
     output: Path
     """Folder for a screenshot."""
-    repeats: int = 5
-    """Stills after the first, which also samples what the others share."""
+    repeats: int = 3
+    """Pairs of stills (normal, rgb) after the first, which also samples what the others share."""
     turn_s: float = 8.0
     """Time that the camera moves."""
     port: int = 7119
@@ -97,40 +113,32 @@ class BenchViewer:
                 sys.exit(f"the viewer of {self.load_config} did not start: its error stands above")
             time.sleep(0.5)
         page = Page(self.port, self.output)
-        browser = psutil.Process().children(recursive=True)
-        for process in browser:
+        for process in psutil.Process().children(recursive=True):
             process.nice(19)
         page.wait(lambda: notes.of(FULL), "a still")
         print(
             f"first still: {notes.of(FULL)[0].sent_s - notes.pictures[0].begun_s:.2f} s after its small pictures began"
         )
-        names = cycle(["normal", "rgb"])
-        for beside, halted in (("with the browser halted", browser), ("beside the browser", [])):
-            stills = [self.still(page, notes, next(names), halted) for _ in range(self.repeats)]
+        for how, halted in (("with the browser halted", True), ("beside the browser", False)):
+            stills = [self.still(page, notes, name, halted) for _ in range(self.repeats) for name in ("normal", "rgb")]
             height = notes.of(FULL)[-1].height
             print(
-                f"still of {height} px {beside}: "
-                f"{median(stills):.2f} s in the median of {self.repeats}, {max(stills):.2f} at most"
+                f"still of {height} px {how}: "
+                f"{median(stills):.2f} s in the median of {len(stills)}, {max(stills):.2f} at most"
             )
         self.turn(page, notes)
         page.driver.quit()
         sys.stdout.flush()
         os._exit(0)  # nerfstudio's viewer never returns
 
-    def still(self, page: Page, notes: Notes, output: str, halted: list[psutil.Process]) -> float:
-        """Seconds that another picture takes, in full size; some processes wait for it."""
+    def still(self, page: Page, notes: Notes, output: str, halted: bool) -> float:
+        """Seconds that another picture takes, in full size; the browser waits for it if `halted`."""
         asked = time.monotonic()
         page.choose("Output type", output)
         small: Sent = page.wait(lambda: notes.of(SMALL, asked), output)[0]
-        try:
-            for process in halted:
-                process.suspend()
-            while not (full := notes.of(FULL, asked)):
-                time.sleep(0.02)
-        finally:
-            for process in halted:
-                process.resume()
-        return full[0].sent_s - small.begun_s
+        with browser_halted() if halted else nullcontext():
+            full: Sent = page.wait(lambda: notes.of(FULL, asked), output)[0]
+        return full.sent_s - small.begun_s
 
     def turn(self, page: Page, notes: Notes) -> None:
         """Drag the head to and fro, and count."""

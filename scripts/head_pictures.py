@@ -3,8 +3,8 @@ it, and pictures of its film from the prior to the head.
 
     python scripts/head_pictures.py RUN --out FOLDER
 
-Writes viewer_pictures.jpg, textured_head.jpg and turntable.jpg. The world's y axis must point up and the head must look
-along z, as those of `baseh3d synth` do.
+Writes viewer_pictures.jpg, textured_head.jpg and turntable.jpg; needs chromium and chromedriver. The world's y axis
+must point up and the head must look along z, as those of `baseh3d synth` do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import tyro
 from jaxtyping import Bool, Float, UInt8
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image, ImageDraw, ImageFont
-from three_js import three_js_pictures
+from three_js import check_browser, three_js_pictures
 
 from baseh3d_ns.commands.heads import Export
 from baseh3d_ns.errors import InputError, exit_on_input_error
@@ -36,8 +36,8 @@ BESIDE_DEG = 22.0
 """Azimuth of the viewer's pictures from the first photo: no photo shows the head like that."""
 SIDES_DEG = (0.0, 35.0, 70.0)
 """Azimuths of the textured mesh from the front."""
-FILM, FILM_SHOWN = 10, (0, 2, 3, 5, 9)
-"""Pictures of the film, and those of them that are drawn: the prior, the way, the head, and its other side."""
+FILM, FILM_SHOWN = 10, (0, 2, 3, 6, 9)
+"""Pictures of the film, and those of them that are drawn: the prior (2), a stage between, the head (2)."""
 TITLE_PX, MARGIN_PX = 30, 10
 WHITE = 250
 QUALITY = 90
@@ -91,7 +91,7 @@ def cropped(pictures: list[UInt8[np.ndarray, "h w 3"]]) -> Image.Image:
 
 @dataclass
 class HeadPictures:
-    """Draw them."""
+    """Pictures of one run, for the README."""
 
     run: tyro.conf.Positional[Path]
     """Run folder."""
@@ -102,6 +102,7 @@ class HeadPictures:
 
     def main(self) -> None:
         check_writable(self.out)
+        check_browser()
         self.viewer().save(self.out / "viewer_pictures.jpg", quality=QUALITY)
         cropped(self.textured()).save(self.out / "textured_head.jpg", quality=QUALITY)
         cropped(self.film()).save(self.out / "turntable.jpg", quality=QUALITY)
@@ -123,7 +124,9 @@ class HeadPictures:
             file = Path(folder) / "head.glb"
             Export(self.run, file).main()
             low, high = trimesh.load(file).bounds
-            return three_js_pictures(file, 0.5 * (low + high), 0.5 * float(high[1] - low[1]), SIDES_DEG, self.size)
+            return three_js_pictures(
+                file, 0.5 * (low + high), 0.5 * float(np.linalg.norm(high - low)), SIDES_DEG, self.size
+            )
 
     def film(self) -> list[UInt8[np.ndarray, "h w 3"]]:
         """Pictures of the turntable."""

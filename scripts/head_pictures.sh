@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# A synthetic head of 512 px, a fit of three of its photos, and the pictures of it that the README shows.
+# A synthetic head of 512 px, a fit of three of its photos, and the pictures of it that the README shows; needs chromium.
 #   scripts/head_pictures.sh FOLDER
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?a folder to write to}
-run="$out/fit/baseh3d-fast/pictures"
-[ -e "$out/heads" ] || baseh3d synth "$out/heads" --subjects 1 --views 24 --size 512
-[ -e "$run/head.safetensors" ] || ns-train baseh3d-fast --data "$out/heads" --output-dir "$out" --experiment-name fit \
-  --timestamp pictures --vis tensorboard h3ds-data --scene scan0 --views 3
+version=$(python -c "import baseh3d_ns; print(baseh3d_ns.__version__)")
+heads="$out/heads-$version" run="$out/fit/baseh3d-fast/$version"
+[ -e "$heads" ] || baseh3d synth "$heads" --subjects 1 --views 24 --size 512
+[ -e "$run/head.safetensors" ] || ns-train baseh3d-fast --data "$heads" --output-dir "$out" --experiment-name fit \
+  --timestamp "$version" --vis tensorboard h3ds-data --scene scan0 --views 3
 python scripts/head_pictures.py "$run" --out "$out"

@@ -1,7 +1,8 @@
-"""Pictures of a glTF file by three.js, the renderer of most web pages, in headless Chromium."""
+"""Pictures of a glTF file by three.js, the usual renderer of web pages, in headless Chromium."""
 
 from __future__ import annotations
 
+import shutil
 import socket
 import tempfile
 import time
@@ -13,9 +14,21 @@ import viser
 from drive_viewer import Page
 from jaxtyping import Float, UInt8
 
+from baseh3d_ns.errors import InputError
+
 FOV_DEG = 24.0
-SETTLES_S = 2.0
-"""Time that the page takes to move its camera, in software."""
+LOADS_S, SETTLES_S = 15.0, 6.0
+"""Times that the page takes, drawing in software, to load a textured mesh and to move its camera."""
+
+SHARP = "Object.defineProperty(window, 'devicePixelRatio', {get: () => 4})"
+"""viser's page draws down to a fifth as many pixels across as the screen has, where drawing is slow."""
+
+
+def check_browser() -> None:
+    """Raise `InputError` where Chromium or its driver is not installed."""
+    missing = [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} not found: install Debian's packages chromium and chromium-driver")
 
 
 def three_js_pictures(
@@ -35,15 +48,17 @@ def three_js_pictures(
     server.scene.set_up_direction("+y")
     server.scene.add_glb("/head", file.read_bytes())
     with tempfile.TemporaryDirectory() as shots:
-        page = Page(port, Path(shots))
         try:
+            page = Page(port, Path(shots))
             client = page.wait(lambda: next(iter(server.get_clients().values()), None), "the page")
             page.driver.set_window_size(size_px + 400, size_px + 200)
             page.wait(lambda: page.driver.find_elements("xpath", "//canvas"), "its canvas")
-            time.sleep(5.0 * SETTLES_S)
-            return [_picture(client, middle, reach_m, azimuth, size_px) for azimuth in azimuths_deg]
-        finally:
+            page.driver.execute_script(SHARP)
+            time.sleep(LOADS_S)
+            pictures = [_picture(client, middle, reach_m, azimuth, size_px) for azimuth in azimuths_deg]
             page.driver.quit()
+            return pictures
+        finally:
             server.stop()
 
 

@@ -38,7 +38,8 @@ class PhotoReport:
     landmark_score: float | None
     """Confidence in the face's landmarks, 0 to 1; None where no face was found."""
     reprojection_error_px: float | None
-    """Typical reprojection error in pixels; None where the cameras were given."""
+    """Reprojection error in pixels, by structure from motion the median, by landmarks the mean; None where the
+    cameras were given."""
 
 
 def table(photos: Sequence[PhotoReport]) -> str:

@@ -21,7 +21,8 @@ class SolvedView:
     distortion: Float[np.ndarray, " 4"] = field(default_factory=lambda: np.zeros(4))
     """k1, k2, p1, p2 of OpenCV's model."""
     reprojection_error_px: float | None = None
-    """Typical reprojection error in pixels of the whole photo; None where nothing was reprojected."""
+    """Reprojection error in pixels of the whole photo, by structure from motion the median, by landmarks the mean; None
+    where nothing was reprojected."""
 
     def moved(self, scale: float, rotation: Float[np.ndarray, "3 3"], offset: Float[np.ndarray, " 3"]) -> SolvedView:
         """The same view in the world x' = scale * rotation x + offset."""

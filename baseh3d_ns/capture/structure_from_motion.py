@@ -4,8 +4,8 @@
    apart, also faint ones, in affine frames (Mikolajczyk and Schmid 2004) and pooled over scales (DSP-SIFT, Dong and
    Soatto 2015).
 2. Matches of all pairs, or of neighbours where the photos are frames of a video, verified by epipolar geometry.
-3. Incremental mapping; photos of one size share intrinsics and distortion, seeded by EXIF. Few photos are mapped
-   several times, with focal lengths that stay; of the largest, that which most features agree with is kept.
+3. Incremental mapping, without distortion; photos of one size share intrinsics, seeded by EXIF. Few photos are mapped
+   several times, each time with other focal lengths that stay; one reconstruction is kept (`_map_best`).
 4. Bundle adjustment of everything together, by robust losses of falling width (graduated non-convexity, Blake and
    Zisserman 1987): a few wrong matches turn the cameras of few photos by degrees.
 """
@@ -54,11 +54,13 @@ FEW_INITIAL, FEW_AGREEING, FEW_SHARE = 50, 15, 0.15
 """Correspondences of the first two of few photos, and number and share of those that must agree on the pose of another
 one. Matches are verified by epipolar geometry before."""
 FEW_FOCALS, FEW_KNOWN_FOCALS = (0.8, 0.9, 1.0, 1.15, 1.35, 1.6), (0.92, 0.96, 1.0, 1.04, 1.08)
-"""Focal lengths with which few photos are mapped, as factors of a usual one and of that by EXIF."""
+"""Focal lengths with which few photos are mapped, as factors of the expected one: usual, or by EXIF of most photos."""
 LOSS_PX = (2.0, 1.0, 0.5)
 """Widths of the Cauchy losses, one after another, in pixels of the small photos."""
+ADJUSTED = 1e-6
+"""Relative change of the loss at which it counts as least; COLMAP's own 0 goes on to the last iteration."""
 AGREES_PX = 1.0
-"""Reprojection error up to which a feature agrees with a reconstruction of few photos."""
+"""Reprojection error below which a feature agrees with a reconstruction, in pixels of the small photo."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class MotionConfig:
 def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedView]:
     """Cameras of the photos in a world of arbitrary pose and unit, in the order of the photos.
 
-    One reconstruction is kept; photos outside it have no camera.
+    The largest reconstruction is kept; photos outside it have no camera.
 
     Raises:
         InputError: the extra `capture` is not installed.
@@ -88,7 +90,7 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
         few = len(photos) <= FEW and not config.ordered
         _extract(pycolmap, photos, place, config.in_masks_only, few)
         _match(pycolmap, place / "database.db", config.ordered or len(photos) > MOST_FOR_ALL_PAIRS, few)
-        known = all(photo.exif_focal_px for photo in photos)
+        known = 2 * sum(photo.exif_focal_px is not None for photo in photos) > len(photos)
         factors = (FEW_KNOWN_FOCALS if known else FEW_FOCALS) if few else (1.0,)
         chosen = _map_best(pycolmap, place, factors, few)
     found = {} if chosen is None else _registered(chosen)
@@ -159,28 +161,25 @@ def _match(pycolmap: Any, database: Path, neighbours_only: bool, few: bool) -> N
 
 
 def _map_best(pycolmap: Any, place: Path, factors: tuple[float, ...], few: bool) -> Any:
-    """The largest reconstruction with any of the factors of the focal lengths; of several, that which most features
-    agree with."""
-    models = []
-    for number, factor in enumerate(factors):
-        _multiply_focals(pycolmap, place / "database.db", factor / (factors[number - 1] if number else 1.0))
+    """The reconstruction that holds most photos, then most features, of the largest with each factor of the focal
+    lengths; None where there is none."""
+    with pycolmap.Database.open(place / "database.db") as database:
+        cameras = database.read_all_cameras()
+    expected, models = [camera.focal_length for camera in cameras], []
+    for factor in factors:
+        with pycolmap.Database.open(place / "database.db") as database:
+            for camera, focal in zip(cameras, expected, strict=True):
+                camera.focal_length = factor * focal
+                database.update_camera(camera)
         model = max(_map(pycolmap, place, few), key=lambda model: model.num_reg_images(), default=None)
         if model is not None:
             _adjust(pycolmap, model)
             models.append(model)
-    return max(models, key=lambda model: (model.num_reg_images(), _agreeing(model)), default=None)
-
-
-def _multiply_focals(pycolmap: Any, database: Path, factor: float) -> None:
-    opened = pycolmap.Database.open(database)
-    for camera in opened.read_all_cameras():
-        camera.focal_length *= factor
-        opened.update_camera(camera)
-    opened.close()
+    return max(models, key=_agreeing, default=None)
 
 
 def _map(pycolmap: Any, place: Path, few: bool) -> list[Any]:
-    """All reconstructions; of few photos, with the focal lengths of the database."""
+    """All reconstructions, without distortion; of few photos, with the focal lengths of the database."""
     pycolmap.set_random_seed(SEED)
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = SEED
@@ -198,23 +197,26 @@ def _map(pycolmap: Any, place: Path, few: bool) -> list[Any]:
 
 
 def _adjust(pycolmap: Any, model: Any) -> None:
-    """Bundle adjustment of everything together: distortion, and the principal point where photos determine it."""
+    """Bundle adjustment of everything: poses, points, focal lengths, distortion, and the principal point where photos
+    determine it."""
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_principal_point = model.num_reg_images() >= FEWEST_FOR_PRINCIPAL_POINT
     options.print_summary = False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.solver_options.function_tolerance = ADJUSTED
     for width_px in LOSS_PX:
         options.ceres.loss_function_scale = width_px
         pycolmap.bundle_adjustment(model, options)
 
 
-def _agreeing(model: Any) -> int:
-    """Number of features that lie where the reconstruction projects their points."""
-    return sum(int((_errors_px(model, image) < AGREES_PX).sum()) for image in model.images.values() if image.has_pose)
+def _agreeing(model: Any) -> tuple[int, int]:
+    """Number of photos that enough features hold, and of all features that lie where their points are projected."""
+    counts = [int((_errors_px(model, image) < AGREES_PX).sum()) for image in model.images.values() if image.has_pose]
+    return sum(count >= FEW_AGREEING for count in counts), sum(counts)
 
 
 def _errors_px(model: Any, image: Any) -> Float[np.ndarray, " features"]:
-    """Distances of an image's features from the projections of their points; infinite for points behind it."""
+    """Distances of an image's features from the projections of their points; infinite for points behind the camera."""
     behind = np.full(2, np.inf)
     seen = image.get_observation_points2D()
     projected = [image.project_point(model.points3D[point.point3D_id].xyz) for point in seen]
@@ -226,7 +228,8 @@ def _registered(model: Any) -> dict[str, Any]:
     """(camera of the small photo, distortion, median reprojection error in its pixels) by file name."""
     found = {}
     for image in model.images.values():
-        if not image.has_pose:
+        errors = _errors_px(model, image) if image.has_pose else np.empty(0)
+        if not np.isfinite(errors).any():
             continue
         intrinsics = image.camera.calibration_matrix()
         # COLMAP counts pixel centres at +0.5.
@@ -236,7 +239,7 @@ def _registered(model: Any) -> dict[str, Any]:
         distortion[: len(extra)] = extra
         pose = image.cam_from_world().matrix()
         camera = Pinhole(intrinsics, pose[:, :3], pose[:, 3], image.camera.width, image.camera.height)
-        found[image.name] = camera, distortion, float(np.median(_errors_px(model, image)))
+        found[image.name] = camera, distortion, float(np.median(errors))
     return found
 
 

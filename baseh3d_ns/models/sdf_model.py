@@ -53,7 +53,7 @@ class SdfModelConfig(ModelConfig):
     eikonal_weight: Weight = 0.1
     """Weight of (|grad SDF| - 1)^2."""
     eval_num_rays_per_chunk: Count = 1 << 18
-    """Rays a chunk when rendering a picture."""
+    """Rays a chunk when rendering a picture: small chunks ask the network for a few points at a time, which is slow."""
 
     def check(self) -> None:
         """Raise `InputError` for settings that this model cannot be trained with."""
