@@ -142,7 +142,7 @@ PARTS = (
         f"bash scripts/head_pictures.sh {NOTES}/pictures",
         pictures=tuple(
             path
-            for name in ("viewer_pictures", "textured_head", "turntable")
+            for name in ("viewer_pictures", "textured_head", "turntable", "capture_sheet")
             for path in (f"{NOTES}/pictures/{name}.jpg", f"scripts/{name}.jpg")
         ),
         minutes=15,
