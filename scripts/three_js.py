@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 import time
+from contextlib import ExitStack
 from math import cos, radians, sin
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from baseh3d_ns.errors import InputError
 FOV_DEG = 24.0
 LOADS_S, SETTLES_S = 15.0, 6.0
 """Times that the page takes, drawing in software, to load a textured mesh and to move its camera."""
-
 SHARP = "Object.defineProperty(window, 'devicePixelRatio', {get: () => 4})"
 """viser's page draws down to a fifth as many pixels across as the screen has, where drawing is slow."""
 
@@ -47,19 +47,16 @@ def three_js_pictures(
     server = viser.ViserServer(port=port, verbose=False)
     server.scene.set_up_direction("+y")
     server.scene.add_glb("/head", file.read_bytes())
-    with tempfile.TemporaryDirectory() as shots:
-        try:
-            page = Page(port, Path(shots))
-            client = page.wait(lambda: next(iter(server.get_clients().values()), None), "the page")
-            page.driver.set_window_size(size_px + 400, size_px + 200)
-            page.wait(lambda: page.driver.find_elements("xpath", "//canvas"), "its canvas")
-            page.driver.execute_script(SHARP)
-            time.sleep(LOADS_S)
-            pictures = [_picture(client, middle, reach_m, azimuth, size_px) for azimuth in azimuths_deg]
-            page.driver.quit()
-            return pictures
-        finally:
-            server.stop()
+    with ExitStack() as ends:
+        ends.callback(server.stop)
+        page = Page(port, Path(ends.enter_context(tempfile.TemporaryDirectory())))
+        ends.callback(page.driver.quit)
+        client = page.wait(lambda: next(iter(server.get_clients().values()), None), "the page")
+        page.driver.set_window_size(size_px + 400, size_px + 200)
+        page.wait(lambda: page.driver.find_elements("xpath", "//canvas"), "its canvas")
+        page.driver.execute_script(SHARP)
+        time.sleep(LOADS_S)
+        return [_picture(client, middle, reach_m, azimuth, size_px) for azimuth in azimuths_deg]
 
 
 def _picture(

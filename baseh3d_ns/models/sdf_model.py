@@ -52,7 +52,7 @@ class SdfModelConfig(ModelConfig):
     (tracer `grid`)."""
     eikonal_weight: Weight = 0.1
     """Weight of (|grad SDF| - 1)^2."""
-    eval_num_rays_per_chunk: Count = 1 << 18
+    eval_num_rays_per_chunk: Count = 1 << 16
     """Rays a chunk when rendering a picture: small chunks ask the network for a few points at a time, which is slow."""
 
     def check(self) -> None:

@@ -70,7 +70,7 @@ class SurfaceView:
         tracer: Tracer,
         origins: Float[Tensor, "rays 3"],
         directions: Float[Tensor, "rays 3"],
-        rays_per_chunk: int = 1 << 18,
+        rays_per_chunk: int = 1 << 16,
     ) -> SurfaceView:
         """Trace rays; those that miss the unit ball cost nothing."""
         _, far, in_ball = intersect_unit_ball(origins, directions)
