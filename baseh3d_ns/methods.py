@@ -118,7 +118,7 @@ def _fit_start() -> dict[str, Any]:
         "epochs": 0,
         "load_prior": BUILTIN,
         "register": True,
-        "finish_colours": ColourConfig(steps=400, batches=128, points=2048, learning_rate=FIT_LR, lr_final=0.1),
+        "finish_colours": ColourConfig(steps=400, batches=256, points=2048, learning_rate=FIT_LR, lr_final=0.1),
         "warm_start": WarmStartConfig(colours=ColourConfig(steps=240), latent=LatentFitConfig(steps=200)),
     }
 

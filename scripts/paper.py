@@ -1,8 +1,9 @@
 """Every table and picture that the .md files show, made anew with this version; see paper.sh.
 
 A part whose numbers are kept in configs/results with this version is done; another goes on where it was stopped, and
-its numbers are kept as soon as it ends. Most parts are definitions of benchmarks; the others measure what no cell of a
-benchmark can: clocks of a single process, photos outside of the H3DS layout, pictures.
+its numbers are kept as soon as it ends. Scores of a stopped benchmark are kept there, too (`unfinished`): with them in
+git, another checkout goes on. Most parts are definitions of benchmarks; the others measure what no cell of a benchmark
+can: clocks of a single process, photos outside of the H3DS layout, pictures.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from baseh3d_ns.benchmark.plan import plan
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.sweep import Sweep
 from baseh3d_ns.benchmark.tables_in_md import md_files, write_tables
+from baseh3d_ns.benchmark.unfinished import keep_unfinished, read_unfinished, take_up
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.files import check_writable, whole_file, write_text
 
 REPO = Path(__file__).resolve().parents[1]
 CONFIGS, NOTES = Path("configs"), Path("outputs/paper")
 RESULTS = CONFIGS / KEPT
+UNFINISHED = RESULTS / "unfinished"
 DEMO, MAKE_DEMO = "outputs/demo", "bash scripts/demo.sh"
 FIT = f"$(ls -td {DEMO}/bench/cells/baseh3d-fast-builtin-scan1-*/train/*/run | sed -n 1p)"
 """Fit of the demo that is meshed and textured: the newest, since those of other versions stay."""
@@ -50,7 +53,7 @@ class Part:
     pictures: tuple[str, ...] = ()
     """Pictures of the .md files: sources in its folders, and where they belong."""
     minutes: float = 0.0
-    """Expected minutes of a script; those of a benchmark come from its cells."""
+    """Expected minutes."""
 
     @property
     def note(self) -> Path:
@@ -69,10 +72,7 @@ class Part:
         """Expected seconds, and the number of cells that no measured cell is like."""
         if self.done():
             return 0.0, 0
-        if self.minutes:
-            return max(60.0 * self.minutes - self.spent_s(), 0.0), 0
-        definition = read_definition(CONFIGS / f"{self.name}.toml")
-        return eta.sum_seconds(Sweep(definition, plan(definition), Path(self.folder), eta=eta).open_cells())
+        return max(60.0 * self.minutes - self.spent_s(), 0.0), 0
 
     def make(self) -> None:
         """Run its command, keep what it measured.
@@ -108,9 +108,36 @@ class Part:
         return content if content.get("version") == __version__ else {}
 
 
-def benchmark(name: str) -> Part:
+class Benchmark(Part):
     """A definition that makes its own data."""
-    return Part(name, f"baseh3d bench configs/{name}.toml", f"outputs/bench/{name}")
+
+    @property
+    def unfinished(self) -> Path:
+        """File of its scores as long as some are missing."""
+        return UNFINISHED / f"{self.name}.jsonl"
+
+    def left_s(self, eta: Eta) -> tuple[float, int]:
+        if self.done():
+            return 0.0, 0
+        definition, known = read_definition(CONFIGS / f"{self.name}.toml"), read_unfinished(self.unfinished)
+        cells = Sweep(definition, plan(definition), Path(self.folder), eta=eta).open_cells()
+        for cell in cells:
+            if cell.id in known:
+                eta.note_cell(cell, known[cell.id])
+        return eta.sum_seconds([cell for cell in cells if cell.id not in known])
+
+    def make(self) -> None:
+        take_up(self.unfinished, Path(self.folder))
+        try:
+            super().make()
+        finally:
+            keep_unfinished(Path(self.folder), self.unfinished)
+        self.unfinished.unlink(missing_ok=True)
+
+
+def benchmark(name: str, at_once: int = 2) -> Part:
+    """A definition, and the number of its cells that run at a time."""
+    return Benchmark(name, f"baseh3d bench configs/{name}.toml --jobs {at_once}", f"outputs/bench/{name}")
 
 
 def measurement(name: str, command: str, minutes: float, needs: str = "") -> Part:
@@ -130,7 +157,7 @@ PARTS = (
     benchmark("synthetic_table1_prior_sweep"),
     benchmark("main"),
     benchmark("synthetic_views"),
-    benchmark("race"),
+    benchmark("race", at_once=1),
     benchmark("robustness"),
     benchmark("ablation"),
     measurement("speed", f"bench_speed.py --data {DEMO}/heads", minutes=15, needs=MAKE_DEMO),

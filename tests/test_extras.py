@@ -72,6 +72,13 @@ def declared(requirements: list[str]) -> set[str]:
     return {name.split("[")[0].split(">")[0].strip().replace("-", "_").lower() for name in names}
 
 
+def test_a_package_of_an_extra_that_is_too_old_is_named(monkeypatch):
+    require_extra("bench")
+    monkeypatch.setattr(extras, "version", lambda name: "4.0.1")
+    with pytest.raises(InputError, match=r"this needs pycolmap <5,>=4.2 \(here is 4.0.1\): pip install"):
+        require_extra("capture")
+
+
 def test_a_plain_install_loads_nothing_heavy_opens_heads_and_says_what_synth_and_bench_need(tmp_path):
     wanted = tmp_path / "heads"
     loaded, (help_text, prior, synth, bench, report) = without_guests(

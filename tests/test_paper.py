@@ -14,8 +14,12 @@ import pandas as pd
 import pytest
 
 from baseh3d_ns import __version__
+from baseh3d_ns.benchmark.cells import CellFile, blank_result
+from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.kept import Origin, is_current, keep, keep_table, read_origin
+from baseh3d_ns.benchmark.plan import plan
 from baseh3d_ns.benchmark.read_definition import read_definition
+from baseh3d_ns.benchmark.sweep import Sweep
 from baseh3d_ns.benchmark.tables_in_md import md_files
 from baseh3d_ns.errors import InputError
 
@@ -23,7 +27,7 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "scripts"))
 
 import paper  # noqa: E402
-from paper import PARTS, Paper, Part, plan_in_words  # noqa: E402
+from paper import PARTS, Benchmark, Paper, Part, plan_in_words  # noqa: E402
 
 
 @pytest.fixture
@@ -67,6 +71,30 @@ def test_what_is_stopped_goes_on_and_what_is_done_is_not_done_again(here, capsys
     assert len((here / "calls").read_text().split()) == 3, "nothing is left to do"
     assert "All of it took" in capsys.readouterr().out
     assert parts[0].spent_s() > 0 and parts[0].done() and parts[1].done()
+
+
+def test_a_stopped_benchmark_goes_on_in_another_checkout(here):
+    definition = read_definition(here / "configs" / "synthetic_small.toml")
+    cells = plan(definition)
+    fit, prior = (next(cell for cell in cells if cell.kind == kind) for kind in ("fit", "prior"))
+    run = here / "run"
+    for cell in (fit, prior):
+        result = replace(blank_result(CellFile(cell.id, cell.spec)), status="done", face_mm=1.0, train_s=7.0)
+        result.save(cell.prepare(run))
+    part = Benchmark(definition.name, "exit 1", "run")
+    with pytest.raises(InputError, match="is not finished"):
+        part.make()
+    shutil.rmtree(run)
+    before = part.left_s(Eta())
+    with pytest.raises(InputError, match="is not finished"):
+        part.make()
+    sweep = Sweep(definition, cells, run)
+    assert sweep.done.keys() == {fit.id}, "the prior's file was left behind"
+    assert sweep.done[fit.id].face_mm == 1.0 and fit not in sweep.open_cells()
+    assert part.left_s(Eta()) == before and before[1] < len(cells) - 1, "kept times say how long the others take"
+    part.unfinished.write_text("{}")
+    with pytest.raises(InputError, match=r"synthetic_small.jsonl is damaged: take it from git again"):
+        part.make()
 
 
 def test_numbers_of_another_version_or_definition_are_not_current(here):
