@@ -20,7 +20,7 @@ def texel_colours(mesh: trimesh.Trimesh, photos: TexturePhotos, size: int = 256)
     """Positions of the texels on the surface in the unit frame, and their colours from 0 to 1."""
     atlas = unwrap(mesh, size)
     texels = texels_of(atlas)
-    colours = bake(mesh, atlas, photos).reshape(-1, 3)[texels.index] / 255.0
+    colours = bake(mesh, texels, photos)
     return FRAME.to_unit(texels.interpolate(mesh.vertices.view(np.ndarray))), colours
 
 

@@ -40,7 +40,8 @@ class Export:
     spacing_mm: Positive | None = None
     """Distance between the samples of the mesh, in millimetres; by default 2 with a texture, else 1."""
     faces: Faces | None = None
-    """Most triangles of the mesh, by quadric decimation; by default as many as the spacing makes."""
+    """Most triangles of the mesh, by quadric decimation; by default as many as the spacing makes. A texture then has a
+    normal map beside it."""
     keep_all: bool = False
     """Keep every piece of the surface, not only the largest."""
     overwrite: bool = False
@@ -51,6 +52,7 @@ class Export:
         from baseh3d_ns.mesh.extract import mesh_of_head, usual_device
         from baseh3d_ns.mesh.files import TEXTURED_SUFFIXES, check_mesh_path, save_mesh
         from baseh3d_ns.rendering.denormals import flush_denormals
+        from baseh3d_ns.texture.normal_map import normals_of_head
         from baseh3d_ns.texture.textured import TEXTURED_SPACING_MM, textured_mesh
         from baseh3d_ns.texture.visibility import seen_by_how_many
 
@@ -78,7 +80,8 @@ class Export:
         if not mesh.is_watertight:
             print("note: the surface has holes at this spacing; try a finer one")
         if photos is not None and textured:
-            mesh = textured_mesh(mesh, photos, self.texture_size)
+            normals = normals_of_head(head, self.load_config, usual_device()) if self.faces else None
+            mesh = textured_mesh(mesh, photos, self.texture_size, normals)
         elif photos is not None:
             mesh.vertex_attributes["seen"] = seen_by_how_many(mesh, photos)
         save_mesh(mesh, self.output, overwrite=self.overwrite)

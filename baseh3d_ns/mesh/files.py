@@ -22,14 +22,17 @@ from baseh3d_ns.rendering.chunks import points_per_call
 
 if TYPE_CHECKING:
     import trimesh
+    from PIL.Image import Image
 
 MESH_SUFFIXES = (".ply", ".obj", ".glb", ".stl")
 TEXTURED_SUFFIXES = (".obj", ".glb")
 """Formats that hold a texture."""
 MATERIAL = "head"
 """Name of the material of a textured head."""
-COLOURS = "_COLOURS"
-"""Attribute under which trimesh writes colours as they are; its own way makes them bytes."""
+COLOURS, TANGENTS = "_COLOURS", "_TANGENTS"
+"""Attributes under which trimesh writes colours as they are (its own way makes them bytes), and tangents."""
+GLTF_NAMES = {COLOURS: "COLOR_0", TANGENTS: "TANGENT"}
+"""Names under which glTF viewers look for them."""
 Appearance = Callable[[Float[Tensor, "n 3"]], tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]]
 """Points in the unit frame -> red, green, blue in [0, 1], and the gradient of the signed distance (any length)."""
 
@@ -83,7 +86,8 @@ def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) 
     """Write a mesh in world millimetres; the suffix chooses the format.
 
     .ply, .obj  world mm, with vertex normals, and colours where the mesh has them; a texture of an .obj, and the
-                material that names it, are files of the same name beside it (.png, .mtl)
+                material that names it, are files of the same name beside it (.png, .mtl, and .normals.png where
+                it has a normal map)
     .stl        world mm, shape only
     .glb        metres with y up (the format's own; H3DS worlds are y up already), normals likewise, and colours as
                 linear floats (glTF 2.0, section 3.7.2.1; in the others they are sRGB bytes), or a texture in sRGB
@@ -118,7 +122,7 @@ def encode_mesh(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
         ".ply": {"vertex_normal": True},
         ".obj": {"include_normals": True, "digits": 6, "header": None},
         ".stl": {},
-        ".glb": {"include_normals": True, "tree_postprocessor": _name_colours},
+        ".glb": {"include_normals": True, "tree_postprocessor": _name_attributes},
     }
     if suffix == ".glb":
         mesh_mm = _gltf_mesh(mesh_mm)
@@ -126,22 +130,24 @@ def encode_mesh(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
     return content.encode() if isinstance(content, str) else cast(bytes, content)
 
 
-def _material_files(path: Path) -> tuple[Path, Path]:
-    """Material and texture of a textured .obj."""
-    return path.with_suffix(".mtl"), path.with_suffix(".png")
+def _material_files(path: Path) -> tuple[Path, Path, Path]:
+    """Material, texture and normal map of a textured .obj."""
+    return path.with_suffix(".mtl"), path.with_suffix(".png"), path.with_suffix(".normals.png")
 
 
-def _material_text(texture: Path) -> str:
+def _material_text(texture: Path, normals: Path | None) -> str:
     """Content of a textured .obj's material."""
-    return f"newmtl {MATERIAL}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture.name}\n"
+    text = f"newmtl {MATERIAL}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture.name}\n"
+    return text if normals is None else f"{text}norm {normals.name}\n"
 
 
 def _earlier_material(path: Path) -> Path | None:
     """Material that an earlier export wrote beside that .obj; None where there is none, or another program's."""
-    material, texture = _material_files(path)
+    material, texture, normals = _material_files(path)
     if path.suffix.lower() != ".obj" or not material.is_file():
         return None
-    return material if material.read_bytes() == _material_text(texture).encode() else None
+    ours = (_material_text(texture, one).encode() for one in (None, normals))
+    return material if material.read_bytes() in ours else None
 
 
 def _textured_obj(mesh_mm: trimesh.Trimesh, path: Path) -> dict[Path, bytes]:
@@ -150,14 +156,22 @@ def _textured_obj(mesh_mm: trimesh.Trimesh, path: Path) -> dict[Path, bytes]:
     from trimesh.visual import TextureVisuals
     from trimesh.visual.material import SimpleMaterial
 
-    material, texture = _material_files(path)
+    material, texture, normals = _material_files(path)
     visual = cast(Any, mesh_mm.visual)
     plain = mesh_mm.copy(include_cache=True)
     plain.visual = TextureVisuals(uv=visual.uv, material=SimpleMaterial(name=MATERIAL))
     text = export_obj(plain, include_normals=True, digits=6, header=None, mtl_name=material.name)
+    files = {path: text.encode(), texture: _png(visual.material.baseColorTexture)}
+    has_normals = visual.material.normalTexture is not None
+    if has_normals:
+        files[normals] = _png(visual.material.normalTexture)
+    return {**files, material: _material_text(texture, normals if has_normals else None).encode()}
+
+
+def _png(image: Image) -> bytes:
     png = io.BytesIO()
-    visual.material.baseColorTexture.save(png, format="PNG")
-    return {path: text.encode(), material: _material_text(texture).encode(), texture: png.getvalue()}
+    image.save(png, format="PNG")
+    return png.getvalue()
 
 
 def _gltf_mesh(mesh_mm: trimesh.Trimesh) -> trimesh.Trimesh:
@@ -173,10 +187,10 @@ def _gltf_mesh(mesh_mm: trimesh.Trimesh) -> trimesh.Trimesh:
     return metres
 
 
-def _name_colours(tree: dict[str, Any]) -> None:
-    """Give trimesh's custom attribute the name that glTF viewers look for."""
+def _name_attributes(tree: dict[str, Any]) -> None:
+    """Give trimesh's custom attributes the names that glTF viewers look for."""
     for mesh in tree["meshes"]:
         for primitive in mesh["primitives"]:
             attributes = primitive["attributes"]
-            if COLOURS in attributes:
-                attributes["COLOR_0"] = attributes.pop(COLOURS)
+            for ours in GLTF_NAMES.keys() & attributes.keys():
+                attributes[GLTF_NAMES[ours]] = attributes.pop(ours)

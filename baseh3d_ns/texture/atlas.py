@@ -57,6 +57,8 @@ class Atlas:
     faces: Int[np.ndarray, "f 3"]
     texels: Float[np.ndarray, "w 2"]
     """Column and row from the texture's upper left corner, in texels."""
+    right: Float[np.ndarray, "w 3"]
+    """Direction in the world along the texture's rows."""
     size: int
     """Width and height of the texture in texels."""
 
@@ -74,13 +76,15 @@ def unwrap(mesh_mm: trimesh.Trimesh, size: int) -> Atlas:
     faces = vertices.reshape(-1, 3)
     uv_mm = np.zeros((len(names), 2))
     uv_mm[faces] = flat_mm
+    right = np.zeros((len(names), 3))
+    right[faces] = RIGHT_AND_DOWN[axis, 0][:, None]
     area_mm2 = 0.5 * np.abs(np.cross(flat_mm[:, 1] - flat_mm[:, 0], flat_mm[:, 2] - flat_mm[:, 0])).sum()
     scale = size * np.sqrt(EXPECTED_FILL / area_mm2)
     for _ in range(MOST_TRIES):
         cut, cut_faces, texels = _pack(uv_mm, faces, chart, scale)
         longest = float(texels.max())
         if longest <= size:
-            return Atlas(names[cut] % len(mesh_mm.vertices), cut_faces, texels, size)
+            return Atlas(names[cut] % len(mesh_mm.vertices), cut_faces, texels, right[cut], size)
         scale *= STEP * size / longest
     raise InputError(
         f"a texture of {size} x {size} cannot hold the {chart.max() + 1} charts of this surface: choose a larger one"

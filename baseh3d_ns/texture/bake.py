@@ -1,4 +1,4 @@
-"""Colours of a texture's texels, from the photos that show them."""
+"""Texels of a texture, and their colours from the photos that show them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ class Texels:
 
     index: Int[np.ndarray, " n"]
     """Index in the texture, row by row."""
+    face: Int[np.ndarray, " n"]
+    """Triangle that each lies in."""
     corners: Int[np.ndarray, "n 3"]
-    """Vertices, of the uncut mesh, of the triangle that each lies in."""
+    """Its vertices, of the uncut mesh."""
     barycentric: Float[np.ndarray, "n 3"]
 
     def interpolate(self, values: Float[np.ndarray, "v c"]) -> Float[np.ndarray, "n c"]:
@@ -43,26 +45,33 @@ class Texels:
 
     def where(self, chosen: Bool[np.ndarray, " n"]) -> Texels:
         """Some of the texels."""
-        return Texels(self.index[chosen], self.corners[chosen], self.barycentric[chosen])
+        return Texels(self.index[chosen], self.face[chosen], self.corners[chosen], self.barycentric[chosen])
+
+    def picture(self, values: Float[np.ndarray, "n 3"], size: int) -> UInt8[np.ndarray, "size size 3"]:
+        """The whole texture from values in [0, 1]; where no chart lies, those of the nearest texel.
+
+        Filters of viewers look beyond the borders of charts.
+        """
+        from scipy.ndimage import distance_transform_edt
+
+        texture, empty = np.zeros((size**2, 3), np.uint8), np.ones(size**2, bool)
+        texture[self.index], empty[self.index] = (255.0 * values.clip(0.0, 1.0)).round().astype(np.uint8), False
+        row, column = distance_transform_edt(empty.reshape(size, size), return_distances=False, return_indices=True)
+        return texture.reshape(size, size, 3)[row, column]
 
 
-def bake(mesh_mm: trimesh.Trimesh, atlas: Atlas, photos: TexturePhotos) -> UInt8[np.ndarray, "size size 3"]:
-    """Texture of a mesh in sRGB: the photos where they show it, its vertex colours elsewhere.
+def bake(mesh_mm: trimesh.Trimesh, texels: Texels, photos: TexturePhotos) -> Float[np.ndarray, "n 3"]:
+    """Colours of texels in sRGB: the photos where they show them, the vertex colours elsewhere.
 
     Args:
         mesh_mm: the uncut mesh, with normals and vertex colours.
-        atlas: its atlas.
+        texels: those of its atlas.
         photos: photos of the head.
     """
-    texels = texels_of(atlas)
     seen, sure = _from_photos(mesh_mm, texels, photos)
     colours = cast("ColorVisuals", mesh_mm.visual).vertex_colors[:, :3] / 255.0
     guessed = texels.interpolate(smoothed(mesh_mm, colours, SMOOTHING_MM).astype(np.float32))
-    texture, covered = np.zeros((atlas.size**2, 3), np.float32), np.zeros(atlas.size**2, bool)
-    texture[texels.index], covered[texels.index] = sure * seen + (1.0 - sure) * guessed, True
-    square = atlas.size, atlas.size
-    filled = _fill(texture.reshape(*square, 3), covered.reshape(square))
-    return (255.0 * filled.clip(0.0, 1.0)).round().astype(np.uint8)
+    return sure * seen + (1.0 - sure) * guessed
 
 
 def texels_of(atlas: Atlas) -> Texels:
@@ -82,13 +91,13 @@ def texels_of(atlas: Atlas) -> Texels:
         hit = np.flatnonzero(face >= 0)
         barycentric = trimesh.triangles.points_to_barycentric(triangles[face[hit]], centres[hit])
         barycentric = np.nan_to_num(barycentric, nan=1.0 / 3.0).clip(0.0, 1.0).astype(np.float32)
-        parts.append((start * atlas.size + hit, atlas.source[atlas.faces[face[hit]]], barycentric))
+        parts.append((start * atlas.size + hit, face[hit], atlas.source[atlas.faces[face[hit]]], barycentric))
     index = np.concatenate([part[0] for part in parts])
     column, row = np.floor(triangles.mean(axis=1)[:, :2].T).astype(int)
     thin, face = np.unique(row * atlas.size + column, return_index=True)
     left_out = ~np.isin(thin, index)
     corners = atlas.source[atlas.faces[face[left_out]]]
-    parts.append((thin[left_out], corners, np.full(corners.shape, 1.0 / 3.0, np.float32)))
+    parts.append((thin[left_out], face[left_out], corners, np.full(corners.shape, 1.0 / 3.0, np.float32)))
     return Texels(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
@@ -113,11 +122,3 @@ def _from_photos(
             total[shown] += weight[shown, :, None] * colours
             norm[shown] += weight[shown, :, None]
     return (total / norm).sum(axis=1), trust.clip(0.0, 1.0)
-
-
-def _fill(texture: Float[np.ndarray, "h w 3"], covered: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
-    """The texture with the nearest texel's colour where no chart lies: filters of viewers look beyond borders."""
-    from scipy.ndimage import distance_transform_edt
-
-    row, column = distance_transform_edt(~covered, return_distances=False, return_indices=True)
-    return texture[row, column]

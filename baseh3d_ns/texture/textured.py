@@ -11,9 +11,10 @@ from PIL import Image
 from baseh3d_ns.evaluation.camera_corrections import corrections_of
 from baseh3d_ns.evaluation.head_photos import photos_of_head
 from baseh3d_ns.heads.head_file import Head
-from baseh3d_ns.mesh.files import MATERIAL
+from baseh3d_ns.mesh.files import MATERIAL, TANGENTS
 from baseh3d_ns.texture.atlas import unwrap
-from baseh3d_ns.texture.bake import bake
+from baseh3d_ns.texture.bake import bake, texels_of
+from baseh3d_ns.texture.normal_map import SurfaceNormals, coarser, in_tangent_space, tangents
 from baseh3d_ns.texture.photos import TexturePhotos
 
 if TYPE_CHECKING:
@@ -42,13 +43,16 @@ def open_texture_photos(head: Head, file: Path, data: Path | None, scene: str | 
     return TexturePhotos(dataset, corrections_of(head, dataset))
 
 
-def textured_mesh(mesh_mm: trimesh.Trimesh, photos: TexturePhotos, size: int) -> trimesh.Trimesh:
+def textured_mesh(
+    mesh_mm: trimesh.Trimesh, photos: TexturePhotos, size: int, surface_normals: SurfaceNormals | None = None
+) -> trimesh.Trimesh:
     """The same surface, cut open along the borders of an atlas, with a texture instead of vertex colours.
 
     Args:
         mesh_mm: in world millimetres, with normals and vertex colours.
         photos: photos of the head.
         size: width and height of the texture in texels.
+        surface_normals: of the surface that the mesh stands for, for a normal map; None: without one.
 
     Raises:
         InputError: the surface has too many pieces for a texture of that size.
@@ -58,14 +62,24 @@ def textured_mesh(mesh_mm: trimesh.Trimesh, photos: TexturePhotos, size: int) ->
     from trimesh.visual.material import PBRMaterial
 
     atlas = unwrap(mesh_mm, size)
-    image = Image.fromarray(bake(mesh_mm, atlas, photos))
+    texels = texels_of(atlas)
+    image = Image.fromarray(texels.picture(bake(mesh_mm, texels, photos), size))
     material = PBRMaterial(name=MATERIAL, baseColorTexture=image, metallicFactor=0.0, roughnessFactor=1.0)
     # trimesh counts v from the lower edge.
     uv = np.array([0.0, 1.0]) + atlas.texels * [1.0 / size, -1.0 / size]
-    return trimesh.Trimesh(
+    normals = mesh_mm.vertex_normals[atlas.source]
+    textured = trimesh.Trimesh(
         mesh_mm.vertices[atlas.source],
         atlas.faces,
-        vertex_normals=mesh_mm.vertex_normals[atlas.source],
+        vertex_normals=normals,
         visual=TextureVisuals(uv=uv, material=material),
         process=False,
     )
+    if surface_normals is not None:
+        coarse = coarser(atlas)
+        texels = texels_of(coarse)
+        detail = in_tangent_space(mesh_mm, coarse, texels, surface_normals)
+        material.normalTexture = Image.fromarray(texels.picture(0.5 + 0.5 * detail, coarse.size))
+        handed = np.ones((len(normals), 1))
+        textured.vertex_attributes[TANGENTS] = np.hstack([tangents(normals, atlas.right), handed]).astype(np.float32)
+    return textured
