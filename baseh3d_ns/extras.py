@@ -41,5 +41,5 @@ def _wrong_versions(extra: str) -> Iterator[str]:
                 continue
             if needed.marker.evaluate({"extra": extra}):
                 with suppress(PackageNotFoundError):  # its module is there, by another name than pip's
-                    if version(needed.name) not in needed.specifier:
+                    if not needed.specifier.contains(version(needed.name), prereleases=True):
                         yield f"{needed.name} {needed.specifier} (here is {version(needed.name)})"

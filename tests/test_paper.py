@@ -85,6 +85,7 @@ def test_a_stopped_benchmark_goes_on_in_another_checkout(here):
     with pytest.raises(InputError, match="is not finished"):
         part.make()
     shutil.rmtree(run)
+    fit.prepare(run)  # begun here as well, and stopped
     before = part.left_s(Eta())
     with pytest.raises(InputError, match="is not finished"):
         part.make()

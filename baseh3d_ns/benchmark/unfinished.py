@@ -57,7 +57,7 @@ def take_up(file: Path, run: Path) -> None:
         InputError: the file is damaged.
     """
     for name, result in read_unfinished(file).items():
-        if not any((run / CELLS).glob(f"*-{name}")):
-            folder = run / CELLS / f"kept-{name}"
-            folder.mkdir(parents=True)
+        folder = next((run / CELLS).glob(f"*-{name}"), run / CELLS / f"kept-{name}")
+        if load_result(folder) is None:
+            folder.mkdir(parents=True, exist_ok=True)
             result.save(folder)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.rendering.chunks import points_per_call
@@ -38,15 +37,14 @@ def normals_of_head(head: Head, source: Path, device: torch.device) -> SurfaceNo
     """Normals of the surface of a head, from the gradient of its SDF.
 
     Args:
-        head: the head, as read from `source`.
+        head: the head, as read from `source`; it knows its frame in millimetres, or it would have no mesh.
 
     Raises:
-        InputError: the file knows no frame in millimetres, or holds no networks of a head.
+        InputError: the file holds no networks of a head.
     """
     from tqdm import tqdm
 
-    if head.frame is None:
-        raise InputError(f"{source} does not record its frame in millimetres: fit a head from it first")
+    assert head.frame is not None
     field, frame = field_of_head(head, source).to(device).eval(), head.frame
 
     def surface_normals(points_mm: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
