@@ -2,7 +2,7 @@
 
 1. The tip of the nose on the prediction, by its profile; its face: what lies within `FACE_RADIUS_MM` of it.
 2. The scan brought into the head's world by its face, from where it is or from anywhere (`global_alignment`).
-3. Trimmed ICP of the scan's face to the prediction, then distances both ways, as in `rigid`.
+3. Robust ICP of the scan's face to the prediction, then distances both ways, as in `rigid`.
 
 These are no official scores: those need the landmarks and regions of H3DS.
 """
@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.distance import Surface
-from baseh3d_ns.evaluation.global_alignment import SHARE, align_from_anywhere
+from baseh3d_ns.evaluation.global_alignment import align_from_anywhere
 from baseh3d_ns.evaluation.icp import align_by_similarity, align_rigidly
 from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.evaluation.rigid import RigidScores, score_aligned
@@ -87,10 +87,10 @@ def score_against_scan(
     if not face.any():
         raise InputError("--scan has no surface near the head's face: is it a scan of this head, and in this unit?")
     aligned_on = there[face][:: -(-int(face.sum()) // ALIGNED_POINTS)]
-    refined = align_rigidly(aligned_on, head, SHARE)
+    refined = align_rigidly(aligned_on, head)
     scan_to_pred = refined @ np.linalg.inv(to_scan)
     rigid = _scores(mesh, head, truth, points[inside], scan_to_pred, nose_tip)
-    grown = align_by_similarity(trimesh.transform_points(aligned_on, refined), head, SHARE)
+    grown = align_by_similarity(trimesh.transform_points(aligned_on, refined), head)
     scaled = _scale_aligned(mesh, truth, points[inside], grown @ scan_to_pred, nose_tip)
     covered = float((rigid.pred_to_gt_mm[near] <= COVERED_MM).mean())
     return ScanScores(rigid, scaled, tuple(nose_tip.tolist()), covered, _warnings(rigid, covered))

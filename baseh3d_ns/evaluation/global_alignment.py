@@ -63,7 +63,7 @@ def align_from_anywhere(
     starts = [np.eye(4), *_starts(few, scan)]
     found, misfits_mm = [], []
     for start in starts:
-        step = descend(trimesh.transform_points(few, start), surface, SHARE, iterations=ICP_STEPS)
+        step = descend(trimesh.transform_points(few, start), surface, share=SHARE, iterations=ICP_STEPS)
         found.append(step @ start)
         distances_mm = surface.closest(trimesh.transform_points(few, found[-1])).distances
         misfits_mm.append(trimmed_mean(distances_mm, SHARE))

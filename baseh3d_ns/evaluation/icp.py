@@ -1,10 +1,14 @@
-"""Alignment of points to a surface by point-to-plane ICP (Chen and Medioni 1992), plain or trimmed.
+"""Alignment of points to a surface by point-to-plane ICP (Chen and Medioni 1992), plain or robust.
 
-Trimmed ICP (Chetverikov et al. 2002) leaves out, in every step, the points that are furthest from the surface: those
-without a counterpart there (a collar, hair, the border of a scan) then move nothing.
+Points without a counterpart on the surface (a collar, hair, the border of a scan) shall move nothing, so that every
+step leaves some out: those further away than `REACH` times the median, or, from any start, where distances still say
+little, all but a share (trimmed ICP, Chetverikov et al. 2002). Where all points are equally far, as on a head of the
+wrong size, the median keeps them all; a share would fit one side and leave the other.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import trimesh
@@ -13,6 +17,8 @@ from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.evaluation.distance import Surface
 
+REACH = 5.0
+"""Multiple of the median distance beyond which a point has no counterpart: of normal errors, one in a thousand."""
 ICP_ITERATIONS = 100
 ICP_COARSE = 8
 """Every so many points are aligned first: far from the surface, a search takes long."""
@@ -22,7 +28,7 @@ ICP_STEP_MM = 1e-3
 """Alignment has converged when a step moves no point further than this."""
 
 
-def align_rigidly(points: Float[np.ndarray, "n 3"], surface: Surface, share: float = 1.0) -> Float[np.ndarray, "4 4"]:
+def align_rigidly(points: Float[np.ndarray, "n 3"], surface: Surface, reach: float = REACH) -> Float[np.ndarray, "4 4"]:
     """The rotation and translation (no scale, no mirroring) that brings the points onto the surface.
 
     Each step minimises sum_i (n_i . (p_i + w x p_i + t - q_i))^2 over a small rotation w and a translation t, where q_i
@@ -31,30 +37,40 @@ def align_rigidly(points: Float[np.ndarray, "n 3"], surface: Surface, share: flo
     Args:
         points: at least one, near the surface.
         surface: where they belong.
-        share: fraction of the points, those nearest to the surface, that count in a step.
+        reach: multiple of the median distance beyond which a point does not count in a step; infinite: plain ICP.
     """
     total = np.eye(4)
     for chosen in (points[::ICP_COARSE], points):
-        total = descend(trimesh.transform_points(chosen, total), surface, share) @ total
+        total = descend(trimesh.transform_points(chosen, total), surface, reach=reach) @ total
     return total
 
 
 def align_by_similarity(
-    points: Float[np.ndarray, "n 3"], surface: Surface, share: float = 1.0
+    points: Float[np.ndarray, "n 3"], surface: Surface, reach: float = REACH
 ) -> Float[np.ndarray, "4 4"]:
     """The similarity near the identity that brings the points onto the surface: `align_rigidly` with a scale."""
-    return descend(points, surface, share, with_scale=True)
+    return descend(points, surface, reach=reach, with_scale=True)
 
 
 def descend(
     points: Float[np.ndarray, "n 3"],
     surface: Surface,
-    share: float = 1.0,
     *,
+    share: float = 1.0,
+    reach: float = math.inf,
     iterations: int = ICP_ITERATIONS,
     with_scale: bool = False,
 ) -> Float[np.ndarray, "4 4"]:
-    """The motion found by repeated point-to-plane steps from where the points are; see `align_rigidly`."""
+    """The motion found by repeated point-to-plane steps from where the points are; see `align_rigidly`.
+
+    Args:
+        points: at least one.
+        surface: where they belong.
+        share: fraction of the points, those nearest to the surface, that count in a step.
+        reach: multiple of the median distance beyond which a point does not count, either.
+        iterations: most steps.
+        with_scale: whether the size is found too.
+    """
     total, moved = np.eye(4), points
     for _ in range(iterations):
         closest = surface.closest(moved)
@@ -65,9 +81,11 @@ def descend(
             columns.append(np.einsum("nx,nx->n", normal, moved - centre)[:, None])
         system = np.concatenate(columns, axis=1)
         offset = np.einsum("nx,nx->n", normal, closest.points - moved)
-        if share < 1.0:
-            near = closest.distances <= np.quantile(closest.distances, share)
-            system, offset = system[near], offset[near]
+        limit = np.quantile(closest.distances, share)
+        if math.isfinite(reach):
+            limit = min(limit, reach * np.median(closest.distances))
+        near = closest.distances <= limit
+        system, offset = system[near], offset[near]
         solution, *_ = np.linalg.lstsq(system, offset, rcond=1e-6)
         step = np.eye(4)
         growth = float(np.clip(solution[6:].sum(), -MOST_GROWTH, MOST_GROWTH))

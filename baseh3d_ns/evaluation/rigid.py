@@ -1,10 +1,11 @@
 """A score that keeps the size: rigid alignment, then point-to-surface distances in both directions (chamfer), in mm.
 
-Alignment: point-to-plane ICP (`icp`) of the ground truth's region 'face' to the predicted surface, six degrees of
-freedom, inverted to move the prediction. (Point-to-point ICP, as in the official score, converges slowly and stops
-early where surfaces slide along each other.) Face: ground-truth vertices of `FACE_REGION`, and predicted vertices
-within `FACE_RADIUS_MM` of the ground truth's nose tip. Head: all vertices of both. Only the direction from prediction
-to ground truth sees floaters; on the head it also counts surface that the scan lacks (the bottom of a closed bust).
+Alignment: robust point-to-plane ICP (`icp`) of the ground truth's region 'face' to the predicted surface, six degrees
+of freedom, inverted to move the prediction. (Point-to-point ICP, as in the official score, converges slowly and stops
+early where surfaces slide along each other. With plain ICP, a gap between hair and neck that the fit has filled turns
+the whole head.) Face: ground-truth vertices of `FACE_REGION`, and predicted vertices within `FACE_RADIUS_MM` of the
+ground truth's nose tip. Head: all vertices of both. Only the direction from prediction to ground truth sees floaters;
+on the head it also counts surface that the scan lacks (the bottom of a closed bust).
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ A region that holds what is no face (a collar, a robe) pulls the alignment, and 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import trimesh
 from jaxtyping import Float
@@ -17,11 +19,10 @@ from baseh3d_ns.evaluation.icp import align_rigidly
 from baseh3d_ns.evaluation.protocol import ALIGNED_REGION, FACE_RADIUS_MM, FACE_REGION
 from baseh3d_ns.frames import LANDMARKS_MM
 
-ROBUST_SHARE = 0.7
-"""Share of the aligned region that the robust alignment believes."""
-ROBUST_POINTS = 3000
+PLAIN_POINTS = 3000
+"""Most points of a region that the plain alignment uses."""
 WORSE, WORSE_MM = 1.3, 0.25
-"""Factor and difference in millimetres by which a face score must exceed that of the robust alignment to be doubted."""
+"""Factor and difference in millimetres by which a face must fit worse after a plain alignment to be doubted."""
 FAR_MM, MOSTLY_FAR, WORTH_MM = 5.0, 0.5, 1.0
 """Distance of a point that is no error of a surface, share of the face error that such points must make up to be named,
 and face error in mm below which they are not worth it."""
@@ -38,37 +39,36 @@ EDGE = 0.015
 CHECKED_POINTS = 2000
 
 
-def disagreement_with_robust(
+def doubts_of_alignment(
     h3ds: H3DS, scene_id: str, mesh: trimesh.Trimesh, world_to_pred: Float[np.ndarray, "4 4"]
 ) -> list[str]:
-    """Sentences for a face that a robust alignment would fit much better than the plain one, and for a face score made
-    by few far points; none where all agree.
+    """Sentences for a face that a plain alignment, as that of the official head score, fits much worse than the robust
+    one, and for a face score made by few far points; none where all agree.
 
     Args:
         h3ds: the dataset.
         scene_id: its scene.
         mesh: the prediction in world mm.
-        world_to_pred: the plain alignment.
+        world_to_pred: the robust alignment.
     """
     vertices, surface = h3ds.load_mesh(scene_id).vertices, Surface(mesh)
     aligned_on, face = (
-        vertices[_some(h3ds.load_region(scene_id, region), ROBUST_POINTS)] for region in (ALIGNED_REGION, FACE_REGION)
+        trimesh.transform_points(vertices[_some(h3ds.load_region(scene_id, region), PLAIN_POINTS)], world_to_pred)
+        for region in (ALIGNED_REGION, FACE_REGION)
     )
-    start = trimesh.transform_points(aligned_on, world_to_pred)
-    robust = align_rigidly(start, surface, ROBUST_SHARE) @ world_to_pred
-    plain, trimmed = (
-        surface.closest(trimesh.transform_points(face, motion)).distances for motion in (world_to_pred, robust)
-    )
+    plainly = trimesh.transform_points(face, align_rigidly(aligned_on, surface, math.inf))
+    robust, plain = (surface.closest(points).distances for points in (face, plainly))
     found = []
-    plain_mm, robust_mm = float(np.median(plain)), float(np.median(trimmed))
+    plain_mm, robust_mm = float(np.median(plain)), float(np.median(robust))
     if plain_mm > WORSE * robust_mm + WORSE_MM:
         found.append(
-            f"The alignment does not fit the face: half of it lies within {plain_mm:.2f} mm, but within "
-            f"{robust_mm:.2f} mm when the worst {100 - 100 * ROBUST_SHARE:.0f} % of region '{ALIGNED_REGION}' are left "
-            "out; look for what is no face in that region, or for a part of the head that the fit lacks."
+            f"The official head score is aligned on all of region '{ALIGNED_REGION}', and that does not fit the face: "
+            f"half of it lies within {plain_mm:.2f} mm then, but within {robust_mm:.2f} mm when points far "
+            "off are left out, as for the rigid scores; look for what is no face in that region, or for a part of the "
+            "head that the fit lacks."
         )
-    far = trimmed > FAR_MM
-    if trimmed[far].sum() > MOSTLY_FAR * trimmed.sum() and plain.mean() > WORTH_MM:
+    far = robust > FAR_MM
+    if robust[far].sum() > MOSTLY_FAR * robust.sum() and robust.mean() > WORTH_MM:
         found.append(
             f"{100.0 * far.mean():.0f} % of region '{FACE_REGION}' lie more than {FAR_MM:.0f} mm from the head and "
             "make up most of its face error: these are no face, or a part that the fit lacks."

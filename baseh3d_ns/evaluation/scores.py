@@ -23,7 +23,7 @@ from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.evaluation.official import OfficialScores, official_scores
 from baseh3d_ns.evaluation.protocol import ALIGNED_REGION, FACE_RADIUS_MM, FACE_REGION
 from baseh3d_ns.evaluation.rigid import RigidScores, rigid_scores
-from baseh3d_ns.evaluation.scan_checks import disagreement_with_robust, misfits_of_scan
+from baseh3d_ns.evaluation.scan_checks import doubts_of_alignment, misfits_of_scan
 from baseh3d_ns.evaluation.score_warnings import score_warnings
 from baseh3d_ns.evaluation.silhouettes import OnBackground
 
@@ -98,7 +98,7 @@ def evaluate_mesh(
     _check_millimetres(mesh, h3ds_root.load_mesh(scene_id))
     rigid = rigid_scores(h3ds_root, scene_id, mesh)
     doubts = misfits_of_scan(h3ds_root, scene_id)
-    doubts += disagreement_with_robust(h3ds_root, scene_id, mesh, np.linalg.inv(rigid.pred_to_world))
+    doubts += doubts_of_alignment(h3ds_root, scene_id, mesh, np.linalg.inv(rigid.pred_to_world))
     dense = mesh
     for _ in range(halvings):
         dense = dense.subdivide()
