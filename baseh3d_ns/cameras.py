@@ -61,6 +61,11 @@ class Pinhole:
         return Pinhole(intrinsics, self.rotation, self.translation_mm, -(-self.width // step), -(-self.height // step))
 
 
+def centred_intrinsics(focal_px: float, width: int, height: int) -> Float[np.ndarray, "3 3"]:
+    """K of a camera without skew whose principal point is the middle of its picture."""
+    return np.array([[focal_px, 0.0, (width - 1) / 2.0], [0.0, focal_px, (height - 1) / 2.0], [0.0, 0.0, 1.0]])
+
+
 def decompose(
     projection: Float[np.ndarray, "3 4"],
 ) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
-from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture import structure_from_motion
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
@@ -146,11 +146,11 @@ def test_a_turned_photo_is_chained_to_known_ones() -> None:
     cameras = [camera_at(-15.0), camera_at(10.0)]
     known = [KnownView(photo_of_ball(c), np.ones((320, 320), dtype=bool), c) for c in cameras]
     true = camera_at(30.0, 4.0)
-    view = TurnedView(photo_of_ball(true), np.ones((320, 320), dtype=bool))
+    view = TurnedView(photo_of_ball(true), np.ones((320, 320), dtype=bool), cameras[0])
     found = _pose(known, ball_surface(2.0), view, camera_at(26.0, 1.0))
     assert found is not None
     assert angle_deg(found.camera.rotation, true.rotation) < 0.5
-    flat = TurnedView(np.full((320, 320), 90, dtype=np.uint8), view.mask)
+    flat = TurnedView(np.full((320, 320), 90, dtype=np.uint8), view.mask, cameras[0])
     assert _pose(known, ball_surface(), flat, camera_at(26.0)) is None
 
 
@@ -167,6 +167,35 @@ def test_structure_from_motion_finds_the_cameras_of_a_ball(monkeypatch: pytest.M
     assert len(cameras) == len(true) and views[-1].camera is None
     assert max(relative_errors_deg(cameras, true)) < 0.04
     assert max(view.reprojection_error_px or 9.0 for view in views[:-1]) < 1.0
+
+
+def test_photos_of_one_size_but_two_lenses_have_two_cameras(tmp_path: Path) -> None:
+    pycolmap = pytest.importorskip("pycolmap")
+    wide, tele = (
+        small_photo(f"{focal}.jpg", np.full((48, 64, 3), 128, np.uint8), exif_focal_px=focal) for focal in (50.0, 150.0)
+    )
+    assert replace(wide, rgb=np.swapaxes(wide.rgb, 0, 1)).lens == wide.lens != tele.lens
+    structure_from_motion._extract(pycolmap, [wide, tele, wide], tmp_path, in_masks_only=False, few=True)
+    with pycolmap.Database.open(tmp_path / "database.db") as database:
+        focals = {camera.camera_id: camera.focal_length for camera in database.read_all_cameras()}
+        by_photo = {image.name: focals[image.camera_id] for image in database.read_all_images()}
+    assert by_photo == {"00000.png": 50.0, "00001.png": 150.0, "00002.png": 50.0}
+
+
+def test_a_photo_without_a_face_has_the_camera_of_its_own_lens_and_size() -> None:
+    rgb = np.zeros((60, 80, 3), np.uint8)
+    wide, tele = (small_photo(f"{focal}.jpg", rgb, exif_focal_px=focal) for focal in (100.0, 300.0))
+    place = replace(camera_at(10.0), width=80, height=60)
+    known = [
+        (photo, replace(place, intrinsics=centred_intrinsics(focal, 80, 60)))
+        for photo, focal in ((wide, 110.0), (wide, 110.0), (tele, 270.0))
+    ]
+    upright = small_photo("upright.jpg", np.swapaxes(rgb, 0, 1), exif_focal_px=300.0)
+    like = solve_room.camera_like(upright, known)
+    assert np.allclose(like.intrinsics, [[270.0, 0.0, 29.5], [0.0, 270.0, 39.5], [0.0, 0.0, 1.0]])
+    assert (like.width, like.height) == (60, 80) and np.allclose(like.centre_mm, place.centre_mm)
+    unknown = solve_room.camera_like(replace(upright, exif_focal_px=200.0), known)
+    assert unknown.intrinsics[0, 0] == pytest.approx(220.0)
 
 
 def made_up_reconstruction(seed: int, outliers: float = 0.0) -> tuple[Any, dict[str, np.ndarray]]:

@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.face_tracks import Tracks, face_points, face_surface, find_tracks
 from baseh3d_ns.pretrained.landmark_model import CORRELATION, LandmarkModel, soft_l1
 
@@ -126,7 +126,8 @@ class _Problem:
         factor = float(np.exp(log_focal))
         rotation = Rotation.from_rotvec(pose[:3]).as_matrix()
         translation = 100.0 * pose[3:6] * np.array([1.0, 1.0, factor])
-        return Pinhole(_intrinsics(view, factor), rotation, translation, view.width, view.height)
+        intrinsics = centred_intrinsics(factor * view.focal_px, view.width, view.height)
+        return Pinhole(intrinsics, rotation, translation, view.width, view.height)
 
     def cameras(self, unknowns: Float[np.ndarray, " n"]) -> list[Pinhole]:
         focal, _, poses = self.split(unknowns)
@@ -218,14 +219,9 @@ def _reprojected(
     return offset / TRACK_SD_PX, slope / TRACK_SD_PX
 
 
-def _intrinsics(view: FaceView, factor: float) -> Float[np.ndarray, "3 3"]:
-    focal = view.focal_px * factor
-    return np.array([[focal, 0.0, (view.width - 1) / 2.0], [0.0, focal, (view.height - 1) / 2.0], [0.0, 0.0, 1.0]])
-
-
 def _pnp(view: FaceView, face_mm: Float[np.ndarray, "l 3"]) -> Float[np.ndarray, " 6"]:
     """Rotation vector and translation in decimetres of the camera that sees the mean face at the landmarks."""
-    intrinsics = _intrinsics(view, 1.0)
+    intrinsics = centred_intrinsics(view.focal_px, view.width, view.height)
     _, rotation, translation = cv2.solvePnP(
         face_mm, view.points_px, intrinsics, NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP
     )

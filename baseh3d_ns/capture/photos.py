@@ -53,6 +53,14 @@ class Photo:
         """Focal length by EXIF, else a usual one, in pixels of the whole photo."""
         return self.exif_focal_px or USUAL_FOCAL * max(self.width, self.height)
 
+    @property
+    def lens(self) -> tuple[int, int, float | None]:
+        """Longer and shorter side of `rgb` and focal length by EXIF: the same for all photos of one lens, however held.
+
+        A phone's lenses, and its digital zoom, give photos of one size.
+        """
+        return max(self.rgb.shape[:2]), min(self.rgb.shape[:2]), self.exif_focal_px
+
     def at_full_size(self, camera: Pinhole) -> Pinhole:
         """The camera of the whole photo from that of `rgb`."""
         return resized(camera, self.width, self.height)

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from baseh3d_ns.bounds import Positive
+from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
 from baseh3d_ns.capture.face_size import scale_factor
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, KNOWN_FOCAL_SD, FaceView, solve_with_tracks
@@ -133,8 +134,8 @@ def _from_landmarks(
 ) -> tuple[list[SolvedView], Float[np.ndarray, "l 3"]]:
     """Cameras of the photos that show a face, and the landmarks of the head."""
     chosen = _trusted(faces)
-    kinds = {tuple(sorted(photos[i].rgb.shape[:2])): number for number, i in enumerate(chosen)}
-    rows = [_face_view(photos[i], faces[i][0], kinds[tuple(sorted(photos[i].rgb.shape[:2]))]) for i in chosen]
+    lenses = {photos[i].lens: number for number, i in enumerate(chosen)}
+    rows = [_face_view(photos[i], faces[i][0], lenses[photos[i].lens]) for i in chosen]
     grey = [cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in chosen]
     solution = solve_with_tracks(rows, grey, model)
     check_one_head([photos[i].name for i in chosen], solution.residuals)
@@ -161,7 +162,12 @@ def _with_turned(
         camera, mask = views[i].moved(size, np.eye(3), np.zeros(3)).camera, photos[i].mask
         assert camera is not None and mask is not None
         rows.append(KnownView(grey[i], mask, resized(camera, grey[i].shape[1], grey[i].shape[0])))
-    others = [TurnedView(grey[i], mask) for i in turned if (mask := photos[i].mask) is not None]
+    similar = [(photos[i], row.camera) for i, row in zip(known, rows, strict=True)]
+    others = [
+        TurnedView(grey[i], mask, camera_like(photos[i], similar))
+        for i in turned
+        if (mask := photos[i].mask) is not None
+    ]
     filled = list(views)
     for i, found in zip(turned, chain(rows, others, size * head_mm), strict=True):
         if found is not None:
@@ -170,7 +176,22 @@ def _with_turned(
     return filled
 
 
-def _face_view(photo: Photo, face: FaceLandmarks, kind: int) -> FaceView:
+def camera_like(photo: Photo, known: Sequence[tuple[Photo, Pinhole]]) -> Pinhole:
+    """Camera of `photo.rgb` at the first known place, with the focal length that is likely by those known.
+
+    Args:
+        photo: a photo whose camera is not known.
+        known: photos, and the cameras of their `rgb`. What the focal length of the same lens, else of any, was off what
+            was expected, this one is off.
+    """
+    height, width = photo.rgb.shape[:2]
+    off = [(other.lens, camera.intrinsics[0, 0] * other.scale / other.expected_focal_px) for other, camera in known]
+    factor = float(np.median([one for lens, one in off if lens == photo.lens] or [one for _, one in off]))
+    intrinsics = centred_intrinsics(factor * photo.expected_focal_px / photo.scale, width, height)
+    return replace(known[0][1], intrinsics=intrinsics, width=width, height=height)
+
+
+def _face_view(photo: Photo, face: FaceLandmarks, lens: int) -> FaceView:
     height, width = photo.rgb.shape[:2]
     focal_sd = FREE_FOCAL_SD if photo.exif_focal_px is None else KNOWN_FOCAL_SD
-    return FaceView(face.points_px, width, height, photo.expected_focal_px / photo.scale, focal_sd, kind)
+    return FaceView(face.points_px, width, height, photo.expected_focal_px / photo.scale, focal_sd, lens)

@@ -4,7 +4,7 @@
    apart, also faint ones, in affine frames (Mikolajczyk and Schmid 2004) and pooled over scales (DSP-SIFT, Dong and
    Soatto 2015).
 2. Matches of all pairs, or of neighbours where the photos are frames of a video, verified by epipolar geometry.
-3. Incremental mapping, without distortion; photos of one size share intrinsics, seeded by EXIF. Few photos are mapped
+3. Incremental mapping, without distortion; photos of one lens share intrinsics, seeded by EXIF. Few photos are mapped
    several times, each time with other focal lengths that stay; one reconstruction is kept (`_map_best`).
 4. Bundle adjustment of everything together, by robust losses of falling width (graduated non-convexity, Blake and
    Zisserman 1987): a few wrong matches turn the cameras of few photos by degrees.
@@ -102,10 +102,10 @@ def _file_name(index: int) -> str:
 
 
 def _extract(pycolmap: Any, photos: Sequence[Photo], place: Path, in_masks_only: bool, few: bool) -> None:
-    """Write the photos and their features to a database; photos of one size share a camera."""
-    groups: dict[tuple[int, ...], list[int]] = {}
+    """Write the photos and their features to a database; photos of one lens, held alike, share a camera."""
+    groups: dict[tuple[tuple[int, ...], float | None], list[int]] = {}
     for index, photo in enumerate(photos):
-        groups.setdefault(photo.rgb.shape[:2], []).append(index)
+        groups.setdefault((photo.rgb.shape[:2], photo.exif_focal_px), []).append(index)
         _save(place, index, photo, in_masks_only)
     options = pycolmap.FeatureExtractionOptions()
     options.use_gpu = False
@@ -113,7 +113,7 @@ def _extract(pycolmap: Any, photos: Sequence[Photo], place: Path, in_masks_only:
     if few:
         options.sift.peak_threshold = FEW_PEAK
         options.sift.estimate_affine_shape = options.sift.domain_size_pooling = True
-    for (height, width), members in groups.items():
+    for ((height, width), _), members in groups.items():
         focal = float(np.median([photos[i].expected_focal_px / photos[i].scale for i in members]))
         reader = pycolmap.ImageReaderOptions()
         reader.camera_model = FEW_CALIBRATION if few else CALIBRATION

@@ -49,6 +49,8 @@ class TurnedView:
 
     grey: UInt8[np.ndarray, "h w"]
     mask: Bool[np.ndarray, "h w"]
+    like: Pinhole
+    """Its camera at the place of a known one."""
     candidates: tuple[Pinhole, ...] = ()
 
 
@@ -75,7 +77,7 @@ def chain(
     head = fit_head([Silhouette(view.mask, view.camera) for view in known], landmarks_mm)
     surface = surface_of(head)
     waiting = {
-        i: replace(view, candidates=tuple(poses_from_silhouette(head, view.mask, known[0].camera)))
+        i: replace(view, candidates=tuple(poses_from_silhouette(head, view.mask, view.like)))
         for i, view in enumerate(turned)
     }
     found: list[Found | None] = [None] * len(turned)

@@ -11,7 +11,7 @@ import trimesh
 from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.any_scan import ScanScores, score_against_scan
 from baseh3d_ns.evaluation.nose import axes_of_head, nose_tip
@@ -125,6 +125,5 @@ def _camera(azimuth: float, axes: Float[np.ndarray, "3 3"], frame: SceneFrame) -
     towards = np.sin(azimuth) * left + np.cos(azimuth) * ahead
     rotation = np.stack([np.cross(up, towards), -up, -towards])
     centre = np.asarray(frame.centre_mm) + DISTANCE * frame.radius_mm * towards
-    middle, focal = (PICTURE_SIDE - 1) / 2.0, FOCAL * PICTURE_SIDE
-    intrinsics = np.array([[focal, 0.0, middle], [0.0, focal, middle], [0.0, 0.0, 1.0]])
+    intrinsics = centred_intrinsics(FOCAL * PICTURE_SIDE, PICTURE_SIDE, PICTURE_SIDE)
     return Pinhole(intrinsics, rotation, -rotation @ centre, PICTURE_SIDE, PICTURE_SIDE)
