@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,8 @@ REPO = Path(__file__).resolve().parents[1]
 CONFIGS, NOTES = Path("configs"), Path("outputs/paper")
 RESULTS = CONFIGS / KEPT
 UNFINISHED = RESULTS / "unfinished"
+KEPT_EVERY_S = 60.0
+"""Seconds after which the scores of a running benchmark are kept again."""
 DEMO, MAKE_DEMO = "outputs/demo", "bash scripts/demo.sh"
 FIT = f"$(ls -td {DEMO}/bench/cells/baseh3d-fast-builtin-scan1-*/train/*/run | sed -n 1p)"
 """Fit of the demo that is meshed and textured: the newest, since those of other versions stay."""
@@ -81,7 +83,7 @@ class Part:
             InputError: the command failed.
         """
         with self._noting():
-            if subprocess.run(["bash", "-euo", "pipefail", "-c", self.command], check=False).returncode:
+            if self._run():
                 raise InputError(f"the part {self.name} is not finished ({self.command}): the same command goes on")
         for source, picture in zip(self.pictures[::2], self.pictures[1::2], strict=True):
             with whole_file(Path(picture)) as copy:
@@ -89,6 +91,17 @@ class Part:
         if self.folder:
             print("kept", *keep(Path(self.folder), RESULTS, self.command))
         self._write(done=True)
+
+    def _run(self) -> int:
+        """Exit status of its command."""
+        with subprocess.Popen(["bash", "-euo", "pipefail", "-c", self.command]) as process:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(KEPT_EVERY_S)
+                self.keep_so_far()
+
+    def keep_so_far(self) -> None:
+        """Keep what is measured while its command still runs, in case that nobody sees its end."""
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
@@ -131,8 +144,11 @@ class Benchmark(Part):
         try:
             super().make()
         finally:
-            keep_unfinished(Path(self.folder), self.unfinished)
+            self.keep_so_far()
         self.unfinished.unlink(missing_ok=True)
+
+    def keep_so_far(self) -> None:
+        keep_unfinished(Path(self.folder), self.unfinished)
 
 
 def benchmark(name: str, at_once: int = 2) -> Part:
@@ -147,13 +163,7 @@ def measurement(name: str, command: str, minutes: float, needs: str = "") -> Par
 
 
 PARTS = (
-    Part(
-        "demo",
-        MAKE_DEMO,
-        f"{DEMO}/bench",
-        (f"{DEMO}/demo.png", "scripts/demo_result.png"),
-        minutes=10,
-    ),
+    Part("demo", MAKE_DEMO, f"{DEMO}/bench", (f"{DEMO}/demo.png", "scripts/demo_result.png"), minutes=10),
     benchmark("synthetic_table1_prior_sweep"),
     benchmark("main"),
     benchmark("synthetic_views"),

@@ -73,7 +73,7 @@ def test_what_is_stopped_goes_on_and_what_is_done_is_not_done_again(here, capsys
     assert parts[0].spent_s() > 0 and parts[0].done() and parts[1].done()
 
 
-def test_a_stopped_benchmark_goes_on_in_another_checkout(here):
+def test_a_stopped_benchmark_goes_on_in_another_checkout(here, monkeypatch):
     definition = read_definition(here / "configs" / "synthetic_small.toml")
     cells = plan(definition)
     fit, prior = (next(cell for cell in cells if cell.kind == kind) for kind in ("fit", "prior"))
@@ -93,6 +93,12 @@ def test_a_stopped_benchmark_goes_on_in_another_checkout(here):
     assert sweep.done.keys() == {fit.id}, "the prior's file was left behind"
     assert sweep.done[fit.id].face_mm == 1.0 and fit not in sweep.open_cells()
     assert part.left_s(Eta()) == before and before[1] < len(cells) - 1, "kept times say how long the others take"
+    monkeypatch.setattr(paper, "KEPT_EVERY_S", 0.1)
+    kept = part.unfinished.rename(here / "kept.jsonl").read_text()
+    waits = f"timeout 10 bash -c 'until [ -s {part.unfinished} ]; do sleep 0.1; done'; touch seen; exit 1"
+    with pytest.raises(InputError, match="is not finished"):
+        replace(part, command=waits).make()
+    assert (here / "seen").exists() and part.unfinished.read_text() == kept, "scores are kept while a benchmark runs"
     part.unfinished.write_text("{}")
     with pytest.raises(InputError, match=r"synthetic_small.jsonl is damaged: take it from git again"):
         part.make()
