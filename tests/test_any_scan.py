@@ -16,7 +16,7 @@ from baseh3d_ns.evaluation import any_scan, global_alignment
 from baseh3d_ns.evaluation.any_scan import score_against_scan
 from baseh3d_ns.evaluation.distance import Surface
 from baseh3d_ns.evaluation.global_alignment import spread_rotations
-from baseh3d_ns.evaluation.icp import align_by_similarity, align_rigidly
+from baseh3d_ns.evaluation.icp import SHARE, align_by_similarity, align_plainly, align_rigidly, descend
 from baseh3d_ns.evaluation.nose import nose_tip
 from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.evaluation.scan_file import read_scan
@@ -117,10 +117,32 @@ def test_robust_icp_ignores_what_has_no_counterpart_and_a_similarity_finds_the_s
     points = trimesh.transform_points(head().vertices, motion)
     points[::5] += [0.0, 0.0, 30.0]
     back = np.linalg.inv(motion)
-    assert np.abs(align_rigidly(points, surface, np.inf) - back)[:3, 3].max() > 2.0
+    assert np.abs(align_plainly(points, surface) - back)[:3, 3].max() > 2.0
     assert np.allclose(align_rigidly(points, surface), back, atol=0.05)
-    smaller = align_by_similarity(1.04 * head().vertices.view(np.ndarray), surface)
-    assert np.cbrt(np.linalg.det(smaller[:3, :3])) == pytest.approx(1.0 / 1.04, abs=1e-3)
+    larger = 1.04 * head().vertices.view(np.ndarray)
+    larger[::5] += [0.0, 0.0, 60.0]
+    smaller = align_by_similarity(larger, surface)
+    assert np.cbrt(np.linalg.det(smaller[:3, :3])) == pytest.approx(1.0 / 1.04, abs=2e-3)
+
+
+@pytest.mark.parametrize("off_mm", [5.0, 8.0, 30.0])
+def test_hair_that_the_fit_lacks_turns_no_head_wherever_it_starts(off_mm: float):
+    surface, points = Surface(head()), head().vertices.view(np.ndarray).copy()
+    hair = points[:, 1] > np.quantile(points[:, 1], 0.8)
+    points[hair] += off_mm * points[hair] / np.linalg.norm(points[hair], axis=1, keepdims=True)
+    start = trimesh.transformations.rotation_matrix(np.radians(2.0), [1.0, 0.3, 0.1])
+    start[:3, 3] = [2.0, -3.0, 3.0]
+    for begin in (np.eye(4), start):
+        end = align_rigidly(trimesh.transform_points(points, begin), surface) @ begin
+        assert np.abs(trimesh.transform_points(points, end) - points).max() < 1.0
+
+
+def test_a_head_of_the_wrong_size_is_not_fitted_on_one_side_alone():
+    points, surface = 1.05 * head().vertices.view(np.ndarray), Surface(head())
+    robust, trimmed = align_rigidly(points, surface), descend(points, surface, share=SHARE)
+    assert np.allclose(robust, align_plainly(points, surface), atol=1e-6)
+    far, near = (np.abs(trimesh.transform_points(points, motion) - points).max() for motion in (trimmed, robust))
+    assert near < 2.0 < 10.0 < far
 
 
 def test_scan_and_head_are_shown_from_the_same_sides():

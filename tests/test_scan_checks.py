@@ -13,7 +13,6 @@ from tiny_root import SCENE as TINY
 from baseh3d_ns.data.h3ds_package import H3DS
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import load_scene
-from baseh3d_ns.evaluation.rigid import rigid_scores
 from baseh3d_ns.evaluation.scan_checks import doubts_of_alignment, misfits_of_scan, misfits_with_photos
 from baseh3d_ns.evaluation.scores import evaluate_mesh
 
@@ -26,14 +25,13 @@ def with_robe() -> trimesh.Trimesh:
 
 
 def doubts(warnings) -> list[str]:
-    return [said for said in warnings if "does not fit the face" in said]
+    return [said for said in warnings if "as for the official head score" in said]
 
 
 def test_a_robe_counted_as_face_is_noticed(tmp_path: Path):
     robed = write_h3ds(tmp_path / "robed", with_robe())
     evaluation = evaluate_mesh(robed, SCENE, head())
     assert len(doubts(evaluation.warnings)) == 1
-    assert evaluation.rigid.face == rigid_scores(robed, SCENE, head()).face
     assert evaluation.rigid.rotation_deg < 0.1 and evaluation.rigid.shift_mm < 0.1
     assert evaluation.rigid.face.gt_to_pred.mean_mm > 2.0  # the collar counts, but moves nothing
     assert any("make up most of its face error" in said for said in evaluation.warnings)

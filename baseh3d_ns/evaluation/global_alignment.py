@@ -18,7 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.evaluation.distance import Surface
-from baseh3d_ns.evaluation.icp import descend, trimmed_mean
+from baseh3d_ns.evaluation.icp import SHARE, descend, trimmed_mean
 
 ROTATIONS = 600
 """Starting rotations: every rotation lies within about 25 degrees of one of them."""
@@ -29,8 +29,6 @@ VOXELS = 48
 LEAST_VOXEL_MM = 10.0
 REACH_VOXELS = 3.0
 """Distance from the scan, in voxels, beyond which a point of the face is simply off it."""
-SHARE = 0.8
-"""Fraction of the face that must lie on the scan; the rest may be hair, or missing."""
 ICP_POINTS = 400
 ICP_STEPS = 40
 SCAN_POINTS = 60_000

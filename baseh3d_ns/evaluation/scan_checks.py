@@ -1,11 +1,10 @@
 """Landmarks and regions of a scan that do not fit each other, the scan's alignment, or the photos.
 
-A region that holds what is no face (a collar, a robe) pulls the alignment, and with it every score, without a sign.
+A region that holds what is no face (a collar, a robe) counts in every score and pulls the official alignment, without
+a sign.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import trimesh
@@ -15,7 +14,7 @@ from baseh3d_ns.data.h3ds_package import H3DS
 from baseh3d_ns.data.h3ds_scene import H3dsScene, View
 from baseh3d_ns.data.pictures import read_mask
 from baseh3d_ns.evaluation.distance import Surface
-from baseh3d_ns.evaluation.icp import align_rigidly
+from baseh3d_ns.evaluation.icp import align_plainly
 from baseh3d_ns.evaluation.protocol import ALIGNED_REGION, FACE_RADIUS_MM, FACE_REGION
 from baseh3d_ns.frames import LANDMARKS_MM
 
@@ -56,16 +55,15 @@ def doubts_of_alignment(
         trimesh.transform_points(vertices[_some(h3ds.load_region(scene_id, region), PLAIN_POINTS)], world_to_pred)
         for region in (ALIGNED_REGION, FACE_REGION)
     )
-    plainly = trimesh.transform_points(face, align_rigidly(aligned_on, surface, math.inf))
+    plainly = trimesh.transform_points(face, align_plainly(aligned_on, surface))
     robust, plain = (surface.closest(points).distances for points in (face, plainly))
     found = []
     plain_mm, robust_mm = float(np.median(plain)), float(np.median(robust))
     if plain_mm > WORSE * robust_mm + WORSE_MM:
         found.append(
-            f"The official head score is aligned on all of region '{ALIGNED_REGION}', and that does not fit the face: "
-            f"half of it lies within {plain_mm:.2f} mm then, but within {robust_mm:.2f} mm when points far "
-            "off are left out, as for the rigid scores; look for what is no face in that region, or for a part of the "
-            "head that the fit lacks."
+            f"Aligned on all of region '{ALIGNED_REGION}', as for the official head score, half of the face lies "
+            f"within {plain_mm:.2f} mm, but within {robust_mm:.2f} mm when points far off are left out, as for the "
+            "rigid scores; look for what is no face in that region, or for a part of the head that the fit lacks."
         )
     far = robust > FAR_MM
     if robust[far].sum() > MOSTLY_FAR * robust.sum() and robust.mean() > WORTH_MM:

@@ -27,7 +27,7 @@ from baseh3d_ns.heads.readers import find_head_file, open_head
 from baseh3d_ns.mesh.extract import mesh_of_head, usual_device
 
 NOT_OFFICIAL = (
-    "Rigid scores against a scan of your own, both directions, aligned on the face alone (trimmed), so that they read "
+    "Rigid scores against a scan of your own, both directions, aligned on the face alone, so that they read "
     "lower than those of H3DS scenes; not the official H3DS scores, which need that dataset's landmarks and regions."
 )
 SIDES_DEG = (0.0, 60.0, -60.0)
