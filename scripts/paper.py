@@ -1,9 +1,9 @@
 """Every table and picture that the .md files show, made anew with this version; see paper.sh.
 
 A part whose numbers are kept in configs/results with this version is done; another goes on where it was stopped, and
-its numbers are kept as soon as it ends. Scores of a stopped benchmark are kept there, too (`unfinished`): with them in
-git, another checkout goes on. Most parts are definitions of benchmarks; the others measure what no cell of a benchmark
-can: clocks of a single process, photos outside of the H3DS layout, pictures.
+its numbers are kept as soon as it ends. Scores of a benchmark that is not finished are kept there, too, every minute
+(`unfinished`): with them in git, another checkout goes on. Most parts are definitions of benchmarks; the others measure
+what no cell of a benchmark can: clocks of a single process, photos outside of the H3DS layout, pictures.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,39 +81,39 @@ class Part:
         Raises:
             InputError: the command failed.
         """
-        with self._noting():
-            if self._run():
-                raise InputError(f"the part {self.name} is not finished ({self.command}): the same command goes on")
+        if self._run():
+            raise InputError(f"the part {self.name} is not finished ({self.command}): the same command goes on")
         for source, picture in zip(self.pictures[::2], self.pictures[1::2], strict=True):
             with whole_file(Path(picture)) as copy:
                 shutil.copyfile(source, copy)
         if self.folder:
             print("kept", *keep(Path(self.folder), RESULTS, self.command))
-        self._write(done=True)
+        self._write(self.spent_s(), done=True)
 
     def _run(self) -> int:
-        """Exit status of its command."""
+        """Exit status of its command; scores so far and the time are kept while it runs."""
+        before_s, begin = self.spent_s(), time.monotonic()
         with subprocess.Popen(["bash", "-euo", "pipefail", "-c", self.command]) as process:
-            while True:
-                with suppress(subprocess.TimeoutExpired):
-                    return process.wait(KEPT_EVERY_S)
-                self.keep_so_far()
+            try:
+                while True:
+                    with suppress(subprocess.TimeoutExpired):
+                        return process.wait(KEPT_EVERY_S)
+                    self._write(before_s + time.monotonic() - begin)
+                    try:
+                        self.keep_so_far()
+                    except InputError as error:  # the benchmark itself may still end well
+                        print(f"note: {error}", flush=True)
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                self._write(before_s + time.monotonic() - begin)
 
     def keep_so_far(self) -> None:
-        """Keep what is measured while its command still runs, in case that nobody sees its end."""
+        """Keep what is measured while its command still runs, for the case that it is killed."""
 
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
-        """Add the time of a block to the note, however it ends."""
-        begin = time.monotonic()
-        try:
-            yield
-        finally:
-            self._write(done=False, more_s=time.monotonic() - begin)
-
-    def _write(self, done: bool, more_s: float = 0.0) -> None:
-        content = {"version": __version__, "seconds": self.spent_s() + more_s, "done": done}
-        write_text(self.note, json.dumps(content) + "\n")
+    def _write(self, seconds: float, done: bool = False) -> None:
+        write_text(self.note, json.dumps({"version": __version__, "seconds": seconds, "done": done}) + "\n")
 
     def _noted(self) -> dict:
         content = json.loads(self.note.read_text()) if self.note.is_file() else {}

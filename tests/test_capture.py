@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,12 @@ from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture import solve as solve_room
-from baseh3d_ns.capture import structure_from_motion
+from baseh3d_ns.capture import structure_from_motion, turned_views
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
 from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
 from baseh3d_ns.capture.face_tracks import Surface, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, solve_from_landmarks
-from baseh3d_ns.capture.photos import Photo, load_photo, resized, small_photo
+from baseh3d_ns.capture.photos import USUAL_FOCAL, Photo, load_photo, resized, small_photo, with_likely_focals
 from baseh3d_ns.capture.solved import SolvedView, moved
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, _pose
@@ -169,33 +170,83 @@ def test_structure_from_motion_finds_the_cameras_of_a_ball(monkeypatch: pytest.M
     assert max(view.reprojection_error_px or 9.0 for view in views[:-1]) < 1.0
 
 
+def photo_by(focal_px: float | None, width: int = 80, height: int = 60) -> Photo:
+    """A black photo of a lens."""
+    name = f"{focal_px}-{width}x{height}.jpg"
+    return small_photo(name, np.zeros((height, width, 3), np.uint8), exif_focal_px=focal_px)
+
+
+def test_photos_of_one_lens_whatever_their_resolution_and_however_held() -> None:
+    whole, half = photo_by(4000.0, 4800, 3600), photo_by(2000.0, 2400, 1800)
+    assert whole.lens == half.lens == photo_by(2000.0, 1800, 2400).lens
+    assert photo_by(4000.0, 2400, 1800).lens != whole.lens, "zoomed by the half: the same focal length in its pixels"
+
+
+def test_photos_without_exif_are_likely_of_the_lens_that_others_name() -> None:
+    only = with_likely_focals([photo_by(100.0), photo_by(None, 60, 80), photo_by(None, 160, 120)])
+    assert [photo.expected_focal_px for photo in only] == pytest.approx([100.0, 100.0, 200.0])
+    assert only[1].lens == only[0].lens and only[2].exif_focal_px is None
+    several = with_likely_focals([photo_by(100.0), photo_by(300.0), photo_by(100.0), photo_by(None)])
+    assert several[3].exif_focal_px is None and several[3].expected_focal_px == pytest.approx(100.0)
+    assert with_likely_focals([photo_by(None)])[0].expected_focal_px == pytest.approx(USUAL_FOCAL * 80)
+
+
 def test_photos_of_one_size_but_two_lenses_have_two_cameras(tmp_path: Path) -> None:
     pycolmap = pytest.importorskip("pycolmap")
-    wide, tele = (
-        small_photo(f"{focal}.jpg", np.full((48, 64, 3), 128, np.uint8), exif_focal_px=focal) for focal in (50.0, 150.0)
-    )
-    assert replace(wide, rgb=np.swapaxes(wide.rgb, 0, 1)).lens == wide.lens != tele.lens
-    structure_from_motion._extract(pycolmap, [wide, tele, wide], tmp_path, in_masks_only=False, few=True)
+    photos = [photo_by(50.0), photo_by(150.0), photo_by(50.0)]
+    structure_from_motion._extract(pycolmap, photos, tmp_path, in_masks_only=False, few=True)
     with pycolmap.Database.open(tmp_path / "database.db") as database:
         focals = {camera.camera_id: camera.focal_length for camera in database.read_all_cameras()}
         by_photo = {image.name: focals[image.camera_id] for image in database.read_all_images()}
     assert by_photo == {"00000.png": 50.0, "00001.png": 150.0, "00002.png": 50.0}
 
 
-def test_a_photo_without_a_face_has_the_camera_of_its_own_lens_and_size() -> None:
-    rgb = np.zeros((60, 80, 3), np.uint8)
-    wide, tele = (small_photo(f"{focal}.jpg", rgb, exif_focal_px=focal) for focal in (100.0, 300.0))
+def test_the_principal_point_is_found_where_enough_photos_of_every_lens_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    pycolmap = pytest.importorskip("pycolmap")
+    asked = []
+    monkeypatch.setattr(pycolmap, "bundle_adjustment", lambda _, options: asked.append(options.refine_principal_point))
+    for lenses in ([0] * 15, [0] * 15 + [1]):
+        images = {i: SimpleNamespace(camera_id=lens, has_pose=True) for i, lens in enumerate(lenses)}
+        structure_from_motion._adjust(pycolmap, SimpleNamespace(images=images))
+    assert asked == 3 * [True] + 3 * [False]
+
+
+def test_photos_with_faces_share_what_their_lens_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[FaceView] = []
+
+    def solve(views: list[FaceView], *_: Any) -> Any:
+        given.extend(views)
+        raise InterruptedError
+
+    monkeypatch.setattr(solve_room, "solve_with_tracks", solve)
+    photos = [photo_by(100.0), photo_by(100.0, 60, 80), photo_by(300.0)]
+    with pytest.raises(InterruptedError):
+        solve_room._from_landmarks(photos, [[face(0.9, 20.0)]] * 3, load_landmark_model())
+    assert given[0].lens == given[1].lens != given[2].lens
+
+
+def test_a_photo_without_a_face_has_the_camera_of_its_own_lens_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide, tele, upright = photo_by(100.0), photo_by(300.0), photo_by(300.0, 60, 80)
     place = replace(camera_at(10.0), width=80, height=60)
     known = [
         (photo, replace(place, intrinsics=centred_intrinsics(focal, 80, 60)))
         for photo, focal in ((wide, 110.0), (wide, 110.0), (tele, 270.0))
     ]
-    upright = small_photo("upright.jpg", np.swapaxes(rgb, 0, 1), exif_focal_px=300.0)
     like = solve_room.camera_like(upright, known)
     assert np.allclose(like.intrinsics, [[270.0, 0.0, 29.5], [0.0, 270.0, 39.5], [0.0, 0.0, 1.0]])
     assert (like.width, like.height) == (60, 80) and np.allclose(like.centre_mm, place.centre_mm)
-    unknown = solve_room.camera_like(replace(upright, exif_focal_px=200.0), known)
-    assert unknown.intrinsics[0, 0] == pytest.approx(220.0)
+    assert solve_room.camera_like(photo_by(200.0), known).intrinsics[0, 0] == pytest.approx(220.0)
+    by_guess = [(photo_by(None), known[0][1])]
+    assert solve_room.camera_like(photo_by(200.0), by_guess).intrinsics[0, 0] == pytest.approx(200.0)
+
+    begun = []
+    monkeypatch.setattr(turned_views, "fit_head", lambda *_: None)
+    monkeypatch.setattr(turned_views, "surface_of", lambda _: ball_surface())
+    monkeypatch.setattr(turned_views, "poses_from_silhouette", lambda *given: begun.append(given[2]) or [])
+    flat = np.zeros((80, 60), np.uint8)
+    row = KnownView(flat.T, flat.T > 0, known[0][1])
+    assert turned_views.chain([row], [TurnedView(flat, flat > 0, like)], np.zeros((2, 3))) == [None]
+    assert begun == [like]
 
 
 def made_up_reconstruction(seed: int, outliers: float = 0.0) -> tuple[Any, dict[str, np.ndarray]]:

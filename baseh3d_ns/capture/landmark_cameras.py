@@ -2,8 +2,8 @@
 
 1. Pose of every photo by PnP with the mean face (SQPnP, Terzakis and Lourakis 2020); focal length by EXIF, else a usual
    one.
-2. Bundle adjustment of poses, one focal length for photos of one camera, shape coefficients of the head and detector
-   errors of every photo, in units of their standard deviations (soft L1 loss).
+2. Bundle adjustment of poses, one factor on the focal length for photos of one lens, shape coefficients of the head and
+   detector errors of every photo, in units of their standard deviations (soft L1 loss).
 The world is the head frame in millimetres: the size of the face comes from the landmark model's heads.
 """
 
@@ -53,8 +53,8 @@ class FaceView:
     """Expected focal length in pixels."""
     focal_sd: float
     """Relative standard deviation of that."""
-    camera_group: int
-    """Number of the camera: photos of one share their focal length."""
+    lens: int
+    """Number of the lens: photos of one share a factor on their focal lengths."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,14 +104,14 @@ class _Problem:
 
     def __post_init__(self) -> None:
         self.face = face_points(self.model.mean_mm)
-        self.groups = sorted({view.camera_group for view in self.views})
+        self.lenses = sorted({view.lens for view in self.views})
         self.shapes, self.errors = len(self.model.shapes_mm), len(self.model.errors_mm)
 
     def split(
         self, unknowns: Float[np.ndarray, " n"]
     ) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " k"], Float[np.ndarray, "v p"]]:
         """Focal logarithms, shape, and per view rotation vector, translation in decimetres, errors."""
-        focal, shape, rest = np.split(unknowns, np.cumsum([len(self.groups), self.shapes]))
+        focal, shape, rest = np.split(unknowns, np.cumsum([len(self.lenses), self.shapes]))
         return focal, shape, rest.reshape(len(self.views), 6 + self.errors)
 
     def start(self) -> Float[np.ndarray, " n"]:
@@ -119,7 +119,7 @@ class _Problem:
         poses = np.zeros((len(self.views), 6 + self.errors))
         for row, view in zip(poses, self.views, strict=True):
             row[:6] = _pnp(view, self.model.mean_mm)
-        return np.concatenate([np.zeros(len(self.groups) + self.shapes), poses.ravel()])
+        return np.concatenate([np.zeros(len(self.lenses) + self.shapes), poses.ravel()])
 
     def camera(self, view: FaceView, log_focal: float, pose: Float[np.ndarray, " 6"]) -> Pinhole:
         """A camera whose translation grows with its focal length, so that the two hardly depend on each other."""
@@ -132,7 +132,7 @@ class _Problem:
     def cameras(self, unknowns: Float[np.ndarray, " n"]) -> list[Pinhole]:
         focal, _, poses = self.split(unknowns)
         return [
-            self.camera(view, float(focal[self.groups.index(view.camera_group)]), pose[:6])
+            self.camera(view, float(focal[self.lenses.index(view.lens)]), pose[:6])
             for view, pose in zip(self.views, poses, strict=True)
         ]
 
@@ -157,8 +157,8 @@ class _Problem:
         found = [
             soft_l1(offset / (CORRELATION * sd[:, None]), SOFTNESS).ravel() for offset, sd in self.offsets(unknowns)
         ]
-        by_group = {view.camera_group: view.focal_sd for view in self.views}
-        priors = [focal / np.array([by_group[group] for group in self.groups]), shape, poses[:, 6:].ravel()]
+        by_lens = {view.lens: view.focal_sd for view in self.views}
+        priors = [focal / np.array([by_lens[lens] for lens in self.lenses]), shape, poses[:, 6:].ravel()]
         tracked = (
             []
             if self.tracks is None

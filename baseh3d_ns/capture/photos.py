@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -42,6 +43,8 @@ class Photo:
     """Height of the whole photo in pixels."""
     exif_focal_px: float | None = None
     """Focal length by EXIF in pixels of the whole photo; None where EXIF has none."""
+    usual_focal: float = USUAL_FOCAL
+    """Focal length to expect without EXIF, in longer sides."""
 
     @property
     def scale(self) -> float:
@@ -51,15 +54,17 @@ class Photo:
     @property
     def expected_focal_px(self) -> float:
         """Focal length by EXIF, else a usual one, in pixels of the whole photo."""
-        return self.exif_focal_px or USUAL_FOCAL * max(self.width, self.height)
+        return self.exif_focal_px or self.usual_focal * max(self.width, self.height)
 
     @property
-    def lens(self) -> tuple[int, int, float | None]:
-        """Longer and shorter side of `rgb` and focal length by EXIF: the same for all photos of one lens, however held.
+    def lens(self) -> tuple[int, int, int | None]:
+        """Longer and shorter side of `rgb` and focal length by EXIF in its pixels: the same for photos of one lens,
+        however held, and whatever their resolution was.
 
         A phone's lenses, and its digital zoom, give photos of one size.
         """
-        return max(self.rgb.shape[:2]), min(self.rgb.shape[:2]), self.exif_focal_px
+        focal = None if self.exif_focal_px is None else round(self.exif_focal_px / self.scale)
+        return max(self.rgb.shape[:2]), min(self.rgb.shape[:2]), focal
 
     def at_full_size(self, camera: Pinhole) -> Pinhole:
         """The camera of the whole photo from that of `rgb`."""
@@ -99,6 +104,33 @@ def small_photo(
     if mask is not None and factor < 1.0:
         mask = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127
     return Photo(name, np.ascontiguousarray(rgb), mask, width, height, exif_focal_px)
+
+
+def with_likely_focals(photos: Sequence[Photo]) -> list[Photo]:
+    """The photos; those without EXIF, sent by a messenger perhaps, are likely to be of the lenses that others name.
+
+    A photo gets the focal length by EXIF of those of its size where they are of one lens, else the median angle of view
+    of all is what is usual.
+    """
+    named = [photo for photo in photos if photo.exif_focal_px is not None]
+    if not named:
+        return list(photos)
+    usual = float(np.median([photo.expected_focal_px / max(photo.width, photo.height) for photo in named]))
+    by_size: dict[tuple[int, int], set[int | None]] = {}
+    for *size, focal in (photo.lens for photo in named):
+        by_size.setdefault((size[0], size[1]), set()).add(focal)
+
+    def likely(photo: Photo) -> Photo:
+        of_size = by_size.get(photo.lens[:2], set())
+        if photo.exif_focal_px is not None:
+            return photo
+        if len(of_size) != 1:
+            return replace(photo, usual_focal=usual)
+        (focal,) = of_size
+        assert focal is not None
+        return replace(photo, exif_focal_px=focal * photo.scale)
+
+    return [likely(photo) for photo in photos]
 
 
 def resized(camera: Pinhole, width: int, height: int) -> Pinhole:

@@ -20,7 +20,7 @@ from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
 from baseh3d_ns.capture.face_size import scale_factor
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, KNOWN_FOCAL_SD, FaceView, solve_with_tracks
-from baseh3d_ns.capture.photos import Photo, resized
+from baseh3d_ns.capture.photos import Photo, resized, with_likely_focals
 from baseh3d_ns.capture.solved import SolvedView, moved
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, chain
@@ -77,7 +77,7 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
         InputError: no photo shows a face, one shows two people, the photos show different people, or all of them were
             taken from one spot.
     """
-    faces = None
+    faces, photos = None, with_likely_focals(photos)
     if len(photos) >= FEWEST_FOR_MOTION:
         for in_masks in (True,) if config.motion.in_masks_only else (False, True):
             if in_masks:
@@ -181,12 +181,14 @@ def camera_like(photo: Photo, known: Sequence[tuple[Photo, Pinhole]]) -> Pinhole
 
     Args:
         photo: a photo whose camera is not known.
-        known: photos, and the cameras of their `rgb`. What the focal length of the same lens, else of any, was off what
-            was expected, this one is off.
+        known: photos, and the cameras of their `rgb`. The ratio of found to expected focal length is that of photos of
+            the same lens, else of those that know theirs by EXIF as this one does, or do not, as this one.
     """
     height, width = photo.rgb.shape[:2]
-    off = [(other.lens, camera.intrinsics[0, 0] * other.scale / other.expected_focal_px) for other, camera in known]
-    factor = float(np.median([one for lens, one in off if lens == photo.lens] or [one for _, one in off]))
+    ratios = [(other, camera.intrinsics[0, 0] * other.scale / other.expected_focal_px) for other, camera in known]
+    same_lens = [ratio for other, ratio in ratios if other.lens == photo.lens]
+    alike = [ratio for other, ratio in ratios if (other.exif_focal_px is None) == (photo.exif_focal_px is None)]
+    factor = float(np.median(same_lens or alike or [1.0]))
     intrinsics = centred_intrinsics(factor * photo.expected_focal_px / photo.scale, width, height)
     return replace(known[0][1], intrinsics=intrinsics, width=width, height=height)
 

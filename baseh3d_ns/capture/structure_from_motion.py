@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ MASK_MARGIN = 0.02
 FEWEST_PHOTOS = 3
 """Photos that a reconstruction must hold."""
 FEWEST_FOR_PRINCIPAL_POINT = 15
-"""Photos from which on the principal point is found too, instead of taken as the middle of the photo."""
+"""Photos of every lens from which on the principal points are found too, instead of taken as the middles."""
 CALIBRATION, FEW_CALIBRATION = "RADIAL", "SIMPLE_RADIAL"
 """COLMAP's camera models, of many photos (f, cx, cy, k1, k2) and of few (f, cx, cy, k1). Tangential distortion, as in
 OPENCV, cannot be told from another principal point and a camera that looks elsewhere."""
@@ -103,9 +104,10 @@ def _file_name(index: int) -> str:
 
 def _extract(pycolmap: Any, photos: Sequence[Photo], place: Path, in_masks_only: bool, few: bool) -> None:
     """Write the photos and their features to a database; photos of one lens, held alike, share a camera."""
-    groups: dict[tuple[tuple[int, ...], float | None], list[int]] = {}
+    groups: dict[tuple[int, int, int | None], list[int]] = {}
     for index, photo in enumerate(photos):
-        groups.setdefault((photo.rgb.shape[:2], photo.exif_focal_px), []).append(index)
+        height, width = photo.rgb.shape[:2]
+        groups.setdefault((height, width, photo.lens[2]), []).append(index)
         _save(place, index, photo, in_masks_only)
     options = pycolmap.FeatureExtractionOptions()
     options.use_gpu = False
@@ -113,7 +115,7 @@ def _extract(pycolmap: Any, photos: Sequence[Photo], place: Path, in_masks_only:
     if few:
         options.sift.peak_threshold = FEW_PEAK
         options.sift.estimate_affine_shape = options.sift.domain_size_pooling = True
-    for ((height, width), _), members in groups.items():
+    for (height, width, _), members in groups.items():
         focal = float(np.median([photos[i].expected_focal_px / photos[i].scale for i in members]))
         reader = pycolmap.ImageReaderOptions()
         reader.camera_model = FEW_CALIBRATION if few else CALIBRATION
@@ -200,7 +202,8 @@ def _adjust(pycolmap: Any, model: Any) -> None:
     """Bundle adjustment of everything: poses, points, focal lengths, distortion, and the principal point where photos
     determine it."""
     options = pycolmap.BundleAdjustmentOptions()
-    options.refine_principal_point = model.num_reg_images() >= FEWEST_FOR_PRINCIPAL_POINT
+    of_camera = Counter(image.camera_id for image in model.images.values() if image.has_pose)
+    options.refine_principal_point = min(of_camera.values()) >= FEWEST_FOR_PRINCIPAL_POINT
     options.print_summary = False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.solver_options.function_tolerance = ADJUSTED
