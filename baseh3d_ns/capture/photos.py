@@ -116,19 +116,15 @@ def with_likely_focals(photos: Sequence[Photo]) -> list[Photo]:
     if not named:
         return list(photos)
     usual = float(np.median([photo.expected_focal_px / max(photo.width, photo.height) for photo in named]))
-    by_size: dict[tuple[int, int], set[int | None]] = {}
-    for *size, focal in (photo.lens for photo in named):
-        by_size.setdefault((size[0], size[1]), set()).add(focal)
 
     def likely(photo: Photo) -> Photo:
-        of_size = by_size.get(photo.lens[:2], set())
         if photo.exif_focal_px is not None:
             return photo
-        if len(of_size) != 1:
+        lenses = {other.lens for other in named if other.lens[:2] == photo.lens[:2]}
+        if len(lenses) != 1:
             return replace(photo, usual_focal=usual)
-        (focal,) = of_size
-        assert focal is not None
-        return replace(photo, exif_focal_px=focal * photo.scale)
+        like = next(other for other in named if other.lens in lenses)
+        return replace(photo, exif_focal_px=like.expected_focal_px / like.scale * photo.scale)
 
     return [likely(photo) for photo in photos]
 

@@ -181,8 +181,8 @@ def camera_like(photo: Photo, known: Sequence[tuple[Photo, Pinhole]]) -> Pinhole
 
     Args:
         photo: a photo whose camera is not known.
-        known: photos, and the cameras of their `rgb`. The ratio of found to expected focal length is that of photos of
-            the same lens, else of those that know theirs by EXIF as this one does, or do not, as this one.
+        known: photos, and the cameras of their `rgb`. Those of the same lens say how far the expected focal length is
+            off, else those with EXIF for a photo with EXIF, those without for one without; else it is believed.
     """
     height, width = photo.rgb.shape[:2]
     ratios = [(other, camera.intrinsics[0, 0] * other.scale / other.expected_focal_px) for other, camera in known]
