@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -20,6 +21,17 @@ def exit_on_input_error() -> Iterator[None]:
     except InputError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+@contextmanager
+def ended_by_interrupt(last_words: Callable[[], str]) -> Iterator[None]:
+    """Turn Ctrl-C into a last sentence, empty for none, on stderr and the shell's exit code for it: no traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if said := last_words():
+            print(said, file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> str:

@@ -19,7 +19,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from baseh3d_ns.bounds import Fraction, Share, check_bounds
-from baseh3d_ns.errors import InputError, exit_on_input_error
+from baseh3d_ns.errors import InputError, ended_by_interrupt, exit_on_input_error
 from baseh3d_ns.files import check_writable, named_disk_errors, remove_left_by_kills, whole_file, write_text
 from baseh3d_ns.heads.readers import newest_checkpoint, step_of
 from baseh3d_ns.models.sdf_model import SdfModel
@@ -32,6 +32,8 @@ from baseh3d_ns.training.learning_rates import following, set_rates
 from baseh3d_ns.training.loss_history import LossHistory
 from baseh3d_ns.training.pipeline import SdfPipeline
 from baseh3d_ns.training.schedule import Schedule
+
+NOTHING_SAVED = "Stopped before its first step: nothing new was saved."
 
 
 @dataclass
@@ -154,7 +156,7 @@ class SdfTrainer(Trainer):
         return self.config.max_num_iterations
 
     def setup(self, test_mode="val") -> None:
-        with exit_on_input_error(), named_memory_errors():
+        with exit_on_input_error(), named_memory_errors(), ended_by_interrupt(lambda: NOTHING_SAVED):
             super().setup(test_mode)
             if self._start_step >= self.total_steps:
                 raise InputError(
@@ -173,13 +175,25 @@ class SdfTrainer(Trainer):
         )
 
     def train(self) -> None:
-        """nerfstudio's loop; where a disk or memory is full, it ends with a sentence that says how to go on."""
-        with exit_on_input_error():
+        """nerfstudio's loop; where a disk or memory is full, it ends with a sentence that says how to go on. Ctrl-C
+        ends it as its last step does, with a checkpoint."""
+        with exit_on_input_error(), ended_by_interrupt(self.keep_what_is_done):
             try:
                 with named_disk_errors(self.base_dir / "its logs"), named_memory_errors():
                     super().train()
             except InputError as error:
                 raise InputError(f"{error}; {self.how_to_go_on()}") from error
+
+    def keep_what_is_done(self) -> str:
+        """Save an interrupted training; a sentence where there is nothing to save."""
+        if self.training_state == "completed":
+            return ""  # saved already: only the viewer was still open
+        if not self.steps_done:
+            return NOTHING_SAVED
+        self.step = self.steps_done - 1
+        self.config.viewer.quit_on_train_completion = True
+        self._after_train()
+        return ""
 
     def how_to_go_on(self) -> str:
         """The command that goes on from the last checkpoint of this run, in words."""
@@ -193,11 +207,11 @@ class SdfTrainer(Trainer):
 
     def _after_step(self, step: int) -> None:
         self.after_step(step)
-        self.steps_done = step + 1
         # nerfstudio 1.1.5 counts max_num_iterations from the step it resumed at; this ends where the first run would.
         if step + 1 >= self.total_steps:
-            self.finish()
+            self.finish()  # interrupted here, the training goes on with its last step
             self.stop_training = True
+        self.steps_done = step + 1
 
     def _load_checkpoint(self) -> None:
         checkpoint = self.config.resume_from()
