@@ -13,11 +13,12 @@ from baseh3d_ns.benchmark.cells import Cell, FitSpec, SceneId
 from baseh3d_ns.benchmark.commands import length
 from baseh3d_ns.benchmark.definition import Row, SnapshotRef
 from baseh3d_ns.benchmark.eta import Eta
+from baseh3d_ns.benchmark.markdown import Table
 from baseh3d_ns.benchmark.plan import plan
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.run_folder import dry_run_report, open_sweep
-from baseh3d_ns.benchmark.unequal_settings import unequal_settings
+from baseh3d_ns.benchmark.unequal_settings import settings_table
 from baseh3d_ns.data.h3ds_package import ConfigsHelper
 from baseh3d_ns.errors import InputError
 
@@ -250,33 +251,49 @@ def test_a_results_folder_that_is_a_file(tmp_path):
         open_sweep(SMALL, definition, plan(definition), tmp_path / "file", Eta())
 
 
-def test_what_rows_do_not_share_is_said(tmp_path):
-    definition = read_definition(CONFIGS / "main.toml")
-    sentences = " ".join(unequal_settings(definition))
-    assert "latent, before (idr 0, baseh3d-fast, one head 0, baseh3d-fast, builtin 200" in sentences
-    assert "after (idr 0, baseh3d-fast, one head 400" in sentences
-    assert "epochs (idr 350, at most 1000 steps, baseh3d-fast, one head 350 steps x root of views" in sentences
-    sentences = " ".join(unequal_settings(read_definition(CONFIGS / "h3ds_table2_methods.toml")))
-    assert "epochs (idr 2000, h3dnet 2000, baseh3d 2000, baseh3d-fast 350 steps x root of views)" in sentences
-    assert "width of the SDF" in sentences and "rays a step" not in sentences
+def column(table: Table, heading: str) -> list[str]:
+    """Cells below a heading."""
+    at = table.header.index(heading)
+    return [row[at] for row in table.rows]
+
+
+def test_what_rows_do_not_share_is_a_table():
+    table = settings_table(read_definition(CONFIGS / "main.toml"))
+    assert column(table, "method") == ["idr", "baseh3d-fast, one head", "baseh3d-fast, builtin", "h3dnet-fast, builtin"]
+    assert column(table, "steps of a shape space's latent, before") == ["0", "0", "200", "200"]
+    assert column(table, "steps of the colours alone, after") == ["0", "400", "400", "400"]
+    assert column(table, "epochs") == ["350, at most 1000 steps", *["350 steps x root of views"] * 3]
+    table = settings_table(read_definition(CONFIGS / "h3ds_table2_methods.toml"))
+    assert column(table, "epochs") == ["2000", "2000", "2000", "350 steps x root of views"]
+    assert "width of the SDF" in table.header and "rays a step" not in table.header
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "said"),
+    ("option", "value", "heading", "values"),
     [
-        ("warm-start.colours.steps", 5, "steps of the colours alone, before (one 240, other 5)"),
-        ("pipeline.model.sdf-field.detail.cells", [16, 32], "the SDF's detail grid, at most (one 32/64/128/256, other"),
-        ("pipeline.model.sdf-field.colour-detail.cells", [], "128/256, other none)"),
-        ("finish-colours.steps", 0, "steps of the colours alone, after (one 400, other 0)"),
-        ("steps-of-one-view", 20, "epochs (one 350 steps x root of views, other 20 steps x root of views)"),
+        ("warm-start.colours.steps", 5, "steps of the colours alone, before", ["240", "5"]),
+        (
+            "pipeline.model.sdf-field.detail.cells",
+            [16, 32],
+            "cells of the SDF's detail grid, at most",
+            ["32/64/128/256", "16/32"],
+        ),
+        (
+            "pipeline.model.sdf-field.colour-detail.cells",
+            [],
+            "cells of the colours' detail grid, at most",
+            ["32/64/128/256", "none"],
+        ),
+        ("finish-colours.steps", 0, "steps of the colours alone, after", ["400", "0"]),
+        ("steps-of-one-view", 20, "epochs", ["350 steps x root of views", "20 steps x root of views"]),
     ],
 )
-def test_a_setting_that_two_rows_do_not_share_is_said(option, value, said):
+def test_a_setting_that_two_rows_do_not_share_is_a_column(option, value, heading, values):
     definition = replace(read_definition(CONFIGS / "race.toml"), options={})
     one, other = Row("one", "baseh3d-fast"), Row("other", "baseh3d-fast", options={option: value})
-    assert unequal_settings(replace(definition, rows=(one, replace(one, name="other")))) == []
-    (sentence,) = unequal_settings(replace(definition, rows=(one, other)))
-    assert said in sentence
+    assert settings_table(replace(definition, rows=(one, replace(one, name="other")))).rows == ()
+    table = settings_table(replace(definition, rows=(one, other)))
+    assert table.header == ("method", heading) and column(table, heading) == values
 
 
 def test_published_rows_of_the_definitions_are_those_of_their_papers():

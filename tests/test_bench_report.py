@@ -112,10 +112,13 @@ def test_the_floor_is_under_every_table():
     assert floor_note(DEFINITION, to_frame(floors()[:1])).endswith("mean of 1 scene.")
     assert "not measured" in floor_note(DEFINITION, to_frame([result("ours", "scan0", 1.0)]))
     tables = [*main_tables(DEFINITION, FRAME, CURVES), scan_table(DEFINITION, FRAME, "3")]
-    assert len(tables) == 5 and all(note in table.note for table in tables if not table.title.startswith("Race"))
+    assert len(tables) == 6
+    assert all(note in table.note for table in tables if not table.title.startswith(("Race", "Settings")))
     without = replace(DEFINITION, floor=False)
     assert FLOOR_NAME not in markdown_tables(without, to_frame(all_results()[:4]), CURVES).lower()
-    assert "Not the same for all rows: rays a step (ours 1024, idr 2048)." in tables[0].note
+    (settings,) = (table for table in tables if table.title.startswith("Settings"))
+    at = settings.header.index("rays a step")
+    assert [(row[0], row[at]) for row in settings.rows] == [("ours", "1024"), ("idr", "2048")]
     assert markdown_tables(DEFINITION, FRAME, CURVES).count(note) == 4
     assert cells(scan_table(DEFINITION, FRAME, "3"))["scan1"] == {
         "scan": "scan1",

@@ -160,9 +160,14 @@ def test_a_start_and_a_time_by_the_step_are_told_apart():
     assert eta.expected_s(Work("fit", "another", "n", "8", 800, size=(1024,))) is None
 
 
-def test_a_table_that_nothing_is_kept_for(results):
+def test_a_table_that_nothing_is_kept_for_says_how_to_measure_it(results, tmp_path):
+    said = "Not measured yet: `bash scripts/paper.sh --only two`."
+    empty = with_tables("before\n<!-- table: two brief -->\n1.00\n<!-- end -->\nafter", results)
+    assert empty == f"before\n<!-- table: two brief -->\n{said}\n<!-- end -->\nafter"
+    keep_benchmark(tmp_path / "run", results)
+    assert said not in with_tables(empty, results)
     with pytest.raises(InputError, match="keep that result first"):
-        with_tables("<!-- table: nothing -->\n<!-- end -->", results)
+        kept_markdown(results, "nothing")
 
 
 def test_a_view_that_there_is_not(results, tmp_path):

@@ -49,8 +49,11 @@ def test_every_part_is_there():
         definition = REPO / "configs" / f"{part.name}.toml"
         if part.command.startswith("baseh3d bench"):
             assert read_definition(definition).data.synthetic, "a part makes its own data"
+    names = {part.name for part in PARTS if part.folder}
     made = {target for part in PARTS for target in (*part.pictures[1::2], *part.command.split())}
     for file in md_files(REPO):
+        tables = re.findall(r"^<!-- table: (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(tables) <= names, "a table that no part makes"
         shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", file.read_text(encoding="utf-8"))
         assert {os.path.relpath(file.parent / name, REPO) for name in shown} <= made, "a picture that no part makes"
 
@@ -71,6 +74,19 @@ def test_what_is_stopped_goes_on_and_what_is_done_is_not_done_again(here, capsys
     assert len((here / "calls").read_text().split()) == 3, "nothing is left to do"
     assert "All of it took" in capsys.readouterr().out
     assert parts[0].spent_s() > 0 and parts[0].done() and parts[1].done()
+
+
+def test_the_tables_of_what_is_done_are_written_while_other_parts_fail_or_are_left_out(here):
+    file = here / "README.md"
+    file.write_text("<!-- table: t -->\n<!-- end -->\n<!-- table: fails -->\n<!-- end -->\n")
+    made = Part("t", "mkdir -p t; cp made.csv t/t.csv; cp made.json t/t.json", "t")
+    with pytest.raises(InputError, match="the part fails is not finished"):
+        Paper().main((made, Part("fails", "exit 1", "f")))
+    text = file.read_text()
+    assert "| a | 1 |" in text and "Not measured yet: `bash scripts/paper.sh --only fails`." in text
+    file.write_text(text.replace("| a | 1 |", "| a | 2 |"))
+    Paper(only=("t",)).main((made, Part("left", "exit 1", "l")))
+    assert "| a | 1 |" in file.read_text()
 
 
 def test_a_stopped_benchmark_goes_on_in_another_checkout(here, monkeypatch):

@@ -9,7 +9,6 @@ from baseh3d_ns.benchmark.markdown import EMPTY, Table, interval, number, pair, 
 from baseh3d_ns.benchmark.metrics import METRICS, OFFICIAL, RIGID, SPREAD, floor_note, planned_scenes
 from baseh3d_ns.benchmark.published import PUBLISHED
 from baseh3d_ns.benchmark.statistics import by_scene, fits, paired_difference, summary
-from baseh3d_ns.benchmark.unequal_settings import unequal_settings
 
 PAIRED = "over the scenes both have; in brackets the 95 % bootstrap interval of the mean, below zero is better"
 WORST = ("worst face / head mm", "worst rigid mm")
@@ -51,7 +50,7 @@ def error_table(definition: Definition, frame: pd.DataFrame, views: str) -> Tabl
         caption=f"{SPREAD}. Lower is better; rigid: without the scale of the h3ds package, both ways.",
         header=("method", "scenes", *METRICS.values(), *(WORST if several else ()), "epochs", "seconds", "peak GB"),
         rows=tuple(rows),
-        note=" ".join(filter(None, [floor_note(definition, frame), *unequal_settings(definition)])),
+        note=floor_note(definition, frame),
     )
 
 

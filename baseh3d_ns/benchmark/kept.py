@@ -24,13 +24,14 @@ from baseh3d_ns.benchmark.detail_tables import race_table, scan_table
 from baseh3d_ns.benchmark.error_tables import brief_table, change_table, error_table
 from baseh3d_ns.benchmark.eta import Eta, Work, photos_of, size_of
 from baseh3d_ns.benchmark.machine import same_kind
-from baseh3d_ns.benchmark.markdown import number, pipe_table, to_markdown
+from baseh3d_ns.benchmark.markdown import Table, number, pipe_table, to_markdown
 from baseh3d_ns.benchmark.metrics import MEANING
 from baseh3d_ns.benchmark.read_definition import content_hash, read_definition
 from baseh3d_ns.benchmark.results import read_curves, read_results, write_csv
 from baseh3d_ns.benchmark.run_folder import DATA_PATH, DEFINITION
 from baseh3d_ns.benchmark.sweep import CURVES, RESULTS
 from baseh3d_ns.benchmark.tables import summary_markdown
+from baseh3d_ns.benchmark.unequal_settings import settings_table
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_file, write_text
 
@@ -67,7 +68,9 @@ class Origin:
 VIEWS: dict[str, Callable[[Numbers], str]] = {
     "all": lambda numbers: summary_markdown(*numbers),
     "brief": lambda numbers: to_markdown(brief_table(*numbers[:2])),
-    "errors": lambda numbers: _each_views(numbers, lambda views: error_table(*numbers[:2], views)),
+    "errors": lambda numbers: _each_views(
+        numbers, lambda views: error_table(*numbers[:2], views), settings_table(numbers[0])
+    ),
     "changes": lambda numbers: _each_views(numbers, lambda views: change_table(*numbers[:2], views)),
     "race": lambda numbers: _each_views(numbers, lambda views: race_table(numbers[0], numbers[2], views)),
     "scans": lambda numbers: _each_views(numbers, lambda views: scan_table(*numbers[:2], views)),
@@ -171,6 +174,11 @@ def kept_markdown(results: Path, name: str, view: str = "all") -> str:
     return f"{origin.line}\n\n{VIEWS[view](numbers).strip()}\n"
 
 
+def is_kept(results: Path, name: str) -> bool:
+    """Whether numbers are kept under that name, of whatever version."""
+    return (results / f"{name}.json").is_file()
+
+
 def read_origin(results: Path, name: str) -> Origin:
     """Origin of kept numbers.
 
@@ -192,7 +200,7 @@ def is_current(results: Path, name: str) -> bool:
     Raises:
         InputError: the file is damaged.
     """
-    if not (results / f"{name}.json").is_file():
+    if not is_kept(results, name):
         return False
     origin = read_origin(results, name)
     unchanged = not origin.benchmark or origin.definition == content_hash(results.parent / f"{name}.toml")
@@ -241,5 +249,6 @@ def _cell(value: float | int | str, digits: int) -> str:
     return value if isinstance(value, str) else number(float(value), digits)
 
 
-def _each_views(numbers: Numbers, make: Callable) -> str:
-    return "\n\n".join(to_markdown(make(views)) for views in numbers[0].all_views)
+def _each_views(numbers: Numbers, make: Callable[[str], Table], *others: Table) -> str:
+    tables = [*map(make, numbers[0].all_views), *others]
+    return "\n\n".join(to_markdown(table) for table in tables if table.rows)

@@ -26,7 +26,7 @@ class Table:
 
 def to_markdown(table: Table) -> str:
     """Title, caption, pipe table, note."""
-    heading = f"**{table.title}.** {table.caption}" if table.title else table.caption
+    heading = " ".join(filter(None, [f"**{table.title}.**" if table.title else "", table.caption]))
     parts = [heading, pipe_table(table.header, table.rows), table.note]
     return "\n\n".join(part for part in parts if part)
 

@@ -11,10 +11,11 @@ from filelock import FileLock, Timeout
 from baseh3d_ns.benchmark.cells import CELLS, Cell
 from baseh3d_ns.benchmark.definition import Definition
 from baseh3d_ns.benchmark.eta import Eta
+from baseh3d_ns.benchmark.markdown import to_markdown
 from baseh3d_ns.benchmark.plan import check_scans, plan
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.sweep import Sweep
-from baseh3d_ns.benchmark.unequal_settings import unequal_settings
+from baseh3d_ns.benchmark.unequal_settings import settings_table
 from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_text
@@ -89,7 +90,8 @@ def dry_run_report(definition: Definition, cells: list[Cell], run: Path, jobs: i
         needs = ", ".join(needed.label for needed in cell.needs) or (f"prior {cell.start}" if cell.start else "")
         state = "done" if cell.id in sweep.done else sweep.eta.expected(cell)
         lines.append(f"  {cell.kind:<6} {cell.label:<60} {state:>11}" + (f"   needs {needs}" if needs else ""))
-    lines += unequal_settings(definition)
+    settings = settings_table(definition)
+    lines += [to_markdown(settings)] if settings.rows else []
     remaining = sweep.open_cells()
     left = sweep.eta.left(remaining, jobs or 1) or "time unknown until cells of every kind are done"
     return "\n".join([*lines, f"{len(remaining)} cells to run, {left}" if remaining else "nothing left to run"])

@@ -8,10 +8,12 @@ from baseh3d_ns.benchmark.definition import Definition
 from baseh3d_ns.benchmark.detail_tables import published_table, race_table, scan_table, unfinished_table
 from baseh3d_ns.benchmark.error_tables import change_table, difference_table, error_table, views_table
 from baseh3d_ns.benchmark.markdown import Table, to_markdown
+from baseh3d_ns.benchmark.unequal_settings import settings_table
 
 
 def main_tables(definition: Definition, frame: pd.DataFrame, curves: pd.DataFrame) -> list[Table]:
-    """Tables over all scenes: of each view configuration, and of all of them side by side where there are several.
+    """Tables over all scenes: of each view configuration, of all of them side by side where there are several, and of
+    the settings that differ.
 
     Args:
         definition: the benchmark.
@@ -27,6 +29,7 @@ def main_tables(definition: Definition, frame: pd.DataFrame, curves: pd.DataFram
             tables.append(difference_table(definition, frame, views))
             tables.append(race_table(definition, curves, views))
         tables.append(published_table(definition, frame, views))
+    tables.append(settings_table(definition))
     return [table for table in tables if table.rows]
 
 

@@ -4,6 +4,8 @@
 <!-- table: main brief -->           a kept result, and the table of it (`kept.VIEWS`; left out: all)
 <!-- end -->
 ```
+
+Where nothing is kept, the sentence that says so.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import re
 from pathlib import Path
 
 from baseh3d_ns import __version__
-from baseh3d_ns.benchmark.kept import kept_markdown, read_origin, same_minor
+from baseh3d_ns.benchmark.kept import is_kept, kept_markdown, read_origin, same_minor
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_text
 
@@ -34,18 +36,24 @@ def with_tables(text: str, results: Path) -> str:
         results: folder of kept results.
 
     Raises:
-        InputError: a table names no kept result, or one of another version than this one (but for its last number).
+        InputError: a kept result is of another version than this one (but for its last number), or damaged.
     """
 
     def write(match: re.Match[str]) -> str:
         name, view = match["name"], match["view"]
-        version = read_origin(results, name).version
-        if not same_minor(version):
-            raise InputError(f"the table '{name}' was made with {version}, not {__version__}: measure it again")
         marker = f"{name} {view}" if view else name
-        return f"<!-- table: {marker} -->\n{kept_markdown(results, name, view or 'all')}<!-- end -->"
+        return f"<!-- table: {marker} -->\n{_content(results, name, view or 'all')}<!-- end -->"
 
     return TABLE.sub(write, text)
+
+
+def _content(results: Path, name: str, view: str) -> str:
+    if not is_kept(results, name):
+        return f"Not measured yet: `bash scripts/paper.sh --only {name}`.\n"
+    version = read_origin(results, name).version
+    if not same_minor(version):
+        raise InputError(f"the table '{name}' was made with {version}, not {__version__}: measure it again")
+    return kept_markdown(results, name, view)
 
 
 def write_tables(file: Path, results: Path) -> bool:

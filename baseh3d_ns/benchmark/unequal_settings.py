@@ -1,4 +1,4 @@
-"""Settings that the rows of a table do not share, though a comparison would want it: named under the table."""
+"""Settings that the rows of a table do not share, though a comparison would want it: a table of their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from baseh3d_ns.benchmark.commands import option
 from baseh3d_ns.benchmark.definition import Definition, Row, SnapshotRef
+from baseh3d_ns.benchmark.markdown import EMPTY, Table
 
 SHARED = {
     "rays a step": "pipeline.datamanager.train_num_rays_per_batch",
@@ -14,7 +15,7 @@ SHARED = {
     "cells of the SDF's detail grid, at most": "pipeline.model.sdf_field.detail.cells",
     "cells of the colours' detail grid, at most": "pipeline.model.sdf_field.colour_detail.cells",
 }
-"""Option of a method, by its name in the sentence."""
+"""Option of a method, by its heading in the table."""
 STAGES = {
     "steps of the colours alone, before": "warm_start.colours.steps",
     "steps of a shape space's latent, before": "warm_start.latent.steps",
@@ -24,21 +25,24 @@ STAGES = {
 LATENT_STEPS = "warm_start.latent.steps"
 
 
-def unequal_settings(definition: Definition) -> list[str]:
-    """One sentence for each setting that differs between rows; photos and mesh density are the same for all."""
+def settings_table(definition: Definition) -> Table:
+    """The settings that differ between rows, a column each, without lines where none does; photos and mesh density are
+    the same for all."""
     rows = definition.rows
-    values: dict[str, dict[str, Any]] = {"epochs": {row.name: _length(definition, row) for row in rows}}
+    values: dict[str, list[Any]] = {"epochs": [_length(definition, row) for row in rows]}
     for name, path in SHARED.items():
-        values[name] = {row.name: option(row.method, definition.options_of(row), path) for row in rows}
+        values[name] = [option(row.method, definition.options_of(row), path) for row in rows]
     for name, path in STAGES.items():
-        values[name] = {row.name: _steps(definition, row, path) for row in rows}
-    sentences = []
-    for name, of_rows in values.items():
-        known = {row: _in_words(value) for row, value in of_rows.items() if value is not None}
-        if len(set(known.values())) > 1:
-            said = ", ".join(f"{row} {value}" for row, value in known.items())
-            sentences.append(f"Not the same for all rows: {name} ({said}).")
-    return sentences
+        values[name] = [_steps(definition, row, path) for row in rows]
+    texts = {name: [_in_words(value) for value in of_rows] for name, of_rows in values.items()}
+    differ = {name: of_rows for name, of_rows in texts.items() if len(set(of_rows) - {EMPTY}) > 1}
+    lines = [(row.name, *(of_rows[at] for of_rows in differ.values())) for at, row in enumerate(rows)]
+    return Table(
+        title="Settings that are not the same for all methods",
+        caption="",
+        header=("method", *differ),
+        rows=tuple(lines) if differ else (),
+    )
 
 
 def _length(definition: Definition, row: Row) -> int | str:
@@ -63,4 +67,6 @@ def _steps(definition: Definition, row: Row, path: str) -> int:
 
 
 def _in_words(value: Any) -> str:
+    if value is None:
+        return EMPTY
     return "/".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
