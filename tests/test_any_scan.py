@@ -96,6 +96,25 @@ def test_a_scan_of_half_a_face_and_one_of_something_else_are_doubted(quick):
     assert any("does not fit" in said for said in score_against_scan(head(4), box, NOSE, FRAME).warnings)
 
 
+def test_a_size_that_is_far_off_is_doubted(quick):
+    for factor, said in ((1.1, "its size times 0.91"), (1.6, "No size like its own")):
+        large = head()
+        large.apply_scale(factor)
+        frame = SceneFrame((0.0, 0.0, 0.0), 150.0 * factor)
+        warnings = score_against_scan(large, head(), factor * NOSE, frame).warnings
+        assert any(said in one and "--unit" in one for one in warnings), warnings
+
+
+def test_a_scan_of_the_face_alone_says_which_direction_to_read(quick):
+    """From the back of the head to a scan that has none are many millimetres, which say nothing of the head."""
+    face = head()
+    face.update_faces(np.linalg.norm(face.triangles_center - NOSE, axis=1) < FACE_RADIUS_MM)
+    scores = score_against_scan(head(), face, NOSE, FRAME)
+    (said,) = scores.warnings
+    assert scores.covered_face > 0.9 > scores.covered_head and scores.rigid.head.mean_mm > 5.0
+    assert f"{100.0 * scores.covered_head:.0f} % of the head" in said and said.endswith("alone, 0.00 mm.")
+
+
 def test_every_rotation_is_near_one_of_those_spread():
     spread = Rotation.from_matrix(spread_rotations(600))
     away = [(spread.inv() * one).magnitude().min() for one in Rotation.random(50, random_state=1)]

@@ -1,9 +1,11 @@
 """Surface that photos show to be background."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from painted_ball import FRAME, ball, photographed
 
 from baseh3d_ns.data.dataset import HeadDataset
@@ -66,3 +68,5 @@ def test_photos_that_are_not_known_are_said(tmp_path: Path):
     head = Head(weights={}, provenance={"views": [0], "data": str(tmp_path / "gone"), "scene": "scan0"})
     found, (said,) = find_on_background(head, tmp_path / "me.safetensors", None, None, ball().vertices)
     assert found is None and "was not looked at" in said and "gone" in said and "\n" not in said
+    space = replace(head, latents=torch.zeros(2, 3))
+    assert find_on_background(space, tmp_path / "space.safetensors", None, None, ball().vertices) == (None, ())

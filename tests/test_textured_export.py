@@ -126,4 +126,5 @@ def test_photos_for_a_mesh_that_shows_none_are_refused(fit_run, tmp_path):
 def test_a_shape_space_has_no_photos_to_miss(tmp_path: Path, capsys):
     Export(BUILTIN, tmp_path / "space.glb", spacing_mm=8.0).main()
     assert "no texture" not in capsys.readouterr().out
-    assert trimesh.load(tmp_path / "space.glb", process=False, force="mesh").visual.kind == "vertex"
+    read = trimesh.load(tmp_path / "space.glb", process=False, force="mesh", skip_materials=True)
+    assert read.visual.kind == "vertex"

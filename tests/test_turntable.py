@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,3 +81,5 @@ def test_a_fit_remembers_its_prior_and_a_film_of_it_is_written_once(fit_run, tmp
 def test_a_run_that_started_from_nothing_has_no_film(prior_run):
     with pytest.raises(InputError, match="does not remember a prior"):
         prior_and_fit(prior_run.folder)
+    with pytest.raises(InputError, match="builtin has no checkpoints beside it: pass the run folder of a fit"):
+        prior_and_fit(Path("builtin"))

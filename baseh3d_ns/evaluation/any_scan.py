@@ -34,7 +34,9 @@ MOST_RESIZING = 0.3
 COVERED_MM = 10.0
 """Distance from the scan beyond which a predicted point has no counterpart there."""
 LEAST_COVERED = 0.9
-"""Share of the predicted face that should have one."""
+"""Share of the predicted face, or head, that should have one."""
+DOUBTED_RESIZING = 0.06
+"""Logarithm of the factor beyond which a size is doubted: one that was guessed from a face is as uncertain."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class ScanScores:
     """Tip of the nose that the face was taken round, in the head's world in mm."""
     covered_face: float
     """Share of the predicted face that the scan covers, 0 to 1."""
+    covered_head: float
+    """Share of the whole prediction that it covers."""
     warnings: tuple[str, ...]
 
 
@@ -92,8 +96,9 @@ def score_against_scan(
     rigid = _scores(mesh, head, truth, points[inside], scan_to_pred, nose_tip)
     grown = align_by_similarity(trimesh.transform_points(aligned_on, refined), head)
     scaled = _scale_aligned(mesh, truth, points[inside], grown @ scan_to_pred, nose_tip)
-    covered = float((rigid.pred_to_gt_mm[near] <= COVERED_MM).mean())
-    return ScanScores(rigid, scaled, tuple(nose_tip.tolist()), covered, _warnings(rigid, covered))
+    covered = rigid.pred_to_gt_mm <= COVERED_MM
+    shares = float(covered[near].mean()), float(covered.mean())
+    return ScanScores(rigid, scaled, tuple(nose_tip.tolist()), *shares, _warnings(rigid, scaled, *shares))
 
 
 def _spread_points(scan: trimesh.Trimesh) -> Float[np.ndarray, "n 3"]:
@@ -137,8 +142,10 @@ def _scale_aligned(
     return ScaleAligned(1.0 / enlarged, scores.face.mean_mm, scores.head.mean_mm)
 
 
-def _warnings(rigid: RigidScores, covered: float) -> tuple[str, ...]:
-    """Reasons to doubt the alignment."""
+def _warnings(
+    rigid: RigidScores, scaled: ScaleAligned | None, covered_face: float, covered_head: float
+) -> tuple[str, ...]:
+    """Reasons to doubt the alignment, the size, or what a number is of."""
     found = []
     median = rigid.face.gt_to_pred.median_mm
     if median > POOR_FIT_MM:
@@ -146,9 +153,23 @@ def _warnings(rigid: RigidScores, covered: float) -> tuple[str, ...]:
             f"The scan does not fit: half of its face lies more than {median:.1f} mm from the head; is it a scan of "
             "this head, and is --unit right?"
         )
-    if covered < LEAST_COVERED:
+    if scaled is None:
         found.append(
-            f"The scan covers only {100.0 * covered:.0f} % of the face, so distances from the head to the scan read "
-            "too high."
+            "No size like its own fits the head's face to the scan: is it a scan of this head, in this --unit?"
+        )
+    elif abs(np.log(scaled.scale)) > DOUBTED_RESIZING:
+        found.append(
+            f"The head's face fits better with its size times {scaled.scale:.2f}: is --unit right, and is the head's "
+            "size known?"
+        )
+    if covered_face < LEAST_COVERED:
+        found.append(
+            f"The scan covers only {100.0 * covered_face:.0f} % of the face, so distances from the head to the scan "
+            "read too high."
+        )
+    elif covered_head < LEAST_COVERED:
+        found.append(
+            f"Only {100.0 * covered_head:.0f} % of the head lies within {COVERED_MM:.0f} mm of the scan: where the "
+            f"scan ends before the head, read the distance from the scan alone, {rigid.head.gt_to_pred.mean_mm:.2f} mm."
         )
     return tuple(found)

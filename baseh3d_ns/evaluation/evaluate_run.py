@@ -84,7 +84,7 @@ def _scan_lines(run: ScanRun) -> Iterator[str]:
     yield f"rigid, 2-way : face {rigid.face.mean_mm:.2f} mm, head {rigid.head.mean_mm:.2f} mm"
     if scaled is not None:
         means = f"face {scaled.face_mm:.2f} mm, head {scaled.head_mm:.2f} mm"
-        yield f"size fitted  : {means} (with the head's size times {scaled.scale:.4f})"
+        yield f"size fitted  : {means} (with the head's size times {scaled.scale:.2f})"
     if run.scale is not None:
         yield f"scale        : {scale_sentence(run.scale)}"
     yield from _background(run.on_background)

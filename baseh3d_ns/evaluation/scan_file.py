@@ -31,7 +31,7 @@ def read_scan(path: Path, unit: Unit | None) -> trimesh.Trimesh:
         InputError: no file, another format, damaged, empty, without faces, not finite, or no head's size in that unit.
     """
     mesh = _triangles(path)
-    used: Unit = unit or ("m" if path.suffix.lower() in METRIC_SUFFIXES else "mm")
+    used = unit_of(path, unit)
     mesh.apply_scale(UNITS_MM[used])
     extent_mm = float(mesh.extents.max())
     if not SIZE_RANGE_MM[0] <= extent_mm <= SIZE_RANGE_MM[1]:
@@ -39,6 +39,11 @@ def read_scan(path: Path, unit: Unit | None) -> trimesh.Trimesh:
         remedy = f"pass --unit {likely}" if likely else unit_mistake(extent_mm) or "pass its --unit, or another file"
         raise InputError(f"--scan {path}: read in {used} it is {extent_mm:.3g} mm large, which is no head: {remedy}")
     return mesh
+
+
+def unit_of(path: Path, unit: Unit | None) -> Unit:
+    """The unit that `read_scan` reads a file in."""
+    return unit or ("m" if path.suffix.lower() in METRIC_SUFFIXES else "mm")
 
 
 def _triangles(path: Path) -> trimesh.Trimesh:

@@ -17,7 +17,7 @@ from baseh3d_ns.evaluation.any_scan import ScanScores, score_against_scan
 from baseh3d_ns.evaluation.nose import axes_of_head, nose_tip
 from baseh3d_ns.evaluation.pictures import PICTURE_SIDE, PhotoView, evaluation_picture, render
 from baseh3d_ns.evaluation.run_files import evaluation_folder, run_provenance, scale_of
-from baseh3d_ns.evaluation.scan_file import Unit, read_scan
+from baseh3d_ns.evaluation.scan_file import Unit, read_scan, unit_of
 from baseh3d_ns.evaluation.silhouettes import OnBackground, find_on_background
 from baseh3d_ns.evaluation.write import SCORES, json_text, meshes_with_errors, rigid_table, write_files
 from baseh3d_ns.frames import SceneFrame
@@ -91,7 +91,12 @@ def score_with_scan(
         "scale": scale,
         "on_background": outside and asdict(outside),
         "warnings": warnings,
-        "provenance": {**run_provenance(head, file, device), "scan": str(scan_path), "scan_unit": unit},
+        "provenance": {
+            **run_provenance(head, file, device),
+            "scan": str(scan_path),
+            "scan_unit": unit_of(scan_path, unit),
+            "scan_extents_mm": scan.extents.tolist(),
+        },
     }
     scan.apply_transform(np.linalg.inv(scores.rigid.pred_to_world))
     views = views_of_scan(scan, axes, head.frame)

@@ -55,6 +55,8 @@ def find_on_background(
         scene: scene id, for files that do not know theirs.
         vertices_mm: vertices of the head's mesh, in world millimetres.
     """
+    if head.latents is not None:
+        return None, ()  # a shape space has no photos
     try:
         photos = photos_of_head(head, file, data, scene, SIDE_PX).training
         found = on_background(vertices_mm, PosedPhotos(photos, corrections_of(head, photos)))

@@ -28,7 +28,9 @@ MESH_SUFFIXES = (".ply", ".obj", ".glb", ".stl")
 TEXTURED_SUFFIXES = (".obj", ".glb")
 """Formats that hold a texture."""
 MATERIAL = "head"
-"""Name of the material of a textured head."""
+"""Name of the material of a head."""
+MATT = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
+"""Skin and hair in glTF's terms."""
 COLOURS, TANGENTS = "_COLOURS", "_TANGENTS"
 """Attributes under which trimesh writes colours as they are (its own way makes them bytes), and tangents."""
 GLTF_NAMES = {COLOURS: "COLOR_0", TANGENTS: "TANGENT"}
@@ -122,7 +124,7 @@ def encode_mesh(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
         ".ply": {"vertex_normal": True},
         ".obj": {"include_normals": True, "digits": 6, "header": None},
         ".stl": {},
-        ".glb": {"include_normals": True, "tree_postprocessor": _name_attributes},
+        ".glb": {"include_normals": True, "tree_postprocessor": _complete_gltf},
     }
     if suffix == ".glb":
         mesh_mm = _gltf_mesh(mesh_mm)
@@ -187,10 +189,14 @@ def _gltf_mesh(mesh_mm: trimesh.Trimesh) -> trimesh.Trimesh:
     return metres
 
 
-def _name_attributes(tree: dict[str, Any]) -> None:
-    """Give trimesh's custom attributes the names that glTF viewers look for."""
+def _complete_gltf(tree: dict[str, Any]) -> None:
+    """Give trimesh's custom attributes the names that glTF viewers look for, and a mesh without a texture a material:
+    glTF's default is metal (glTF 2.0, section 3.9.2), which is black without surroundings to mirror."""
     for mesh in tree["meshes"]:
         for primitive in mesh["primitives"]:
+            if "material" not in primitive:
+                tree["materials"] = [{"name": MATERIAL, "pbrMetallicRoughness": MATT}]
+                primitive["material"] = 0
             attributes = primitive["attributes"]
             for ours in GLTF_NAMES.keys() & attributes.keys():
                 attributes[GLTF_NAMES[ours]] = attributes.pop(ours)

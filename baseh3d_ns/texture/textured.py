@@ -11,7 +11,7 @@ from PIL import Image
 from baseh3d_ns.evaluation.camera_corrections import corrections_of
 from baseh3d_ns.evaluation.head_photos import photos_of_head
 from baseh3d_ns.heads.head_file import Head
-from baseh3d_ns.mesh.files import MATERIAL, TANGENTS
+from baseh3d_ns.mesh.files import MATERIAL, MATT, TANGENTS
 from baseh3d_ns.texture.atlas import unwrap
 from baseh3d_ns.texture.bake import bake, texels_of
 from baseh3d_ns.texture.normal_map import SurfaceNormals, coarser, in_tangent_space, tangents
@@ -64,7 +64,7 @@ def textured_mesh(
     atlas = unwrap(mesh_mm, size)
     texels = texels_of(atlas)
     image = Image.fromarray(texels.picture(bake(mesh_mm, texels, photos), size))
-    material = PBRMaterial(name=MATERIAL, baseColorTexture=image, metallicFactor=0.0, roughnessFactor=1.0)
+    material = PBRMaterial(name=MATERIAL, baseColorTexture=image, **MATT)
     # trimesh counts v from the lower edge.
     uv = np.array([0.0, 1.0]) + atlas.texels * [1.0 / size, -1.0 / size]
     normals = mesh_mm.vertex_normals[atlas.source]

@@ -77,6 +77,8 @@ def prior_and_fit(run: Path) -> tuple[HeadField, HeadField]:
     file = find_head_file(run)
     head = open_head(file)
     folder = file.parent if file.parent.name == "nerfstudio_models" else file.parent / "nerfstudio_models"
+    if not folder.is_dir():
+        raise InputError(f"{run} has no checkpoints beside it: pass the run folder of a fit from a prior")
     state = read_checkpoint(newest_checkpoint(folder))
     pipeline = state.get("pipeline", {}) if isinstance(state, dict) else {}
     weights = {
