@@ -60,7 +60,7 @@ def draw(definition: Definition, frame: pd.DataFrame, file: Path) -> None:
         axis.set_ylim(bottom=0.0)
         axis.set(title=title, xlabel="photos", ylabel="rigid error (mm)")
         axis.grid(alpha=0.3)
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(definition.rows))
     with whole_file(file) as unfinished:
         figure.savefig(unfinished, format="png", dpi=110)
     plt.close(figure)
