@@ -249,6 +249,13 @@ def test_a_photo_without_a_face_has_the_camera_of_its_own_lens_and_size(monkeypa
     assert begun == [like]
 
 
+def test_a_photo_with_nothing_of_a_head_has_no_camera() -> None:
+    """A slip of paper between the photos: no face, and no silhouette."""
+    face, paper = (replace(photo_by(100.0), mask=np.full((60, 80), head)) for head in (True, False))
+    views = [SolvedView("face", camera_at(10.0)), SolvedView("paper", None)]
+    assert solve_room._with_turned([face, paper], views, np.zeros((2, 3)), load_landmark_model()) == views
+
+
 def made_up_reconstruction(seed: int, outliers: float = 0.0) -> tuple[Any, dict[str, np.ndarray]]:
     """A reconstruction of 8 photos whose features are off by 0.2 px, some by 15 px, and the true rotations."""
     pycolmap = pytest.importorskip("pycolmap")

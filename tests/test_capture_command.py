@@ -97,6 +97,15 @@ def test_a_folder_of_something_else_is_never_overwritten(photos, tmp_path):
     assert (photos / "transforms.json").is_file()
 
 
+def test_a_unit_of_cameras_that_are_yet_to_be_found_is_refused_before_a_photo_is_read(photos, monkeypatch):
+    monkeypatch.setattr(command, "load_photo", None)
+    for scale, name in ((ScaleOptions(unit="m"), "--unit"), (ScaleOptions(mm_per_unit=2.0), "--mm-per-unit")):
+        with pytest.raises(InputError, match=f"{name} is for cameras of another program"):
+            capture(options(photos, photos / "head", scale=scale, estimate_cameras=True))
+    with pytest.raises(InputError, match=r"--pupils-mm 6\.3.*give millimetres"):
+        capture(options(photos, photos / "head", scale=ScaleOptions(pupils_mm=6.3)))
+
+
 def test_a_failure_leaves_the_earlier_capture(photos, monkeypatch):
     out = photos / "head"
     capture(options(photos, out))
@@ -139,7 +148,7 @@ def test_no_photos_is_a_sentence(tmp_path, name, said):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.txt").write_text("no photo")
     with pytest.raises(InputError, match=said):
-        capture(options(tmp_path / name, tmp_path / "out"))
+        capture(options(tmp_path / name, tmp_path / "out", scale=ScaleOptions()))
     assert not (tmp_path / "out").exists()
 
 

@@ -17,12 +17,12 @@ from tiny_root import CENTRE_MM, SCENE, SEMI_AXES_MM
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.dataset import HeadDataset
-from baseh3d_ns.data.pictures import read_mask
+from baseh3d_ns.data.pictures import read_mask, read_photo
 from baseh3d_ns.data.ray_pool import find_strata, pool_rays
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import LANDMARKS_MM
 from baseh3d_ns.own_photos import looks
-from baseh3d_ns.own_photos.colmap_model import read_colmap
+from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.dataparser import HeadDataParser, HeadDataParserConfig, indices_of, spread_views
 from baseh3d_ns.own_photos.faces import POINTS, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.head_block import read_head_block
@@ -228,6 +228,24 @@ def test_heic_is_read_upright(tmp_path):
     read = read_photo(tmp_path / "a.HEIC")
     width, height, orientation = picture_size(tmp_path / "a.HEIC")
     assert read.shape == ((64, 48, 3) if orientation == 6 or (width, height) == (48, 64) else (48, 64, 3))
+
+
+def test_a_heic_that_is_called_jpg_is_read(tmp_path, monkeypatch):
+    """As many programs share it; another reader may or may not have made Pillow know the format."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pixels = np.zeros((64, 48, 3), np.uint8)
+    pixels[:20] = 250
+    pillow_heif.from_pillow(Image.fromarray(pixels)).save(tmp_path / "a.heic")
+    photo = (tmp_path / "a.heic").rename(tmp_path / "IMG_1.jpg")
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name not in ("HEIF", "AVIF")])
+    assert read_photo(photo).shape == (64, 48, 3)
+
+
+def test_a_photo_of_too_many_pixels_says_what_helps(tmp_path, monkeypatch):
+    Image.fromarray(np.arange(64 * 48, dtype=np.uint8).reshape(64, 48)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(InputError, match=r"a\.png has more than .* megapixels: save it smaller"):
+        read_photo(tmp_path / "a.png")
 
 
 def lens(distortion=BENT) -> Lens:
@@ -445,6 +463,25 @@ def test_a_colmap_model_is_the_same_capture(plain, tmp_path, text):
         np.testing.assert_allclose(ours.centre, reference.centre, atol=1e-9)
         np.testing.assert_allclose(ours.lens.intrinsics, reference.lens.intrinsics, atol=1e-9)
         assert ours.mask_path is not None
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_the_largest_of_several_colmap_models_is_taken(plain, tmp_path, text):
+    """COLMAP numbers them in the order it made them."""
+    from nerfstudio.data.utils import colmap_parsing_utils as reader
+
+    write_colmap(plain, tmp_path, text)
+    small, large = tmp_path / "sparse" / "0", tmp_path / "sparse" / "1"
+    shutil.copytree(small, large)
+    read, write, name = (
+        (reader.read_images_text, reader.write_images_text, "images.txt")
+        if text
+        else (reader.read_images_binary, reader.write_images_binary, "images.bin")
+    )
+    write(dict(list(read(large / name).items())[:2]), small / name)
+    assert find_model(tmp_path) == large
+    shutil.rmtree(large)
+    assert find_model(tmp_path) == small
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,7 @@ def capture(options: CaptureOptions) -> str:
     with output_folder(options.out) as folder:
         given, solved = None if options.estimate_cameras else _given_cameras(options.source), None
         if given is None:
+            options.scale.check_for_own_cameras()
             given, solved = _estimate(options, _photos(options.source, folder))
         scale = options.scale
         if solved is not None and solved.face is not None:

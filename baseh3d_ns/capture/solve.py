@@ -149,8 +149,8 @@ def _from_landmarks(
 def _with_turned(
     photos: Sequence[Photo], views: Sequence[SolvedView], head_mm: Float[np.ndarray, "l 3"], model: LandmarkModel
 ) -> list[SolvedView]:
-    """The views, with cameras for photos that show no face but a mask."""
-    masked = [i for i, photo in enumerate(photos) if photo.mask is not None]
+    """The views, with cameras for photos that show no face but a mask with a head in it."""
+    masked = [i for i, photo in enumerate(photos) if photo.mask is not None and photo.mask.any()]
     known = [i for i in masked if views[i].camera is not None]
     turned = [i for i in masked if views[i].camera is None]
     if not known or not turned:

@@ -98,16 +98,18 @@ def picture_size(path: Path) -> tuple[int, int, int]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image file; whatever Pillow raises on damaged bytes is one sentence."""
-    try:
-        if path.suffix.lower() in HEIC:
-            import pillow_heif
+    """An image file, by its content whatever its suffix; what Pillow raises on damaged bytes is one sentence."""
+    import pillow_heif
 
-            pillow_heif.register_heif_opener()
+    pillow_heif.register_heif_opener()
+    try:
         with Image.open(path) as image:
             yield image
     except InputError:
         raise
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise InputError(f"{path} has more than {most} megapixels: save it smaller") from error
     except Exception as error:  # its decoders raise whatever the damaged bytes lead them to
         raise InputError(
             f"{path} is not a readable image ({type(error).__name__}): copy it again, or save it as .png"

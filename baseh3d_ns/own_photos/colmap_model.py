@@ -12,8 +12,9 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.photo_sizes import counted_size
 from baseh3d_ns.own_photos.shots import LARGEST, Capture, Shot, check_shots, lens_of
 
-FOLDERS = ("", "sparse/0", "colmap/sparse/0", "sparse", "dense/sparse")
-"""Folders, within that of the data, that a model is looked for in."""
+FOLDERS = ("", "sparse/*", "colmap/sparse/*", "sparse", "dense/sparse")
+"""Folders, within that of the data, that a model is looked for in; of several beside each other, the one with most
+photos is taken: COLMAP writes one for each group of photos that it could not connect."""
 PHOTO_FOLDERS = ("images", "", "../images", "../../images", "../..")
 """Folders, relative to that of the data or the model, that hold its photos."""
 PARAMETERS = {
@@ -31,10 +32,27 @@ REMEDY = "let COLMAP write the model again"
 def find_model(folder: Path) -> Path | None:
     """Folder of the COLMAP model in a folder of data; None where there is none."""
     for name in FOLDERS:
-        for suffix in (".bin", ".txt"):
-            if (folder / name / f"cameras{suffix}").is_file() and (folder / name / f"images{suffix}").is_file():
-                return folder / name
+        models = [model for model in sorted(folder.glob(name)) if _suffix(model)] if name else [folder]
+        if models and _suffix(models[0]):
+            return max(models, key=_count_of_images)
     return None
+
+
+def _suffix(model: Path) -> str | None:
+    """Suffix of the files of a model; None where there is none."""
+    for suffix in (".bin", ".txt"):
+        if (model / f"cameras{suffix}").is_file() and (model / f"images{suffix}").is_file():
+            return suffix
+    return None
+
+
+def _count_of_images(model: Path) -> int:
+    """Number of images that a model says it has; a binary file begins with it, a text file has two lines for each."""
+    file = model / f"images{_suffix(model)}"
+    if file.suffix == ".bin":
+        with file.open("rb") as stream:
+            return int.from_bytes(stream.read(8), "little")
+    return sum(not line.startswith(b"#") for line in file.read_bytes().splitlines()) // 2
 
 
 def read_colmap(folder: Path, model: Path) -> Capture:

@@ -18,6 +18,8 @@ the distance."""
 FACE_PERCENT = 6.0
 """Spread (standard deviation) of adults' faces in size: 6.0 % of the distance between the pupils (Dodgson, "Variation
 and extrema of human interpupillary distance", SPIE 5291, 2004: 63.4 +- 3.8 mm)."""
+PUPILS_MM = (15.0, 300.0)
+"""Distances between the pupils of heads, those of dolls and statues among them; others are in another unit."""
 HULL_PERCENT = 25.0
 """Uncertainty of a scale by the extent of the silhouettes, which hold hair, neck and shoulders."""
 UNLIKELY = 0.3
@@ -49,7 +51,7 @@ class ScaleOptions:
     unit: str | None = None
 
     def check(self) -> None:
-        """Raise `InputError` where two of the options are given."""
+        """Raise `InputError` where two of the options are given, or pupils that no head has."""
         given = [
             name
             for name, value in (
@@ -61,6 +63,20 @@ class ScaleOptions:
         ]
         if len(given) > 1:
             raise InputError(f"{' and '.join(given)} both say how large the head is: give one of them")
+        least, most = PUPILS_MM
+        if self.pupils_mm and not least <= self.pupils_mm <= most:
+            raise InputError(
+                f"--pupils-mm {self.pupils_mm:g}: the pupils of a head are {least:g} to {most:g} mm apart, of most "
+                "people 55 to 70: give millimetres"
+            )
+
+    def check_for_own_cameras(self) -> None:
+        """Raise `InputError` where the unit of cameras is given that are yet to be found."""
+        if self.unit or self.mm_per_unit:
+            name = "--unit" if self.unit else "--mm-per-unit"
+            raise InputError(
+                f"{name} is for cameras of another program, and these photos have none: give --pupils-mm, or nothing"
+            )
 
 
 def find_scale(options: ScaleOptions, capture: Capture, face: Face | None, hull_extent: float | None) -> MetricScale:
