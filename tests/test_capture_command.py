@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,12 @@ def test_an_earlier_capture_is_kept_unless_told_otherwise(photos):
     with pytest.raises(InputError, match="holds notes.txt, which no capture made: move it away"):
         capture(options(photos, out, overwrite=True))
     (out / "notes.txt").unlink()
+    mended = min((out / "masks").iterdir())
+    before = mended.stat().st_mtime
+    os.utime(mended, (before + 60.0, before + 60.0))
+    with pytest.raises(InputError, match=f"{mended.name} was changed after the capture: copy it into a folder masks"):
+        capture(options(photos, out, overwrite=True))
+    os.utime(mended, (before, before))
     (out / "masks" / "old.png").touch()
     capture(options(photos, out, overwrite=True))
     assert not (out / "masks" / "old.png").exists() and (out / "transforms.json").is_file()
@@ -155,11 +162,16 @@ def test_no_photos_is_a_sentence(tmp_path, name, said):
 def test_masks_are_found_by_name(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
-    for name in ("images/b.jpg", "images/a.JPG", "masks/a.png", "masks/b.jpg.png", "images/.hidden.jpg"):
+    masks = ("masks/a.png", "masks/b.jpg.png", "masks/c.PNG", "masks/d_mask.jpg", "masks/notes.txt")
+    for name in ("b.jpg", "a.JPG", ".hidden.jpg", "c.jpg", "d.jpg", "e.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / name)
+    for name in masks[:-1]:
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     found = find_photos(tmp_path)
-    assert [path.name for path in found] == ["a.JPG", "b.jpg"]
-    assert [mask.name if mask else None for mask in map(find_mask, found)] == ["a.png", "b.jpg.png"]
+    (tmp_path / masks[-1]).touch()
+    assert [path.name for path in found] == ["a.JPG", "b.jpg", "c.jpg", "d.jpg", "e.jpg"]
+    given = ["a.png", "b.jpg.png", "c.PNG", "d_mask.jpg", None]
+    assert [mask.name if mask else None for mask in map(find_mask, found)] == given
 
 
 def report(name: str, **others: object) -> PhotoReport:

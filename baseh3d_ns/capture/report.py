@@ -69,10 +69,8 @@ def advice(photos: Sequence[PhotoReport], lost: Sequence[str], centres_mm: Float
     said = []
     left_out = [*lost, *(photo.name for photo in photos if not photo.kept)]
     if left_out:
-        said.append(
-            f"{len(left_out)} photos are left out, without a camera or a silhouette of the head: "
-            f"{', '.join(left_out[:10])}."
-        )
+        count = "1 photo is" if len(left_out) == 1 else f"{len(left_out)} photos are"
+        said.append(f"{count} left out, without a camera or a silhouette of the head: {', '.join(left_out[:10])}.")
     median = float(np.median([photo.sharpness for photo in photos]))
     blurred = [photo.name for photo in photos if photo.sharpness < BLURRED * median]
     if blurred:

@@ -14,6 +14,8 @@ from baseh3d_ns.files import whole_folder
 
 MADE = frozenset({"transforms.json", "capture.png", "masks", "frames"})
 """Everything that a capture writes into its folder."""
+LATER_S = 2.0
+"""Seconds after the end of a capture from which a mask in its folder was made by hand."""
 MASK_FOLDERS = ("masks", "mask")
 """Folders beside the photos, or in their folder, in which masks of the same names are looked for."""
 
@@ -44,13 +46,15 @@ def find_photos(source: Path) -> list[Path]:
 
 
 def find_mask(photo: Path) -> Path | None:
-    """The user's mask of a photo: the same name, whatever its suffix, in a folder masks; None where there is none."""
+    """The user's mask of a photo in a folder masks: its name with any suffix, with a suffix more, or with `_mask`; None
+    where there is none."""
+    stems = {photo.name, photo.stem, f"{photo.stem}_mask"}
     for base in (photo.parent, photo.parent.parent):
-        for name in MASK_FOLDERS:
-            for suffix in (f"{photo.suffix}.png", ".png", photo.suffix):
-                mask = base / name / f"{photo.stem}{suffix}"
-                if mask.is_file():
-                    return mask
+        for folder in (base / name for name in MASK_FOLDERS):
+            inside = sorted(folder.iterdir()) if folder.is_dir() else []
+            found = [mask for mask in inside if mask.stem in stems and mask.suffix.lower() in SUFFIXES]
+            if found:
+                return found[0]
     return None
 
 
@@ -72,7 +76,8 @@ def output_folder(out: Path) -> Iterator[Path]:
 
 
 def check_output(source: Path, out: Path, overwrite: bool) -> None:
-    """Raise `InputError` where an output folder is in the way: one that holds the source, or what no capture made."""
+    """Raise `InputError` where an output folder is in the way: one that holds the source, what no capture made, or
+    masks that were changed by hand."""
     if source == out or out in source.parents:
         raise InputError(f"{out} holds the photos themselves: pass another --out")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
@@ -82,3 +87,10 @@ def check_output(source: Path, out: Path, overwrite: bool) -> None:
     others = sorted({path.name for path in out.iterdir()} - MADE) if out.is_dir() else [out.name]
     if others:
         raise InputError(f"{out} holds {others[0]}, which no capture made: move it away, or pass another --out")
+    made = [path.stat().st_mtime for name in ("transforms.json", "capture.png") if (path := out / name).is_file()]
+    later = [mask for mask in sorted(out.glob("masks/*")) if made and mask.stat().st_mtime > max(made) + LATER_S]
+    if later:
+        raise InputError(
+            f"{later[0]} was changed after the capture: copy it into a folder masks beside the photos, under its "
+            "photo's name, so that it is used, and pass another --out; or delete it"
+        )
