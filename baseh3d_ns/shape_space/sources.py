@@ -182,16 +182,36 @@ def _read_mesh(file: Path) -> tuple[trimesh.Trimesh, np.ndarray]:
         content = {"file_obj": io.StringIO(plain_obj(file)), "file_type": "obj", "resolver": resolver}
     try:
         loaded = trimesh.load(**content, process=False, maintain_order=True)
+        if isinstance(loaded, trimesh.Scene) and file.suffix.lower() == ".glb":
+            for part in loaded.geometry.values():
+                _to_srgb_colours(part)
         mesh = loaded.to_geometry() if isinstance(loaded, trimesh.Scene) else loaded
     except Exception as error:  # its readers raise whatever the damaged bytes lead them to
         raise InputError(f"{file}: it cannot be read as a mesh ({type(error).__name__}): export it again") from error
     if not isinstance(mesh, trimesh.Trimesh):
         raise InputError(f"{file}: it has no faces: export the surface, not a point cloud")
-    visual = mesh.visual
-    if file.suffix.lower() == ".glb" and isinstance(visual, trimesh.visual.ColorVisuals) and visual.kind == "vertex":
-        linear = visual.vertex_colors[:, :3] / 255.0
-        visual.vertex_colors = (255.0 * linear_to_srgb(linear)).round().astype(np.uint8)
     return mesh, np.array(mesh.vertices) if numbered is None else numbered
+
+
+def _to_srgb_colours(mesh: Any) -> None:
+    """Turn the linear colours that glTF gives the vertices of a mesh without a texture into sRGB."""
+    import trimesh
+
+    if not isinstance(mesh, trimesh.Trimesh):
+        return
+    if isinstance(mesh.visual, trimesh.visual.TextureVisuals):
+        # Where there is a material, trimesh keeps them beside it.
+        beside = mesh.visual.vertex_attributes.get("color")
+        if beside is None or _has_texture(mesh.visual.material):
+            return
+        mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=beside)
+    if isinstance(mesh.visual, trimesh.visual.ColorVisuals) and mesh.visual.kind == "vertex":
+        linear = mesh.visual.vertex_colors[:, :3] / 255.0
+        mesh.visual.vertex_colors = (255.0 * linear_to_srgb(linear)).round().astype(np.uint8)
+
+
+def _has_texture(material: Any) -> bool:
+    return getattr(material, "image", None) is not None or getattr(material, "baseColorTexture", None) is not None
 
 
 def _vertex_colours(mesh: trimesh.Trimesh) -> np.ndarray | None:
@@ -201,8 +221,7 @@ def _vertex_colours(mesh: trimesh.Trimesh) -> np.ndarray | None:
     if visual is None or not visual.defined:
         return None
     if isinstance(visual, trimesh.visual.TextureVisuals):
-        material = visual.material
-        if getattr(material, "image", None) is None and getattr(material, "baseColorTexture", None) is None:
+        if not _has_texture(visual.material):
             return None
         visual = visual.to_color()
     colours = np.asarray(visual.vertex_colors)
