@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 from egg_head import head, sphere, wavy
 from scipy.spatial.transform import Rotation
@@ -20,8 +22,11 @@ from baseh3d_ns.evaluation.icp import SHARE, align_by_similarity, align_plainly,
 from baseh3d_ns.evaluation.nose import nose_tip
 from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.evaluation.scan_file import read_scan
-from baseh3d_ns.evaluation.scan_run import views_of_scan
+from baseh3d_ns.evaluation.scan_run import score_with_scan, views_of_scan
 from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.heads.readers import BUILTIN, open_head
+from baseh3d_ns.mesh.extract import mesh_of_head
+from baseh3d_ns.mesh.files import save_mesh
 
 FRAME = SceneFrame((0.0, 0.0, 0.0), 150.0)
 NOSE = np.array([0.0, 0.0, 105.0])
@@ -113,6 +118,15 @@ def test_a_scan_of_the_face_alone_says_which_direction_to_read(quick):
     (said,) = scores.warnings
     assert scores.covered_face > 0.9 > scores.covered_head and scores.rigid.head.mean_mm > 5.0
     assert f"{100.0 * scores.covered_head:.0f} % of the head" in said and said.endswith("alone, 0.00 mm.")
+
+
+def test_a_head_against_its_own_export_and_what_is_written(quick, tmp_path):
+    mesh = mesh_of_head(open_head(BUILTIN), BUILTIN, 8.0, torch.device("cpu"))
+    save_mesh(mesh, tmp_path / "me.glb")
+    run = score_with_scan(BUILTIN, tmp_path / "me.glb", None, tmp_path / "out", 4.0)
+    assert run.scores.rigid.face.mean_mm < 0.1 and run.warnings == ()
+    known = json.loads((run.folder / "evaluation.json").read_text())["provenance"]
+    assert known["scan_unit"] == "m" and np.allclose(known["scan_extents_mm"], mesh.extents, atol=0.01)
 
 
 def test_every_rotation_is_near_one_of_those_spread():

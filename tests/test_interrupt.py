@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from processes import COARSE, QUICK_START, SMALL, configured
 
 from baseh3d_ns.errors import ended_by_interrupt
@@ -83,6 +84,16 @@ def test_ctrl_c_after_the_end_closes_the_viewer_and_writes_nothing(tiny_root, tm
     assert step_of(checkpoint) == trainer.total_steps - 1
     said = capsys.readouterr()
     assert said.out.count("as planned") == 1 and not said.err.strip()
+
+
+def test_ctrl_c_in_the_middle_of_the_last_checkpoint_writes_it_again(tiny_root, tmp_path, monkeypatch):
+    """nerfstudio calls a training completed before it saves it."""
+    trainer = trainer_of(tiny_root, tmp_path, "--epochs", 1)
+    trainer.setup()
+    save, calls = torch.save, []
+    monkeypatch.setattr(torch, "save", lambda *given: save(*given) if calls else ctrl_c(calls.append(1)))
+    interrupted(trainer.train)
+    assert step_of(newest_checkpoint(trainer.checkpoint_dir)) == trainer.total_steps - 1
 
 
 def test_an_end_without_an_interrupt_says_nothing(capsys):

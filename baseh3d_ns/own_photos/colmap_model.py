@@ -32,8 +32,8 @@ REMEDY = "let COLMAP write the model again"
 def find_model(folder: Path) -> Path | None:
     """Folder of the COLMAP model in a folder of data; None where there is none."""
     for name in FOLDERS:
-        models = [model for model in sorted(folder.glob(name)) if _suffix(model)] if name else [folder]
-        if models and _suffix(models[0]):
+        models = [model for model in (sorted(folder.glob(name)) if name else [folder]) if _suffix(model)]
+        if models:
             return max(models, key=_count_of_images)
     return None
 

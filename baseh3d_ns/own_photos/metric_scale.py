@@ -75,7 +75,8 @@ class ScaleOptions:
         if self.unit or self.mm_per_unit:
             name = "--unit" if self.unit else "--mm-per-unit"
             raise InputError(
-                f"{name} is for cameras of another program, and these photos have none: give --pupils-mm, or nothing"
+                f"{name} is for cameras of another program, and these photos have none: give --pupils-mm, or nothing "
+                "here, and --mm-per-unit when the captured folder is trained on"
             )
 
 
@@ -98,7 +99,7 @@ def find_scale(options: ScaleOptions, capture: Capture, face: Face | None, hull_
         if face is None:
             raise InputError(
                 f"--pupils-mm {options.pupils_mm:g} needs a face from the front in two photos of {capture.path}, and "
-                "none was found: give --mm-per-unit instead"
+                "none was found: leave it out, or give --mm-per-unit where the cameras are there already"
             )
         return MetricScale(options.pupils_mm / face.pupils, f"pupils {options.pupils_mm:g} mm apart", PUPILS_PERCENT)
     if options.unit:

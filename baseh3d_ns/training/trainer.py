@@ -186,10 +186,11 @@ class SdfTrainer(Trainer):
 
     def keep_what_is_done(self) -> str:
         """Save an interrupted training; a sentence where there is nothing to save."""
-        if self.training_state == "completed":
-            return ""  # saved already: only the viewer was still open
         if not self.steps_done:
             return NOTHING_SAVED
+        last = self.checkpoint_dir / f"step-{self.steps_done - 1:09d}.ckpt"
+        if self.training_state == "completed" and last.is_file():
+            return ""  # only the viewer was still open
         self.step = self.steps_done - 1
         self.config.viewer.quit_on_train_completion = True
         self._after_train()
