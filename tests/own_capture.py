@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import load_scene
 from baseh3d_ns.data.pictures import read_mask, read_photo
+from baseh3d_ns.own_photos.transforms_json import read_transforms
 
 NO_DISTORTION = (0.0,) * 5
 
@@ -104,3 +106,34 @@ def write_own_photos(
     meta = {"camera_model": "OPENCV", **dict(zip(names, distortion, strict=True)), **block, "frames": frames}
     (folder / "transforms.json").write_text(json.dumps(meta))
     return meta
+
+
+def write_colmap(plain: Path, folder: Path, text: bool) -> None:
+    """Write own photos anew, with a COLMAP model instead of their `transforms.json`."""
+    from nerfstudio.data.utils import colmap_parsing_utils as colmap
+
+    cameras, images = {}, {}
+    capture = read_transforms(plain / "transforms.json")
+    for number, shot in enumerate(capture.shots, start=1):
+        k = shot.lens.intrinsics
+        params = np.array([k[0, 0], k[1, 1], k[0, 2] + 0.5, k[1, 2] + 0.5, 0.0, 0.0, 0.0, 0.0])
+        cameras[number] = colmap.Camera(number, "OPENCV", shot.lens.width, shot.lens.height, params)
+        images[number] = colmap.Image(
+            number,
+            colmap.rotmat2qvec(shot.rotation),
+            -shot.rotation @ shot.centre,
+            number,
+            Path(shot.name).name,
+            np.zeros((1, 2)),
+            np.array([-1]),
+        )
+    model = folder / "sparse" / "0"
+    model.mkdir(parents=True)
+    shutil.copytree(plain / "images", folder / "images")
+    shutil.copytree(plain / "masks", folder / "masks")
+    if text:
+        colmap.write_cameras_text(cameras, model / "cameras.txt")
+        colmap.write_images_text(images, model / "images.txt")
+    else:
+        colmap.write_cameras_binary(cameras, model / "cameras.bin")
+        colmap.write_images_binary(images, model / "images.bin")

@@ -21,12 +21,13 @@ from baseh3d_ns.capture.report import PhotoReport, advice, table
 from baseh3d_ns.capture.sheet import DIM, UNKNOWN, overlay
 from baseh3d_ns.capture.solve import LANDMARKS, FittedFace, SolvedCameras
 from baseh3d_ns.capture.solved import SolvedView
-from baseh3d_ns.capture.sources import find_mask, find_photos
+from baseh3d_ns.capture.sources import find_photos
 from baseh3d_ns.capture.video import choose_frames, save_frames
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.own_photos import looks
 from baseh3d_ns.own_photos.faces import POINTS
+from baseh3d_ns.own_photos.masks import find_mask
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
 from baseh3d_ns.own_photos.scene import open_own_photos, read_capture
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model

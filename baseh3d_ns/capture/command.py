@@ -18,11 +18,11 @@ from baseh3d_ns.capture.folder import save_mask, write_transforms
 from baseh3d_ns.capture.photos import load_photo, sharpness
 from baseh3d_ns.capture.report import PhotoReport, advice, table
 from baseh3d_ns.capture.sheet import save_sheet
-from baseh3d_ns.capture.solve import CameraConfig, FittedFace, SolvedCameras, solve_cameras
+from baseh3d_ns.capture.solve import CameraConfig, FittedFace, SolvedCameras, check_tools, solve_cameras
 from baseh3d_ns.capture.solved import SolvedView
-from baseh3d_ns.capture.sources import check_output, find_mask, find_photos, output_folder
+from baseh3d_ns.capture.sources import check_output, find_photos, output_folder
 from baseh3d_ns.capture.structure_from_motion import MotionConfig
-from baseh3d_ns.capture.video import VIDEO_SUFFIXES, save_frames
+from baseh3d_ns.capture.video import MOST_FRAMES, VIDEO_SUFFIXES, save_frames
 from baseh3d_ns.data.pictures import read_photo
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME
@@ -30,8 +30,9 @@ from baseh3d_ns.own_photos.colmap_model import find_model
 from baseh3d_ns.own_photos.faces import POINTS
 from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
 from baseh3d_ns.own_photos.looks import Look, full_mask
+from baseh3d_ns.own_photos.masks import find_mask
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
-from baseh3d_ns.own_photos.scene import OwnScene, open_capture, read_capture
+from baseh3d_ns.own_photos.scene import OwnScene, open_capture, photos_without_camera, read_capture
 from baseh3d_ns.own_photos.shots import Capture, Cut, GivenFrame, Shot
 from baseh3d_ns.own_photos.transforms_json import FILE
 from baseh3d_ns.pretrained.silhouettes import touches_border
@@ -72,7 +73,7 @@ def capture(options: CaptureOptions) -> str:
         given, solved = None if options.estimate_cameras else _given_cameras(options.source), None
         if given is None:
             options.scale.check_for_own_cameras()
-            given, solved = _estimate(options, _photos(options.source, folder))
+            given, solved = _estimate(options, _photos(options, folder))
         scale = options.scale
         if solved is not None and solved.face is not None:
             scale = replace(scale, pupils_mm=0.0)  # those cameras stand in millimetres by them already
@@ -96,11 +97,19 @@ def usual_out(source: Path) -> Path:
     return source / "head"
 
 
-def _photos(source: Path, folder: Path) -> list[Path]:
-    """Photos of a folder, or the frames of a video, written to the folder `frames`."""
+def _photos(options: CaptureOptions, folder: Path) -> list[Path]:
+    """Photos of a folder, or the frames of a video, written to the folder `frames`.
+
+    Raises:
+        InputError: there are none, or what their cameras and silhouettes are found with is not installed.
+    """
+    source = options.source
     if source.is_file() and source.suffix.lower() in VIDEO_SUFFIXES:
+        check_tools(MOST_FRAMES, needs_networks=True)
         return save_frames(source, folder / "frames")
-    return find_photos(source)
+    paths = find_photos(source)
+    check_tools(len(paths), options.turning_head or not all(map(find_mask, paths)))
+    return paths
 
 
 def _given_cameras(source: Path) -> Capture | None:
@@ -163,10 +172,14 @@ def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | No
     photos = [_photo_report(look, look.silhouette.shot.name in kept, errors) for look in scene.looks]
     seen = {photo.name for photo in photos}
     lost = [shot.name for shot in scene.capture.shots if shot.name not in seen]
-    lost += [view.name for view in solved.views if view.camera is None] if solved is not None else []
+    if solved is None:
+        lost += photos_without_camera(scene.capture.shots)
+    else:
+        lost += [view.name for view in solved.views if view.camera is None]
     centres_mm = np.array([view.camera.centre_mm for view in scene.views])
     way = f"Cameras by {solved.way}." if solved is not None else f"Cameras as given by {scene.capture.path}."
-    lines = [table(photos), "", way, scene.frame.scale.summary(), *advice(photos, lost, centres_mm), ""]
+    said = [scene.scale_doubt] if scene.scale_doubt else []
+    lines = [table(photos), "", way, scene.frame.scale.summary(), *said, *advice(photos, lost, centres_mm), ""]
     lines += [f"Look at {options.out / 'capture.png'}, then:", f"ns-train baseh3d-fast --data {options.out} head-data"]
     return "\n".join(lines)
 

@@ -15,6 +15,7 @@ from baseh3d_ns.frames import OPENCV_TO_OPENGL, PIXEL_CENTRE
 from baseh3d_ns.own_photos.head_frame import HeadFrame
 from baseh3d_ns.own_photos.lens import COEFFICIENTS
 from baseh3d_ns.own_photos.shots import Shot
+from baseh3d_ns.own_photos.transforms_json import AS_STORED
 
 MASKS = "masks"
 
@@ -53,6 +54,7 @@ def _frame(folder: Path, out: Path, shot: Shot) -> dict[str, object]:
         "mask_path": shot.mask_path.relative_to(folder).as_posix(),
         "w": lens.width,
         "h": lens.height,
+        AS_STORED: shot.as_stored,
         "fl_x": lens.intrinsics[0, 0],
         "fl_y": lens.intrinsics[1, 1],
         "cx": lens.intrinsics[0, 2] + PIXEL_CENTRE,

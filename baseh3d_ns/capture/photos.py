@@ -13,8 +13,8 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from baseh3d_ns.cameras import Pinhole
-from baseh3d_ns.data.pictures import read_mask, read_photo
-from baseh3d_ns.errors import InputError
+from baseh3d_ns.data.pictures import check_not_inverted, read_photo
+from baseh3d_ns.own_photos.photo_sizes import read_counted_mask
 
 LONGER_SIDE = 1600
 """Pixels of the longer side of a photo as the capture looks at it: more cost time and hardly move a camera."""
@@ -75,18 +75,14 @@ def load_photo(path: Path, mask_path: Path | None = None) -> Photo:
     """A photo file and its mask.
 
     Raises:
-        InputError: one cannot be read, or they are not of the same size.
+        InputError: one cannot be read, they are not of the same size, or the mask is inverted.
     """
     whole = read_photo(path)
     height, width = whole.shape[:2]
     mask = None
     if mask_path is not None:
-        mask = read_mask(mask_path)
-        if mask.shape != whole.shape[:2]:
-            raise InputError(
-                f"{mask_path} is {mask.shape[1]}x{mask.shape[0]} but its photo {path.name} is {width}x{height}: make "
-                "the mask again at that size"
-            )
+        mask = read_counted_mask(mask_path, path, as_stored=False, size=(width, height))
+        check_not_inverted(mask_path, mask)
     return small_photo(path.name, whole, mask, _exif_focal_px(path, width, height))
 
 

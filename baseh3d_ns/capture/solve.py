@@ -24,9 +24,12 @@ from baseh3d_ns.capture.photos import Photo, resized, with_likely_focals
 from baseh3d_ns.capture.solved import SolvedView, moved
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, chain
+from baseh3d_ns.extras import require_extra
+from baseh3d_ns.own_photos.masks import faces_in_masks
 from baseh3d_ns.own_photos.metric_scale import FACE_PERCENT, PUPILS_PERCENT
 from baseh3d_ns.pretrained.landmark_model import LandmarkModel, load_landmark_model
 from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks, find_faces
+from baseh3d_ns.pretrained.model_files import model_file
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
 FEWEST_FOR_MOTION = 9
@@ -70,6 +73,19 @@ class SolvedCameras:
     """None after structure from motion, whose world has any pose and unit."""
 
 
+def check_tools(count: int, needs_networks: bool) -> None:
+    """Raise `InputError` where what finds the cameras of so many photos is not installed, before any long work starts.
+
+    Args:
+        count: number of photos.
+        needs_networks: whether faces or silhouettes are looked for, however many photos there are.
+    """
+    if count >= FEWEST_FOR_MOTION:
+        require_extra("capture")
+    if count < FEWEST_FOR_MOTION or needs_networks:
+        model_file("face_detection")
+
+
 def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCameras:
     """Poses, focal lengths and distortion of all photos of one head, as far as they can be found.
 
@@ -109,8 +125,10 @@ def _by_landmarks(
 
 
 def _faces(photos: Sequence[Photo]) -> list[list[FaceLandmarks]]:
-    """Faces of every photo, the largest first."""
-    return [find_faces(photo.rgb) for photo in tqdm(photos, "Looking for faces", unit="photo", delay=2.0, leave=False)]
+    """Faces of every photo, the largest first; where a photo has a mask, those inside."""
+    bar = tqdm(photos, "Looking for faces", unit="photo", delay=2.0, leave=False)
+    found = [find_faces(photo.rgb) for photo in bar]
+    return faces_in_masks([photo.name for photo in photos], [photo.mask for photo in photos], found)
 
 
 def _trusted(faces: Sequence[Sequence[FaceLandmarks]]) -> list[int]:

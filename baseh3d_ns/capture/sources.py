@@ -16,8 +16,6 @@ MADE = frozenset({"transforms.json", "capture.png", "masks", "frames"})
 """Everything that a capture writes into its folder."""
 LATER_S = 2.0
 """Seconds after the end of a capture from which a mask in its folder was made by hand."""
-MASK_FOLDERS = ("masks", "mask")
-"""Folders beside the photos, or in their folder, in which masks of the same names are looked for."""
 
 
 def find_photos(source: Path) -> list[Path]:
@@ -43,19 +41,6 @@ def find_photos(source: Path) -> list[Path]:
         if found:
             return found
     raise InputError(f"{source} holds no photos ({' '.join(SUFFIXES)}): pass the folder that they lie in")
-
-
-def find_mask(photo: Path) -> Path | None:
-    """The user's mask of a photo in a folder masks: its name with any suffix, with a suffix more, or with `_mask`; None
-    where there is none."""
-    stems = {photo.name, photo.stem, f"{photo.stem}_mask"}
-    for base in (photo.parent, photo.parent.parent):
-        for folder in (base / name for name in MASK_FOLDERS):
-            inside = sorted(folder.iterdir()) if folder.is_dir() else []
-            found = [mask for mask in inside if mask.stem in stems and mask.suffix.lower() in SUFFIXES]
-            if found:
-                return found[0]
-    return None
 
 
 @contextmanager

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from baseh3d_ns.cameras import Pinhole, decompose
 from baseh3d_ns.data.camera_checks import check_apart, check_millimetres, check_principal_points, check_sees_head
 from baseh3d_ns.data.h3ds_root import H3dsRoot
-from baseh3d_ns.data.pictures import SUFFIXES, picture_size, read_mask
+from baseh3d_ns.data.pictures import SUFFIXES, check_not_inverted, picture_size, read_mask
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
 
@@ -61,7 +61,7 @@ def load_scene(root: H3dsRoot, scene_id: str) -> H3dsScene:
     for index, (image, mask, world_mat) in enumerate(zip(images, masks, world_mats, strict=True)):
         width, height = _checked_size(image, mask)
         camera, inside = Pinhole(*decompose(world_mat), width, height), read_mask(mask)
-        _check_not_inverted(mask, inside)
+        check_not_inverted(mask, inside)
         check_sees_head(camera, inside, frame, f"{cameras_path}: 'world_mat_{index}'")
         views.append(View(index, image, mask, camera))
     cameras = [view.camera for view in views]
@@ -163,10 +163,3 @@ def _checked_size(image: Path, mask: Path) -> tuple[int, int]:
         (w, h), (mw, mh) = sizes
         raise InputError(f"{mask} is {mw}x{mh} but its image {image.name} is {w}x{h}: make the mask again at that size")
     return sizes[0]
-
-
-def _check_not_inverted(path: Path, mask: Bool[np.ndarray, "h w"]) -> None:
-    corners = mask[[0, 0, -1, -1], [0, -1, 0, -1]]
-    height, width = mask.shape
-    if corners.all() and not mask[height // 2, width // 2]:
-        raise InputError(f"{path} looks inverted (white corners, black middle): invert it, white is the head")

@@ -73,6 +73,18 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
     return mask
 
 
+def check_not_inverted(path: Path, mask: Bool[np.ndarray, "h w"]) -> None:
+    """Raise `InputError` where a silhouette holds all corners and not the middle of its photo.
+
+    Args:
+        path: its file, for the message.
+    """
+    corners = mask[[0, 0, -1, -1], [0, -1, 0, -1]]
+    height, width = mask.shape
+    if corners.all() and not mask[height // 2, width // 2]:
+        raise InputError(f"{path} looks inverted (white corners, black middle): invert it, white is the head")
+
+
 def has_cutout(path: Path) -> bool:
     """Whether a picture has alpha that is not the same everywhere, so that `read_mask` finds a silhouette in it.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.own_photos.masks import find_mask
 from baseh3d_ns.own_photos.photo_sizes import counted_size
 from baseh3d_ns.own_photos.shots import LARGEST, Capture, Shot, check_shots, lens_of
 
@@ -83,11 +84,23 @@ def _read(model: Path) -> tuple[dict[int, Any], dict[int, Any]]:
                 colmap.read_cameras_binary(model / "cameras.bin"),
                 colmap.read_images_binary(model / "images.bin"),
             )
-        return colmap.read_cameras_text(model / "cameras.txt"), colmap.read_images_text(model / "images.txt")
+        images = colmap.read_images_text(model / "images.txt")
+        return colmap.read_cameras_text(model / "cameras.txt"), _with_whole_names(model / "images.txt", images)
     except Exception as error:  # it raises whatever damaged bytes lead it to
         raise InputError(
             f"{model / f'cameras{suffix}'} or images{suffix} is damaged ({type(error).__name__}): {REMEDY}"
         ) from error
+
+
+def _with_whole_names(file: Path, images: dict[int, Any]) -> dict[int, Any]:
+    """The images of a text file, with names that hold spaces, which nerfstudio's reader cuts at the first."""
+    lines, names = iter(file.read_text(encoding="utf-8").splitlines()), {}
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            number, *_, name = line.split(maxsplit=9)
+            names[int(number)] = name.strip()
+            next(lines, "")  # its points
+    return {number: image._replace(name=names[number]) for number, image in images.items()}
 
 
 def _check_whole(images: Path) -> None:
@@ -117,7 +130,7 @@ def _shot(folder: Path, model: Path, cameras: dict[int, Any], image: Any) -> Sho
         raise InputError(f"{named} has a camera whose parameters are damaged: {REMEDY}")
     given = dict(zip(names, map(float, camera.params), strict=True))
     photo = _photo(folder, model, name)
-    size, as_stored = counted_size(photo, (camera.width, camera.height))
+    size, as_stored = counted_size(photo, (camera.width, camera.height), prefers_stored=True)
     lens = lens_of(
         (given.get("fx", given.get("f", 0.0)), given.get("fy", given.get("f", 0.0))),
         (given["cx"], given["cy"]),
@@ -129,7 +142,7 @@ def _shot(folder: Path, model: Path, cameras: dict[int, Any], image: Any) -> Sho
     if translation.shape != (3,) or not np.isfinite(translation).all() or np.abs(translation).max() > LARGEST:
         raise InputError(f"{named} has a position that is not finite: {REMEDY}")
     lens = lens if (camera.width, camera.height) == size else lens.resized(*size)
-    return Shot(name, photo, _mask(folder, name), lens, as_stored, rotation, -rotation.T @ translation)
+    return Shot(name, photo, find_mask(photo), lens, as_stored, rotation, -rotation.T @ translation)
 
 
 def _rotation(quaternion: np.ndarray, named: str) -> np.ndarray:
@@ -152,10 +165,3 @@ def _photo(folder: Path, model: Path, name: str) -> Path:
             f"{model} names the photo {name[:200]!r}, which is missing: put its photos into {folder / 'images'}"
         )
     return found
-
-
-def _mask(folder: Path, name: str) -> Path | None:
-    """The mask of a photo in the folder masks, named as COLMAP wants (with .png behind) or like the photo."""
-    plain = folder / "masks" / name
-    places = (plain.with_name(plain.name + ".png"), plain.with_suffix(".png"), plain)
-    return next((place for place in places if place.is_file()), None)

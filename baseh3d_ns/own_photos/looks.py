@@ -11,12 +11,13 @@ from jaxtyping import Bool, UInt8
 from nerfstudio.utils.rich_utils import CONSOLE
 from PIL import Image
 
-from baseh3d_ns.data.pictures import has_cutout
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.faces import POINTS, Face, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.hull import Silhouette
-from baseh3d_ns.own_photos.photo_sizes import read_counted, read_counted_mask
+from baseh3d_ns.own_photos.masks import faces_in_masks, given_mask, has_mask, unused_masks
+from baseh3d_ns.own_photos.photo_sizes import read_counted
 from baseh3d_ns.own_photos.shots import Shot
+from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
 LONGEST_PX = 1024
 """Longer side of the photos that are looked at."""
@@ -58,20 +59,26 @@ def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face |
 
     bar = tqdm(shots, desc="Reading the photos", unit="photo", delay=2.0, leave=False)
     photos = [_small(read_counted(shot.photo_path, shot.as_stored)) for shot in bar]
-    landmarks = [None] * len(shots)
-    if find_faces or not all(map(_has_mask, shots)):
-        landmarks = _find_landmarks(photos)
-    rays = [_rays(*one) for one in zip(range(len(shots)), shots, photos, landmarks, strict=True) if one[3] is not None]
+    masks = [
+        _small_mask(shot, photo.shape) if has_mask(shot) else None for shot, photo in zip(shots, photos, strict=True)
+    ]
+    landmarks: list[FaceLandmarks | None] = [None] * len(shots)
+    if find_faces or any(mask is None for mask in masks):
+        faces = [[] if face is None else [face] for face in _find_landmarks(photos)]
+        inside = faces_in_masks([shot.name for shot in shots], masks, faces)
+        landmarks = [found[0] if found else None for found in inside]
+    numbered = enumerate(zip(shots, photos, landmarks, strict=True))
+    rays = [_rays(number, shot, photo, found) for number, (shot, photo, found) in numbered if found is not None]
     face = find_face_in_space(rays)
     looks, without, doubtful = [], [], []
     bar = tqdm(shots, desc="Looking at silhouettes", unit="photo", delay=2.0, leave=False)
-    for shot, photo, found in zip(bar, photos, landmarks, strict=True):
-        mask, agreement = _silhouette(shot, photo, found, face)
+    for shot, photo, given, found in zip(bar, photos, masks, landmarks, strict=True):
+        mask, agreement = (given, 1.0) if given is not None else _guessed(shot, photo, found, face)
         if agreement < LEAST_AGREEMENT:
             doubtful.append(f"{shot.name} ({agreement:.2f})")
         if mask.mean() > LEAST_HEAD:
             score = None if found is None else float(found.score)
-            looks.append(Look(Silhouette(shot, mask), not _has_mask(shot), agreement, score))
+            looks.append(Look(Silhouette(shot, mask), given is None, agreement, score))
         else:
             without.append(shot.name)
     trusted = [look for look in looks if look.agreement >= DISTRUSTED]
@@ -88,7 +95,7 @@ def full_mask(look: Look) -> Bool[np.ndarray, "h w"]:
     """Silhouette of a look at its photo's own size."""
     shot = look.silhouette.shot
     if not look.guessed:
-        return _given_mask(shot)
+        return given_mask(shot)
     size = shot.lens.width, shot.lens.height
     grey = Image.fromarray(look.silhouette.mask.astype(np.float32))
     return np.asarray(grey.resize(size, Image.Resampling.BILINEAR)) > 0.5
@@ -101,18 +108,21 @@ def _small(photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "k l 3"]:
     return photo if factor == 1.0 else np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
 
 
-def _silhouette(
-    shot: Shot, small: UInt8[np.ndarray, "h w 3"], found: Any, face: Face | None
+def _small_mask(shot: Shot, shape: tuple[int, ...]) -> Bool[np.ndarray, "k l"]:
+    """The mask that comes with a shot, at the size of the small photo."""
+    mask = Image.fromarray(given_mask(shot).astype(np.float32))
+    return np.asarray(mask.resize((shape[1], shape[0]), Image.Resampling.BOX)) > 0.5
+
+
+def _guessed(
+    shot: Shot, small: UInt8[np.ndarray, "h w 3"], found: FaceLandmarks | None, face: Face | None
 ) -> tuple[Bool[np.ndarray, "h w"], float]:
-    """Silhouette at the size of the small photo, and how far the networks agree on it (1 where it is given).
+    """Silhouette at the size of the small photo by the networks, and how far they agree on it.
 
     Args:
         found: landmarks in this photo, where there are any.
         face: the face in space, by which the cameras say where the head is in a photo without one.
     """
-    if _has_mask(shot):
-        mask = Image.fromarray(_given_mask(shot).astype(np.float32))
-        return np.asarray(mask.resize((small.shape[1], small.shape[0]), Image.Resampling.BOX)) > 0.5, 1.0
     from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
     around = None if face is None or found is not None else _head_window(shot, small.shape, face)
@@ -134,17 +144,7 @@ def _head_window(shot: Shot, shape: tuple[int, ...], face: Face) -> Any:
     return Crop((pixel + 0.5) * scale - 0.5, float(side_px), float(np.degrees(np.arctan2(right, -down))))
 
 
-def _has_mask(shot: Shot) -> bool:
-    return shot.mask_path is not None or has_cutout(shot.photo_path)
-
-
-def _given_mask(shot: Shot) -> Bool[np.ndarray, "h w"]:
-    """The mask that comes with a shot: a file, or the photo's alpha."""
-    path = shot.mask_path or shot.photo_path
-    return read_counted_mask(path, shot.photo_path, shot.as_stored, (shot.lens.width, shot.lens.height))
-
-
-def _find_landmarks(photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Any]:
+def _find_landmarks(photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Sequence[FaceLandmarks | None]:
     """Landmarks in photos; None where there are none, or none that can be relied upon, or the networks are missing."""
     from tqdm import tqdm
 
@@ -158,7 +158,7 @@ def _find_landmarks(photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Any]:
         return [None] * len(photos)
 
 
-def _rays(number: int, shot: Shot, small: UInt8[np.ndarray, "h w 3"], landmarks: Any) -> FaceRays:
+def _rays(number: int, shot: Shot, small: UInt8[np.ndarray, "h w 3"], landmarks: FaceLandmarks) -> FaceRays:
     """Rays through the landmarks in a small photo."""
     height, width = small.shape[:2]
     scale = np.array([shot.lens.width / width, shot.lens.height / height])
@@ -172,6 +172,10 @@ def _report(looks: list[Look], without: list[str], doubtful: list[str]) -> None:
         CONSOLE.log(
             f"{guessed} photos have no mask: silhouettes are guessed by a network; look at them with `baseh3d capture`."
         )
+    unused = unused_masks(look.silhouette.shot.photo_path for look in looks) if guessed == len(looks) else None
+    if unused is not None:
+        name = looks[0].silhouette.shot.photo_path.stem
+        CONSOLE.log(f"{unused} holds no mask with the name of a photo, such as {name}.png.")
     if without:
         CONSOLE.log(
             f"{len(without)} photos are left out, no head or no sure silhouette was found: {', '.join(without[:10])}."

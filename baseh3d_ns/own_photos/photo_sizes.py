@@ -14,34 +14,42 @@ from baseh3d_ns.errors import InputError
 
 SAME_ASPECT = 0.01
 """Relative difference of aspect ratios that rounding to whole pixels makes."""
+SWAPPED = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
 STORED: dict[int, Callable[[Any], Any]] = {
+    2: lambda shown: shown[:, ::-1],
+    3: lambda shown: shown[::-1, ::-1],
+    4: lambda shown: shown[::-1],
     5: lambda shown: np.swapaxes(shown, 0, 1),
     6: lambda shown: np.rot90(shown, 1),
     7: lambda shown: np.rot90(np.swapaxes(shown, 0, 1), 2),
     8: lambda shown: np.rot90(shown, -1),
 }
-"""Pixels as stored of a photo as shown, by the EXIF orientations that swap width and height."""
+"""Pixels as stored of a photo as shown, by its EXIF orientation."""
 
 
-def counted_size(path: Path, size: tuple[int, int] | None) -> tuple[tuple[int, int], bool]:
-    """Width and height of a photo as its camera counts pixels, and whether those are the stored ones.
+def counted_size(path: Path, size: tuple[int, int] | None, prefers_stored: bool) -> tuple[tuple[int, int], bool]:
+    """Width and height of a photo as its camera counts pixels, and whether those are stored ones that are shown turned.
 
-    By the size that comes with the camera: where only the stored pixels fit it, they are meant, else those shown. A
-    camera's size may be another than the photo's, if it has the same shape.
+    By the size that comes with the camera, which may be another than the photo's, if it has the same shape.
 
     Args:
         path: the photo.
         size: width and height that come with the camera; None where none do.
+        prefers_stored: whether the stored pixels are meant where both fit: upside down, mirrored, or square. COLMAP
+            (since 3.7) and nerfstudio count those.
 
     Raises:
         InputError: the photo cannot be read, or has another shape.
     """
     width, height, orientation = picture_size(path)
-    stored, shown = (width, height), (height, width) if orientation in STORED else (width, height)
-    if size is None or _alike(size, shown):
-        return shown, False
-    if _alike(size, stored):
-        return stored, True
+    stored, shown = (width, height), (height, width) if orientation in SWAPPED else (width, height)
+    ways = sorted([(stored, orientation in STORED), (shown, False)], key=lambda way: way[1] != prefers_stored)
+    if size is None:
+        return ways[0]
+    fitting = next((way for way in ways if _alike(size, way[0])), None)
+    if fitting is not None:
+        return fitting
     raise InputError(
         f"{path} is {shown[0]}x{shown[1]} but its camera counts {size[0]}x{size[1]} pixels: give the photo that the "
         "camera was estimated for, uncropped"
@@ -51,7 +59,7 @@ def counted_size(path: Path, size: tuple[int, int] | None) -> tuple[tuple[int, i
 def read_counted(photo_path: Path, as_stored: bool) -> UInt8[np.ndarray, "h w 3"]:
     """A photo as 8-bit sRGB, turned as its EXIF orientation says unless `as_stored`."""
     photo = read_photo(photo_path)
-    return _turned(photo, picture_size(photo_path)[2]) if as_stored else photo
+    return np.ascontiguousarray(STORED[picture_size(photo_path)[2]](photo)) if as_stored else photo
 
 
 def read_counted_mask(
@@ -70,7 +78,7 @@ def read_counted_mask(
     if (width, height) == size:
         return mask
     orientation = picture_size(photo_path)[2]
-    if orientation in STORED and (height, width) == size:
+    if orientation in SWAPPED and (height, width) == size:
         # Each of these turns undoes itself, but for quarter turns, whose opposite is the other one.
         turn = orientation if as_stored else {6: 8, 8: 6}.get(orientation, orientation)
         return np.ascontiguousarray(STORED[turn](mask))
@@ -78,10 +86,6 @@ def read_counted_mask(
         f"{mask_path} is {width}x{height} but its photo {photo_path.name} is {size[0]}x{size[1]}: make the mask again "
         "at that size"
     )
-
-
-def _turned(photo: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.ndarray, "w h 3"]:
-    return np.ascontiguousarray(STORED[orientation](photo))
 
 
 def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -16,7 +16,7 @@ from baseh3d_ns.own_photos.head_frame import HeadFrame, find_head_frame
 from baseh3d_ns.own_photos.looks import Look, look_at
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt
 from baseh3d_ns.own_photos.own_views import OwnView, view_of
-from baseh3d_ns.own_photos.shots import Capture
+from baseh3d_ns.own_photos.shots import Capture, Shot
 from baseh3d_ns.own_photos.transforms_json import FILE, read_transforms
 
 WORTH_SAYING = 0.01
@@ -35,6 +35,8 @@ class OwnScene:
     """Views of those looks whose silhouettes are the head's."""
     splits: dict[str, list[int]]
     """Numbers of the views of nerfstudio's splits, where the file names them."""
+    scale_doubt: str | None
+    """Sentence where the scale makes a face of no person's size."""
 
 
 def read_capture(data: Path) -> Capture:
@@ -79,9 +81,22 @@ def open_own_photos(data: Path, scale: ScaleOptions, neck_mm: float, longest_px:
     return _opened(data, scale, neck_mm, longest_px, stamp)
 
 
+def photos_without_camera(shots: Sequence[Shot]) -> list[str]:
+    """Names of the photos beside those of the shots that no shot is of, such as those COLMAP could not register."""
+    used = {shot.photo_path.resolve() for shot in shots}
+    kinds = {path.suffix for path in used}
+    beside = (path for folder in sorted({path.parent for path in used}) for path in sorted(folder.iterdir()))
+    return [path.name for path in beside if path.suffix in kinds and path not in used and path.is_file()]
+
+
 @lru_cache(maxsize=1)
 def _opened(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, stamp: tuple) -> OwnScene:
-    return open_capture(read_capture(data), scale, neck_mm, longest_px)
+    capture = read_capture(data)
+    # A capture of ours named them when it was made.
+    lost = photos_without_camera(capture.shots) if capture.given.ball is None else []
+    if lost:
+        CONSOLE.log(f"These photos have no camera, so they are not used: {', '.join(lost[:10])}.")
+    return open_capture(capture, scale, neck_mm, longest_px)
 
 
 def open_capture(capture: Capture, scale: ScaleOptions, neck_mm: float, longest_px: int) -> OwnScene:
@@ -92,7 +107,8 @@ def open_capture(capture: Capture, scale: ScaleOptions, neck_mm: float, longest_
     looks, face = look_at(capture.shots, find_faces=not complete or bool(scale.pupils_mm))
     silhouettes = [look.silhouette for look in looks]
     frame = find_head_frame(capture, silhouettes, face, scale, neck_mm)
-    _report(frame, doubt(frame.scale, face))
+    scale_doubt = doubt(frame.scale, face)
+    _report(frame, scale_doubt)
     looks = _without_contradicted(looks, frame)
     views = _views(looks, frame, longest_px)
     number = {view.shot.name: index for index, view in enumerate(views)}
@@ -100,7 +116,7 @@ def open_capture(capture: Capture, scale: ScaleOptions, neck_mm: float, longest_
         split: [number[name] for name in (capture.shots[index].name for index in shots) if name in number]
         for split, shots in capture.splits.items()
     }
-    return OwnScene(capture, frame, tuple(looks), views, splits)
+    return OwnScene(capture, frame, tuple(looks), views, splits, scale_doubt)
 
 
 def _without_contradicted(looks: Sequence[Look], frame: HeadFrame) -> list[Look]:

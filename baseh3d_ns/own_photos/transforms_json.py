@@ -16,6 +16,7 @@ from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.head_block import read_head_block
 from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
+from baseh3d_ns.own_photos.masks import find_mask
 from baseh3d_ns.own_photos.photo_sizes import counted_size
 from baseh3d_ns.own_photos.shots import Capture, Shot, check_shots, is_number, lens_of, pose_of, positive
 
@@ -25,6 +26,8 @@ MODELS = ("OPENCV", "FULL_OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL",
 SPLITS = ("train", "val", "test")
 LISTED = ("k1", "k2", "k3", "k4", "p1", "p2")
 """Order of nerfstudio's `distortion_params`."""
+AS_STORED = "as_stored"
+"""Key of a frame by which `baseh3d capture` says whether its camera counts stored pixels, see `photo_sizes`."""
 MOST_PIXELS = 1 << 16
 REMEDY = "let the program that made it export its cameras again"
 
@@ -67,7 +70,9 @@ def _shot(path: Path, frame: Table) -> Shot:
     """One frame, with what the file says of all of them."""
     name = _text(path, frame, "file_path")
     photo = _photo(path, name)
-    mask = path.parent / _text(path, frame, "mask_path") if frame.get("mask_path") is not None else None
+    mask = find_mask(photo)
+    if frame.get("mask_path") is not None:
+        mask = _beside(path, _text(path, frame, "mask_path"))
     if mask is not None and not mask.is_file():
         raise InputError(f"{path} names the mask {frame['mask_path']}, which is missing: put it there, or export again")
     named = f"{path}: {name}"
@@ -83,9 +88,18 @@ def _text(path: Path, frame: Table, key: str) -> str:
     return value
 
 
+def _beside(path: Path, name: str) -> Path:
+    """The path of a file that is named relative to another's folder; with the slashes of Windows, if there is none."""
+    there = path.parent / name
+    try:
+        return there if there.exists() else path.parent / name.replace("\\", "/")
+    except OSError as error:
+        raise InputError(f"{path} names a file that can be none ({error.strerror}): {REMEDY}") from error
+
+
 def _photo(path: Path, name: str) -> Path:
-    """The photo that a frame names; instant-ngp leaves out the suffix."""
-    photo = path.parent / name
+    """The photo that a frame names; instant-ngp leaves out the suffix, programs on Windows write backslashes."""
+    photo = _beside(path, name)
     try:
         found = next((one for one in (photo, *(Path(f"{photo}{end}") for end in SUFFIXES)) if one.is_file()), None)
     except OSError as error:
@@ -108,7 +122,11 @@ def _lens(frame: Table, photo: Path, named: str) -> tuple[Lens, bool]:
     given = None
     if frame.get("w") is not None or frame.get("h") is not None:
         given = _size(frame, named)
-    size, as_stored = counted_size(photo, given)
+    # Our captures before 0.3.0 do not say it, and count what is shown.
+    prefers_stored = frame.get(AS_STORED, "head" not in frame)
+    if not isinstance(prefers_stored, bool):
+        raise InputError(f"{named} has {AS_STORED} that is neither true nor false: {REMEDY}")
+    size, as_stored = counted_size(photo, given, prefers_stored)
     counted = given or size
     focal = _focal(frame, counted, named)
     principal = [_number(frame, key, named, side / 2.0) for key, side in zip(("cx", "cy"), counted, strict=True)]

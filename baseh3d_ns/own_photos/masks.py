@@ -1,0 +1,109 @@
+"""Masks that come with photos: which file belongs to which photo, and whether it shows the head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+from nerfstudio.utils.rich_utils import CONSOLE
+
+from baseh3d_ns.data.pictures import SUFFIXES, check_not_inverted, has_cutout
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.own_photos.photo_sizes import read_counted_mask
+from baseh3d_ns.own_photos.shots import Shot
+from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
+
+FOLDERS = ("masks", "mask")
+"""Names of folders that masks are looked for in."""
+LEVELS = 3
+"""Folders above a photo, its own among them, that may hold the folder of masks."""
+HOLDS_FACE = 0.5
+"""Share of a face's landmarks inside a mask from which it holds the face; hands and hair may hide some."""
+
+
+def find_mask(photo: Path) -> Path | None:
+    """The user's mask of a photo: its name with any suffix, with a suffix more, or with `_mask`; else None.
+
+    It lies in a folder masks beside the photo, or beside the folder of photos and then in the same folders below it.
+    """
+    stems = {photo.name, photo.stem, f"{photo.stem}_mask"}
+    for folder in _mask_folders(photo):
+        inside = sorted(folder.iterdir()) if folder.is_dir() else []
+        found = [mask for mask in inside if mask.stem in stems and mask.suffix.lower() in SUFFIXES]
+        if found:
+            return found[0]
+    return None
+
+
+def unused_masks(photos: Iterable[Path]) -> Path | None:
+    """A folder of pictures that `find_mask` looks into for one of the photos; None where there is none."""
+    folders = {folder: None for photo in photos for folder in _mask_folders(photo) if folder.is_dir()}
+    return next((one for one in folders if any(file.suffix.lower() in SUFFIXES for file in one.iterdir())), None)
+
+
+def _mask_folders(photo: Path) -> Iterator[Path]:
+    for base in photo.parents[:LEVELS]:
+        below = photo.parent.relative_to(base)
+        for name in FOLDERS:
+            yield base / name / below
+            if below.parts:
+                yield base / name / Path(*below.parts[1:])
+
+
+def has_mask(shot: Shot) -> bool:
+    """Whether a mask comes with a shot: a file, or the photo's alpha."""
+    return shot.mask_path is not None or has_cutout(shot.photo_path)
+
+
+def given_mask(shot: Shot) -> Bool[np.ndarray, "h w"]:
+    """The mask that comes with a shot, true on the head.
+
+    Raises:
+        InputError: it cannot be read, has another size than its photo, or is inverted.
+    """
+    path = shot.mask_path or shot.photo_path
+    mask = read_counted_mask(path, shot.photo_path, shot.as_stored, (shot.lens.width, shot.lens.height))
+    check_not_inverted(path, mask)
+    return mask
+
+
+def faces_in_masks(
+    names: Sequence[str],
+    masks: Sequence[Bool[np.ndarray, "_ _"] | None],
+    faces: Sequence[Sequence[FaceLandmarks]],
+) -> list[list[FaceLandmarks]]:
+    """The faces of every photo less those outside its mask, which are other people's, with a sentence.
+
+    Args:
+        names: names of the photos.
+        masks: at the size of the photos that the faces were found in; None where no mask came with the photo.
+        faces: the faces found in every photo, the largest first.
+
+    Raises:
+        InputError: most masks hold none of the faces in their photos, so it is the masks that are wrong.
+    """
+    masked = [
+        (mask is not None and any(face.score >= RELIABLE for face in found))
+        for mask, found in zip(masks, faces, strict=True)
+    ]
+    inside = [
+        [face for face in found if mask is None or _holds(mask, face)] for mask, found in zip(masks, faces, strict=True)
+    ]
+    outside = [name for name, has, kept in zip(names, masked, inside, strict=True) if has and not kept]
+    if 2 * len(outside) > sum(masked):
+        raise InputError(
+            f"the mask of {outside[0]} leaves out the face in it: make the mask again, white = head, as large as the "
+            "photo and turned as it"
+        )
+    if outside:
+        CONSOLE.log(f"Faces outside the masks of these photos are taken for other people's: {', '.join(outside[:10])}.")
+    return inside
+
+
+def _holds(mask: Bool[np.ndarray, "h w"], face: FaceLandmarks) -> bool:
+    """Whether a mask holds most landmarks of a face."""
+    column, row = np.rint(face.points_px).astype(int).T
+    in_photo = (column >= 0) & (row >= 0) & (column < mask.shape[1]) & (row < mask.shape[0])
+    return bool(mask[row[in_photo], column[in_photo]].sum() > HOLDS_FACE * len(column))

@@ -1,0 +1,345 @@
+"""Files of own photos: pixels turned by EXIF, masks by name and by the face they hold, names, photos without camera."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nerfstudio.utils.rich_utils import CONSOLE
+from own_capture import ELSEWHERE, write_colmap, write_own_photos
+from PIL import Image, ImageOps
+from tiny_root import SCENE
+
+from baseh3d_ns.capture import command
+from baseh3d_ns.capture.command import CaptureOptions, capture
+from baseh3d_ns.capture.photos import load_photo
+from baseh3d_ns.capture.solve import check_tools
+from baseh3d_ns.errors import InputError
+from baseh3d_ns.own_photos import looks
+from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
+from baseh3d_ns.own_photos.masks import faces_in_masks, find_mask
+from baseh3d_ns.own_photos.metric_scale import ScaleOptions
+from baseh3d_ns.own_photos.photo_sizes import counted_size, read_counted
+from baseh3d_ns.own_photos.scene import OwnScene, read_capture
+from baseh3d_ns.pretrained.landmarks import FaceLandmarks
+
+AXES = {"up": ELSEWHERE.turn[:, 1].tolist(), "ahead": ELSEWHERE.turn[:, 2].tolist()}
+BLOCK = {"version": 1, **AXES, "mm_per_unit": 1.0 / ELSEWHERE.scale}
+"""The block that a capture before 0.3.0 would have written of the egg, which has no face."""
+ORIENTATIONS = range(1, 9)
+
+
+@pytest.fixture(autouse=True)
+def no_faces(monkeypatch):
+    """The egg has none, and the network is not needed to know it."""
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos: [None] * len(photos))
+
+
+@pytest.fixture
+def said(monkeypatch) -> list[str]:
+    """Lines of the log."""
+    lines: list[str] = []
+    monkeypatch.setattr(CONSOLE, "log", lines.append)
+    return lines
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_root, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("own") / "plain"
+    write_own_photos(tiny_root, SCENE, folder, head=BLOCK)
+    return folder
+
+
+@pytest.fixture
+def own(plain, tmp_path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(plain, tmp_path / "own"))
+
+
+def opened(folder: Path) -> OwnScene:
+    return HeadDataParserConfig(data=folder, mm_per_unit=1.0 / ELSEWHERE.scale).setup().scene
+
+
+def rewrite(folder: Path, change) -> None:
+    path = folder / "transforms.json"
+    meta = json.loads(path.read_text())
+    change(meta)
+    path.write_text(json.dumps(meta))
+
+
+def without_masks(folder: Path) -> None:
+    rewrite(folder, lambda meta: [frame.pop("mask_path") for frame in meta["frames"]])
+
+
+def save_as_shown(shown: Image.Image, path: Path, orientation: int) -> None:
+    """Save a photo that EXIF turns, so that it is shown as it was."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    turned = ImageOps.exif_transpose(_with(shown, inverse))
+    turned.save(path, exif=exif)
+    with Image.open(path) as saved:
+        assert saved.getexif()[0x0112] == orientation
+        np.testing.assert_array_equal(np.asarray(ImageOps.exif_transpose(saved)), np.asarray(shown))
+
+
+def save_as_stored(stored: Image.Image, path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(path, exif=exif)
+
+
+def _with(image: Image.Image, orientation: int) -> Image.Image:
+    copy = image.copy()
+    copy.getexif()[0x0112] = orientation
+    return copy
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("says", ["stored", "shown", "old capture", "nothing"])
+def test_turned_square_photos_are_read_as_the_file_says(own, orientation, says):
+    """EXIF turns a square photo: cameras of other programs count its stored pixels, ours say what they count."""
+    path = own / "images" / "p01.png"
+    counted = Image.open(path).copy()
+    as_stored = says in ("stored", "nothing")
+    (save_as_stored if as_stored else save_as_shown)(counted, path, orientation)
+    if says in ("stored", "shown"):
+        rewrite(own, lambda meta: meta["frames"][1].update(as_stored=as_stored))
+    if says == "nothing":
+        rewrite(own, lambda meta: meta.pop("head"))
+    shot = read_capture(own).shots[1]
+    assert shot.as_stored == (as_stored and orientation > 1)
+    np.testing.assert_array_equal(read_counted(path, shot.as_stored), np.asarray(counted))
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+@pytest.mark.parametrize("counts", ["shown", "stored"])
+def test_turned_photos_are_read_as_their_size_says(own, plain, orientation, counts):
+    def narrow(picture: Image.Image) -> Image.Image:
+        return picture.crop((0, 0, 40, 48))
+
+    as_stored = counts == "stored"
+    rewrite(own, lambda meta: meta["frames"][1].update(w=40, h=48, as_stored=as_stored))
+    if orientation != 3:  # then the size decides, whatever the file says
+        rewrite(own, lambda meta: meta["frames"][1].update(as_stored=not as_stored))
+    mask, path = own / "masks" / "p01.png", own / "images" / "p01.png"
+    narrow(Image.open(mask)).save(mask)
+    (save_as_stored if as_stored else save_as_shown)(narrow(Image.open(path)), path, orientation)
+    view, reference = opened(own).views[1], opened(plain).views[1]
+    assert view.shot.as_stored == as_stored
+    seen = view.picture.photo[view.picture.mask].astype(float)
+    assert np.abs(seen.mean(axis=0) - reference.picture.photo[reference.picture.mask].mean(axis=0)).max() < 2.0
+
+
+def test_photos_of_colmap_models_are_counted_as_stored(plain, tmp_path):
+    write_colmap(plain, tmp_path, text=False)
+    path = tmp_path / "images" / "p01.png"
+    stored = Image.open(path).copy()
+    save_as_stored(stored, path, 3)
+    shot = read_capture(tmp_path).shots[1]
+    assert shot.as_stored
+    np.testing.assert_array_equal(read_counted(path, shot.as_stored), np.asarray(stored))
+    out = tmp_path / "head"
+    capture(options(tmp_path, out))
+    again = read_capture(out).shots[1]
+    assert again.as_stored and again.mask_path is not None
+    assert [one.as_stored for one in read_capture(out).shots] == [False, True, False, False, False]
+
+
+def test_a_size_of_another_shape_is_refused(own):
+    with pytest.raises(InputError, match=r"p01\.png is 48x48 but its camera counts 40x48"):
+        counted_size(own / "images" / "p01.png", (40, 48), True)
+
+
+def test_stored_or_shown_is_no_word(own):
+    rewrite(own, lambda meta: meta["frames"][1].update(as_stored="yes"))
+    with pytest.raises(InputError, match="as_stored that is neither true nor false"):
+        read_capture(own)
+
+
+def test_a_mask_of_the_stored_pixels_is_turned_like_its_photo(tmp_path):
+    shown = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 40, 3)).astype(np.uint8))
+    save_as_shown(shown, tmp_path / "a.jpg.png", 6)
+    mask = np.zeros((48, 40), np.uint8)
+    mask[5:20, 10:20] = 255
+    Image.fromarray(np.rot90(mask)).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(load_photo(tmp_path / "a.jpg.png", tmp_path / "mask.png").mask, mask > 0)
+
+
+@pytest.mark.parametrize(
+    ("photo", "mask"),
+    [
+        ("a.jpg", "masks/a.png"),
+        ("images/a.jpg", "masks/a.jpg.png"),
+        ("images/a.jpg", "images/masks/a.PNG"),
+        ("images/left/a.jpg", "masks/left/a.png"),
+        ("left/a.jpg", "masks/left/a_mask.png"),
+        ("images/left/a.jpg", "mask/left/a.webp"),
+    ],
+)
+def test_masks_lie_beside_photos_or_their_folder(tmp_path, photo, mask):
+    for name in (photo, mask):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_mask(tmp_path / photo) == tmp_path / mask
+    (tmp_path / mask).rename((tmp_path / mask).with_name("b.png"))
+    assert find_mask(tmp_path / photo) is None
+
+
+def test_masks_of_another_folder_are_not_taken(tmp_path):
+    for name in ("images/right/a.jpg", "masks/left/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_mask(tmp_path / "images" / "right" / "a.jpg") is None
+
+
+def test_masks_need_not_be_named_in_the_file(own, plain):
+    without_masks(own)
+    with_files, named = opened(own), opened(plain)
+    for ours, theirs in zip(with_files.views, named.views, strict=True):
+        assert ours.shot.mask_path is not None and not any(look.guessed for look in with_files.looks)
+        np.testing.assert_array_equal(ours.picture.mask, theirs.picture.mask)
+
+
+def test_masks_without_the_name_of_a_photo_are_said(own, monkeypatch, said):
+    from baseh3d_ns.pretrained import silhouettes
+
+    masks = iter([np.asarray(Image.open(path)) > 127 for path in sorted((own / "masks").iterdir())])
+    guess = lambda *_: silhouettes.Silhouette(next(masks), 1.0)  # noqa: E731
+    monkeypatch.setattr(silhouettes, "guess_silhouette", guess)
+    without_masks(own)
+    for mask in sorted((own / "masks").iterdir()):
+        mask.rename(mask.with_name(f"other_{mask.name}"))
+    opened(own)
+    assert f"{own / 'masks'} holds no mask with the name of a photo, such as p00.png." in said
+
+
+def test_an_inverted_mask_is_refused(own):
+    path = own / "masks" / "p02.png"
+    Image.eval(Image.open(path), lambda value: 255 - value).save(path)
+    for read in (lambda: opened(own), lambda: load_photo(own / "images" / "p02.png", path)):
+        with pytest.raises(InputError, match=r"p02\.png looks inverted"):
+            read()
+
+
+def faces(monkeypatch, *middles: tuple[float, float] | None) -> None:
+    """Let a face be found about these points (x, y) of the photos, None for no face."""
+    spread = np.random.default_rng(0).normal(0.0, 2.0, (468, 2))
+    found = [None if one is None else FaceLandmarks(spread + one, np.zeros(468), 0.9, 0.0) for one in middles]
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos: found)
+    monkeypatch.setattr(looks, "_rays", lambda *_: None)
+    monkeypatch.setattr(looks, "find_face_in_space", lambda rays: None)
+
+
+def middle_of(mask: Path) -> tuple[float, float]:
+    rows, columns = np.nonzero(np.asarray(Image.open(mask)) > 127)
+    return float(columns.mean()), float(rows.mean())
+
+
+def test_masks_that_leave_out_the_faces_are_refused(own, monkeypatch):
+    """Upside down, or of other photos."""
+    rewrite(own, lambda meta: meta["head"].pop("mm_per_unit"))
+    inside = [middle_of(path) for path in sorted((own / "masks").iterdir())]
+    faces(monkeypatch, (2.0, 2.0), (2.0, 2.0), None, inside[3], None)
+    with pytest.raises(InputError, match=r"the mask of images/p00\.png leaves out the face in it: make the mask"):
+        opened(own)
+
+
+def test_a_face_outside_a_mask_is_somebody_elses_where_most_are_inside(own, monkeypatch, said):
+    inside = [middle_of(path) for path in sorted((own / "masks").iterdir())]
+    faces(monkeypatch, (2.0, 2.0), inside[1], None, inside[3], (500.0, 500.0))
+    scene = opened(own)
+    assert [look.face_score for look in scene.looks] == [None, 0.9, None, 0.9, None]
+    assert any(line.endswith("are taken for other people's: images/p00.png, images/p04.png.") for line in said)
+
+
+def test_a_mask_says_which_of_two_people_is_meant():
+    mask = np.zeros((40, 60), bool)
+    mask[5:30, 35:55] = True
+    spread = np.random.default_rng(0).normal(0.0, 1.0, (468, 2))
+    other, meant, unsure = (
+        FaceLandmarks(spread + middle, np.zeros(468), score, 0.0)
+        for middle, score in (((10.0, 20.0), 0.9), ((45.0, 15.0), 0.8), ((10.0, 10.0), 0.2))
+    )
+    # A face that is none, outside a mask, says nothing against the mask.
+    found = faces_in_masks(["a", "b", "c"], [mask, None, mask], [[other, meant], [other, meant], [unsure]])
+    assert found == [[meant], [other, meant], []]
+    with pytest.raises(InputError, match="the mask of a leaves out the face"):
+        faces_in_masks(["a", "b"], [mask, mask], [[other], [unsure]])
+
+
+def test_photos_without_a_camera_are_named(plain, tmp_path, said):
+    write_colmap(plain, tmp_path, text=True)
+    shutil.copy(tmp_path / "images" / "p00.png", tmp_path / "images" / "q.png")
+    (tmp_path / "images" / "notes.txt").touch()
+    opened(tmp_path)
+    assert "These photos have no camera, so they are not used: q.png." in said
+    report = capture(options(tmp_path, tmp_path / "head"))
+    assert "1 photo is left out, without a camera or a silhouette of the head: q.png." in report
+
+
+def test_names_of_text_models_may_hold_spaces(plain, tmp_path):
+    write_colmap(plain, tmp_path, text=True)
+    file = tmp_path / "sparse" / "0" / "images.txt"
+    file.write_text(file.read_text().replace(" p01.png", " my photo  1.png"))
+    (tmp_path / "images" / "p01.png").rename(tmp_path / "images" / "my photo  1.png")
+    names = [shot.name for shot in read_capture(tmp_path).shots]
+    assert names == ["my photo  1.png", "p00.png", "p02.png", "p03.png", "p04.png"]
+
+
+def test_names_may_be_written_on_windows(own, plain):
+    def change(meta):
+        for frame in meta["frames"]:
+            for key in ("file_path", "mask_path"):
+                frame[key] = ".\\" + frame[key].replace("/", "\\")
+
+    rewrite(own, change)
+    for ours, theirs in zip(read_capture(own).shots, read_capture(plain).shots, strict=True):
+        assert ours.photo_path.samefile(own / "images" / theirs.photo_path.name) and ours.mask_path.is_file()
+
+
+def options(source: Path, out: Path) -> CaptureOptions:
+    scale = ScaleOptions(mm_per_unit=1.0 / ELSEWHERE.scale)
+    return CaptureOptions(source, out, scale, 90.0, estimate_cameras=False, turning_head=False, overwrite=False)
+
+
+def test_a_doubtful_scale_is_in_the_report(own, monkeypatch):
+    from baseh3d_ns.own_photos import scene
+
+    monkeypatch.setattr(scene, "doubt", lambda *_: "With that scale the face is 250 %.")
+    assert "With that scale the face is 250 %." in capture(options(own, own / "head"))
+
+
+@pytest.mark.parametrize(
+    ("count", "needs_networks", "wanted"),
+    [(3, False, ["face_detection"]), (12, False, ["capture"]), (12, True, ["capture", "face_detection"])],
+)
+def test_what_finds_cameras_is_asked_for_first(monkeypatch, count, needs_networks, wanted):
+    from baseh3d_ns.capture import solve
+
+    asked: list[str] = []
+    monkeypatch.setattr(solve, "require_extra", asked.append)
+    monkeypatch.setattr(solve, "model_file", asked.append)
+    check_tools(count, needs_networks)
+    assert asked == wanted
+
+
+@pytest.mark.parametrize("source", ["folder", "video"])
+def test_nothing_is_read_before_it_is_known_that_cameras_can_be_found(own, tmp_path, monkeypatch, source):
+    from baseh3d_ns.capture import solve
+
+    def missing(_: str) -> None:
+        raise InputError("this needs pycolmap")
+
+    monkeypatch.setattr(solve, "require_extra", missing)
+    monkeypatch.setattr(solve, "model_file", missing)
+    for name in ("load_photo", "save_frames"):
+        monkeypatch.setattr(command, name, None)
+    (own / "transforms.json").unlink()
+    (tmp_path / "a.mp4").touch()
+    place = own if source == "folder" else tmp_path / "a.mp4"
+    with pytest.raises(InputError, match="this needs pycolmap"):
+        capture(CaptureOptions(place, tmp_path / "out", ScaleOptions(), 90.0, False, False, False))
