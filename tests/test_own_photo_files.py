@@ -265,8 +265,8 @@ def test_a_mask_says_which_of_two_people_is_meant():
         for middle, score in (((10.0, 20.0), 0.9), ((45.0, 15.0), 0.8), ((10.0, 10.0), 0.2))
     )
     # A face that is none, outside a mask, says nothing against the mask.
-    found = faces_in_masks(["a", "b", "c"], [mask, None, mask], [[other, meant], [other, meant], [unsure]])
-    assert found == [[meant], [other, meant], []]
+    found = faces_in_masks(list("abcd"), [mask, None, mask, mask], [[other, meant], [other, meant], [unsure], [unsure]])
+    assert found == [[meant], [other, meant], [], []]
     with pytest.raises(InputError, match="the mask of a leaves out the face"):
         faces_in_masks(["a", "b"], [mask, mask], [[other], [unsure]])
 

@@ -18,6 +18,7 @@ from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from scipy.spatial.transform import Rotation
 from skimage.measure import marching_cubes
 from torch import Tensor
+from tqdm import tqdm
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.face_tracks import Surface
@@ -102,7 +103,7 @@ def fit_head(known: Sequence[Silhouette], landmarks_mm: Float[np.ndarray, "l 3"]
     head = FittedHead(field, GridTracer(GRID_CELLS))
     rng = np.random.default_rng(SEED)
     field.requires_grad_(False)
-    for step in range(FIT_STEPS):
+    for step in tqdm(range(FIT_STEPS), "Fitting a head to the silhouettes", unit="step", delay=2.0, leave=False):
         done = step / FIT_STEPS
         optimizer.param_groups[0]["lr"] = 0.1 * (1.0 - done)
         if step % REFRESH_STEPS == 0:
@@ -182,8 +183,7 @@ def _draw(
     pixels = rng.uniform(np.maximum(low - margin, 0.0), np.minimum(high + margin, limit), (count, 2)).round()
     inside = view.mask[pixels[:, 1].astype(int), pixels[:, 0].astype(int)]
     origin = HEAD_FRAME.to_unit(np.broadcast_to(view.camera.centre_mm, (count, 3)))
-    rays = (torch.tensor(part, dtype=torch.float32) for part in (origin, view.camera.rays(pixels)))
-    origins, directions = rays
+    origins, directions = (torch.tensor(part, dtype=torch.float32) for part in (origin, view.camera.rays(pixels)))
     return (origins, directions), torch.tensor(inside, dtype=torch.float32)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
+from tqdm import tqdm
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.face_tracks import Surface, Tracks, cosine, find_patch
@@ -76,14 +77,16 @@ def chain(
     """
     head = fit_head([Silhouette(view.mask, view.camera) for view in known], landmarks_mm)
     surface = surface_of(head)
+    bar = tqdm(turned, "Turning a head into photos without a face", unit="photo", delay=2.0, leave=False)
     waiting = {
         i: replace(view, candidates=tuple(poses_from_silhouette(head, view.mask, view.like)))
-        for i, view in enumerate(turned)
+        for i, view in enumerate(bar)
     }
     found: list[Found | None] = [None] * len(turned)
     views = list(known)
     while waiting:
-        tried = {i: _best_pose(views, surface, view) for i, view in waiting.items()}
+        bar = tqdm(waiting.items(), "Looking for the same spots in them", unit="photo", delay=2.0, leave=False)
+        tried = {i: _best_pose(views, surface, view) for i, view in bar}
         sure = {i: pose for i, pose in tried.items() if pose is not None}
         if not sure:
             break
