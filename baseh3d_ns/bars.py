@@ -11,6 +11,6 @@ DELAY_S = 2.0
 """Time after which a bar appears."""
 
 
-def progress_bar(iterable: Iterable[Any] | None = None, **options: Any) -> Any:
+def progress_bar(iterable: Iterable[Any] | None = None, shown: bool = True, **options: Any) -> Any:
     """A bar that appears after two seconds, leaves nothing behind, and is not written into log files."""
-    return tqdm(iterable, delay=DELAY_S, leave=False, disable=None, **options)
+    return tqdm(iterable, delay=DELAY_S, leave=False, disable=None if shown else True, **options)

@@ -35,8 +35,6 @@ SignedFraction = Annotated[float, Ge(-1.0), Le(1.0)]
 """A cosine, a correlation, a signed distance in units of the unit ball."""
 AtLeastOne = Annotated[float, Ge(1.0)]
 """A factor that makes something smaller."""
-Degrees = Annotated[float, Ge(0.0), Le(180.0)]
-"""An angle between two directions."""
 HeightMm = Annotated[float, Ge(-1000.0), Le(1000.0)]
 """A height on a head, in millimetres."""
 GridCells = Annotated[int, Ge(4), Le(512)]

@@ -20,9 +20,9 @@ from baseh3d_ns.capture import structure_from_motion, turned_views
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
 from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
 from baseh3d_ns.capture.face_tracks import Surface, find_tracks
-from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, solve_from_landmarks
+from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, solve_with_tracks
 from baseh3d_ns.capture.photos import USUAL_FOCAL, Photo, load_photo, resized, small_photo, with_likely_focals
-from baseh3d_ns.capture.solved import SolvedView, moved
+from baseh3d_ns.capture.solved import SolvedView, scaled
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, _pose
 from baseh3d_ns.errors import InputError
@@ -95,7 +95,8 @@ def test_landmarks_of_three_photos_give_their_cameras() -> None:
     true = [camera_at(0.0, 5.0), camera_at(42.0), camera_at(-38.0, -6.0)]
     detected, _ = seen_landmarks(true, noise_px=0.3)
     views = [FaceView(points, 320, 320, 1.1 * 2.6 * 320, FREE_FOCAL_SD, 0) for points in detected]
-    found = solve_from_landmarks(views, load_landmark_model())
+    without_tracks = [np.zeros((320, 320), np.uint8)] * len(views)
+    found = solve_with_tracks(views, without_tracks, load_landmark_model())
     assert max(relative_errors_deg(list(found.cameras), true)) < 1.0
     # Faces say little of the focal length, but the right thing.
     assert found.cameras[0].intrinsics[0, 0] / (2.6 * 320) < 1.08
@@ -353,12 +354,9 @@ def test_a_face_takes_the_size_of_its_pupils_else_of_the_mean_face() -> None:
     assert scale_factor(0.8 * model.mean_mm, model, None) == pytest.approx(1.25)
 
 
-def test_moved_and_resized_cameras_see_the_same() -> None:
+def test_scaled_and_resized_cameras_see_the_same() -> None:
     camera, points = camera_at(20.0), np.random.default_rng(0).normal(0.0, 50.0, (9, 3))
-    turn, offset = Rotation.from_rotvec([0.1, 0.5, -0.3]).as_matrix(), np.array([1.0, 2.0, 3.0])
-    assert moved(camera, 2.0, turn, offset).project(2.0 * points @ turn.T + offset) == pytest.approx(
-        camera.project(points)
-    )
+    assert scaled(camera, 2.0).project(2.0 * points) == pytest.approx(camera.project(points))
     double = resized(camera, 640, 640).project(points)
     assert double == pytest.approx(2.0 * camera.project(points) + 0.5)
 
@@ -390,10 +388,10 @@ def test_unusable_photos_are_named() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
     photos = [small_photo(f"{i}.jpg", noise) for i in range(3)]
     with pytest.raises(InputError, match="no face was found in 0.jpg, 1.jpg, 2.jpg"):
-        check_faces(photos, [[], [face(0.2, 90.0)], []], 0.5)
+        check_faces(photos, [[], [face(0.2, 90.0)], []])
     with pytest.raises(InputError, match="1.jpg shows two people"):
-        check_faces(photos, [[face(0.9, 90.0)], [face(0.9, 90.0), face(0.8, 80.0, 200.0)], []], 0.5)
-    check_faces(photos, [[face(0.9, 90.0)], [face(0.9, 90.0), face(0.8, 20.0, 200.0)], []], 0.5)
+        check_faces(photos, [[face(0.9, 90.0)], [face(0.9, 90.0), face(0.8, 80.0, 200.0)], []])
+    check_faces(photos, [[face(0.9, 90.0)], [face(0.9, 90.0), face(0.8, 20.0, 200.0)], []])
     with pytest.raises(InputError, match=r"do not fit one head, b\.jpg least"):
         check_one_head(["a.jpg", "b.jpg"], np.stack([np.full(LANDMARKS, 1.0), np.full(LANDMARKS, 9.0)]))
     with pytest.raises(InputError, match="from one spot"):

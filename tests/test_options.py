@@ -164,7 +164,7 @@ def test_photos_shrunk_to_nothing_are_a_sentence(tiny_root):
     config = changed("idr", "pipeline.datamanager.dataparser.downscale", 40.0)
     config.pipeline.datamanager.data = tiny_root
     config.pipeline.datamanager.dataparser.scene = "scan0"
-    with pytest.raises(InputError, match="--downscale.*1 x 1 pixels"):
+    with pytest.raises(InputError, match="photos of 1 x 1 pixels.*--downscale"):
         config.check()
 
 

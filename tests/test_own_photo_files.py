@@ -20,7 +20,7 @@ from baseh3d_ns.capture.solve import check_tools
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos import looks
 from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
-from baseh3d_ns.own_photos.masks import faces_in_masks, find_mask
+from baseh3d_ns.own_photos.masks import faces_in_masks, find_mask, given_mask
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
 from baseh3d_ns.own_photos.photo_sizes import counted_size, read_counted
 from baseh3d_ns.own_photos.scene import OwnScene, read_capture
@@ -169,6 +169,34 @@ def test_a_mask_of_the_stored_pixels_is_turned_like_its_photo(tmp_path):
     np.testing.assert_array_equal(load_photo(tmp_path / "a.jpg.png", tmp_path / "mask.png").mask, mask > 0)
 
 
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("as_stored", [False, True])
+def test_the_alpha_of_a_turned_photo_is_turned_with_it(own, orientation, as_stored):
+    path, mask = own / "images" / "p01.png", own / "masks" / "p01.png"
+    counted = Image.open(path).convert("RGBA")
+    counted.putalpha(Image.open(mask).convert("L"))
+    (save_as_stored if as_stored else save_as_shown)(counted, path, orientation)
+    expected = np.asarray(Image.open(mask)) > 127
+    without_masks(own)
+    mask.unlink()
+    rewrite(own, lambda meta: meta["frames"][1].update(as_stored=as_stored))
+    shot = read_capture(own).shots[1]
+    assert shot.mask_path == path
+    np.testing.assert_array_equal(given_mask(shot), expected)
+
+
+def test_a_cut_out_photo_brings_its_mask_to_the_search_for_cameras(tmp_path):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 40, 4)).astype(np.uint8))
+    alpha = np.zeros((48, 40), np.uint8)
+    alpha[5:20, 10:20] = 255
+    picture.putalpha(Image.fromarray(alpha))
+    picture.save(tmp_path / "a.png")
+    picture.convert("RGB").save(tmp_path / "b.png")
+    assert find_mask(tmp_path / "b.png") is None
+    assert find_mask(tmp_path / "a.png") == tmp_path / "a.png"
+    np.testing.assert_array_equal(load_photo(tmp_path / "a.png", find_mask(tmp_path / "a.png")).mask, alpha > 0)
+
+
 @pytest.mark.parametrize(
     ("photo", "mask"),
     [
@@ -183,7 +211,7 @@ def test_a_mask_of_the_stored_pixels_is_turned_like_its_photo(tmp_path):
 def test_masks_lie_beside_photos_or_their_folder(tmp_path, photo, mask):
     for name in (photo, mask):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
     assert find_mask(tmp_path / photo) == tmp_path / mask
     (tmp_path / mask).rename((tmp_path / mask).with_name("b.png"))
     assert find_mask(tmp_path / photo) is None
@@ -192,7 +220,7 @@ def test_masks_lie_beside_photos_or_their_folder(tmp_path, photo, mask):
 def test_masks_of_another_folder_are_not_taken(tmp_path):
     for name in ("images/right/a.jpg", "masks/left/a.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
     assert find_mask(tmp_path / "images" / "right" / "a.jpg") is None
 
 

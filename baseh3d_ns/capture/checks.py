@@ -10,7 +10,7 @@ from jaxtyping import Float
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.photos import Photo
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.pretrained.landmarks import FaceLandmarks
+from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
 
 SECOND_FACE = 0.5
 """Size of a second face that counts as a person, as a fraction of the first's."""
@@ -22,19 +22,18 @@ MOST_NAMED = 5
 """Photos that a sentence names at most."""
 
 
-def check_faces(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]], trusted: float) -> None:
+def check_faces(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]) -> None:
     """Raise `InputError` where no photo shows a face, or one shows two people.
 
     Args:
         photos: all photos.
         faces: the faces found in each, the largest first.
-        trusted: score above which a face is one.
     """
     for photo, found in zip(photos, faces, strict=True):
-        sure = [face for face in found if face.score > trusted]
+        sure = [face for face in found if face.score >= RELIABLE]
         if len(sure) > 1 and sure[1].size_px > SECOND_FACE * sure[0].size_px:
             raise InputError(f"{photo.name} shows two people: crop it to one of them, or leave it out")
-    if not any(face.score > trusted for found in faces for face in found[:1]):
+    if not any(face.score >= RELIABLE for found in faces for face in found[:1]):
         raise InputError(
             f"no face was found in {names([photo.name for photo in photos])}: add a photo from the front, in focus and "
             "in even light"

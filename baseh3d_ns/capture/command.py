@@ -7,14 +7,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from baseh3d_ns.capture.folder import save_mask, write_transforms
+from baseh3d_ns.bars import progress_bar
+from baseh3d_ns.capture.folder import FRAMES, SHEET, save_mask, write_transforms
 from baseh3d_ns.capture.photos import load_photo, sharpness
 from baseh3d_ns.capture.report import PhotoReport, advice, table
 from baseh3d_ns.capture.sheet import save_sheet
@@ -72,7 +72,7 @@ def capture(options: CaptureOptions) -> str:
     with output_folder(options.out) as folder:
         given, solved = None if options.estimate_cameras else _given_cameras(options.source), None
         if given is None:
-            options.scale.check_for_own_cameras()
+            options.scale.check_without_cameras()
             given, solved = _estimate(options, _photos(options, folder))
         scale = options.scale
         if solved is not None and solved.face is not None:
@@ -85,7 +85,7 @@ def capture(options: CaptureOptions) -> str:
             if (shot := look.silhouette.shot).name in kept
         ]
         write_transforms(folder, options.out, shots, scene.frame)
-        save_sheet(folder / "capture.png", scene.views, scene.frame, scene.frame.scale.summary())
+        save_sheet(folder / SHEET, scene.views, scene.frame, scene.frame.scale.summary())
         report = _report(options, scene, solved)
     return report
 
@@ -97,8 +97,8 @@ def usual_out(source: Path) -> Path:
     return source / "head"
 
 
-def _photos(options: CaptureOptions, folder: Path) -> list[Path]:
-    """Photos of a folder, or the frames of a video, written to the folder `frames`.
+def _photos(options: CaptureOptions, folder: Path) -> dict[Path, Path | None]:
+    """Photos of a folder and their masks, or the frames of a video, written to the folder `frames`.
 
     Raises:
         InputError: there are none, or what their cameras and silhouettes are found with is not installed.
@@ -106,10 +106,10 @@ def _photos(options: CaptureOptions, folder: Path) -> list[Path]:
     source = options.source
     if source.is_file() and source.suffix.lower() in VIDEO_SUFFIXES:
         check_tools(MOST_FRAMES, needs_networks=True)
-        return save_frames(source, folder / "frames")
-    paths = find_photos(source)
-    check_tools(len(paths), options.turning_head or not all(map(find_mask, paths)))
-    return paths
+        return dict.fromkeys(save_frames(source, folder / FRAMES))
+    masks = {photo: find_mask(photo) for photo in find_photos(source)}
+    check_tools(len(masks), options.turning_head or None in masks.values())
+    return masks
 
 
 def _given_cameras(source: Path) -> Capture | None:
@@ -120,14 +120,14 @@ def _given_cameras(source: Path) -> Capture | None:
     return None
 
 
-def _estimate(options: CaptureOptions, paths: Sequence[Path]) -> tuple[Capture, SolvedCameras]:
+def _estimate(options: CaptureOptions, masks: Mapping[Path, Path | None]) -> tuple[Capture, SolvedCameras]:
     """Cameras of photos that have none, in the head frame where a face says where that is."""
-    bar = tqdm(paths, desc="Reading the photos", unit="photo", delay=2.0, leave=False)
-    photos = [load_photo(path, find_mask(path)) for path in bar]
+    bar = progress_bar(masks.items(), desc="Reading the photos", unit="photo")
+    photos = [load_photo(photo, mask) for photo, mask in bar]
     is_video = options.source.suffix.lower() in VIDEO_SUFFIXES
     config = CameraConfig(MotionConfig(options.turning_head, is_video), options.scale.pupils_mm or None)
     solved = solve_cameras(photos, config)
-    found = [_shot(path, view) for path, view in zip(paths, solved.views, strict=True)]
+    found = [_shot(*files, view) for files, view in zip(masks.items(), solved.views, strict=True)]
     shots = tuple(shot for shot in found if shot is not None)
     if not shots:
         raise InputError(f"no camera could be found for the photos of {options.source}: see README on how to take them")
@@ -155,14 +155,14 @@ def _known_frame(face: FittedFace, neck_mm: float, alone: bool) -> GivenFrame:
     return replace(frame, ball=ball, cut=cut, cut_decided=True)
 
 
-def _shot(path: Path, view: SolvedView) -> Shot | None:
+def _shot(photo: Path, mask: Path | None, view: SolvedView) -> Shot | None:
     camera = view.camera
     if camera is None:
         return None
     distortion = np.zeros(len(COEFFICIENTS))
     distortion[: len(view.distortion)] = view.distortion
     lens = Lens(camera.intrinsics, distortion, camera.width, camera.height)
-    return Shot(path.name, path, find_mask(path), lens, False, camera.rotation, camera.centre_mm)
+    return Shot(photo.name, photo, mask, lens, False, camera.rotation, camera.centre_mm)
 
 
 def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | None) -> str:
@@ -180,7 +180,7 @@ def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | No
     way = f"Cameras by {solved.way}." if solved is not None else f"Cameras as given by {scene.capture.path}."
     said = [scene.scale_doubt] if scene.scale_doubt else []
     lines = [table(photos), "", way, scene.frame.scale.summary(), *said, *advice(photos, lost, centres_mm), ""]
-    lines += [f"Look at {options.out / 'capture.png'}, then:", f"ns-train baseh3d-fast --data {options.out} head-data"]
+    lines += [f"Look at {options.out / SHEET}, then:", f"ns-train baseh3d-fast --data {options.out} head-data"]
     return "\n".join(lines)
 
 

@@ -15,9 +15,10 @@ from baseh3d_ns.frames import OPENCV_TO_OPENGL, PIXEL_CENTRE
 from baseh3d_ns.own_photos.head_frame import HeadFrame
 from baseh3d_ns.own_photos.lens import COEFFICIENTS
 from baseh3d_ns.own_photos.shots import Shot
-from baseh3d_ns.own_photos.transforms_json import AS_STORED
+from baseh3d_ns.own_photos.transforms_json import AS_STORED, FILE
 
-MASKS = "masks"
+MASKS, FRAMES, SHEET = "masks", "frames", "capture.png"
+"""Names, within the folder, of the masks, of the frames of a video, and of the picture to look at."""
 
 
 def save_mask(folder: Path, number: int, name: str, mask: Bool[np.ndarray, "h w"]) -> Path:
@@ -39,7 +40,7 @@ def write_transforms(folder: Path, out: Path, shots: Sequence[Shot], frame: Head
     """
     frames = [_frame(folder, out, shot) for shot in shots]
     text = json.dumps({"camera_model": "OPENCV", "frames": frames, "head": frame.block()}, indent=1)
-    (folder / "transforms.json").write_text(text + "\n", encoding="utf-8")
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def _frame(folder: Path, out: Path, shot: Shot) -> dict[str, object]:

@@ -63,10 +63,6 @@ class LandmarkSolution:
 
     cameras: tuple[Pinhole, ...]
     """Cameras in the head frame, millimetres."""
-    shape: Float[np.ndarray, " k"]
-    """Coefficients of the head's shape."""
-    errors: Float[np.ndarray, "v m"]
-    """Coefficients of the detector's errors."""
     residuals: Float[np.ndarray, "v l"]
     """Distances between detections and reprojections in standard deviations."""
     errors_px: Float[np.ndarray, " v"]
@@ -75,16 +71,13 @@ class LandmarkSolution:
     """Landmarks of the head in its frame."""
 
 
-def solve_from_landmarks(views: Sequence[FaceView], model: LandmarkModel) -> LandmarkSolution:
-    """Poses, focal lengths and the head's shape from landmarks alone."""
-    problem = _Problem(views, model)
-    return problem.solution(least_squares(problem.residuals, problem.start(), x_scale="jac", max_nfev=60, ftol=1e-4).x)
-
-
 def solve_with_tracks(
     views: Sequence[FaceView], photos: Sequence[UInt8[np.ndarray, "h w"]], model: LandmarkModel
 ) -> LandmarkSolution:
-    """The same with tracks across the face, which are searched for again as the cameras get better."""
+    """Poses, focal lengths and the head's shape from landmarks, then from tracks across the face as well.
+
+    The tracks are searched for again as the cameras get better.
+    """
     problem = _Problem(views, model)
     unknowns = least_squares(problem.residuals, problem.start(), x_scale="jac", max_nfev=60, ftol=1e-4).x
     for _ in range(ROUNDS):
@@ -171,12 +164,10 @@ class _Problem:
         return np.concatenate([*found, *priors, *tracked])
 
     def solution(self, unknowns: Float[np.ndarray, " n"]) -> LandmarkSolution:
-        _, shape, poses = self.split(unknowns)
+        _, shape, _ = self.split(unknowns)
         offsets = self.offsets(unknowns)
         return LandmarkSolution(
             cameras=tuple(self.cameras(unknowns)),
-            shape=shape,
-            errors=poses[:, 6:],
             residuals=np.stack([np.linalg.norm(offset, axis=1) / sd for offset, sd in offsets]),
             errors_px=np.array([np.linalg.norm(offset, axis=1).mean() for offset, _ in offsets]),
             head_mm=self.model.head(shape),

@@ -14,6 +14,7 @@ from PIL import Image
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.pictures import check_not_inverted, read_photo
+from baseh3d_ns.own_photos.lens import resized_intrinsics
 from baseh3d_ns.own_photos.photo_sizes import read_counted_mask
 
 LONGER_SIDE = 1600
@@ -95,7 +96,7 @@ def small_photo(
     """A photo in memory, brought to `LONGER_SIDE`."""
     height, width = whole.shape[:2]
     factor = min(1.0, LONGER_SIDE / max(height, width))
-    size = (round(width * factor), round(height * factor))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
     rgb = whole if factor == 1.0 else cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
     if mask is not None and factor < 1.0:
         mask = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127
@@ -127,9 +128,8 @@ def with_likely_focals(photos: Sequence[Photo]) -> list[Photo]:
 
 def resized(camera: Pinhole, width: int, height: int) -> Pinhole:
     """The camera of the same picture at another size; pixel centres lie at integers in both."""
-    x, y = width / camera.width, height / camera.height
-    change = np.array([[x, 0.0, 0.5 * x - 0.5], [0.0, y, 0.5 * y - 0.5], [0.0, 0.0, 1.0]])
-    return Pinhole(change @ camera.intrinsics, camera.rotation, camera.translation_mm, width, height)
+    intrinsics = resized_intrinsics(camera.intrinsics, width / camera.width, height / camera.height)
+    return replace(camera, intrinsics=intrinsics, width=width, height=height)
 
 
 def sharpness(rgb: UInt8[np.ndarray, "h w 3"]) -> float:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from baseh3d_ns.own_photos.looks import LEAST_AGREEMENT
+
 BLURRED = 0.25
 """Sharpness, as a fraction of the median photo's, below which a photo is blurred."""
-DOUBTFUL_MASK = 0.7
-"""Agreement of the two networks below which a guessed silhouette is doubted."""
 WIDE_GAP_DEG = 65.0
 """Angle between neighbouring cameras in front of the head from which the head between them is not seen well."""
 FRONT_DEG = 75.0
@@ -75,7 +75,7 @@ def advice(photos: Sequence[PhotoReport], lost: Sequence[str], centres_mm: Float
     blurred = [photo.name for photo in photos if photo.sharpness < BLURRED * median]
     if blurred:
         said.append(f"Take these again, they are blurred: {', '.join(blurred[:10])}.")
-    doubtful = [photo.name for photo in photos if photo.mask_agreement < DOUBTFUL_MASK]
+    doubtful = [photo.name for photo in photos if photo.mask_agreement < LEAST_AGREEMENT]
     if doubtful:
         said.append(f"Look at these silhouettes, two networks disagree on them: {', '.join(doubtful[:10])}.")
     cut = [photo.name for photo in photos if set(photo.cut_off) - {"bottom"}]
@@ -88,7 +88,9 @@ def _missing_sides(centres_mm: Float[np.ndarray, "n 3"]) -> list[str]:
     azimuths = np.degrees(np.arctan2(centres_mm[:, 0], centres_mm[:, 2]))
     said = []
     if len(azimuths) < FEW:
-        said.append(f"{len(azimuths)} photos leave most of the shape to the prior: take at least three, better eight.")
+        said.append(
+            f"So few photos ({len(azimuths)}) leave most of the shape to the prior: take at least three, better eight."
+        )
     seen = np.sort(azimuths[np.abs(azimuths) <= FRONT_DEG + WIDE_GAP_DEG / 2.0])
     edges = np.concatenate([[-FRONT_DEG - WIDE_GAP_DEG / 2.0], seen, [FRONT_DEG + WIDE_GAP_DEG / 2.0]])
     for left, right in zip(edges, edges[1:], strict=False):

@@ -18,12 +18,12 @@ from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from scipy.spatial.transform import Rotation
 from skimage.measure import marching_cubes
 from torch import Tensor
-from tqdm import tqdm
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.face_tracks import Surface
 from baseh3d_ns.fields.head_field import HeadField
-from baseh3d_ns.frames import HEAD_FRAME
+from baseh3d_ns.frames import HEAD_FRAME, OPENCV_TO_OPENGL
 from baseh3d_ns.heads.latent_pca import LatentPca
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.heads.readers import BUILTIN, open_head
@@ -103,7 +103,7 @@ def fit_head(known: Sequence[Silhouette], landmarks_mm: Float[np.ndarray, "l 3"]
     head = FittedHead(field, GridTracer(GRID_CELLS))
     rng = np.random.default_rng(SEED)
     field.requires_grad_(False)
-    for step in tqdm(range(FIT_STEPS), "Fitting a head to the silhouettes", unit="step", delay=2.0, leave=False):
+    for step in progress_bar(range(FIT_STEPS), desc="Fitting a head to the silhouettes", unit="step"):
         done = step / FIT_STEPS
         optimizer.param_groups[0]["lr"] = 0.1 * (1.0 - done)
         if step % REFRESH_STEPS == 0:
@@ -190,13 +190,13 @@ def _draw(
 def _aimed(head: FittedHead, mask: Bool[np.ndarray, "h w"], like: Pinhole, yaw_deg: float) -> Pinhole:
     """Upright camera at a yaw whose picture of the head's middle lies in the middle of the mask's upper part."""
     outwards = Rotation.from_euler("y", yaw_deg, degrees=True).as_matrix()
-    rotation = np.diag([1.0, -1.0, -1.0]) @ outwards.T
+    rotation = OPENCV_TO_OPENGL @ outwards.T
     middle_mm = _middle_mm(head)
     depth = float((like.rotation @ middle_mm + like.translation_mm)[2])
     rows, columns = np.nonzero(mask)
     camera = replace(like, rotation=rotation, translation_mm=np.array([0.0, 0.0, depth]) - rotation @ middle_mm)
     # The top of the head is seen in every mask, its lower end is not.
-    points_mm = _surface_points_mm(head)
+    points_mm = _inside_points_mm(head)
     pixels = camera.project(points_mm)
     widths = _upper_width(pixels[:, 0], pixels[:, 1]), _upper_width(columns, rows)
     depth *= widths[0] / widths[1]
@@ -214,7 +214,7 @@ def _upper_width(x: np.ndarray, y: np.ndarray) -> float:
     return float(x[upper].max() - x[upper].min())
 
 
-def _surface_points_mm(head: FittedHead) -> Float[np.ndarray, "n 3"]:
+def _inside_points_mm(head: FittedHead) -> Float[np.ndarray, "n 3"]:
     """Grid points inside the head, above the neck, in millimetres."""
     assert head.grid.values is not None
     inside = torch.nonzero(head.grid.values[0, 0] < 0.0).flip(1).numpy()
@@ -223,7 +223,7 @@ def _surface_points_mm(head: FittedHead) -> Float[np.ndarray, "n 3"]:
 
 
 def _middle_mm(head: FittedHead) -> Float[np.ndarray, " 3"]:
-    points = _surface_points_mm(head)
+    points = _inside_points_mm(head)
     return 0.5 * (points.min(axis=0) + points.max(axis=0))
 
 

@@ -13,20 +13,20 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.bounds import Positive
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
 from baseh3d_ns.capture.face_size import scale_factor
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, KNOWN_FOCAL_SD, FaceView, solve_with_tracks
 from baseh3d_ns.capture.photos import Photo, resized, with_likely_focals
-from baseh3d_ns.capture.solved import SolvedView, moved
+from baseh3d_ns.capture.solved import SolvedView, scaled
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, chain
 from baseh3d_ns.extras import require_extra
 from baseh3d_ns.own_photos.masks import faces_in_masks
-from baseh3d_ns.own_photos.metric_scale import FACE_PERCENT, PUPILS_PERCENT
+from baseh3d_ns.own_photos.metric_scale import BY_FACE, FACE_PERCENT, PUPILS_PERCENT, by_pupils
 from baseh3d_ns.pretrained.landmark_model import LandmarkModel, load_landmark_model
 from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks, find_faces
 from baseh3d_ns.pretrained.model_files import model_file
@@ -110,23 +110,23 @@ def _by_landmarks(
 ) -> SolvedCameras:
     """Cameras in the head frame: of the photos with a face, then of those chained to them, then the scale."""
     model = load_landmark_model()
-    check_faces(photos, faces, RELIABLE)
+    check_faces(photos, faces)
     views, head_mm = _from_landmarks(photos, faces, model)
     if any(view.camera is None for view in views):
         views = _with_turned(with_masks(photos, faces), views, head_mm, model)
     factor = scale_factor(head_mm, model, pupils_mm)
-    views = [view.moved(factor, np.eye(3), np.zeros(3)) for view in views]
+    views = [view.scaled(factor) for view in views]
     solved = [view for view in views if view.camera is not None]
     check_apart([view.name for view in solved], [view.camera for view in solved if view.camera is not None])
-    face = FittedFace(factor * head_mm, "face size", FACE_PERCENT)
+    face = FittedFace(factor * head_mm, BY_FACE, FACE_PERCENT)
     if pupils_mm is not None:
-        face = replace(face, scale_source=f"pupils {pupils_mm:g} mm", scale_uncertainty_percent=PUPILS_PERCENT)
+        face = replace(face, scale_source=by_pupils(pupils_mm), scale_uncertainty_percent=PUPILS_PERCENT)
     return SolvedCameras(tuple(views), LANDMARKS, face)
 
 
 def _faces(photos: Sequence[Photo]) -> list[list[FaceLandmarks]]:
     """Faces of every photo, the largest first; where a photo has a mask, those inside."""
-    bar = tqdm(photos, "Looking for faces", unit="photo", delay=2.0, leave=False)
+    bar = progress_bar(photos, desc="Looking for faces", unit="photo")
     found = [find_faces(photo.rgb) for photo in bar]
     return faces_in_masks([photo.name for photo in photos], [photo.mask for photo in photos], found)
 
@@ -138,7 +138,7 @@ def _trusted(faces: Sequence[Sequence[FaceLandmarks]]) -> list[int]:
 
 def with_masks(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]) -> list[Photo]:
     """The photos, with a guessed silhouette where they have none."""
-    bar = tqdm(photos, desc="Guessing silhouettes", unit="photo", delay=2.0, leave=False)
+    bar = progress_bar(photos, desc="Guessing silhouettes", unit="photo")
     return [
         photo
         if photo.mask is not None
@@ -177,7 +177,7 @@ def _with_turned(
     grey = {i: cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in masked}
     rows = []
     for i in known:
-        camera, mask = views[i].moved(size, np.eye(3), np.zeros(3)).camera, photos[i].mask
+        camera, mask = views[i].scaled(size).camera, photos[i].mask
         assert camera is not None and mask is not None
         rows.append(KnownView(grey[i], mask, resized(camera, grey[i].shape[1], grey[i].shape[0])))
     similar = [(photos[i], row.camera) for i, row in zip(known, rows, strict=True)]
@@ -189,7 +189,7 @@ def _with_turned(
     filled = list(views)
     for i, found in zip(turned, chain(rows, others, size * head_mm), strict=True):
         if found is not None:
-            whole = photos[i].at_full_size(moved(found.camera, 1.0 / size, np.eye(3), np.zeros(3)))
+            whole = photos[i].at_full_size(scaled(found.camera, 1.0 / size))
             filled[i] = replace(views[i], camera=whole, reprojection_error_px=found.error_px * photos[i].scale)
     return filled
 

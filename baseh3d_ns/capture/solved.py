@@ -1,4 +1,4 @@
-"""Cameras as found: one record a photo, and the same cameras in another world."""
+"""Cameras as found: one record a photo, and the same cameras in a world of another size."""
 
 from __future__ import annotations
 
@@ -24,14 +24,11 @@ class SolvedView:
     """Reprojection error in pixels of the whole photo, by structure from motion the median, by landmarks the mean; None
     where nothing was reprojected."""
 
-    def moved(self, scale: float, rotation: Float[np.ndarray, "3 3"], offset: Float[np.ndarray, " 3"]) -> SolvedView:
-        """The same view in the world x' = scale * rotation x + offset."""
-        return self if self.camera is None else replace(self, camera=moved(self.camera, scale, rotation, offset))
+    def scaled(self, factor: float) -> SolvedView:
+        """The same view in a world that is larger by a factor."""
+        return self if self.camera is None else replace(self, camera=scaled(self.camera, factor))
 
 
-def moved(
-    camera: Pinhole, scale: float, rotation: Float[np.ndarray, "3 3"], offset: Float[np.ndarray, " 3"]
-) -> Pinhole:
-    """The same camera in the world x' = scale * rotation x + offset."""
-    turned = camera.rotation @ rotation.T
-    return replace(camera, rotation=turned, translation_mm=scale * camera.translation_mm - turned @ offset)
+def scaled(camera: Pinhole, factor: float) -> Pinhole:
+    """The same camera in a world that is larger by a factor."""
+    return replace(camera, translation_mm=factor * camera.translation_mm)

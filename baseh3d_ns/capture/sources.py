@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from baseh3d_ns.capture.folder import FRAMES, MASKS, SHEET
 from baseh3d_ns.capture.video import VIDEO_SUFFIXES
 from baseh3d_ns.data.pictures import SUFFIXES
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_folder
+from baseh3d_ns.own_photos.transforms_json import FILE
 
-MADE = frozenset({"transforms.json", "capture.png", "masks", "frames"})
+MADE = frozenset({FILE, SHEET, MASKS, FRAMES})
 """Everything that a capture writes into its folder."""
 LATER_S = 2.0
 """Seconds after the end of a capture from which a mask in its folder was made by hand."""
@@ -72,8 +74,8 @@ def check_output(source: Path, out: Path, overwrite: bool) -> None:
     others = sorted({path.name for path in out.iterdir()} - MADE) if out.is_dir() else [out.name]
     if others:
         raise InputError(f"{out} holds {others[0]}, which no capture made: move it away, or pass another --out")
-    made = [path.stat().st_mtime for name in ("transforms.json", "capture.png") if (path := out / name).is_file()]
-    later = [mask for mask in sorted(out.glob("masks/*")) if made and mask.stat().st_mtime > max(made) + LATER_S]
+    made = [path.stat().st_mtime for name in (FILE, SHEET) if (path := out / name).is_file()]
+    later = [mask for mask in sorted(out.glob(f"{MASKS}/*")) if made and mask.stat().st_mtime > max(made) + LATER_S]
     if later:
         raise InputError(
             f"{later[0]} was changed after the capture: copy it into a folder masks beside the photos, under its "

@@ -28,6 +28,7 @@ from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.photos import Photo, resized
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.extras import require_extra
+from baseh3d_ns.frames import PIXEL_CENTRE
 
 SEED = 0
 """Seed of COLMAP's random samples: the same photos give the same cameras."""
@@ -235,8 +236,7 @@ def _registered(model: Any) -> dict[str, Any]:
         if not np.isfinite(errors).any():
             continue
         intrinsics = image.camera.calibration_matrix()
-        # COLMAP counts pixel centres at +0.5.
-        intrinsics[:2, 2] -= 0.5
+        intrinsics[:2, 2] -= PIXEL_CENTRE
         distortion = np.zeros(4)
         extra = image.camera.params[image.camera.extra_params_idxs()]
         distortion[: len(extra)] = extra

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
-from tqdm import tqdm
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.face_tracks import Surface, Tracks, cosine, find_patch
 from baseh3d_ns.capture.landmark_cameras import NO_DISTORTION, track_residuals
@@ -77,7 +77,7 @@ def chain(
     """
     head = fit_head([Silhouette(view.mask, view.camera) for view in known], landmarks_mm)
     surface = surface_of(head)
-    bar = tqdm(turned, "Turning a head into photos without a face", unit="photo", delay=2.0, leave=False)
+    bar = progress_bar(turned, desc="Turning a head into photos without a face", unit="photo")
     waiting = {
         i: replace(view, candidates=tuple(poses_from_silhouette(head, view.mask, view.like)))
         for i, view in enumerate(bar)
@@ -85,7 +85,7 @@ def chain(
     found: list[Found | None] = [None] * len(turned)
     views = list(known)
     while waiting:
-        bar = tqdm(waiting.items(), "Looking for the same spots in them", unit="photo", delay=2.0, leave=False)
+        bar = progress_bar(waiting.items(), desc="Looking for the same spots in them", unit="photo")
         tried = {i: _best_pose(views, surface, view) for i, view in bar}
         sure = {i: pose for i, pose in tried.items() if pose is not None}
         if not sure:

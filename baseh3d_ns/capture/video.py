@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-from tqdm import tqdm
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.capture.photos import sharpness
 from baseh3d_ns.errors import InputError
 
@@ -56,7 +56,7 @@ def choose_frames(sharp: Float[np.ndarray, " n"], motion: Float[np.ndarray, " n"
 def _measured(video: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Sharpness and motion of every frame."""
     sharp, motion, before = [], [], None
-    for frame in tqdm(_frames(video), desc="Looking for sharp frames", unit="frame", delay=2.0, leave=False):
+    for frame in progress_bar(_frames(video), desc="Looking for sharp frames", unit="frame"):
         sharp.append(sharpness(frame))
         factor = MOTION_SIDE / max(frame.shape[:2])
         small = cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -33,6 +33,8 @@ METADATA = (
 cameras in the unit frame, [views, 3] each; a `PictureSource` for each view; scene; numbers of the views; what else the
 head file records of the data. A dataparser whose world is upright (+y up, +z ahead) may add `ears`, the middle between
 the ears in the unit frame, [3]."""
+FEWEST_PX = 16
+"""Width or height in pixels below which a photo shows no head."""
 LEAST_SKEW_PX = 1e-3
 """Skew that moves no pixel by more than this is the decomposition's rounding, not the camera's."""
 

@@ -11,6 +11,7 @@ from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
 
@@ -53,7 +54,7 @@ def photos_of_head(head: Head, file: Path, data: Path | None, scene: str | None,
         )
     parser = _parser_config(head, file, Path(where), scene, tuple(f"{view}," for view in views), side_px).setup()
     training, others = (parser.get_dataparser_outputs(split) for split in ("train", "val"))
-    _check_same_frame(head, file, training, Path(where))
+    check_same_frame(head, file, training.metadata["frame"], f"the photos in {where}")
     seen = set(training.metadata["view_indices"])
     held_out = None if seen & set(others.metadata["view_indices"]) else _reduced(others, side_px)
     return HeadPhotos(_reduced(training, side_px), held_out)
@@ -76,14 +77,18 @@ def _parser_config(
     return H3dsDataParserConfig(data=where, scene=str(known), views=views)
 
 
-def _check_same_frame(head: Head, file: Path, photos: DataparserOutputs, where: Path) -> None:
+def check_same_frame(head: Head, file: Path, found: SceneFrame, data: str) -> None:
+    """Raise `InputError` where a head has no frame in millimetres, or data have another.
+
+    Args:
+        found: frame of the data.
+        data: the data in words, for the message.
+    """
     if head.frame is None:
         raise InputError(f"{file} does not record its frame in millimetres, so it cannot be scored: fit a head from it")
-    there, trained_in = (
-        np.array([*frame.centre_mm, frame.radius_mm]) for frame in (photos.metadata["frame"], head.frame)
-    )
+    there, trained_in = (np.array([*frame.centre_mm, frame.radius_mm]) for frame in (found, head.frame))
     if not np.allclose(there, trained_in, atol=SAME_FRAME):
-        raise InputError(f"the photos in {where} are not those that {file} was trained on: their frames differ")
+        raise InputError(f"{file} was not trained on {data}: their frames differ")
 
 
 def _reduced(photos: DataparserOutputs, side_px: int) -> HeadDataset:

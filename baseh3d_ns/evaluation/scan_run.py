@@ -12,7 +12,6 @@ from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
-from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.any_scan import ScanScores, score_against_scan
 from baseh3d_ns.evaluation.nose import axes_of_head, nose_tip
 from baseh3d_ns.evaluation.pictures import PICTURE_SIDE, PhotoView, evaluation_picture, render
@@ -78,8 +77,7 @@ def score_with_scan(
     device = usual_device()
     # As coarse as the mesh that `mesh_and_score` has for rigid scores, which measure to surfaces.
     mesh, axes = mesh_of_head(head, file, 2.0 * spacing_mm, device), axes_of_head(field_of_head(head, file).placement)
-    if head.frame is None:
-        raise InputError(f"{file} does not record its frame in millimetres, so it cannot be scored: fit a head from it")
+    assert head.frame is not None, "else there is no mesh in millimetres"
     with CONSOLE.status(f"Aligning and scoring against {scan_path.name} ..."):
         scores = score_against_scan(mesh, scan, nose_tip(mesh, axes), head.frame)
     outside, doubts = find_on_background(head, file, data, scene, mesh.vertices)

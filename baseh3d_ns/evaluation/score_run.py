@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.data.h3ds_root import H3dsRoot, open_h3ds
 from baseh3d_ns.data.h3ds_scene import H3dsScene, load_scene
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.head_photos import check_same_frame
 from baseh3d_ns.evaluation.pictures import three_photos
 from baseh3d_ns.evaluation.run_files import evaluation_folder, training_provenance
 from baseh3d_ns.evaluation.scan_checks import misfits_with_photos
@@ -74,11 +74,7 @@ def scene_of_head(head: Head, file: Path, data: Path | None, scene: str | None) 
     where, which = scene_named(head, file, data, scene)
     root = open_h3ds(where)
     found = load_scene(root, root.resolve_scene(which))
-    if head.frame is None:
-        raise InputError(f"{file} does not record its frame in millimetres, so it cannot be scored: fit a head from it")
-    there, trained_in = (np.array([*frame.centre_mm, frame.radius_mm]) for frame in (found.frame, head.frame))
-    if not np.allclose(there, trained_in, atol=1e-2):
-        raise InputError(f"scene {found.scene_id} in {where} is not the one that {file} was trained on")
+    check_same_frame(head, file, found.frame, f"scene {found.scene_id} in {where}")
     return root, found
 
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import named_disk_errors, whole_file
 from baseh3d_ns.frames import SceneFrame
@@ -47,13 +48,12 @@ def colour_mesh(
     On the cut of the surface by the ball of radius 1, the normal is the ball's: the SDF says nothing about the cut.
     """
     import trimesh
-    from tqdm import tqdm
 
     device = torch.device(device)
     points = torch.from_numpy(frame.to_unit(mesh_mm.vertices.view(np.ndarray))).float()
     normals, colours = [], []
     parts = points.to(device).split(points_per_call(device, with_gradient=True))
-    for part in tqdm(parts, desc="Colouring the mesh", unit="chunk", delay=2.0, leave=False):
+    for part in progress_bar(parts, desc="Colouring the mesh", unit="chunk"):
         colour, gradient = appearance(part)
         on_cut = part.norm(dim=-1, keepdim=True) > 1.0 - 1e-5
         normal = torch.nn.functional.normalize(torch.where(on_cut, part, gradient.detach()), dim=-1)

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.rendering.chunks import Sdf, points_per_call
 
@@ -43,10 +44,8 @@ class FieldInBall:
 
     @torch.no_grad()
     def __call__(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
-        from tqdm import tqdm
-
         parts = points.split(self.chunk)
-        bar = tqdm(parts, desc="Asking the SDF", unit="chunk", delay=2.0, disable=not self.progress, leave=False)
+        bar = progress_bar(parts, shown=self.progress, desc="Asking the SDF", unit="chunk")
         # The outermost lattice nodes lie a spacing outside the box, where the field need not be defined.
         distances = [self.sdf(part.clamp(-1.0, 1.0)).float() for part in bar]
         distance = torch.cat(distances) if distances else points.new_zeros(0)
@@ -136,12 +135,10 @@ def march(
     field: FieldInBall, cells: Int[Tensor, "n 3"], spacing: float, slope: float
 ) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
     """Vertices (unit frame) and faces of the surface inside `cells` (cubes of 2 spacings)."""
-    from tqdm import tqdm
-
     low, high = cells.amin(dim=0), cells.amax(dim=0) + 2
     keys, points, faces = [np.zeros(0, np.int64)], [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)]
     starts = range(int(low[0]), int(high[0]), SLAB_LAYERS)
-    for start in tqdm(starts, desc="Meshing", unit="slab", delay=2.0, disable=not field.progress, leave=False):
+    for start in progress_bar(starts, shown=field.progress, desc="Meshing", unit="slab"):
         here = cells[(cells[:, 0] >= start) & (cells[:, 0] < start + SLAB_LAYERS)]
         if not len(here):
             continue

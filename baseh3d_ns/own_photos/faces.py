@@ -85,7 +85,7 @@ class Face:
         return self.to_average.inverse().points(points_mm)
 
     @property
-    def pupils(self) -> float:
+    def pupil_distance(self) -> float:
         """Distance between the eyes' centres, each halfway between its corners, in the file's unit."""
         inner_right, inner_left, outer_right, outer_left = self.points[[0, 1, 6, 7]]
         return float(np.linalg.norm((inner_left + outer_left - inner_right - outer_right) / 2.0))

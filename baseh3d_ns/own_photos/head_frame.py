@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 from baseh3d_ns.own_photos.faces import POINTS, Face
+from baseh3d_ns.own_photos.head_block import VERSION
 from baseh3d_ns.own_photos.hull import Hull, Silhouette, ball_round, carve, where_they_look
 from baseh3d_ns.own_photos.metric_scale import MetricScale, ScaleOptions, find_scale
 from baseh3d_ns.own_photos.shots import Capture, Cut
@@ -75,7 +76,7 @@ class HeadFrame:
         """The frame as a `transforms.json` holds it (see `head_block`)."""
         cut = self.cut and {"point": self.cut.point.tolist(), "normal": self.cut.normal.tolist()}
         return {
-            "version": 1,
+            "version": VERSION,
             "centre": self.centre.tolist(),
             "radius": self.radius,
             "up": self.rotation[1].tolist(),

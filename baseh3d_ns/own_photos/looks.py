@@ -11,10 +11,11 @@ from jaxtyping import Bool, UInt8
 from nerfstudio.utils.rich_utils import CONSOLE
 from PIL import Image
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.faces import POINTS, Face, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.hull import Silhouette
-from baseh3d_ns.own_photos.masks import faces_in_masks, given_mask, has_mask, unused_masks
+from baseh3d_ns.own_photos.masks import faces_in_masks, given_mask, unused_masks
 from baseh3d_ns.own_photos.photo_sizes import read_counted
 from baseh3d_ns.own_photos.shots import Shot
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
@@ -55,12 +56,10 @@ def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face |
     Raises:
         InputError: a photo or mask cannot be used, or no photo shows a head.
     """
-    from tqdm import tqdm
-
-    bar = tqdm(shots, desc="Reading the photos", unit="photo", delay=2.0, leave=False)
+    bar = progress_bar(shots, desc="Reading the photos", unit="photo")
     photos = [_small(read_counted(shot.photo_path, shot.as_stored)) for shot in bar]
     masks = [
-        _small_mask(shot, photo.shape) if has_mask(shot) else None for shot, photo in zip(shots, photos, strict=True)
+        _small_mask(shot, photo.shape) if shot.mask_path else None for shot, photo in zip(shots, photos, strict=True)
     ]
     landmarks: list[FaceLandmarks | None] = [None] * len(shots)
     if find_faces or any(mask is None for mask in masks):
@@ -71,7 +70,7 @@ def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face |
     rays = [_rays(number, shot, photo, found) for number, (shot, photo, found) in numbered if found is not None]
     face = find_face_in_space(rays)
     looks, without, doubtful = [], [], []
-    bar = tqdm(shots, desc="Looking at silhouettes", unit="photo", delay=2.0, leave=False)
+    bar = progress_bar(shots, desc="Looking at silhouettes", unit="photo")
     for shot, photo, given, found in zip(bar, photos, masks, landmarks, strict=True):
         mask, agreement = (given, 1.0) if given is not None else _guessed(shot, photo, found, face)
         if agreement < LEAST_AGREEMENT:
@@ -86,7 +85,9 @@ def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face |
         without += [look.silhouette.shot.name for look in looks if look.agreement < DISTRUSTED]
         looks = trusted
     if not looks:
-        raise InputError(f"no head was found in {shots[0].name} or any other photo: give masks (mask_path)")
+        raise InputError(
+            f"no head was found in {shots[0].name} or any other photo: put masks (white = head) into a folder masks"
+        )
     _report(looks, without, doubtful)
     return looks, face
 
@@ -146,12 +147,10 @@ def _head_window(shot: Shot, shape: tuple[int, ...], face: Face) -> Any:
 
 def _find_landmarks(photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Sequence[FaceLandmarks | None]:
     """Landmarks in photos; None where there are none, or none that can be relied upon, or the networks are missing."""
-    from tqdm import tqdm
-
     from baseh3d_ns.pretrained.landmarks import find_reliable_face
 
     try:
-        bar = tqdm(photos, desc="Looking for faces", unit="photo", delay=2.0, leave=False)
+        bar = progress_bar(photos, desc="Looking for faces", unit="photo")
         return [find_reliable_face(photo) for photo in bar]
     except InputError as error:
         CONSOLE.log(f"Faces are not looked for: {error}")
@@ -170,7 +169,8 @@ def _report(looks: list[Look], without: list[str], doubtful: list[str]) -> None:
     guessed = sum(look.guessed for look in looks)
     if guessed:
         CONSOLE.log(
-            f"{guessed} photos have no mask: silhouettes are guessed by a network; look at them with `baseh3d capture`."
+            f"Silhouettes of {guessed} of {len(looks)} photos are guessed by two networks: check them in the "
+            "capture.png that `baseh3d capture` draws."
         )
     unused = unused_masks(look.silhouette.shot.photo_path for look in looks) if guessed == len(looks) else None
     if unused is not None:

@@ -24,9 +24,13 @@ HOLDS_FACE = 0.5
 
 
 def find_mask(photo: Path) -> Path | None:
-    """The user's mask of a photo: its name with any suffix, with a suffix more, or with `_mask`; else None.
+    """The file with the user's mask of a photo: the photo itself where its alpha is one, None where there is none.
 
-    It lies in a folder masks beside the photo, or beside the folder of photos and then in the same folders below it.
+    A mask has the photo's name with any suffix, with a suffix more, or with `_mask`. It lies in a folder masks beside
+    the photo, or beside the folder of photos and then in the same folders below it.
+
+    Raises:
+        InputError: the photo is not an image, or cut off.
     """
     stems = {photo.name, photo.stem, f"{photo.stem}_mask"}
     for folder in _mask_folders(photo):
@@ -34,7 +38,7 @@ def find_mask(photo: Path) -> Path | None:
         found = [mask for mask in inside if mask.stem in stems and mask.suffix.lower() in SUFFIXES]
         if found:
             return found[0]
-    return None
+    return photo if has_cutout(photo) else None
 
 
 def unused_masks(photos: Iterable[Path]) -> Path | None:
@@ -52,18 +56,14 @@ def _mask_folders(photo: Path) -> Iterator[Path]:
                 yield base / name / Path(*below.parts[1:])
 
 
-def has_mask(shot: Shot) -> bool:
-    """Whether a mask comes with a shot: a file, or the photo's alpha."""
-    return shot.mask_path is not None or has_cutout(shot.photo_path)
-
-
 def given_mask(shot: Shot) -> Bool[np.ndarray, "h w"]:
     """The mask that comes with a shot, true on the head.
 
     Raises:
         InputError: it cannot be read, has another size than its photo, or is inverted.
     """
-    path = shot.mask_path or shot.photo_path
+    path = shot.mask_path
+    assert path is not None, "only shots with masks are asked for one"
     mask = read_counted_mask(path, shot.photo_path, shot.as_stored, (shot.lens.width, shot.lens.height))
     check_not_inverted(path, mask)
     return mask
@@ -84,13 +84,9 @@ def faces_in_masks(
     Raises:
         InputError: most masks hold none of the faces in their photos, so it is the masks that are wrong.
     """
-    masked = [
-        (mask is not None and any(face.score >= RELIABLE for face in found))
-        for mask, found in zip(masks, faces, strict=True)
-    ]
-    inside = [
-        [face for face in found if mask is None or _holds(mask, face)] for mask, found in zip(masks, faces, strict=True)
-    ]
+    pairs = list(zip(masks, faces, strict=True))
+    masked = [mask is not None and any(face.score >= RELIABLE for face in found) for mask, found in pairs]
+    inside = [[face for face in found if mask is None or face.share_in(mask) > HOLDS_FACE] for mask, found in pairs]
     outside = [name for name, has, kept in zip(names, masked, inside, strict=True) if has and not kept]
     if 2 * len(outside) > sum(masked):
         raise InputError(
@@ -100,10 +96,3 @@ def faces_in_masks(
     if outside:
         CONSOLE.log(f"Faces outside the masks of these photos are taken for other people's: {', '.join(outside[:10])}.")
     return inside
-
-
-def _holds(mask: Bool[np.ndarray, "h w"], face: FaceLandmarks) -> bool:
-    """Whether a mask holds most landmarks of a face."""
-    column, row = np.rint(face.points_px).astype(int).T
-    in_photo = (column >= 0) & (row >= 0) & (column < mask.shape[1]) & (row < mask.shape[0])
-    return bool(mask[row[in_photo], column[in_photo]].sum() > HOLDS_FACE * len(column))

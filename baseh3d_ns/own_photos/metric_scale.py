@@ -22,6 +22,8 @@ PUPILS_MM = (15.0, 300.0)
 """Distances between the pupils of heads, those of dolls and statues among them; others are in another unit."""
 HULL_PERCENT = 25.0
 """Uncertainty of a scale by the extent of the silhouettes, which hold hair, neck and shoulders."""
+BY_FACE = "the face, taken to be as large as the average adult's"
+"""Words for the source of a scale that nobody measured."""
 UNLIKELY = 0.3
 """Relative difference between a face and the average adult's from which a scale is doubted."""
 
@@ -39,7 +41,7 @@ class MetricScale:
     def summary(self) -> str:
         """Line for the log."""
         about = f" (+- {self.uncertainty_percent:g} %)" if self.uncertainty_percent else ""
-        return f"Scale: {self.mm_per_unit:.6g} mm in the cameras' unit, by {self.source}{about}."
+        return f"Scale: one unit of the cameras is {self.mm_per_unit:.6g} mm, by {self.source}{about}."
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,13 @@ class ScaleOptions:
                 "people 55 to 70: give millimetres"
             )
 
-    def check_for_own_cameras(self) -> None:
+    def check_without_cameras(self) -> None:
         """Raise `InputError` where the unit of cameras is given that are yet to be found."""
         if self.unit or self.mm_per_unit:
             name = "--unit" if self.unit else "--mm-per-unit"
             raise InputError(
-                f"{name} is for cameras of another program, and these photos have none: give --pupils-mm, or nothing "
-                "here, and --mm-per-unit when the captured folder is trained on"
+                f"{name} is for cameras of another program, and these photos have none: leave it out; --pupils-mm says "
+                "how large the head is"
             )
 
 
@@ -101,7 +103,7 @@ def find_scale(options: ScaleOptions, capture: Capture, face: Face | None, hull_
                 f"--pupils-mm {options.pupils_mm:g} needs a face from the front in two photos of {capture.path}, and "
                 "none was found: leave it out, or give --mm-per-unit where the cameras are there already"
             )
-        return MetricScale(options.pupils_mm / face.pupils, f"pupils {options.pupils_mm:g} mm apart", PUPILS_PERCENT)
+        return MetricScale(options.pupils_mm / face.pupil_distance, by_pupils(options.pupils_mm), PUPILS_PERCENT)
     if options.unit:
         return MetricScale(UNITS_MM[options.unit], f"--unit {options.unit}", 0.0)
     if given.mm_per_unit is not None:
@@ -109,10 +111,15 @@ def find_scale(options: ScaleOptions, capture: Capture, face: Face | None, hull_
     if capture.metres_by:
         return MetricScale(UNITS_MM["m"], f"metres, as {capture.metres_by} writes them", METRES_PERCENT)
     if face is not None:
-        return MetricScale(face.mm_per_unit, "the face, taken to be as large as the average adult's", FACE_PERCENT)
+        return MetricScale(face.mm_per_unit, BY_FACE, FACE_PERCENT)
     if hull_extent:
         return MetricScale(TYPICAL_MM / hull_extent, "the silhouettes' extent, since no face was found", HULL_PERCENT)
     raise InputError(f"{capture.path} says nothing of the head's size: give --mm-per-unit, or --unit")
+
+
+def by_pupils(pupils_mm: float) -> str:
+    """Words for the source of a scale by the distance between the pupils."""
+    return f"pupils {pupils_mm:g} mm apart"
 
 
 def doubt(scale: MetricScale, face: Face | None) -> str | None:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.dataset import resized
-from baseh3d_ns.data.views import Picture
+from baseh3d_ns.data.views import FEWEST_PX, Picture
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.head_frame import HeadFrame
 from baseh3d_ns.own_photos.lens import resized_intrinsics
@@ -19,8 +19,6 @@ from baseh3d_ns.own_photos.shots import Cut, Shot
 
 BALL_POINTS = 2000
 """Points on the ball by which its picture in a photo is found."""
-FEWEST_PX = 8
-"""Width or height in pixels below which a photo shows no head."""
 
 
 @dataclass(frozen=True, eq=False)

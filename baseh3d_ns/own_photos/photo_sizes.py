@@ -73,11 +73,12 @@ def read_counted_mask(
     Raises:
         InputError: the mask cannot be read, or has another size than its photo.
     """
-    mask = read_mask(mask_path)
+    mask, orientation = read_mask(mask_path), picture_size(photo_path)[2]
+    if as_stored and picture_size(mask_path)[2] in STORED:  # a cut-out photo, turned as it is shown
+        mask = np.ascontiguousarray(STORED[orientation](mask))
     height, width = mask.shape
     if (width, height) == size:
         return mask
-    orientation = picture_size(photo_path)[2]
     if orientation in SWAPPED and (height, width) == size:
         # Each of these turns undoes itself, but for quarter turns, whose opposite is the other one.
         turn = orientation if as_stored else {6: 8, 8: 6}.get(orientation, orientation)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.contradictions import without_contradicted
@@ -135,10 +136,8 @@ def _without_contradicted(looks: Sequence[Look], frame: HeadFrame) -> list[Look]
 
 def _views(looks: Sequence[Look], frame: HeadFrame, longest_px: int) -> tuple[OwnView, ...]:
     """Views of all looks; those whose guessed silhouette is of something else are left out, with a sentence."""
-    from tqdm import tqdm
-
     views = []
-    for look in tqdm(looks, desc="Cutting out the head", unit="photo", delay=2.0, leave=False):
+    for look in progress_bar(looks, desc="Cutting out the head", unit="photo"):
         try:
             views.append(view_of(look, frame, longest_px))
         except InputError as error:
@@ -146,7 +145,10 @@ def _views(looks: Sequence[Look], frame: HeadFrame, longest_px: int) -> tuple[Ow
                 raise
             CONSOLE.log(f"A photo is left out, since its silhouette was guessed wrong: {error}.")
     if not views:
-        raise InputError(f"no guessed silhouette of {looks[0].silhouette.shot.name} or others fits: give masks")
+        raise InputError(
+            f"no guessed silhouette of {looks[0].silhouette.shot.name} or others fits: put masks (white = head) into a "
+            "folder masks"
+        )
     return tuple(views)
 
 

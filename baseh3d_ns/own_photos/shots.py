@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.frames import OPENCV_TO_OPENGL, PIXEL_CENTRE
 from baseh3d_ns.own_photos.lens import Lens
 
 RIGID = 1e-2
@@ -120,7 +121,7 @@ def pose_of(matrix: object, name: str) -> tuple[Float[np.ndarray, "3 3"], Float[
             "matrices without scale, shear or mirroring"
         )
     left, _, right = np.linalg.svd(turn)
-    return np.diag([1.0, -1.0, -1.0]) @ (left @ right).T, values[:3, 3]
+    return OPENCV_TO_OPENGL @ (left @ right).T, values[:3, 3]
 
 
 def lens_of(
@@ -150,7 +151,9 @@ def lens_of(
         )
     if not all(-longer < one < 2 * longer for one in principal):
         raise InputError(f"{name} has its principal point far outside the photo: give cx and cy in pixels")
-    intrinsics = np.array([[focal[0], 0, principal[0] - 0.5], [0, focal[1], principal[1] - 0.5], [0, 0, 1.0]])
+    intrinsics = np.array(
+        [[focal[0], 0, principal[0] - PIXEL_CENTRE], [0, focal[1], principal[1] - PIXEL_CENTRE], [0, 0, 1.0]]
+    )
     lens = Lens(intrinsics, numbers[4:], *size)
     lens.check(name)
     return lens

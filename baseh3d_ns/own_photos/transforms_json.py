@@ -70,9 +70,8 @@ def _shot(path: Path, frame: Table) -> Shot:
     """One frame, with what the file says of all of them."""
     name = _text(path, frame, "file_path")
     photo = _photo(path, name)
-    mask = find_mask(photo)
-    if frame.get("mask_path") is not None:
-        mask = _beside(path, _text(path, frame, "mask_path"))
+    has_mask = frame.get("mask_path") is not None
+    mask = _beside(path, _text(path, frame, "mask_path")) if has_mask else find_mask(photo)
     if mask is not None and not mask.is_file():
         raise InputError(f"{path} names the mask {frame['mask_path']}, which is missing: put it there, or export again")
     named = f"{path}: {name}"

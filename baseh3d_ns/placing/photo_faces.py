@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -73,9 +73,8 @@ def _landmarks(dataset: HeadDataset, view: int, longest_px: int) -> Float[np.nda
     face = find_reliable_face(small)
     if face is None:
         return None
-    points_px = (face.points_px + 0.5) * np.array([width / size[0], height / size[1]]) - 0.5
-    column, row = np.clip(points_px.round().astype(int), 0, [width - 1, height - 1]).T
-    return points_px if mask[row, column].mean() > LEAST_ON_HEAD else None
+    face = replace(face, points_px=(face.points_px + 0.5) * np.array([width / size[0], height / size[1]]) - 0.5)
+    return face.points_px if face.share_in(mask) > LEAST_ON_HEAD else None
 
 
 def rays_through(

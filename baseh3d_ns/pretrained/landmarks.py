@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy.special import expit
 
 from baseh3d_ns.pretrained.face_boxes import WINDOWS, face_boxes
@@ -61,6 +61,12 @@ class FaceLandmarks:
     def size_px(self) -> float:
         """Longer side of the box round the landmarks, level with the eyes."""
         return _crop_round(self.points_px).side_px / CROP_SIDE
+
+    def share_in(self, mask: Bool[np.ndarray, "h w"]) -> float:
+        """Share of the landmarks that lie in a mask of the photo."""
+        column, row = np.rint(self.points_px).astype(int).T
+        in_photo = (column >= 0) & (row >= 0) & (column < mask.shape[1]) & (row < mask.shape[0])
+        return float(mask[row[in_photo], column[in_photo]].sum() / len(column))
 
 
 def find_face(photo: UInt8[np.ndarray, "h w 3"]) -> FaceLandmarks | None:

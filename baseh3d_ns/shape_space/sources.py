@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.data.mesh_rows import check_all_rows
 from baseh3d_ns.data.obj import plain_obj, read_obj
 from baseh3d_ns.data.scan_files import read_landmarks
@@ -149,10 +150,8 @@ def _meshes(folder: Path, count: int, mm_per_unit: float) -> Source:
 
 def _sampled(names: list[str], read: Callable, count: int, path_of: Callable[[str], Path]) -> list[HeadSamples]:
     """Every head read, checked, brought to the standard frame by its landmarks, if any, and sampled."""
-    from tqdm import tqdm
-
     found = []
-    for number, name in enumerate(tqdm(names, desc="Reading heads", unit="head", delay=2.0)):
+    for number, name in enumerate(progress_bar(names, desc="Reading heads", unit="head")):
         mesh, landmarks = read(name)
         try:
             check_mesh(mesh)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.h3ds_root import MOST_VIEWS
 from baseh3d_ns.errors import InputError
@@ -87,7 +87,7 @@ def synthesize(
     require_extra("synth")
     with whole_folder(out) as unfinished:
         configs = []
-        for index, scene in enumerate(tqdm(ids, desc="Synthetic heads", unit="head")):
+        for index, scene in enumerate(progress_bar(ids, desc="Synthetic heads", unit="head")):
             configs.append(write_subject(unfinished / scene, recipe, index))
         if contact_sheet:
             save_contact_sheet([unfinished / scene for scene in ids], unfinished / "contact_sheet.png")
@@ -143,7 +143,7 @@ def _write_photographs(folder: Path, head: Head, cameras: list[Pinhole], recipe:
     directions = sphere_directions()
     fixed_light = light_up(head.visible_cosine, directions, np.eye(3))
     written = []
-    bar = tqdm(cameras, desc="Photographs", unit="photo", delay=2.0, leave=False)
+    bar = progress_bar(cameras, desc="Photographs", unit="photo")
     for view, camera in enumerate(bar):
         lighting = _turned_light(head, camera) if "light" in recipe.noise else fixed_light
         photo = renderer.photograph(camera, lighting, behind)

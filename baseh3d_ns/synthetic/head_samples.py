@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import require_extra
 from baseh3d_ns.files import whole_file
@@ -53,8 +54,6 @@ def sample_heads(folder: Path, heads: int, seed: int, count: int) -> list[Path]:
     Raises:
         InputError: files are missing, and the extra `synth` is not installed.
     """
-    from tqdm import tqdm
-
     files = _files(folder, heads, seed, count)
     missing = _missing(files)
     if missing:
@@ -63,7 +62,9 @@ def sample_heads(folder: Path, heads: int, seed: int, count: int) -> list[Path]:
         # Not forked: the body model's compiler and torch have threads of their own.
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             make = partial(_write_head, files[0].parent, seed, count)
-            list(tqdm(pool.map(make, missing), total=len(missing), desc="Sampling synthetic heads", unit="head"))
+            list(
+                progress_bar(pool.map(make, missing), total=len(missing), desc="Sampling synthetic heads", unit="head")
+            )
     return files
 
 

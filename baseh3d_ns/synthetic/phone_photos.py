@@ -20,8 +20,8 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, UInt8
 from PIL import Image
-from tqdm import tqdm
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.extras import require_extra
 from baseh3d_ns.files import whole_folder
@@ -97,7 +97,7 @@ def synthesize_photos(out: Path, subjects: int, views: int, size: int, seed: int
         return names
     require_extra("synth")
     with whole_folder(out) as unfinished:
-        for index, name in enumerate(tqdm(names, desc="Synthetic heads", unit="head")):
+        for index, name in enumerate(progress_bar(names, desc="Synthetic heads", unit="head")):
             write_photos(unfinished / name, recipe, index)
         (unfinished / RECIPE).write_text(recipe_text(recipe))
     return names
@@ -115,7 +115,7 @@ def write_photos(folder: Path, recipe: Recipe, index: int) -> None:
     renderer = Renderer(head)
     lighting = light_up(head.visible_cosine, sphere_directions(), np.eye(3))
     names = []
-    bar = tqdm(cameras, desc="Photographs", unit="photo", delay=2.0, leave=False)
+    bar = progress_bar(cameras, desc="Photographs", unit="photo")
     for view, camera in enumerate(bar):
         wide, margin = _with_margin(camera)
         behind = background(BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))], wide.width, rng)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.texture.atlas import Atlas
 from baseh3d_ns.texture.photos import TexturePhotos, sample
 from baseh3d_ns.texture.smoothing import smoothed
@@ -105,14 +106,13 @@ def _from_photos(
     mesh_mm: trimesh.Trimesh, texels: Texels, photos: TexturePhotos
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 1"]]:
     """Colours that the photos give texels, and how far they are to be trusted, 0 to 1."""
-    from tqdm import tqdm
 
     weights = weights_of(mesh_mm, photos)
     vertices_mm = mesh_mm.vertices.view(np.ndarray)
     count, bands = len(texels.index), weights.blend.shape[2]
     total, norm = np.zeros((count, bands, 3), np.float32), np.full((count, bands, 1), NOTHING, np.float32)
     trust = np.zeros((count, 1), np.float32)
-    for view in tqdm(range(len(photos)), desc="Baking the texture", unit="photo", delay=5.0, leave=False):
+    for view in progress_bar(range(len(photos)), desc="Baking the texture", unit="photo"):
         weight = texels.interpolate(weights.blend[view])
         trust += texels.interpolate(weights.trust[view])
         shown = weight[:, 0] > 0.0

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.rendering.chunks import points_per_call
@@ -42,15 +43,13 @@ def normals_of_head(head: Head, source: Path, device: torch.device) -> SurfaceNo
     Raises:
         InputError: the file holds no networks of a head.
     """
-    from tqdm import tqdm
-
     assert head.frame is not None
     field, frame = field_of_head(head, source).to(device).eval(), head.frame
 
     def surface_normals(points_mm: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
         parts = torch.from_numpy(frame.to_unit(points_mm)).float().split(points_per_call(device, with_gradient=True))
         normals = []
-        for part in tqdm(parts, desc="Normals of the surface", unit="chunk", delay=2.0, leave=False):
+        for part in progress_bar(parts, desc="Normals of the surface", unit="chunk"):
             distance, _, gradient = field.with_gradient(part.to(device), create_graph=False)
             near = distance.abs() < NEAR_MM / frame.radius_mm
             normals.append((near[:, None] * torch.nn.functional.normalize(gradient, dim=-1)).cpu())

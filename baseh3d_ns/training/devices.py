@@ -38,5 +38,5 @@ def named_memory_errors() -> Iterator[None]:
             raise
         raise InputError(
             f"out of memory ({said[:200]}): take fewer rays (--pipeline.datamanager.train-num-rays-per-batch), or "
-            "smaller photos (--downscale)"
+            "smaller photos (--downscale of h3ds-data, --longest-side-px of head-data)"
         ) from error

@@ -18,6 +18,7 @@ from baseh3d_ns.bounds import Count
 from baseh3d_ns.data.datamanager import HeadDataManager
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.data.views import FEWEST_PX
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.detail_grid import cells_to_see
 from baseh3d_ns.fields.head_field import HeadFieldConfig
@@ -28,9 +29,6 @@ from baseh3d_ns.training.agreement import agreement
 from baseh3d_ns.training.closing_words import closing_lines, ended_by
 from baseh3d_ns.training.pipeline import HeadPipelineConfig
 from baseh3d_ns.training.trainer import SdfTrainer, SdfTrainerConfig
-
-FEWEST_PIXELS = 16
-"""Width and height in pixels below which a photo shows no head."""
 
 
 @dataclass
@@ -109,13 +107,13 @@ def check_sizes(split: DataparserOutputs, scale: float) -> None:
     """Raise `InputError` when photos would be trained on with hardly a pixel.
 
     Args:
-        scale: factor on their sizes, besides --downscale.
+        scale: factor on their sizes, besides what the dataparser does.
     """
     width, height = (int(scale * size.min()) for size in (split.cameras.width, split.cameras.height))
-    if min(width, height) < FEWEST_PIXELS:
+    if min(width, height) < FEWEST_PX:
         raise InputError(
-            f"--downscale (and --pipeline.datamanager.camera-res-scale-factor) leaves photos of {width} x {height} "
-            f"pixels: keep at least {FEWEST_PIXELS}"
+            f"photos of {width} x {height} pixels show no head: keep at least {FEWEST_PX} (--downscale of h3ds-data, "
+            "--longest-side-px of head-data, --pipeline.datamanager.camera-res-scale-factor)"
         )
 
 

@@ -161,7 +161,7 @@ class SdfTrainer(Trainer):
             if self._start_step >= self.total_steps:
                 raise InputError(
                     f"the training in {self.config.resume_from()} has already reached its last step "
-                    f"{self.total_steps - 1}: raise --epochs or --max-num-iterations to go on"
+                    f"{self.total_steps - 1}: raise what ended it (--epochs, --steps-of-one-view, --max-num-iterations)"
                 )
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_step))
 

@@ -88,8 +88,8 @@ def prior_and_fit(run: Path) -> tuple[HeadField, HeadField]:
     }
     if not weights:
         raise InputError(
-            f"{folder} does not remember a prior that the training started from: only fits with --load-prior have one, "
-            "made with this version"
+            f"{folder} does not remember a prior that the training started from: only fits from a prior have one, by "
+            "version 0.2 or later"
         )
     prior = field_of_head(Head(weights=weights, provenance={}), folder)
     return prior.eval(), field_of_head(replace(head, latents=None), file).eval()
