@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from baseh3d_ns.data.h3ds_root import open_h3ds
+from baseh3d_ns.data.head_size import Unit
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.photo_run import NO_ACCURACY, JudgedRun, in_words, judge_by_photos
 from baseh3d_ns.evaluation.run_files import scale_sentence
-from baseh3d_ns.evaluation.scan_file import Unit
 from baseh3d_ns.evaluation.scan_run import NOT_OFFICIAL, ScanRun, score_with_scan
 from baseh3d_ns.evaluation.score_run import ScoredRun, scene_named, score_run
 from baseh3d_ns.evaluation.scores import scan_files

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import trimesh
 
-from baseh3d_ns.data.head_size import HEAD_MM, unit_mistake
+from baseh3d_ns.data.head_size import UNITS_MM, Unit, likely_unit, unit_mistake
 from baseh3d_ns.data.mesh_rows import check_all_rows
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.scores import SIZE_RANGE_MM
 
-Unit = Literal["mm", "cm", "m", "in"]
-UNITS_MM: dict[Unit, float] = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "in": 25.4}
 METRIC_SUFFIXES = (".glb", ".gltf")
 """Formats in metres by their specification (glTF 2.0, section 3.4)."""
 SCAN_SUFFIXES = (".ply", ".obj", ".stl", ".off", *METRIC_SUFFIXES)
@@ -35,7 +32,7 @@ def read_scan(path: Path, unit: Unit | None) -> trimesh.Trimesh:
     mesh.apply_scale(UNITS_MM[used])
     extent_mm = float(mesh.extents.max())
     if not SIZE_RANGE_MM[0] <= extent_mm <= SIZE_RANGE_MM[1]:
-        likely = _likely_unit(extent_mm / UNITS_MM[used])
+        likely = likely_unit(extent_mm / UNITS_MM[used])
         remedy = f"pass --unit {likely}" if likely else unit_mistake(extent_mm) or "pass its --unit, or another file"
         raise InputError(f"--scan {path}: read in {used} it is {extent_mm:.3g} mm large, which is no head: {remedy}")
     return mesh
@@ -72,12 +69,3 @@ def _triangles(path: Path) -> trimesh.Trimesh:
     surface = trimesh.Trimesh(vertices, mesh.faces, process=False)
     surface.remove_unreferenced_vertices()
     return surface
-
-
-def _likely_unit(extent: float) -> Unit | None:
-    """The unit in which something that large is nearest to a head's size, if it has that size in any."""
-    if HEAD_MM[0] <= extent <= HEAD_MM[1]:
-        return "mm"
-    mistake = unit_mistake(extent)
-    fits = [unit for unit, mm in UNITS_MM.items() if mistake and mistake.endswith(f"by {mm:.6g}")]
-    return fits[0] if fits else None

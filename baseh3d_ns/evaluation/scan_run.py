@@ -12,11 +12,12 @@ from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
+from baseh3d_ns.data.head_size import Unit
 from baseh3d_ns.evaluation.any_scan import ScanScores, score_against_scan
 from baseh3d_ns.evaluation.nose import axes_of_head, nose_tip
 from baseh3d_ns.evaluation.pictures import PICTURE_SIDE, PhotoView, evaluation_picture, render
 from baseh3d_ns.evaluation.run_files import evaluation_folder, run_provenance, scale_of
-from baseh3d_ns.evaluation.scan_file import Unit, read_scan, unit_of
+from baseh3d_ns.evaluation.scan_file import read_scan, unit_of
 from baseh3d_ns.evaluation.silhouettes import OnBackground, find_on_background
 from baseh3d_ns.evaluation.write import SCORES, json_text, meshes_with_errors, rigid_table, write_files
 from baseh3d_ns.frames import SceneFrame

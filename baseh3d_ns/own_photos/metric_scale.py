@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from baseh3d_ns.data.head_size import TYPICAL_MM
+from baseh3d_ns.data.head_size import TYPICAL_MM, UNITS_MM, Unit
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.faces import Face
 from baseh3d_ns.own_photos.shots import Capture
 
-UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 METRES_PERCENT = 2.0
 """Assumed uncertainty of a phone's metres, in per cent."""
 PUPILS_PERCENT = 3.0
@@ -50,7 +49,7 @@ class ScaleOptions:
 
     mm_per_unit: float = 0.0
     pupils_mm: float = 0.0
-    unit: str | None = None
+    unit: Unit | None = None
 
     def check(self) -> None:
         """Raise `InputError` where two of the options are given, or pupils that no head has."""
