@@ -341,7 +341,7 @@ def test_where_the_whole_photos_do_not_match_the_heads_do(monkeypatch: pytest.Mo
         return [SolvedView(photo.name, camera_at(9.0 * i) if tried[-1] else None) for i, photo in enumerate(photos)]
 
     monkeypatch.setattr(solve_room, "solve_motion", solve)
-    monkeypatch.setattr(solve_room, "find_faces", lambda _: [])
+    monkeypatch.setattr(solve_room, "find_faces_at_mask", lambda *_: [])
     photo = ball_before_its_own_wall(0, camera_at(0.0, size=64))
     solved = solve_room.solve_cameras([photo] * 9, solve_room.CameraConfig(MotionConfig()))
     assert tried == [False, True] and solved.way == solve_room.MOTION

@@ -32,13 +32,13 @@ from baseh3d_ns.own_photos.metric_scale import ScaleOptions
 from baseh3d_ns.own_photos.scene import open_own_photos, read_capture
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 
-SCALE = ScaleOptions(mm_per_unit=2.0)
+SCALE = ScaleOptions(mm_per_unit=80.0)
 
 
 @pytest.fixture(autouse=True)
 def no_faces(monkeypatch):
     """The egg has none, and the networks are not needed to know it."""
-    monkeypatch.setattr(looks, "_find_landmarks", lambda photos: [None] * len(photos))
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_what_is_written_opens_as_the_same_head(photos):
     said = capture(options(photos, out))
     assert {path.name for path in out.iterdir()} == {"transforms.json", "masks", "capture.png"}
     before, after = (open_own_photos(folder, SCALE, 90.0, 64) for folder in (photos, out))
-    assert after.frame.scale.mm_per_unit == 2.0 and len(after.views) == 5
+    assert after.frame.scale.mm_per_unit == 80.0 and len(after.views) == 5
     np.testing.assert_allclose(after.frame.centre, before.frame.centre)
     np.testing.assert_allclose(after.frame.rotation, before.frame.rotation, atol=1e-12)
     for ours, theirs in zip(after.views, before.views, strict=True):

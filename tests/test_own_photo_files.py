@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,12 @@ from baseh3d_ns.capture import command
 from baseh3d_ns.capture.command import CaptureOptions, capture
 from baseh3d_ns.capture.photos import load_photo
 from baseh3d_ns.capture.solve import check_tools
+from baseh3d_ns.capture.sources import find_photos
+from baseh3d_ns.data.pictures import picture_size, read_mask
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.own_photos import looks
+from baseh3d_ns.own_photos import looks, masks
 from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
-from baseh3d_ns.own_photos.masks import faces_in_masks, find_mask, given_mask
+from baseh3d_ns.own_photos.masks import faces_in_masks, find_faces_at_mask, find_mask, given_mask
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
 from baseh3d_ns.own_photos.photo_sizes import counted_size, read_counted
 from baseh3d_ns.own_photos.scene import OwnScene, read_capture
@@ -35,7 +39,7 @@ ORIENTATIONS = range(1, 9)
 @pytest.fixture(autouse=True)
 def no_faces(monkeypatch):
     """The egg has none, and the network is not needed to know it."""
-    monkeypatch.setattr(looks, "_find_landmarks", lambda photos: [None] * len(photos))
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))
 
 
 @pytest.fixture
@@ -257,7 +261,7 @@ def faces(monkeypatch, *middles: tuple[float, float] | None) -> None:
     """Let a face be found about these points (x, y) of the photos, None for no face."""
     spread = np.random.default_rng(0).normal(0.0, 2.0, (468, 2))
     found = [None if one is None else FaceLandmarks(spread + one, np.zeros(468), 0.9, 0.0) for one in middles]
-    monkeypatch.setattr(looks, "_find_landmarks", lambda photos: found)
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: found)
     monkeypatch.setattr(looks, "_rays", lambda *_: None)
     monkeypatch.setattr(looks, "find_face_in_space", lambda rays: None)
 
@@ -332,6 +336,131 @@ def test_names_may_be_written_on_windows(own, plain):
 def options(source: Path, out: Path) -> CaptureOptions:
     scale = ScaleOptions(mm_per_unit=1.0 / ELSEWHERE.scale)
     return CaptureOptions(source, out, scale, 90.0, estimate_cameras=False, turning_head=False, overwrite=False)
+
+
+def test_cameras_beside_the_photos_come_before_an_earlier_capture(plain, tmp_path, said):
+    write_colmap(plain, tmp_path, text=False)
+    assert "Cameras as given by" in capture(options(tmp_path, tmp_path / "head"))
+    report = capture(options(tmp_path, tmp_path / "again"))
+    assert f"Cameras as given by {tmp_path / 'sparse' / '0'}." in report
+    opened(tmp_path)
+    assert f"{tmp_path / 'head'}, which `baseh3d capture` made, is used." in said
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_the_size_of_a_turned_tiff_is_the_stored_one(tmp_path, orientation):
+    stored = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8))
+    save_as_stored(stored, tmp_path / "a.tif", orientation)
+    assert picture_size(tmp_path / "a.tif") == (60, 40, orientation)
+    (width, height), as_stored = counted_size(tmp_path / "a.tif", (60, 40), True)
+    photo = read_counted(tmp_path / "a.tif", as_stored)
+    assert photo.shape[:2] == (height, width)
+    np.testing.assert_array_equal(photo, np.asarray(stored))
+
+
+def test_sizes_of_no_head_are_refused(own):
+    rewrite(own, lambda meta: meta["head"].pop("mm_per_unit"))
+    for mm_per_unit in (1.0, 5000.0):
+        with pytest.raises(InputError, match=r"transforms\.json is .* mm large, if one unit .* by --mm-per-unit: corr"):
+            HeadDataParserConfig(data=own, mm_per_unit=mm_per_unit).setup()
+
+
+def test_a_unit_that_contradicts_the_capture_is_refused(own):
+    with pytest.raises(InputError, match="--unit m makes the head 12.3 times as large as a head is: leave it out"):
+        HeadDataParserConfig(data=own, unit="m").setup()
+
+
+def test_the_face_in_the_mask_is_looked_for_where_another_is_larger(monkeypatch):
+    mask = np.zeros((100, 200), bool)
+    mask[40:60, 150:170] = True
+    spread = np.random.default_rng(0).normal(0.0, 1.0, (468, 2))
+
+    def find(photo):
+        """Only the largest face of a photo is found."""
+        centre = (40.0, 50.0) if photo.shape[1] == 200 else (14.0, 14.0)
+        return [FaceLandmarks(spread + centre, np.zeros(468), 0.9, 0.0)]
+
+    monkeypatch.setattr(masks, "find_faces", find)
+    photo = np.zeros((100, 200, 3), np.uint8)
+    _, inner = find_faces_at_mask(photo, mask)
+    np.testing.assert_allclose(inner.points_px.mean(axis=0), (160.0, 50.0), atol=0.2)
+    assert [len(found) for found in faces_in_masks(["a"], [mask], [find_faces_at_mask(photo, mask)])] == [1]
+    assert looks._chosen(find_faces_at_mask(photo, mask), mask).points_px.mean() > 100.0
+    assert len(find_faces_at_mask(photo, None)) == 1
+
+
+def test_a_map_of_labels_is_no_mask(tmp_path):
+    labels = np.zeros((40, 40), np.uint8)
+    labels[5:20, 5:30], labels[20:30, 10:25] = 60, 200
+    Image.fromarray(labels).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png holds 3 labels \(0, 60, 200\), so it does not tell what is head"):
+        read_mask(tmp_path / "a.png")
+    smooth = np.asarray(
+        Image.fromarray((labels > 0).astype(np.uint8) * 255).resize((57, 57), Image.Resampling.BILINEAR)
+    )
+    Image.fromarray(smooth // 64 * 85).save(tmp_path / "b.png")
+    assert read_mask(tmp_path / "b.png").any()
+
+
+def test_masks_that_no_capture_made_are_not_overwritten(own, tmp_path):
+    (tmp_path / "prepared" / "masks").mkdir(parents=True)
+    (tmp_path / "prepared" / "masks" / "mine.png").touch()
+    with pytest.raises(InputError, match="holds masks, which no capture made"):
+        capture(replace(options(own, tmp_path / "prepared"), overwrite=True))
+    assert (tmp_path / "prepared" / "masks" / "mine.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("made", "program"),
+    [("keyframes/a.txt", "polycam"), ("cameras.xml", "metashape"), ("cameras.csv", "realitycapture")],
+)
+def test_exports_of_other_programs_are_sent_to_nerfstudio(tmp_path, made, program):
+    (tmp_path / made).parent.mkdir(exist_ok=True)
+    (tmp_path / made).touch()
+    for read in (opened, find_photos):
+        with pytest.raises(InputError, match=f"`ns-process-data {program}`"):
+            read(tmp_path)
+
+
+def test_names_of_other_systems_are_found(plain, tmp_path):
+    write_colmap(plain, tmp_path, text=True)
+    file = tmp_path / "sparse" / "0" / "images.txt"
+    text = file.read_text().replace(" p01.png", " front\\Müller.png").replace(" p02.png", " Zoë.png")
+    file.write_bytes(text.encode("cp1252"))
+    (tmp_path / "images" / "front").mkdir()
+    (tmp_path / "images" / "p01.png").rename(tmp_path / "images" / "front" / "Müller.png")
+    (tmp_path / "images" / "p02.png").rename(tmp_path / "images" / "Zoë.png")
+    (tmp_path / "masks" / "p02.png").rename(tmp_path / "masks" / unicodedata.normalize("NFD", "Zoë.png"))
+    shots = {shot.photo_path.name: shot for shot in read_capture(tmp_path).shots}
+    assert set(shots) == {"Müller.png", "Zoë.png", "p00.png", "p03.png", "p04.png"}
+    assert shots["Zoë.png"].mask_path is not None
+    file.write_bytes(b"\xef\xbb\xbf" + text.replace("Müller", "Muller").encode())
+    (tmp_path / "images" / "front" / "Müller.png").rename(tmp_path / "images" / "front" / "Muller.png")
+    assert len(read_capture(tmp_path).shots) == 5
+
+
+def test_masks_of_another_person_beside_are_not_taken(tmp_path):
+    for name in ("masks/IMG_1.png", "patient2/IMG_1.jpg", "patient3/images/IMG_1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert find_mask(tmp_path / "patient2" / "IMG_1.jpg") is None
+    assert find_mask(tmp_path / "patient3" / "images" / "IMG_1.jpg") is None
+
+
+def test_masks_of_frames_lie_beside_the_video(tmp_path, monkeypatch):
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "frame_00007.png").touch()
+    frames = [tmp_path / "new" / f"frame_0000{number}.jpg" for number in (3, 7)]
+    monkeypatch.setattr(command, "check_tools", lambda *_, **__: None)
+    monkeypatch.setattr(command, "save_frames", lambda *_: frames)
+    (tmp_path / "a.mp4").touch()
+    found = command._photos(options(tmp_path / "a.mp4", tmp_path / "head"), tmp_path / "new")
+    assert found == {frames[0]: None, frames[1]: tmp_path / "masks" / "frame_00007.png"}
+
+
+def test_views_that_were_asked_for_are_named(own, said):
+    HeadDataParserConfig(data=own, views=("1,3",)).setup()
+    assert "Photos to train on: images/p01.png, images/p03.png." in said
 
 
 def test_a_doubtful_scale_is_in_the_report(own, monkeypatch):

@@ -43,7 +43,7 @@ BLOCK = {"version": 1, **AXES, "mm_per_unit": 1.0 / ELSEWHERE.scale}
 @pytest.fixture(autouse=True)
 def no_faces(monkeypatch):
     """The egg has none, and the network is not needed to know it."""
-    monkeypatch.setattr(looks, "_find_landmarks", lambda photos: [None] * len(photos))
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))
 
 
 @pytest.fixture(scope="module")
@@ -373,10 +373,12 @@ def test_masks_that_agree_on_nothing(own):
     assert "agree on no head" in complaint(own)
 
 
-def test_scales(own, plain):
+def test_scales(tiny_root, tmp_path, own, plain):
     assert opened(plain).scene.frame.scale.source == "given"
-    assert opened(plain, mm_per_unit=7.0).scene.frame.scale.mm_per_unit == 7.0
-    assert opened(plain, unit="cm").scene.frame.scale.mm_per_unit == 10.0
+    assert opened(plain, mm_per_unit=70.0).scene.frame.scale.mm_per_unit == 70.0
+    axes = {"version": 1, "up": [0.0, 1.0, 0.0], "ahead": [0.0, 0.0, 1.0]}
+    write_own_photos(tiny_root, SCENE, tmp_path / "cm", world=World(0.1), head=axes)
+    assert opened(tmp_path / "cm", unit="cm").scene.frame.scale.mm_per_unit == 10.0
     assert "--pupils-mm 63 needs a face" in complaint(plain, pupils_mm=63.0)
     assert "both say" in complaint(plain, pupils_mm=63.0, mm_per_unit=7.0)
     rewrite(own, lambda meta: meta["head"].pop("mm_per_unit"))

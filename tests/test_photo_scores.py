@@ -164,7 +164,7 @@ def test_heads_whose_photos_cannot_be_told_are_refused(own_root: Path, tmp_path:
 
 
 def test_own_photos_are_opened_as_they_were_trained_on(tiny_root: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(looks, "_find_landmarks", lambda photos: [None] * len(photos))  # the egg has no face
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))  # the egg has no face
     write_own_photos(tiny_root, SCENE, tmp_path, distortion=(-0.1, 0.02, 0.0, 0.0, 0.0))
     parser = HeadDataParserConfig(data=tmp_path, views=("2,0,4",), mm_per_unit=81.0, neck_mm=70.0).setup()
     metadata = parser.get_dataparser_outputs("train").metadata

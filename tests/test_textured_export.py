@@ -20,7 +20,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.head_file import HEAD_FILE, save_head
 from baseh3d_ns.heads.readers import BUILTIN, open_head
 from baseh3d_ns.mesh.decimate import decimate
-from baseh3d_ns.mesh.files import save_mesh
+from baseh3d_ns.mesh.files import check_mesh_path, save_mesh
 from baseh3d_ns.texture.photos import TexturePhotos
 from baseh3d_ns.texture.textured import textured_mesh
 
@@ -51,7 +51,11 @@ def test_nothing_of_the_users_is_replaced_beside_a_textured_obj(tmp_path: Path):
     with pytest.raises(InputError, match=r"me\.png exists already"):
         save_mesh(textured, tmp_path / "me.obj")
     assert [file.name for file in tmp_path.iterdir()] == ["me.png"] and (tmp_path / "me.png").read_text() == "mine"
-    save_mesh(textured, tmp_path / "me.obj", overwrite=True)
+    with pytest.raises(InputError, match=r"me\.png is of no earlier export"):
+        save_mesh(textured, tmp_path / "me.obj", overwrite=True)
+    (tmp_path / "me.png").unlink()
+    for overwrite in (False, True):
+        save_mesh(textured, tmp_path / "me.obj", overwrite=overwrite)
     assert Image.open(tmp_path / "me.png").size == (256, 256)
 
 
@@ -66,6 +70,14 @@ def test_an_obj_that_lost_its_texture_does_not_keep_the_old_one_beside_it(tmp_pa
     assert {file.name for file in tmp_path.iterdir()} == kept
     words = (tmp_path / "me.obj").read_text().split()
     assert "mtllib" not in words and "usemtl" not in words and "vt" not in words
+
+
+@pytest.mark.parametrize("name", ["anna.png", "anna.mtl", "anna.normals.png"])
+def test_pictures_that_are_of_no_export_are_not_replaced(tmp_path, name):
+    (tmp_path / name).write_text("a photo of Anna")
+    with pytest.raises(InputError, match=f"{name} is of no earlier export, and would be replaced: choose another name"):
+        check_mesh_path(tmp_path / "anna.obj", overwrite=True, textured=True)
+    check_mesh_path(tmp_path / "anna.obj", overwrite=True)
 
 
 def test_a_decimated_mesh_is_closed_and_nearly_the_same():

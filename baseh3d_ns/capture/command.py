@@ -26,11 +26,11 @@ from baseh3d_ns.capture.video import MOST_FRAMES, VIDEO_SUFFIXES, save_frames
 from baseh3d_ns.data.pictures import read_photo
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME
-from baseh3d_ns.own_photos.colmap_model import find_model
+from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.faces import POINTS
 from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
 from baseh3d_ns.own_photos.looks import Look, full_mask
-from baseh3d_ns.own_photos.masks import find_mask
+from baseh3d_ns.own_photos.masks import find_mask, mask_file
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
 from baseh3d_ns.own_photos.scene import OwnScene, open_capture, photos_without_camera, read_capture
 from baseh3d_ns.own_photos.shots import Capture, Cut, GivenFrame, Shot
@@ -106,18 +106,19 @@ def _photos(options: CaptureOptions, folder: Path) -> dict[Path, Path | None]:
     source = options.source
     if source.is_file() and source.suffix.lower() in VIDEO_SUFFIXES:
         check_tools(MOST_FRAMES, needs_networks=True)
-        return dict.fromkeys(save_frames(source, folder / FRAMES))
+        # An earlier capture's frames have the same names.
+        return {frame: mask_file(source.with_name(frame.name)) for frame in save_frames(source, folder / FRAMES)}
     masks = {photo: find_mask(photo) for photo in find_photos(source)}
     check_tools(len(masks), options.turning_head or None in masks.values())
     return masks
 
 
 def _given_cameras(source: Path) -> Capture | None:
-    """Cameras that lie beside the photos; None where there are none."""
-    has_file = source.suffix.lower() == ".json" or (source / FILE).is_file()
-    if has_file or (source.is_dir() and find_model(source) is not None):
+    """Cameras that lie beside the photos, not those of an earlier capture below them; None where there are none."""
+    if source.suffix.lower() == ".json" or (source / FILE).is_file():
         return read_capture(source)
-    return None
+    model = find_model(source) if source.is_dir() else None
+    return None if model is None else read_colmap(source, model)
 
 
 def _estimate(options: CaptureOptions, masks: Mapping[Path, Path | None]) -> tuple[Capture, SolvedCameras]:

@@ -25,10 +25,10 @@ from baseh3d_ns.capture.solved import SolvedView, scaled
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, chain
 from baseh3d_ns.extras import require_extra
-from baseh3d_ns.own_photos.masks import faces_in_masks
+from baseh3d_ns.own_photos.masks import faces_in_masks, find_faces_at_mask
 from baseh3d_ns.own_photos.metric_scale import BY_FACE, FACE_PERCENT, PUPILS_PERCENT, by_pupils
 from baseh3d_ns.pretrained.landmark_model import LandmarkModel, load_landmark_model
-from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks, find_faces
+from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
 from baseh3d_ns.pretrained.model_files import model_file
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
@@ -127,7 +127,7 @@ def _by_landmarks(
 def _faces(photos: Sequence[Photo]) -> list[list[FaceLandmarks]]:
     """Faces of every photo, the largest first; where a photo has a mask, those inside."""
     bar = progress_bar(photos, desc="Looking for faces", unit="photo")
-    found = [find_faces(photo.rgb) for photo in bar]
+    found = [find_faces_at_mask(photo.rgb, photo.mask) for photo in bar]
     return faces_in_masks([photo.name for photo in photos], [photo.mask for photo in photos], found)
 
 

@@ -12,6 +12,7 @@ from baseh3d_ns.capture.video import VIDEO_SUFFIXES
 from baseh3d_ns.data.pictures import SUFFIXES
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_folder
+from baseh3d_ns.own_photos.scene import exported_by
 from baseh3d_ns.own_photos.transforms_json import FILE
 
 MADE = frozenset({FILE, SHEET, MASKS, FRAMES})
@@ -42,7 +43,8 @@ def find_photos(source: Path) -> list[Path]:
         )
         if found:
             return found
-    raise InputError(f"{source} holds no photos ({' '.join(SUFFIXES)}): pass the folder that they lie in")
+    remedy = exported_by(source) or "pass the folder that they lie in"
+    raise InputError(f"{source} holds no photos ({' '.join(SUFFIXES)}): {remedy}")
 
 
 @contextmanager
@@ -71,7 +73,8 @@ def check_output(source: Path, out: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise InputError(f"{out} is there already: pass --overwrite to make it anew, or another --out")
-    others = sorted({path.name for path in out.iterdir()} - MADE) if out.is_dir() else [out.name]
+    there = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    others = sorted(there - MADE if FILE in there else there)
     if others:
         raise InputError(f"{out} holds {others[0]}, which no capture made: move it away, or pass another --out")
     made = [path.stat().st_mtime for name in (FILE, SHEET) if (path := out / name).is_file()]

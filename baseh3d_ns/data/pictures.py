@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 from PIL import Image, ImageCms, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from baseh3d_ns.errors import InputError
 
@@ -18,12 +19,17 @@ HEIC = (".heic", ".heif")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", *HEIC)
 MASK_THRESHOLD = 127
 """Mask values above this, of 255, are head."""
+MOST_LABELS, LABEL_SHARE = 12, 0.05
+"""Number of grey levels up to which a picture may be a map of labels, and the share of what is not black that a dark
+level covers in one: at the edges of a mask each covers less."""
 LEAST_SHARE = 0.001
 """Share of its pixels below which a mask has no head but a speck."""
 ORIENTATION = 0x0112
 """EXIF tag: 1 for pixels stored as they are to be seen, up to 8 for those stored turned or mirrored."""
 SAME_COLOURS = 2
 """Colour profiles that change no value of 8 bits by more than this are sRGB, up to rounding."""
+_WIDTH, _HEIGHT = 256, 257
+"""TIFF tags."""
 _PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 
@@ -51,16 +57,23 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
     whatever it is (masks of 0 and 1, palettes); of more levels, those above `MASK_THRESHOLD`.
 
     Raises:
-        InputError: not an image, cut off, all of one value, or with no more than a speck brighter than half.
+        InputError: not an image, cut off, all of one value, a map of labels, or with no more than a speck brighter than
+            half.
     """
     with _opened(path) as image:
         levels = _silhouette_levels(path, image)
-    values = np.unique(levels)
+    values, counts = np.unique(levels, return_counts=True)
     if len(values) == 1:
         colour = {0: "black, so it shows no head", 255: "white, so it cuts out no head"}.get(
             int(values[0]), f"of the value {values[0]:g}, so it cuts out no head"
         )
         raise InputError(f"{path} is all {colour}: make the mask again (white = head, black = not)")
+    dark = counts[(values > 0) & (values <= MASK_THRESHOLD)].max(initial=0)
+    if 2 < len(values) <= MOST_LABELS and dark > LABEL_SHARE * counts[values > 0].sum():
+        raise InputError(
+            f"{path} holds {len(values)} labels ({', '.join(f'{value:g}' for value in values)}), so it does not tell "
+            "what is head: save it with two values, white = head, black = not"
+        )
     binary = len(values) == 2 and values[0] == 0
     mask = np.asarray(levels > (0 if binary else MASK_THRESHOLD))
     if mask.all() or not mask.any():
@@ -105,7 +118,9 @@ def picture_size(path: Path) -> tuple[int, int, int]:
         InputError: not an image.
     """
     with _opened(path) as image:
-        return *image.size, _orientation(image)
+        # Pillow gives the size of a TIFF as shown.
+        size = (image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]) if isinstance(image, TiffImageFile) else image.size
+        return *size, _orientation(image)
 
 
 @contextmanager

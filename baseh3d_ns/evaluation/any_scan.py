@@ -151,7 +151,7 @@ def _warnings(
     if median > POOR_FIT_MM:
         found.append(
             f"The scan does not fit: half of its face lies more than {median:.1f} mm from the head; is it a scan of "
-            "this head, and is --unit right?"
+            "this head and little else, and is --unit right?"
         )
     if scaled is None:
         found.append(

@@ -34,6 +34,7 @@ def read_scan(path: Path, unit: Unit | None) -> trimesh.Trimesh:
     if not SIZE_RANGE_MM[0] <= extent_mm <= SIZE_RANGE_MM[1]:
         likely = likely_unit(extent_mm / UNITS_MM[used])
         remedy = f"pass --unit {likely}" if likely else unit_mistake(extent_mm) or "pass its --unit, or another file"
+        remedy += "" if extent_mm < SIZE_RANGE_MM[0] else "; or cut the head out, if it shows more than that"
         raise InputError(f"--scan {path}: read in {used} it is {extent_mm:.3g} mm large, which is no head: {remedy}")
     return mesh
 

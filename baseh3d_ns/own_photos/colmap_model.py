@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.masks import find_mask
 from baseh3d_ns.own_photos.photo_sizes import counted_size
@@ -27,6 +29,8 @@ PARAMETERS = {
     "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
 }
 """Names of the parameters of COLMAP's perspective camera models; f is both focal lengths."""
+UNKNOWN = "\ufffd"
+"""Character for bytes that are none."""
 REMEDY = "let COLMAP write the model again"
 
 
@@ -84,23 +88,39 @@ def _read(model: Path) -> tuple[dict[int, Any], dict[int, Any]]:
                 colmap.read_cameras_binary(model / "cameras.bin"),
                 colmap.read_images_binary(model / "images.bin"),
             )
-        images = colmap.read_images_text(model / "images.txt")
-        return colmap.read_cameras_text(model / "cameras.txt"), _with_whole_names(model / "images.txt", images)
+        return _read_text_model(model)
     except Exception as error:  # it raises whatever damaged bytes lead it to
         raise InputError(
             f"{model / f'cameras{suffix}'} or images{suffix} is damaged ({type(error).__name__}): {REMEDY}"
         ) from error
 
 
-def _with_whole_names(file: Path, images: dict[int, Any]) -> dict[int, Any]:
-    """The images of a text file, with names that hold spaces, which nerfstudio's reader cuts at the first."""
-    lines, names = iter(file.read_text(encoding="utf-8").splitlines()), {}
+def _read_text_model(model: Path) -> tuple[dict[int, Any], dict[int, Any]]:
+    """Cameras and images of a text model in any encoding, with names that hold spaces.
+
+    nerfstudio's reader wants UTF-8, and cuts names at the first space.
+    """
+    from nerfstudio.data.utils import colmap_parsing_utils as colmap
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("cameras.txt", "images.txt")]
+        texts = [_text(model / file.name) for file in files]
+        for file, text in zip(files, texts, strict=True):
+            file.write_text(text, encoding="utf-8")
+        cameras, images = colmap.read_cameras_text(files[0]), colmap.read_images_text(files[1])
+    lines, names = iter(texts[1].split("\n")), {}
     for line in lines:
         if line.strip() and not line.startswith("#"):
             number, *_, name = line.split(maxsplit=9)
             names[int(number)] = name.strip()
             next(lines, "")  # its points
-    return {number: image._replace(name=names[number]) for number, image in images.items()}
+    return cameras, {number: image._replace(name=names[number]) for number, image in images.items()}
+
+
+def _text(file: Path) -> str:
+    """The text of a file in UTF-8, else in the encoding of Western Windows."""
+    text = read_text(file)
+    return text if UNKNOWN not in text else file.read_bytes().decode("cp1252", errors="replace")
 
 
 def _check_whole(images: Path) -> None:
@@ -155,7 +175,8 @@ def _rotation(quaternion: np.ndarray, named: str) -> np.ndarray:
 
 
 def _photo(folder: Path, model: Path, name: str) -> Path:
-    places = [base / place / name for base in (folder, model) for place in PHOTO_FOLDERS]
+    names = dict.fromkeys((name, name.replace("\\", "/")))  # programs on Windows write backslashes
+    places = [base / place / one for one in names for base in (folder, model) for place in PHOTO_FOLDERS]
     try:
         found = next((place for place in places if place.is_file()), None)
     except (OSError, ValueError):

@@ -64,6 +64,9 @@ class HeadDataParser(DataParser):
         scale = ScaleOptions(config.mm_per_unit, config.pupils_mm, config.unit)
         self.scene: OwnScene = open_own_photos(Path(config.data), scale, config.neck_mm, config.longest_side_px)
         self.train_views = self._train_views()
+        if config.views != ("all",):
+            chosen = ", ".join(self.scene.views[view].shot.name for view in self.train_views)
+            CONSOLE.log(f"Photos to train on: {chosen}.")
 
     def _train_views(self) -> list[int]:
         scene = self.scene

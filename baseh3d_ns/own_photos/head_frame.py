@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from baseh3d_ns.data.camera_checks import RADIUS_RANGE_MM
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 from baseh3d_ns.own_photos.faces import POINTS, Face
@@ -120,6 +121,7 @@ def find_head_frame(
     else:
         assert hull is not None
         centre, radius = _ball(capture, hull, rotation, cut)
+    _check_size(capture, metric, radius)
     ears = given.ears if face is None or given.ears is not None else _ears(face, rotation, metric.mm_per_unit)
     if ears is not None and np.linalg.norm(ears - centre) > FARTHEST_EARS * radius:
         raise InputError(
@@ -127,6 +129,15 @@ def find_head_frame(
             '"ears" out of its block "head"'
         )
     return HeadFrame(centre, radius, rotation, ears, metric, cut, up_from)
+
+
+def _check_size(capture: Capture, metric: MetricScale, radius: float) -> None:
+    radius_mm = metric.mm_per_unit * radius
+    if not RADIUS_RANGE_MM[0] <= radius_mm <= RADIUS_RANGE_MM[1]:
+        raise InputError(
+            f"the head of {capture.path} is {2.0 * radius_mm:.3g} mm large, if one unit of its cameras is "
+            f"{metric.mm_per_unit:.3g} mm, by {metric.source}: correct that (--mm-per-unit, --unit), or leave it out"
+        )
 
 
 def _ears(face: Face, rotation: Float[np.ndarray, "3 3"], mm_per_unit: float) -> Float[np.ndarray, " 3"]:

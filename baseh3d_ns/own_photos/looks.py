@@ -15,10 +15,10 @@ from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.faces import POINTS, Face, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.hull import Silhouette
-from baseh3d_ns.own_photos.masks import faces_in_masks, given_mask, unused_masks
+from baseh3d_ns.own_photos.masks import HOLDS_FACE, faces_in_masks, find_faces_at_mask, given_mask, unused_masks
 from baseh3d_ns.own_photos.photo_sizes import read_counted
 from baseh3d_ns.own_photos.shots import Shot
-from baseh3d_ns.pretrained.landmarks import FaceLandmarks
+from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
 
 LONGEST_PX = 1024
 """Longer side of the photos that are looked at."""
@@ -63,7 +63,7 @@ def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face |
     ]
     landmarks: list[FaceLandmarks | None] = [None] * len(shots)
     if find_faces or any(mask is None for mask in masks):
-        faces = [[] if face is None else [face] for face in _find_landmarks(photos)]
+        faces = [[] if face is None else [face] for face in _find_landmarks(photos, masks)]
         inside = faces_in_masks([shot.name for shot in shots], masks, faces)
         landmarks = [found[0] if found else None for found in inside]
     numbered = enumerate(zip(shots, photos, landmarks, strict=True))
@@ -145,16 +145,25 @@ def _head_window(shot: Shot, shape: tuple[int, ...], face: Face) -> Any:
     return Crop((pixel + 0.5) * scale - 0.5, float(side_px), float(np.degrees(np.arctan2(right, -down))))
 
 
-def _find_landmarks(photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Sequence[FaceLandmarks | None]:
-    """Landmarks in photos; None where there are none, or none that can be relied upon, or the networks are missing."""
-    from baseh3d_ns.pretrained.landmarks import find_reliable_face
+def _find_landmarks(
+    photos: Sequence[UInt8[np.ndarray, "_ _ 3"]], masks: Sequence[Bool[np.ndarray, "_ _"] | None]
+) -> Sequence[FaceLandmarks | None]:
+    """Landmarks of the face in each mask, else of the largest face.
 
+    None where there is no face that can be relied upon, or the networks are missing.
+    """
     try:
-        bar = progress_bar(photos, desc="Looking for faces", unit="photo")
-        return [find_reliable_face(photo) for photo in bar]
+        bar = progress_bar(zip(photos, masks, strict=True), total=len(photos), desc="Looking for faces", unit="photo")
+        return [_chosen(find_faces_at_mask(photo, mask), mask) for photo, mask in bar]
     except InputError as error:
         CONSOLE.log(f"Faces are not looked for: {error}")
         return [None] * len(photos)
+
+
+def _chosen(faces: Sequence[FaceLandmarks], mask: Bool[np.ndarray, "h w"] | None) -> FaceLandmarks | None:
+    chosen = next((face for face in faces if mask is not None and face.share_in(mask) > HOLDS_FACE), None)
+    chosen = chosen or next(iter(faces), None)
+    return chosen if chosen is not None and chosen.score >= RELIABLE else None
 
 
 def _rays(number: int, shot: Shot, small: UInt8[np.ndarray, "h w 3"], landmarks: FaceLandmarks) -> FaceRays:

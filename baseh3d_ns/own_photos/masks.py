@@ -2,49 +2,69 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.data.pictures import SUFFIXES, check_not_inverted, has_cutout
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.photo_sizes import read_counted_mask
 from baseh3d_ns.own_photos.shots import Shot
-from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
+from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks, find_faces
 
 FOLDERS = ("masks", "mask")
 """Names of folders that masks are looked for in."""
+PHOTO_FOLDERS = ("image", "photo", "input", "frame", "rgb")
+"""Beginnings of the names of folders of photos that masks lie beside; another folder may be another person."""
 LEVELS = 3
 """Folders above a photo, its own among them, that may hold the folder of masks."""
+MARGIN = 0.2
+"""Width of what is looked at round a mask, in its longer sides."""
 HOLDS_FACE = 0.5
 """Share of a face's landmarks inside a mask from which it holds the face; hands and hair may hide some."""
 
 
 def find_mask(photo: Path) -> Path | None:
-    """The file with the user's mask of a photo: the photo itself where its alpha is one, None where there is none.
-
-    A mask has the photo's name with any suffix, with a suffix more, or with `_mask`. It lies in a folder masks beside
-    the photo, or beside the folder of photos and then in the same folders below it.
+    """The file with the user's mask of a photo: `mask_file`, else the photo itself where its alpha is one, else None.
 
     Raises:
         InputError: the photo is not an image, or cut off.
     """
-    stems = {photo.name, photo.stem, f"{photo.stem}_mask"}
+    return mask_file(photo) or (photo if has_cutout(photo) else None)
+
+
+def mask_file(photo: Path) -> Path | None:
+    """The picture with the mask of a photo, which has its name with any suffix, with a suffix more, or with `_mask`.
+
+    It lies in a folder masks beside the photo, or beside the folder of photos and then in the same folders below it.
+    """
+    stems = {_composed(stem) for stem in (photo.name, photo.stem, f"{photo.stem}_mask")}
     for folder in _mask_folders(photo):
-        inside = sorted(folder.iterdir()) if folder.is_dir() else []
-        found = [mask for mask in inside if mask.stem in stems and mask.suffix.lower() in SUFFIXES]
+        found = [mask for mask in _pictures(folder) if _composed(mask.stem) in stems]
         if found:
             return found[0]
-    return photo if has_cutout(photo) else None
+    return None
 
 
 def unused_masks(photos: Iterable[Path]) -> Path | None:
-    """A folder of pictures that `find_mask` looks into for one of the photos; None where there is none."""
-    folders = {folder: None for photo in photos for folder in _mask_folders(photo) if folder.is_dir()}
-    return next((one for one in folders if any(file.suffix.lower() in SUFFIXES for file in one.iterdir())), None)
+    """A folder of pictures that `mask_file` looks into for one of the photos; None where there is none."""
+    folders = dict.fromkeys(folder for photo in photos for folder in _mask_folders(photo))
+    return next(filter(_pictures, folders), None)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [file for file in inside if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+
+
+def _composed(name: str) -> str:
+    """A name with its accents as one character each: Macs write them as two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _mask_folders(photo: Path) -> Iterator[Path]:
@@ -52,7 +72,7 @@ def _mask_folders(photo: Path) -> Iterator[Path]:
         below = photo.parent.relative_to(base)
         for name in FOLDERS:
             yield base / name / below
-            if below.parts:
+            if below.parts and below.parts[0].lower().startswith(PHOTO_FOLDERS):
                 yield base / name / Path(*below.parts[1:])
 
 
@@ -67,6 +87,23 @@ def given_mask(shot: Shot) -> Bool[np.ndarray, "h w"]:
     mask = read_counted_mask(path, shot.photo_path, shot.as_stored, (shot.lens.width, shot.lens.height))
     check_not_inverted(path, mask)
     return mask
+
+
+def find_faces_at_mask(photo: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"] | None) -> list[FaceLandmarks]:
+    """Faces of a photo, the largest first; looked for once more round the mask where it holds none of them.
+
+    Raises:
+        InputError: the networks are not here and cannot be fetched.
+    """
+    faces = find_faces(photo)
+    if mask is None or not mask.any() or not faces or any(face.share_in(mask) > HOLDS_FACE for face in faces):
+        return faces
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    margin = round(MARGIN * max(np.ptp(rows), np.ptp(columns)))
+    top, left = max(0, rows[0] - margin), max(0, columns[0] - margin)
+    part = photo[top : rows[-1] + margin + 1, left : columns[-1] + margin + 1]
+    found = find_faces(np.ascontiguousarray(part))
+    return [*faces, *(replace(face, points_px=face.points_px + np.array([left, top])) for face in found)]
 
 
 def faces_in_masks(

@@ -23,6 +23,8 @@ HULL_PERCENT = 25.0
 """Uncertainty of a scale by the extent of the silhouettes, which hold hair, neck and shoulders."""
 BY_FACE = "the face, taken to be as large as the average adult's"
 """Words for the source of a scale that nobody measured."""
+IMPOSSIBLE = 3.0
+"""Factor on the average adult's size beyond which a unit is another."""
 UNLIKELY = 0.3
 """Relative difference between a face and the average adult's from which a scale is doubted."""
 
@@ -104,6 +106,7 @@ def find_scale(options: ScaleOptions, capture: Capture, face: Face | None, hull_
             )
         return MetricScale(options.pupils_mm / face.pupil_distance, by_pupils(options.pupils_mm), PUPILS_PERCENT)
     if options.unit:
+        _check_unit(options.unit, given.mm_per_unit if face is None else face.mm_per_unit)
         return MetricScale(UNITS_MM[options.unit], f"--unit {options.unit}", 0.0)
     if given.mm_per_unit is not None:
         return MetricScale(given.mm_per_unit, given.scale_source, given.scale_uncertainty_percent)
@@ -114,6 +117,19 @@ def find_scale(options: ScaleOptions, capture: Capture, face: Face | None, hull_
     if hull_extent:
         return MetricScale(TYPICAL_MM / hull_extent, "the silhouettes' extent, since no face was found", HULL_PERCENT)
     raise InputError(f"{capture.path} says nothing of the head's size: give --mm-per-unit, or --unit")
+
+
+def _check_unit(unit: Unit, likely_mm: float | None) -> None:
+    """Raise `InputError` where a unit is far from what the face, or the capture itself, says it is.
+
+    Args:
+        likely_mm: millimetres in the cameras' unit by the face or the capture; None where neither says it.
+    """
+    if likely_mm is not None and not 1.0 / IMPOSSIBLE <= UNITS_MM[unit] / likely_mm <= IMPOSSIBLE:
+        raise InputError(
+            f"--unit {unit} makes the head {UNITS_MM[unit] / likely_mm:.3g} times as large as a head is: leave it out "
+            "(COLMAP's unit, for one, is none), or give --mm-per-unit"
+        )
 
 
 def by_pupils(pupils_mm: float) -> str:

@@ -56,11 +56,22 @@ def read_capture(data: Path) -> Capture:
         return read_transforms(data / "head" / FILE)
     model = find_model(data)
     if model is None:
-        raise InputError(
-            f"{data} holds neither a {FILE} nor a COLMAP model (sparse/0): make one of its photos with "
-            f"`baseh3d capture {data}`"
-        )
+        remedy = exported_by(data) or f"make one of its photos with `baseh3d capture {data}`"
+        raise InputError(f"{data} holds neither a {FILE} nor a COLMAP model (sparse/0): {remedy}")
     return read_colmap(data, model)
+
+
+def exported_by(folder: Path) -> str | None:
+    """Remedy for cameras in a format that nerfstudio has to convert first; None where none is seen."""
+    if (folder / "keyframes").is_dir():
+        program = "polycam"
+    elif any(folder.glob("*.xml")):
+        program = "metashape"
+    elif any(folder.glob("*.csv")):
+        program = "realitycapture"
+    else:
+        return None
+    return f"convert its cameras with `ns-process-data {program}` and pass the folder that it makes"
 
 
 def open_own_photos(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int) -> OwnScene:
@@ -87,12 +98,14 @@ def photos_without_camera(shots: Sequence[Shot]) -> list[str]:
     used = {shot.photo_path.resolve() for shot in shots}
     kinds = {path.suffix for path in used}
     beside = (path for folder in sorted({path.parent for path in used}) for path in sorted(folder.iterdir()))
-    return [path.name for path in beside if path.suffix in kinds and path not in used and path.is_file()]
+    return [path.name for path in beside if path.suffix in kinds and path not in used and path.name[0] != "."]
 
 
 @lru_cache(maxsize=1)
 def _opened(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, stamp: tuple) -> OwnScene:
     capture = read_capture(data)
+    if capture.path == data / "head" / FILE:
+        CONSOLE.log(f"{data / 'head'}, which `baseh3d capture` made, is used.")
     # A capture of ours named them when it was made.
     lost = photos_without_camera(capture.shots) if capture.given.ball is None else []
     if lost:

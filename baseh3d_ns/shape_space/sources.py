@@ -130,7 +130,7 @@ def _h3ds(root: Path, count: int) -> Source:
 
 
 def _meshes(folder: Path, count: int, mm_per_unit: float) -> Source:
-    files = {file.name: file for file in sorted(folder.iterdir()) if file.suffix.lower() in SUFFIXES}
+    files = {file.name: file for file in sorted(folder.glob("[!.]*")) if file.suffix.lower() in SUFFIXES}
     if not files:
         raise InputError(
             f"{folder} holds no {', '.join(SUFFIXES)} file (and no version.txt of H3DS): pass another folder"
