@@ -307,6 +307,11 @@ def test_photos_without_a_camera_are_named(plain, tmp_path, said):
     write_colmap(plain, tmp_path, text=True)
     shutil.copy(tmp_path / "images" / "p00.png", tmp_path / "images" / "q.png")
     (tmp_path / "images" / "notes.txt").touch()
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-archive"
+    elsewhere.mkdir()
+    (tmp_path / "images" / "p01.png").rename(elsewhere / "p01.png")
+    (tmp_path / "images" / "p01.png").symlink_to(elsewhere / "p01.png")
+    shutil.copy(elsewhere / "p01.png", elsewhere / "other.png")
     opened(tmp_path)
     assert "These photos have no camera, so they are not used: q.png." in said
     report = capture(options(tmp_path, tmp_path / "head"))

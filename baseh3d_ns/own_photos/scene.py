@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -56,8 +57,8 @@ def read_capture(data: Path) -> Capture:
         return read_transforms(data / "head" / FILE)
     model = find_model(data)
     if model is None:
-        remedy = exported_by(data) or f"make one of its photos with `baseh3d capture {data}`"
-        raise InputError(f"{data} holds neither a {FILE} nor a COLMAP model (sparse/0): {remedy}")
+        remedies = [remedy for remedy in (exported_by(data), f"make one with `baseh3d capture {data}`") if remedy]
+        raise InputError(f"{data} holds neither a {FILE} nor a COLMAP model (sparse/0): {', or '.join(remedies)}")
     return read_colmap(data, model)
 
 
@@ -95,7 +96,7 @@ def open_own_photos(data: Path, scale: ScaleOptions, neck_mm: float, longest_px:
 
 def photos_without_camera(shots: Sequence[Shot]) -> list[str]:
     """Names of the photos beside those of the shots that no shot is of, such as those COLMAP could not register."""
-    used = {shot.photo_path.resolve() for shot in shots}
+    used = {Path(os.path.abspath(shot.photo_path)) for shot in shots}  # where they are linked from
     kinds = {path.suffix for path in used}
     beside = (path for folder in sorted({path.parent for path in used}) for path in sorted(folder.iterdir()))
     return [path.name for path in beside if path.suffix in kinds and path not in used and path.name[0] != "."]
