@@ -176,7 +176,7 @@ def test_masks_are_found_by_name(tmp_path):
 
 
 def report(name: str, **others: object) -> PhotoReport:
-    usual = PhotoReport(name, True, 100.0, "guessed", 0.95, (), 0.9, 0.4)
+    usual = PhotoReport(name, True, 100.0, True, 0.95, (), 0.9, 0.4)
     return replace(usual, **others)  # type: ignore[arg-type]
 
 
@@ -186,7 +186,7 @@ def at(*azimuths_deg: float) -> np.ndarray:
 
 
 def test_advice_names_the_side_that_is_missing_and_the_photos_that_are_bad():
-    photos = [report("a.jpg"), report("b.jpg", sharpness=5.0), report("c.jpg", mask_agreement=0.3), report("d.jpg")]
+    photos = [report("a.jpg"), report("b.jpg", sharpness=5.0), report("c.jpg", agreement=0.3), report("d.jpg")]
     said = " ".join(advice(photos, [], at(-80.0, -40.0, 0.0, 5.0)))
     assert "person's left" in said and "person's right" not in said
     assert "blurred: b.jpg" in said and "disagree on them: c.jpg" in said and "back" in said
@@ -200,7 +200,7 @@ def test_advice_names_the_side_that_is_missing_and_the_photos_that_are_bad():
 
 
 def test_the_table_has_a_line_for_every_photo():
-    lines = table([report("a.jpg"), report("b.jpg", kept=False, landmark_score=None)]).splitlines()
+    lines = table([report("a.jpg"), report("b.jpg", kept=False, face_score=None)]).splitlines()
     assert len(lines) == 3 and "NO" in lines[2] and "0.90" in lines[1]
 
 

@@ -191,9 +191,9 @@ def _photo_report(look: Look, kept: bool, errors: Mapping[str, float | None]) ->
         name=shot.name,
         kept=kept,
         sharpness=sharpness(read_photo(shot.photo_path)),
-        mask_source="guessed" if look.guessed else "given",
-        mask_agreement=look.agreement,
+        guessed=look.guessed,
+        agreement=look.agreement,
         cut_off=touches_border(look.silhouette.mask),
-        landmark_score=look.face_score,
+        face_score=look.face_score,
         reprojection_error_px=errors.get(shot.name),
     )

@@ -29,13 +29,13 @@ class PhotoReport:
     """Whether its silhouette is where its camera sees the head."""
     sharpness: float
     """Variance of the Laplacian; comparable between photos of one capture."""
-    mask_source: str
-    """`given` or `guessed`."""
-    mask_agreement: float
+    guessed: bool
+    """Whether its silhouette is the networks', not the user's."""
+    agreement: float
     """Intersection over union of the two networks; 1 for a mask that was given."""
     cut_off: tuple[str, ...]
     """Sides of the photo that the silhouette touches."""
-    landmark_score: float | None
+    face_score: float | None
     """Confidence in the face's landmarks, 0 to 1; None where no face was found."""
     reprojection_error_px: float | None
     """Reprojection error in pixels, by structure from motion the median, by landmarks the mean; None where the
@@ -48,8 +48,8 @@ def table(photos: Sequence[PhotoReport]) -> str:
     width = max(8, *(len(photo.name) for photo in photos))
     lines = [f"{'photo':<{width}}  used    sharp  mask          face  error px"]
     for photo in photos:
-        mask = "given" if photo.mask_source == "given" else f"guessed {photo.mask_agreement:.2f}"
-        face = "-" if photo.landmark_score is None else f"{photo.landmark_score:.2f}"
+        mask = "given" if not photo.guessed else f"guessed {photo.agreement:.2f}"
+        face = "-" if photo.face_score is None else f"{photo.face_score:.2f}"
         error = "-" if photo.reprojection_error_px is None else f"{photo.reprojection_error_px:.2f}"
         used = "yes" if photo.kept else "NO"
         lines.append(
@@ -75,7 +75,7 @@ def advice(photos: Sequence[PhotoReport], lost: Sequence[str], centres_mm: Float
     blurred = [photo.name for photo in photos if photo.sharpness < BLURRED * median]
     if blurred:
         said.append(f"Take these again, they are blurred: {', '.join(blurred[:10])}.")
-    doubtful = [photo.name for photo in photos if photo.mask_agreement < LEAST_AGREEMENT]
+    doubtful = [photo.name for photo in photos if photo.agreement < LEAST_AGREEMENT]
     if doubtful:
         said.append(f"Look at these silhouettes, two networks disagree on them: {', '.join(doubtful[:10])}.")
     cut = [photo.name for photo in photos if set(photo.cut_off) - {"bottom"}]

@@ -63,7 +63,7 @@ POSE_RATE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Silhouette:
+class PosedMask:
     """A mask and the camera of its photo, known or about right."""
 
     mask: Bool[np.ndarray, "h w"]
@@ -90,7 +90,7 @@ class FittedHead:
         return values.amin(dim=1), closest, above_neck(closest, NECK_MM)
 
 
-def fit_head(known: Sequence[Silhouette], landmarks_mm: Float[np.ndarray, "l 3"]) -> FittedHead:
+def fit_head(known: Sequence[PosedMask], landmarks_mm: Float[np.ndarray, "l 3"]) -> FittedHead:
     """The shape space's head that fills the masks and passes through the landmarks."""
     prior = open_head(BUILTIN)
     assert prior.latents is not None
@@ -132,9 +132,9 @@ def poses_from_silhouette(head: FittedHead, mask: Bool[np.ndarray, "h w"], like:
     rng = np.random.default_rng(SEED)
     yaws = np.linspace(-180.0, 180.0, YAWS, endpoint=False)
     starts = [_aimed(head, mask, like, float(yaw)) for yaw in yaws if abs(yaw) > FRONTAL_DEG]
-    scores = [silhouette_iou(head, Silhouette(mask, camera)) for camera in starts]
+    scores = [silhouette_iou(head, PosedMask(mask, camera)) for camera in starts]
     chosen = [starts[i] for i in np.argsort(scores)[::-1][:STARTS]]
-    return [*(_adjust(head, Silhouette(mask, camera), rng) for camera in chosen[:ADJUSTED]), *chosen]
+    return [*(_adjust(head, PosedMask(mask, camera), rng) for camera in chosen[:ADJUSTED]), *chosen]
 
 
 def surface_of(head: FittedHead) -> Surface:
@@ -149,7 +149,7 @@ def surface_of(head: FittedHead) -> Surface:
 
 
 @torch.no_grad()
-def silhouette_iou(head: FittedHead, view: Silhouette) -> float:
+def silhouette_iou(head: FittedHead, view: PosedMask) -> float:
     """Intersection over union of mask and head, above the neck."""
     rays, inside = _draw(view, 3000, np.random.default_rng(SEED))
     values, _, counts = head.min_sdf(*rays)
@@ -172,7 +172,7 @@ def _mask_loss(
 
 
 def _draw(
-    view: Silhouette, count: int, rng: np.random.Generator
+    view: PosedMask, count: int, rng: np.random.Generator
 ) -> tuple[tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]], Float[Tensor, " n"]]:
     """Rays (origins, directions) in the unit frame through random pixels round the mask, and whether they lie in it."""
     rows, columns = np.nonzero(view.mask)
@@ -227,7 +227,7 @@ def _middle_mm(head: FittedHead) -> Float[np.ndarray, " 3"]:
     return 0.5 * (points.min(axis=0) + points.max(axis=0))
 
 
-def _adjust(head: FittedHead, view: Silhouette, rng: np.random.Generator) -> Pinhole:
+def _adjust(head: FittedHead, view: PosedMask, rng: np.random.Generator) -> Pinhole:
     """Pose whose soft silhouette fits the mask best, by Adam on a small motion of the head about its middle."""
     motion = torch.zeros(6, requires_grad=True)
     optimizer = torch.optim.Adam([motion], lr=POSE_RATE)

@@ -20,7 +20,7 @@ from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.face_tracks import Surface, Tracks, cosine, find_patch
 from baseh3d_ns.capture.landmark_cameras import NO_DISTORTION, track_residuals
-from baseh3d_ns.capture.silhouettes import SEED, Silhouette, fit_head, poses_from_silhouette, surface_of
+from baseh3d_ns.capture.silhouettes import SEED, PosedMask, fit_head, poses_from_silhouette, surface_of
 
 SEARCHES_MM = (14.0, 6.0)
 """Ranges in which spots are searched for, in millimetres along the surface."""
@@ -75,7 +75,7 @@ def chain(
         turned: photos without.
         landmarks_mm: landmarks of the head.
     """
-    head = fit_head([Silhouette(view.mask, view.camera) for view in known], landmarks_mm)
+    head = fit_head([PosedMask(view.mask, view.camera) for view in known], landmarks_mm)
     surface = surface_of(head)
     bar = progress_bar(turned, desc="Turning a head into photos without a face", unit="photo")
     waiting = {

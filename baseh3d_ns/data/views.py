@@ -157,3 +157,13 @@ def nerfstudio_cameras(cameras: list[Pinhole], frame: SceneFrame, downscale: flo
 def scaled_size(camera: Pinhole, downscale: float) -> tuple[int, int]:
     """Width and height in pixels after downscaling, at least 1."""
     return max(1, round(camera.width / downscale)), max(1, round(camera.height / downscale))
+
+
+def world_to_camera_axes(c2w: Float[Tensor, "*n 3 4"]) -> Float[Tensor, "*n 3 3"]:
+    """Matrices that offsets from a camera's centre, as rows, are multiplied by to be in its axes (OpenCV's).
+
+    Args:
+        c2w: nerfstudio's camera-to-world matrices. They look along -z, with +y up; a skew is among their axes, which
+            then are not at right angles.
+    """
+    return torch.linalg.inv(c2w[..., :3] * c2w.new_tensor([1.0, -1.0, -1.0])).transpose(-1, -2)

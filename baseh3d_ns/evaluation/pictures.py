@@ -19,6 +19,8 @@ from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.h3ds_scene import H3dsScene
 from baseh3d_ns.data.pictures import read_photo
 
+SIDES_DEG = (0.0, 60.0, -60.0)
+"""Azimuths of the three pictures: the front and both sides."""
 MAX_ERROR_MM = 5.0
 """The end of the colour bar."""
 UNKNOWN_MM = 20.0
@@ -68,7 +70,7 @@ def three_sides(cameras: Sequence[Pinhole], subject_mm: Float[np.ndarray, " 3"])
     """
     directions = np.stack([camera.centre_mm - subject_mm for camera in cameras])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    wanted = [np.array([np.sin(angle), 0.0, np.cos(angle)]) for angle in np.radians([0.0, 60.0, -60.0])]
+    wanted = [np.array([np.sin(angle), 0.0, np.cos(angle)]) for angle in np.radians(SIDES_DEG)]
     return [int((directions @ direction).argmax()) for direction in wanted]
 
 

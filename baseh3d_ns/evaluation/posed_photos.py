@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.views import world_to_camera_axes
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.models.view_corrections import ViewCorrections
 
@@ -48,9 +49,7 @@ class PosedPhotos:
             moved, factors = self.corrections.points(points[None], torch.tensor([[view]]))
             points, factor = moved[0, 0], factors[view]
         c2w = camera.camera_to_worlds
-        # nerfstudio's cameras look along -z, +y up; a skew is among their axes, which then are not at right angles.
-        world_to_camera = torch.linalg.inv(c2w[:, :3] * c2w.new_tensor([1.0, -1.0, -1.0])).T
-        in_camera = (points - c2w[:, 3]) @ world_to_camera
+        in_camera = (points - c2w[:, 3]) @ world_to_camera_axes(c2w)
         focal = factor * torch.cat([camera.fx, camera.fy])
         return focal * in_camera[:, :2] / in_camera[:, 2:].clamp(min=1e-6) + torch.cat([camera.cx, camera.cy])
 

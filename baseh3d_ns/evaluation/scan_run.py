@@ -15,7 +15,7 @@ from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.data.head_size import Unit
 from baseh3d_ns.evaluation.any_scan import ScanScores, score_against_scan
 from baseh3d_ns.evaluation.nose import axes_of_head, nose_tip
-from baseh3d_ns.evaluation.pictures import PICTURE_SIDE, PhotoView, evaluation_picture, render
+from baseh3d_ns.evaluation.pictures import PICTURE_SIDE, SIDES_DEG, PhotoView, evaluation_picture, render
 from baseh3d_ns.evaluation.run_files import evaluation_folder, run_provenance, scale_of
 from baseh3d_ns.evaluation.scan_file import read_scan, unit_of
 from baseh3d_ns.evaluation.silhouettes import OnBackground, find_on_background
@@ -30,8 +30,6 @@ NOT_OFFICIAL = (
     "Rigid scores against a scan of your own, both directions, aligned on the face alone, so that they read "
     "lower than those of H3DS scenes; not the official H3DS scores, which need that dataset's landmarks and regions."
 )
-SIDES_DEG = (0.0, 60.0, -60.0)
-"""Azimuths that scan and head are shown from."""
 DISTANCE, FOCAL = 4.0, 1.8
 """Distance of those cameras from the head, in radii of its unit ball, and focal length, in widths of the picture."""
 

@@ -21,6 +21,7 @@ from torch.nn.functional import grid_sample, normalize, one_hot
 
 from baseh3d_ns.bounds import Count, Fraction, Positive, SignedFraction, Weight
 from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.views import world_to_camera_axes
 from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.chunks import Sdf, in_chunks
 
@@ -85,8 +86,7 @@ class Photos:
         pictures = [_grey_and_mask(dataset, view, (width, height)) for view in range(len(dataset))]
         return cls(
             pictures=torch.from_numpy(np.stack(pictures, axis=1))[None].to(device),
-            # nerfstudio's cameras look along -z, +y up; a skew is among their axes, which then are not at right angles.
-            world_to_camera=torch.linalg.inv(c2w[:, :, :3] * c2w.new_tensor([1.0, -1.0, -1.0])).transpose(1, 2),
+            world_to_camera=world_to_camera_axes(c2w),
             centres=c2w[:, :, 3],
             focal=focal / size,
             principal_point=torch.cat([cameras.cx, cameras.cy], dim=1) / size,

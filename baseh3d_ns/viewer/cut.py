@@ -12,14 +12,11 @@ from matplotlib.figure import Figure
 
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.rendering.chunks import Sdf, in_chunks
+from baseh3d_ns.texture.atlas import RIGHT_AND_DOWN
 from baseh3d_ns.viewer.colours import pixels_of
 
 AXES = ("x", "y", "z")
 """Axes of the world that a plane may be perpendicular to."""
-RIGHT_AND_DOWN = ((2, -1.0, 1), (0, 1.0, 2), (0, 1.0, 1))
-"""For each: the axis that lies to the right in its picture, and its sign; the axis that is vertical in it."""
-DOWN = (-1.0, 1.0, -1.0)
-"""Sign of the vertical axis downwards in the picture."""
 SAMPLES = 192
 """Samples across a plane."""
 ISO_MM = 10.0
@@ -39,10 +36,7 @@ class Plane:
 
     def directions(self) -> Float[np.ndarray, "2 3"]:
         """Unit vectors to the right and downwards in the plane's picture."""
-        right, sign, down = RIGHT_AND_DOWN[self.axis]
-        found = np.zeros((2, 3))
-        found[0, right], found[1, down] = sign, DOWN[self.axis]
-        return found
+        return RIGHT_AND_DOWN[2 * self.axis]
 
     def position(self, frame: SceneFrame) -> Float[np.ndarray, " 3"]:
         """Middle of the picture in the unit frame."""
