@@ -1,8 +1,10 @@
-"""The import graph: no cycles, no room that imports a higher floor. Imports within functions count."""
+"""The import graph: no cycles, no room that imports a higher floor. Imports within functions count. And sizes."""
 
 from __future__ import annotations
 
+import ast
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 
 import grimp
 import pytest
@@ -43,6 +45,8 @@ STRANGERS = (
 """The first must not need the second, not even through others."""
 GUESTS = {"anny": "synthetic", "pycolmap": "capture", "jinja2": "benchmark"}
 """Libraries that come with extras, and the only room that may import each."""
+
+MOST_LINES_OF_FILE, MOST_LINES_OF_FUNCTION = 250, 50
 
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 
@@ -118,3 +122,15 @@ def test_only_the_command_line_knows_the_benchmark(graph):
 def test_guests_stay_in_their_room(graph, library, host):
     importers = graph.find_modules_that_directly_import(library)
     assert importers and {room(module) for module in importers} == {host}
+
+
+def test_files_and_functions_are_short():
+    root, long = Path(__file__).resolve().parents[1], []
+    for file in [*(root / PACKAGE).rglob("*.py"), *(root / "scripts").glob("*.py")]:
+        text = file.read_text(encoding="utf-8")
+        long += [file.name] * (len(text.splitlines()) > MOST_LINES_OF_FILE)
+        functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef))
+        long += [
+            f"{file.name}: {one.name}" for one in functions if one.end_lineno - one.lineno >= MOST_LINES_OF_FUNCTION
+        ]
+    assert long == []

@@ -138,12 +138,14 @@ def keep_benchmark(run: Path, results: Path, command: str = "") -> Path:
             shutil.copyfile(run / CURVES, copy)
     else:
         curves.unlink(missing_ok=True)
-    return _write(results / f"{definition.name}.csv", frame, origin)
+    return keep_table(results / f"{definition.name}.csv", frame, origin)
 
 
 def keep_table(file: Path, frame: pd.DataFrame, origin: Origin) -> Path:
-    """Keep a measurement that is no benchmark; columns are the headings of its table."""
-    return _write(file, frame, origin)
+    """Write a table with its origin; the columns of one that is no benchmark are the headings of its table."""
+    write_csv(file, frame)
+    write_text(file.with_suffix(".json"), json.dumps(asdict(origin), indent=1) + "\n")
+    return file
 
 
 def kept_markdown(results: Path, name: str, view: str = "all") -> str:
@@ -237,12 +239,6 @@ def _work_of(definition: Definition, one: Any) -> Work:
         return Work(one.kind, one.row, method, one.views, one.steps, size_of(method, options))
     made = definition.data.synthetic
     return Work(one.kind, one.row, steps=photos_of(made) if one.kind == "data" and made else 0)
-
-
-def _write(file: Path, frame: pd.DataFrame, origin: Origin) -> Path:
-    write_csv(file, frame)
-    write_text(file.with_suffix(".json"), json.dumps(asdict(origin), indent=1) + "\n")
-    return file
 
 
 def _cell(value: float | int | str, digits: int) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from jaxtyping import Float
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.bounds import Positive
@@ -99,7 +100,8 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
             if in_masks:
                 faces = _faces(photos)
                 photos = with_masks(photos, faces)
-            views = solve_motion(photos, replace(config.motion, in_masks_only=in_masks))
+            with CONSOLE.status(f"Structure from motion of {len(photos)} photos ..."):
+                views = solve_motion(photos, replace(config.motion, in_masks_only=in_masks))
             if sum(view.camera is not None for view in views) >= MOST_REGISTERED * len(photos):
                 return SolvedCameras(tuple(views), MOTION, None)
     return _by_landmarks(photos, faces or _faces(photos), config.pupils_mm)

@@ -158,9 +158,8 @@ def _match(pycolmap: Any, database: Path, neighbours_only: bool, few: bool) -> N
         pairing.overlap = NEIGHBOURS
         pycolmap.match_sequential(database, matching, pairing, verification, pycolmap.Device.cpu)
     else:
-        pycolmap.match_exhaustive(
-            database, matching, pycolmap.ExhaustivePairingOptions(), verification, pycolmap.Device.cpu
-        )
+        pairing = pycolmap.ExhaustivePairingOptions()
+        pycolmap.match_exhaustive(database, matching, pairing, verification, pycolmap.Device.cpu)
 
 
 def _map_best(pycolmap: Any, place: Path, factors: tuple[float, ...], few: bool) -> Any:
@@ -200,8 +199,7 @@ def _map(pycolmap: Any, place: Path, few: bool) -> list[Any]:
 
 
 def _adjust(pycolmap: Any, model: Any) -> None:
-    """Bundle adjustment of everything: poses, points, focal lengths, distortion, and the principal point where photos
-    determine it."""
+    """Bundle adjustment of poses, points and lenses, with the principal point where enough photos determine it."""
     options = pycolmap.BundleAdjustmentOptions()
     of_camera = Counter(image.camera_id for image in model.images.values() if image.has_pose)
     options.refine_principal_point = min(of_camera.values()) >= FEWEST_FOR_PRINCIPAL_POINT
@@ -237,9 +235,8 @@ def _registered(model: Any) -> dict[str, Any]:
             continue
         intrinsics = image.camera.calibration_matrix()
         intrinsics[:2, 2] -= PIXEL_CENTRE
-        distortion = np.zeros(4)
         extra = image.camera.params[image.camera.extra_params_idxs()]
-        distortion[: len(extra)] = extra
+        distortion = np.pad(extra, (0, 4 - len(extra)))
         pose = image.cam_from_world().matrix()
         camera = Pinhole(intrinsics, pose[:, :3], pose[:, 3], image.camera.width, image.camera.height)
         found[image.name] = camera, distortion, float(np.median(errors))

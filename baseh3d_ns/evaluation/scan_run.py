@@ -81,20 +81,10 @@ def score_with_scan(
         scores = score_against_scan(mesh, scan, nose_tip(mesh, axes), head.frame)
     outside, doubts = find_on_background(head, file, data, scene, mesh.vertices)
     warnings, scale = (*head.doubts, *doubts, *scores.warnings), scale_of(head)
-    content = {
-        "note": NOT_OFFICIAL,
-        **asdict(scores),
-        "rigid": rigid_table(scores.rigid),
-        "scale": scale,
-        "on_background": outside and asdict(outside),
-        "warnings": warnings,
-        "provenance": {
-            **run_provenance(head, file, device),
-            "scan": str(scan_path),
-            "scan_unit": unit_of(scan_path, unit),
-            "scan_extents_mm": scan.extents.tolist(),
-        },
-    }
+    read_as = {"scan": str(scan_path), "scan_unit": unit_of(scan_path, unit), "scan_extents_mm": scan.extents.tolist()}
+    found = {"scale": scale, "on_background": outside and asdict(outside), "warnings": warnings}
+    origin = {"provenance": {**run_provenance(head, file, device), **read_as}}
+    content = {"note": NOT_OFFICIAL, **asdict(scores), "rigid": rigid_table(scores.rigid), **found, **origin}
     scan.apply_transform(np.linalg.inv(scores.rigid.pred_to_world))
     views = views_of_scan(scan, axes, head.frame)
     distances_mm = scores.rigid.pred_to_gt_mm

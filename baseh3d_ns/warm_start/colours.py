@@ -10,7 +10,9 @@ from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.fields.detail_grid import DetailGrid
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.warm_start.config import ColourConfig
 from baseh3d_ns.warm_start.frozen_hits import Corrections, frozen_colour_loss, trace_frozen, unseen_surface
@@ -41,8 +43,6 @@ def learn_colours(
             explain every pixel no longer say where the surface is wrong.
         corrections: of the views, as a training has found them.
     """
-    from baseh3d_ns.bars import progress_bar
-
     hits = trace_frozen(field, pool, config.batches, grid_cells, corrections)
     hits = hits[hits.hit]
     if not len(hits):
@@ -55,10 +55,7 @@ def learn_colours(
     unseen = hits.points[:0]
     if detail and field.colour_detail:
         unseen = _unseen(field, hits.points, config, grid_cells)
-        field.colour_detail.open_levels(1.0)
-        for parameter in field.colour_detail.learning():
-            parameter.requires_grad_(True)
-        groups.append({"params": field.colour_detail.learning(), "first": config.detail_learning_rate})
+        groups.append({"params": _opened(field.colour_detail), "first": config.detail_learning_rate})
     optimizer = torch.optim.Adam(groups)
     for step in progress_bar(range(config.steps), desc="Learning the colours", unit="step"):
         for group in optimizer.param_groups:
@@ -68,16 +65,30 @@ def learn_colours(
         if field.feature_network:
             features = field.feature_network(field.placement.points(rays.points))
         loss = frozen_colour_loss(field, rays, rays.points, features, config.points, corrections)
-        if field.colour_detail and len(unseen):
-            points = unseen[torch.randint(len(unseen), (config.points // 2,), device=unseen.device)]
-            near = points + UNSEEN * (torch.rand_like(points) - 0.5)
-            loss = loss + config.unseen_weight * field.colour_detail(field.placement.points(near)).abs().mean()
+        if len(unseen):
+            loss = loss + config.unseen_weight * _unseen_detail(field, unseen, config.points // 2)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     optimizer.zero_grad()
     if field.colour_detail:
         field.colour_detail.requires_grad_(False)
+
+
+def _opened(detail: DetailGrid) -> list[torch.nn.Parameter]:
+    """Parameters of a detail that learn, with all its levels open."""
+    detail.open_levels(1.0)
+    for parameter in detail.learning():
+        parameter.requires_grad_(True)
+    return detail.learning()
+
+
+def _unseen_detail(field: HeadField, unseen: Float[Tensor, "n 3"], count: int) -> Float[Tensor, ""]:
+    """Mean size of the colours' detail near points that no photo sees."""
+    assert field.colour_detail is not None
+    points = unseen[torch.randint(len(unseen), (count,), device=unseen.device)]
+    near = points + UNSEEN * (torch.rand_like(points) - 0.5)
+    return field.colour_detail(field.placement.points(near)).abs().mean()
 
 
 def _unseen(
