@@ -248,3 +248,6 @@ def test_a_scan_that_is_not_there_or_in_the_wrong_unit(tmp_path: Path):
     head(2).export(tmp_path / "scan.ply")
     with pytest.raises(InputError, match="read in m it is .* pass --unit mm$"):
         read_scan(tmp_path / "scan.ply", "m")
+    head(2).apply_scale(20.0).export(tmp_path / "person.ply")
+    with pytest.raises(InputError, match="person.ply: read in mm it is .*; or cut the head out, if it shows more than"):
+        read_scan(tmp_path / "person.ply", None)

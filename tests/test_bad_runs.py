@@ -147,7 +147,7 @@ def test_an_evaluation_lies_in_the_runs_folder_from_wherever_it_is_named(tmp_pat
 def test_another_scene_than_the_heads_is_refused(fit_run):
     head = open_head(fit_run.folder)
     elsewhere = Head(head.weights, head.provenance, HEAD_FRAME)
-    with pytest.raises(InputError, match="is not the one"):
+    with pytest.raises(InputError, match="was not trained on scene .*: their frames differ"):
         scene_of_head(elsewhere, fit_run.folder, None, None)
 
 

@@ -14,6 +14,8 @@ from baseh3d_ns.evaluation.scores import SIZE_RANGE_MM
 
 METRIC_SUFFIXES = (".glb", ".gltf")
 """Formats in metres by their specification (glTF 2.0, section 3.4)."""
+ROOM_MM = 2e4
+"""Largest extent of a scan that shows a person, or the room round the head, in millimetres."""
 SCAN_SUFFIXES = (".ply", ".obj", ".stl", ".off", *METRIC_SUFFIXES)
 
 
@@ -34,7 +36,8 @@ def read_scan(path: Path, unit: Unit | None) -> trimesh.Trimesh:
     if not SIZE_RANGE_MM[0] <= extent_mm <= SIZE_RANGE_MM[1]:
         likely = likely_unit(extent_mm / UNITS_MM[used])
         remedy = f"pass --unit {likely}" if likely else unit_mistake(extent_mm) or "pass its --unit, or another file"
-        remedy += "" if extent_mm < SIZE_RANGE_MM[0] else "; or cut the head out, if it shows more than that"
+        if SIZE_RANGE_MM[1] < extent_mm <= ROOM_MM:
+            remedy += "; or cut the head out, if it shows more than that"
         raise InputError(f"--scan {path}: read in {used} it is {extent_mm:.3g} mm large, which is no head: {remedy}")
     return mesh
 
