@@ -32,6 +32,7 @@ HEAVY = (
     "test_shape_space",
     "test_synthetic",
     "test_own_photos",
+    "test_own_photo_files",
     "test_capture",
 )
 """Files that take longest: begun first, so that the workers end at about the same time."""
@@ -142,3 +143,28 @@ def phone_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     recipe = {"subjects": 1, "views": 5, "size": 288, "seed": 5}
     return made_once(tmp_path_factory, "phone", lambda folder: synthesize_photos(folder, **recipe))
+
+
+@pytest.fixture
+def no_faces(monkeypatch) -> None:
+    """The egg has none, and the network is not needed to know it."""
+    from baseh3d_ns.own_photos import looks
+
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_root, tmp_path_factory) -> Path:
+    """Own photos of the egg, to be read only."""
+    from own_capture import BLOCK, write_own_photos
+    from tiny_root import SCENE
+
+    folder = tmp_path_factory.mktemp("own") / "plain"
+    write_own_photos(tiny_root, SCENE, folder, head=BLOCK)
+    return folder
+
+
+@pytest.fixture
+def own(plain, tmp_path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(plain, tmp_path / "own"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,9 @@ class World:
 
 ELSEWHERE = World(0.0123, (0.7, -1.9, 0.4), (3.0, -2.0, 5.0))
 """A world as structure from motion leaves it."""
+AXES = {"up": ELSEWHERE.turn[:, 1].tolist(), "ahead": ELSEWHERE.turn[:, 2].tolist()}
+BLOCK = {"version": 1, **AXES, "mm_per_unit": 1.0 / ELSEWHERE.scale}
+"""The block that a capture before 0.3.0 would have written of the egg, which has no face."""
 
 
 def distorted(picture: np.ndarray, k: np.ndarray, distortion: Sequence[float], linear: bool = True) -> np.ndarray:
@@ -137,3 +140,11 @@ def write_colmap(plain: Path, folder: Path, text: bool) -> None:
     else:
         colmap.write_cameras_binary(cameras, model / "cameras.bin")
         colmap.write_images_binary(images, model / "images.bin")
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the content of a `transforms.json`."""
+    path = folder / "transforms.json"
+    meta = json.loads(path.read_text())
+    change(meta)
+    path.write_text(json.dumps(meta))

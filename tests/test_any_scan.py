@@ -13,6 +13,7 @@ from egg_head import head, sphere, wavy
 from scipy.spatial.transform import Rotation
 from trimesh.exchange.ply import export_ply
 
+from baseh3d_ns.data.head_size import likely_unit
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation import any_scan, global_alignment
 from baseh3d_ns.evaluation.any_scan import score_against_scan
@@ -240,6 +241,11 @@ def test_a_bad_scan_is_one_sentence(name: str, content: bytes, said: str, tmp_pa
     with pytest.raises(InputError, match=said) as refused:
         read_scan(tmp_path / name, None)
     assert name in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("extent", "unit"), [(280.0, "mm"), (28.0, "cm"), (0.28, "m"), (11.0, "in"), (1e-6, None)])
+def test_the_unit_of_a_head_is_known_by_its_size(extent: float, unit: str | None):
+    assert likely_unit(extent) == unit
 
 
 def test_a_scan_that_is_not_there_or_in_the_wrong_unit(tmp_path: Path):

@@ -25,7 +25,6 @@ from baseh3d_ns.capture.sources import find_photos
 from baseh3d_ns.capture.video import choose_frames, save_frames
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME
-from baseh3d_ns.own_photos import looks
 from baseh3d_ns.own_photos.faces import POINTS
 from baseh3d_ns.own_photos.masks import find_mask
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
@@ -35,10 +34,7 @@ from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 SCALE = ScaleOptions(mm_per_unit=80.0)
 
 
-@pytest.fixture(autouse=True)
-def no_faces(monkeypatch):
-    """The egg has none, and the networks are not needed to know it."""
-    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))
+pytestmark = pytest.mark.usefixtures("no_faces")
 
 
 @pytest.fixture

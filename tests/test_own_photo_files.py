@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import unicodedata
 from dataclasses import replace
@@ -11,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nerfstudio.utils.rich_utils import CONSOLE
-from own_capture import ELSEWHERE, write_colmap, write_own_photos
+from own_capture import ELSEWHERE, rewrite, write_colmap
 from PIL import Image, ImageOps
-from tiny_root import SCENE
 
 from baseh3d_ns.capture import command
 from baseh3d_ns.capture.command import CaptureOptions, capture
@@ -30,16 +28,10 @@ from baseh3d_ns.own_photos.photo_sizes import counted_size, read_counted
 from baseh3d_ns.own_photos.scene import OwnScene, read_capture
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
-AXES = {"up": ELSEWHERE.turn[:, 1].tolist(), "ahead": ELSEWHERE.turn[:, 2].tolist()}
-BLOCK = {"version": 1, **AXES, "mm_per_unit": 1.0 / ELSEWHERE.scale}
-"""The block that a capture before 0.3.0 would have written of the egg, which has no face."""
 ORIENTATIONS = range(1, 9)
 
 
-@pytest.fixture(autouse=True)
-def no_faces(monkeypatch):
-    """The egg has none, and the network is not needed to know it."""
-    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))
+pytestmark = pytest.mark.usefixtures("no_faces")
 
 
 @pytest.fixture
@@ -50,28 +42,8 @@ def said(monkeypatch) -> list[str]:
     return lines
 
 
-@pytest.fixture(scope="module")
-def plain(tiny_root, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("own") / "plain"
-    write_own_photos(tiny_root, SCENE, folder, head=BLOCK)
-    return folder
-
-
-@pytest.fixture
-def own(plain, tmp_path) -> Path:
-    """A copy to change."""
-    return Path(shutil.copytree(plain, tmp_path / "own"))
-
-
 def opened(folder: Path) -> OwnScene:
     return HeadDataParserConfig(data=folder, mm_per_unit=1.0 / ELSEWHERE.scale).setup().scene
-
-
-def rewrite(folder: Path, change) -> None:
-    path = folder / "transforms.json"
-    meta = json.loads(path.read_text())
-    change(meta)
-    path.write_text(json.dumps(meta))
 
 
 def without_masks(folder: Path) -> None:
@@ -219,6 +191,12 @@ def test_masks_lie_beside_photos_or_their_folder(tmp_path, photo, mask):
     assert find_mask(tmp_path / photo) == tmp_path / mask
     (tmp_path / mask).rename((tmp_path / mask).with_name("b.png"))
     assert find_mask(tmp_path / photo) is None
+
+
+def test_masks_are_found_from_the_folder_of_a_model(plain, tmp_path):
+    write_colmap(plain, tmp_path, text=False)
+    shots = read_capture(tmp_path / "sparse" / "0").shots
+    assert [shot.mask_path for shot in shots] == [tmp_path / "masks" / f"p{number:02d}.png" for number in range(5)]
 
 
 def test_masks_of_another_folder_are_not_taken(tmp_path):
@@ -410,6 +388,10 @@ def test_a_map_of_labels_is_no_mask(tmp_path):
 def test_masks_that_no_capture_made_are_not_overwritten(own, tmp_path):
     (tmp_path / "prepared" / "masks").mkdir(parents=True)
     (tmp_path / "prepared" / "masks" / "mine.png").touch()
+    with pytest.raises(InputError, match="holds masks, which no capture made"):
+        capture(replace(options(own, tmp_path / "prepared"), overwrite=True))
+    shutil.copy(own / "transforms.json", tmp_path / "prepared")
+    rewrite(tmp_path / "prepared", lambda meta: meta.pop("head"))
     with pytest.raises(InputError, match="holds masks, which no capture made"):
         capture(replace(options(own, tmp_path / "prepared"), overwrite=True))
     assert (tmp_path / "prepared" / "masks" / "mine.png").is_file()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from own_capture import ELSEWHERE, World, write_colmap, write_own_photos
+from own_capture import BLOCK, ELSEWHERE, World, rewrite, write_colmap, write_own_photos
 from PIL import Image
 from test_fuzz_readers import EXAMPLES, damages, readable
 from tiny_root import CENTRE_MM, SCENE, SEMI_AXES_MM
@@ -35,39 +35,13 @@ from baseh3d_ns.pretrained import silhouettes
 from baseh3d_ns.pretrained.silhouettes import Silhouette
 
 BENT = (-0.15, 0.04, 0.002, -0.001, 0.01)
-AXES = {"up": ELSEWHERE.turn[:, 1].tolist(), "ahead": ELSEWHERE.turn[:, 2].tolist()}
-BLOCK = {"version": 1, **AXES, "mm_per_unit": 1.0 / ELSEWHERE.scale}
-"""The block that `capture` would write of the egg, which has no face."""
 
 
-@pytest.fixture(autouse=True)
-def no_faces(monkeypatch):
-    """The egg has none, and the network is not needed to know it."""
-    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))
-
-
-@pytest.fixture(scope="module")
-def plain(tiny_root, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("own") / "plain"
-    write_own_photos(tiny_root, SCENE, folder, head=BLOCK)
-    return folder
-
-
-@pytest.fixture
-def own(plain, tmp_path) -> Path:
-    """A copy to damage."""
-    return Path(shutil.copytree(plain, tmp_path / "own"))
+pytestmark = pytest.mark.usefixtures("no_faces")
 
 
 def opened(folder: Path, **options) -> HeadDataParser:
     return HeadDataParserConfig(data=folder, **options).setup()
-
-
-def rewrite(folder: Path, change) -> None:
-    path = folder / "transforms.json"
-    meta = json.loads(path.read_text())
-    change(meta)
-    path.write_text(json.dumps(meta))
 
 
 def in_head(points_mm: np.ndarray, parser: HeadDataParser) -> np.ndarray:

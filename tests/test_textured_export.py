@@ -51,7 +51,7 @@ def test_nothing_of_the_users_is_replaced_beside_a_textured_obj(tmp_path: Path):
     with pytest.raises(InputError, match=r"me\.png exists already"):
         save_mesh(textured, tmp_path / "me.obj")
     assert [file.name for file in tmp_path.iterdir()] == ["me.png"] and (tmp_path / "me.png").read_text() == "mine"
-    with pytest.raises(InputError, match=r"me\.png is of no earlier export"):
+    with pytest.raises(InputError, match=r"me\.png lies there without the material"):
         save_mesh(textured, tmp_path / "me.obj", overwrite=True)
     (tmp_path / "me.png").unlink()
     for overwrite in (False, True):
@@ -75,7 +75,7 @@ def test_an_obj_that_lost_its_texture_does_not_keep_the_old_one_beside_it(tmp_pa
 @pytest.mark.parametrize("name", ["anna.png", "anna.mtl", "anna.normals.png"])
 def test_pictures_that_are_of_no_export_are_not_replaced(tmp_path, name):
     (tmp_path / name).write_text("a photo of Anna")
-    with pytest.raises(InputError, match=f"{name} is of no earlier export, and would be replaced: choose another name"):
+    with pytest.raises(InputError, match=f"{name} lies there without .* would be replaced: move it away, or choose"):
         check_mesh_path(tmp_path / "anna.obj", overwrite=True, textured=True)
     check_mesh_path(tmp_path / "anna.obj", overwrite=True)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from baseh3d_ns.capture.folder import FRAMES, MASKS, SHEET
 from baseh3d_ns.capture.video import VIDEO_SUFFIXES
 from baseh3d_ns.data.pictures import SUFFIXES
+from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_folder
 from baseh3d_ns.own_photos.scene import exported_by
@@ -74,7 +75,7 @@ def check_output(source: Path, out: Path, overwrite: bool) -> None:
     if not overwrite:
         raise InputError(f"{out} is there already: pass --overwrite to make it anew, or another --out")
     there = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    others = sorted(there - MADE if FILE in there else there)
+    others = sorted(there - MADE if _is_capture(out) else there)
     if others:
         raise InputError(f"{out} holds {others[0]}, which no capture made: move it away, or pass another --out")
     made = [path.stat().st_mtime for name in (FILE, SHEET) if (path := out / name).is_file()]
@@ -84,3 +85,8 @@ def check_output(source: Path, out: Path, overwrite: bool) -> None:
             f"{later[0]} was changed after the capture: copy it into a folder masks beside the photos, under its "
             "photo's name, so that it is used, and pass another --out; or delete it"
         )
+
+
+def _is_capture(folder: Path) -> bool:
+    """Whether the cameras of a folder have the block by which a capture hands over the head's frame."""
+    return (folder / FILE).is_file() and '"head"' in read_text(folder / FILE)

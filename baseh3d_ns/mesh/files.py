@@ -81,7 +81,10 @@ def check_mesh_path(path: Path, *, overwrite: bool = False, textured: bool = Fal
         raise InputError(f"{there} exists already: choose another name, or pass --overwrite")
     foreign = next((file for file in beside if file.exists()), None)
     if foreign is not None and _earlier_material(path) is None:
-        raise InputError(f"{foreign} is of no earlier export, and would be replaced: choose another name")
+        raise InputError(
+            f"{foreign} lies there without the material of an earlier export, and would be replaced: move it away, or "
+            "choose another name"
+        )
     existing = next(folder for folder in path.absolute().parents if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InputError(f"{path} cannot be written: {existing} is no folder you may write to; choose another")

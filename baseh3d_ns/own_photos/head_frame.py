@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from baseh3d_ns.data.camera_checks import RADIUS_RANGE_MM
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 from baseh3d_ns.own_photos.faces import POINTS, Face
@@ -31,6 +30,8 @@ BORDER = 0.01
 """Fraction of a photo's outline from which a silhouette that lies on it runs out of the photo."""
 FARTHEST_EARS = 2.0
 """Distance of the middle between the ears from the ball's centre, in radii of the ball, from which it is impossible."""
+RADII_MM = (20.0, 2000.0)
+"""Radii of balls round heads, those of dolls and statues among them; others are in another unit."""
 CHIN = list(POINTS).index("chin")
 
 
@@ -133,7 +134,7 @@ def find_head_frame(
 
 def _check_size(capture: Capture, metric: MetricScale, radius: float) -> None:
     radius_mm = metric.mm_per_unit * radius
-    if not RADIUS_RANGE_MM[0] <= radius_mm <= RADIUS_RANGE_MM[1]:
+    if not RADII_MM[0] <= radius_mm <= RADII_MM[1]:
         raise InputError(
             f"the head of {capture.path} is {2.0 * radius_mm:.3g} mm large, if one unit of its cameras is "
             f"{metric.mm_per_unit:.3g} mm, by {metric.source}: correct that (--mm-per-unit, --unit), or leave it out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -68,6 +69,7 @@ def _composed(name: str) -> str:
 
 
 def _mask_folders(photo: Path) -> Iterator[Path]:
+    photo = Path(os.path.abspath(photo))  # a model or a file of cameras may name it by way of folders beside it
     for base in photo.parents[:LEVELS]:
         below = photo.parent.relative_to(base)
         for name in FOLDERS:

@@ -88,12 +88,12 @@ def _text(path: Path, frame: Table, key: str) -> str:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """The path of a file that is named relative to another's folder; with the slashes of Windows, if there is none."""
+    """The path of a file that the cameras' file names, relative to its own folder, with slashes of any system."""
     there = path.parent / name
     try:
         return there if there.exists() else path.parent / name.replace("\\", "/")
     except OSError as error:
-        raise InputError(f"{path} names a file that can be none ({error.strerror}): {REMEDY}") from error
+        raise InputError(f"{path} names a file that cannot exist ({error.strerror}): {REMEDY}") from error
 
 
 def _photo(path: Path, name: str) -> Path:

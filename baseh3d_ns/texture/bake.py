@@ -106,7 +106,6 @@ def _from_photos(
     mesh_mm: trimesh.Trimesh, texels: Texels, photos: TexturePhotos
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 1"]]:
     """Colours that the photos give texels, and how far they are to be trusted, 0 to 1."""
-
     weights = weights_of(mesh_mm, photos)
     vertices_mm = mesh_mm.vertices.view(np.ndarray)
     count, bands = len(texels.index), weights.blend.shape[2]
