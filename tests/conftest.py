@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from baseh3d_ns.data.dataset import HeadDataset
 
+# Processes that tests begin find `sitecustomize` here, and their fork server its modules.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+
 # Shared machines stall; the same examples every time.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")

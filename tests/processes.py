@@ -48,11 +48,7 @@ TIMEOUT_S = 600
 # CUDA cannot fork.
 PROCESSES = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "forkserver")
 if not torch.cuda.is_available():
-    # The server looks for modules where PYTHONPATH says only.
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
-    PROCESSES.set_forkserver_preload(
-        ["cheap_stack", "nerfstudio.scripts.train", "baseh3d_ns.cli", "baseh3d_ns.data.h3ds_package"]
-    )
+    PROCESSES.set_forkserver_preload(["nerfstudio.scripts.train", "baseh3d_ns.cli", "baseh3d_ns.data.h3ds_package"])
 
 
 def call(tool: str, *arguments: object, fails: bool = False) -> str:
@@ -111,16 +107,19 @@ def configured(method: str, root: Path, out: Path, *options: object, views: str 
     return config
 
 
-def train(method: str, root: Path, out: Path, *options: object, views: str = "3", fails: bool = False) -> str:
-    return call("ns-train", *training(method, root, out, *options, views=views), fails=fails)
+def train(method: str, root: Path, out: Path, *options: object, fails: bool = False, **parser: object) -> str:
+    return call("ns-train", *training(method, root, out, *options, **parser), fails=fails)
 
 
-def training(method: str, root: Path, out: Path, *options: object, views: str = "3") -> list[object]:
+def training(
+    method: str, root: Path, out: Path, *options: object, views: str = "3", downscale: float = 1.0
+) -> list[object]:
     """The words after `ns-train` of a small training."""
     quick = COARSE if method.startswith(("baseh3d-fast", "h3dnet-fast")) else []
     quick = quick + (QUICK_START if method in ("baseh3d-fast", "h3dnet-fast") else [])
     arguments = ["--output-dir", out, "--experiment-name", "t", "--timestamp", "t", "--data", root]
-    return [method, *SMALL, *quick, *arguments, *options, "h3ds-data", "--scene", SCENE, "--views", views]
+    parser = ["h3ds-data", "--scene", SCENE, "--views", views, "--downscale", downscale]
+    return [method, *SMALL, *quick, *arguments, *options, *parser]
 
 
 @dataclass
