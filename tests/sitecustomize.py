@@ -1,3 +1,3 @@
-"""Read by every Python at its start that has this folder on its PYTHONPATH: processes that tests begin (see conftest)."""
+"""Read at its start by every Python that has this folder on its PYTHONPATH: the processes that tests begin."""
 
 import cheap_stack  # noqa: F401
