@@ -28,6 +28,7 @@ from baseh3d_ns.benchmark.machine import device_name
 from baseh3d_ns.errors import InputError, exit_on_input_error
 from baseh3d_ns.evaluation.scan_run import score_with_scan
 from baseh3d_ns.files import check_writable, write_text
+from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.synthetic.camera_path import VIEW_TARGETS_DEG, nearest_views
 from baseh3d_ns.synthetic.phone_photos import synthesize_photos
 
@@ -95,7 +96,7 @@ class Case:
         fitted = time.monotonic()
         found = self.folder / "train" / "baseh3d-fast" / "run"
         scan = self.person / "truth" / "scan.ply"
-        rigid = score_with_scan(found, scan, "mm", self.folder / "evaluation", spacing_mm).scores.rigid
+        rigid = score_with_scan(OpenedHead.read(found), scan, "mm", self.folder / "evaluation", spacing_mm).scores.rigid
         return {
             **{"photos": self.count, "cameras": self.cameras, "person": self.person.name},
             **{"face_mm": rigid.face.mean_mm, "head_mm": rigid.head.mean_mm},

@@ -29,7 +29,7 @@ from baseh3d_ns.evaluation.photo_scores import HeadRenderer, RenderedView
 from baseh3d_ns.files import check_writable
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.networks import field_of_head
-from baseh3d_ns.heads.readers import find_head_file, open_head
+from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.mesh.extract import mesh_of_head
 from baseh3d_ns.models.surface_view import BACKGROUND
 from baseh3d_ns.models.view_corrections import ViewCorrections
@@ -113,11 +113,12 @@ def scored_views(dataset: HeadDataset, centres: Tensor, middle: Tensor, within_d
 @torch.no_grad()
 def score(run: Path, args: Args) -> list[dict[str, str | int | float]]:
     """A line of the table for the training photos of a run, and one for those held out."""
-    file, head = find_head_file(run), open_head(run)
-    photos = photos_of_head(head, file, None, None, args.side_px)
+    opened = OpenedHead.read(run)
+    file, head = opened.file, opened.head
+    photos = photos_of_head(opened, args.side_px)
     renderer = HeadRenderer(head, field_of_head(head, file), photos, CPU)
     mesh = mesh_of_head(head, file, TEXTURED_SPACING_MM, CPU)
-    textured = textured_mesh(mesh, open_texture_photos(head, file, None, None, args.texture_size), args.texture_size)
+    textured = textured_mesh(mesh, open_texture_photos(opened, args.texture_size), args.texture_size)
     middle = normalize(photos.training.metadata["camera_centres"].mean(dim=0), dim=0)
     lines: list[dict[str, str | int | float]] = []
     for name, dataset in (("training", photos.training), ("held out", photos.held_out)):

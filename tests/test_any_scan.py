@@ -25,6 +25,7 @@ from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.evaluation.scan_file import read_scan
 from baseh3d_ns.evaluation.scan_run import score_with_scan, views_of_scan
 from baseh3d_ns.frames import SceneFrame
+from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.heads.readers import BUILTIN, open_head
 from baseh3d_ns.mesh.extract import mesh_of_head
 from baseh3d_ns.mesh.files import save_mesh
@@ -124,7 +125,7 @@ def test_a_scan_of_the_face_alone_says_which_direction_to_read(quick):
 def test_a_head_against_its_own_export_and_what_is_written(quick, tmp_path):
     mesh = mesh_of_head(open_head(BUILTIN), BUILTIN, 8.0, torch.device("cpu"))
     save_mesh(mesh, tmp_path / "me.glb")
-    run = score_with_scan(BUILTIN, tmp_path / "me.glb", None, tmp_path / "out", 4.0)
+    run = score_with_scan(OpenedHead.read(BUILTIN), tmp_path / "me.glb", None, tmp_path / "out", 4.0)
     assert run.scores.rigid.face.mean_mm < 0.1 and run.warnings == ()
     known = json.loads((run.folder / "evaluation.json").read_text())["provenance"]
     assert known["scan_unit"] == "m" and np.allclose(known["scan_extents_mm"], mesh.extents, atol=0.01)

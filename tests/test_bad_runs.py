@@ -18,6 +18,7 @@ from baseh3d_ns.evaluation.score_run import scene_of_head
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import Head, save_head
 from baseh3d_ns.heads.networks import weights_of_field
+from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.heads.readers import open_head
 
 
@@ -148,7 +149,7 @@ def test_another_scene_than_the_heads_is_refused(fit_run):
     head = open_head(fit_run.folder)
     elsewhere = Head(head.weights, head.provenance, HEAD_FRAME)
     with pytest.raises(InputError, match="was not trained on scene .*: their frames differ"):
-        scene_of_head(elsewhere, fit_run.folder, None, None)
+        scene_of_head(OpenedHead(elsewhere, fit_run.folder))
 
 
 def test_our_own_commands_run_from_any_folder(fit_run, tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from baseh3d_ns.fields.placement import Placement
 from baseh3d_ns.frames import HEAD_FRAME, SceneFrame
 from baseh3d_ns.heads.head_file import HEAD_FILE, save_head
 from baseh3d_ns.heads.networks import field_of_head
+from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.heads.readers import BUILTIN, open_head
 from baseh3d_ns.placing import photo_faces, registration
 from baseh3d_ns.placing.config import LandmarkConfig, PlacingConfig
@@ -264,5 +265,5 @@ def test_doubts_about_a_placement_reach_the_evaluation(fit_run, tmp_path: Path):
     assert head.provenance["warnings"] == []
     doubtful = replace(head, provenance={**head.provenance, "warnings": ["The head's up was not found."]})
     save_head(tmp_path / HEAD_FILE, doubtful)
-    scored = score_run(tmp_path / HEAD_FILE, None, None, None, spacing_mm=4.0)
+    scored = score_run(OpenedHead.read(tmp_path / HEAD_FILE), None, spacing_mm=4.0)
     assert "The head's up was not found." in json.loads((scored.folder / "evaluation.json").read_text())["warnings"]

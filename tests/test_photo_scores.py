@@ -28,6 +28,7 @@ from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head, save_head
 from baseh3d_ns.heads.networks import field_of_head, weights_of_field
+from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.models.view_corrections import TYPICAL_ROTATION, TYPICAL_TRANSLATION, ViewCorrections
 from baseh3d_ns.own_photos import looks
 from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
@@ -58,7 +59,7 @@ def some_head(root: Path, views: list[int], **others) -> Head:
 
 def judged(root: Path, size: float = 1.0, head: Head | None = None) -> tuple[HeadPhotos, list[RenderedView]]:
     head = head or some_head(root, [2, 0, 4])
-    photos, field = photos_of_head(head, root, None, None), Egg(SMALL)
+    photos, field = photos_of_head(OpenedHead(head, root)), Egg(SMALL)
     field.size = size
     scores, rendered = photo_scores(HeadRenderer(head, field, photos, CPU), photos)
     return scores, rendered
@@ -80,7 +81,7 @@ def test_photo_consistency_knows_a_head_of_the_right_size(tiny_root: Path, tmp_p
     """Photos of a striped egg: patches agree on its surface, and nowhere else."""
     root = Path(shutil.copytree(tiny_root, tmp_path / "h3ds"))
     head = some_head(root, [2, 1, 3])
-    photos = photos_of_head(head, root, None, None)
+    photos = photos_of_head(OpenedHead(head, root))
     field = Egg(SMALL)
     renderer = HeadRenderer(head, field, photos, CPU)
     for view in range(3):
@@ -133,7 +134,7 @@ def test_a_scene_without_scan_is_judged_by_its_photos(own_root: Path, tmp_path: 
     without_scan(own_root, "full_head.obj", "landmarks.txt", "regions")
     block = {"scale_source": "the face", "scale_uncertainty_percent": 6.0}
     save_head(tmp_path / HEAD_FILE, some_head(own_root, [2, 0, 4], warnings=["Up was not found."], head=block))
-    lines = evaluate_run(tmp_path, None, None, None, 1.0)
+    lines = evaluate_run(OpenedHead.read(tmp_path), None, 1.0)
     said = "\n".join(lines)
     assert "no accuracy in millimetres" in said and "held out     : mask IoU" in said and "(2 photos)" in said
     assert "millimetres by the face, +- 6 %" in said and "note: Up was not found." in said
@@ -146,7 +147,7 @@ def test_a_scene_without_scan_is_judged_by_its_photos(own_root: Path, tmp_path: 
 def test_a_head_trained_on_all_photos_has_none_held_out(own_root: Path, tmp_path: Path, coarse):
     without_scan(own_root, "landmarks.txt")
     save_head(tmp_path / HEAD_FILE, some_head(own_root, [0, 1, 2, 3, 4]))
-    said = "\n".join(evaluate_run(tmp_path, None, None, None, 1.0))
+    said = "\n".join(evaluate_run(OpenedHead.read(tmp_path), None, 1.0))
     assert "held out     : no photo" in said and "landmarks.txt is missing, so there are no official scores" in said
     content = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
     assert content["held_out"] is None and content["training"]["photos"] == 5
@@ -155,12 +156,12 @@ def test_a_head_trained_on_all_photos_has_none_held_out(own_root: Path, tmp_path
 def test_heads_whose_photos_cannot_be_told_are_refused(own_root: Path, tmp_path: Path):
     head = some_head(own_root, [2, 0, 4])
     with pytest.raises(InputError, match="does not record its training views"):
-        photos_of_head(replace(head, provenance={"data": str(own_root), "scene": SCENE}), tmp_path, None, None)
+        photos_of_head(OpenedHead(replace(head, provenance={"data": str(own_root), "scene": SCENE}), tmp_path))
     with pytest.raises(InputError, match="frames differ"):
-        photos_of_head(replace(head, frame=HEAD_FRAME), tmp_path, None, None)
+        photos_of_head(OpenedHead(replace(head, frame=HEAD_FRAME), tmp_path))
     save_head(tmp_path / HEAD_FILE, head)
     with pytest.raises(InputError, match="--unit is the unit of a --scan"):
-        evaluate_run(tmp_path, None, None, None, 1.0, unit="cm")
+        evaluate_run(OpenedHead.read(tmp_path), None, 1.0, unit="cm")
 
 
 def test_own_photos_are_opened_as_they_were_trained_on(tiny_root: Path, tmp_path: Path, monkeypatch):
@@ -170,11 +171,11 @@ def test_own_photos_are_opened_as_they_were_trained_on(tiny_root: Path, tmp_path
     metadata = parser.get_dataparser_outputs("train").metadata
     known = {**metadata["provenance"], "data": str(tmp_path), "views": metadata["view_indices"]}
     head = Head(weights_of_field(SMALL.setup()), known, metadata["frame"])
-    photos = photos_of_head(head, tmp_path, None, None)
+    photos = photos_of_head(OpenedHead(head, tmp_path))
     assert photos.training.metadata["view_indices"] == [2, 0, 4] and len(photos.held_out) == 2
     renderer = HeadRenderer(head, field_of_head(head, tmp_path), photos, CPU)
     seen = renderer.render(photos.held_out, 0, held_out=True)
     unknown = ~torch.from_numpy(photos.held_out.known(0).copy())
     assert not (seen.hit + seen.mask)[unknown].any()
     with pytest.raises(InputError, match="does not record how its photos were read"):
-        photos_of_head(replace(head, provenance={**known, "neck_mm": None}), tmp_path, None, None)
+        photos_of_head(OpenedHead(replace(head, provenance={**known, "neck_mm": None}), tmp_path))

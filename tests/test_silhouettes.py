@@ -12,6 +12,7 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.evaluation.posed_photos import PosedPhotos
 from baseh3d_ns.evaluation.silhouettes import MARGIN_MM, find_on_background, on_background
 from baseh3d_ns.heads.head_file import Head
+from baseh3d_ns.heads.opened import OpenedHead
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_a_photo_that_contradicts_much_of_the_head_is_named(photos: PosedPhotos)
 
 def test_photos_that_are_not_known_are_said(tmp_path: Path):
     head = Head(weights={}, provenance={"views": [0], "data": str(tmp_path / "gone"), "scene": "scan0"})
-    found, (said,) = find_on_background(head, tmp_path / "me.safetensors", None, None, ball().vertices)
+    found, (said,) = find_on_background(OpenedHead(head, tmp_path / "me.safetensors"), ball().vertices)
     assert found is None and "was not looked at" in said and "gone" in said and "\n" not in said
     space = replace(head, latents=torch.zeros(2, 3))
-    assert find_on_background(space, tmp_path / "space.safetensors", None, None, ball().vertices) == (None, ())
+    assert find_on_background(OpenedHead(space, tmp_path / "space.safetensors"), ball().vertices) == (None, ())

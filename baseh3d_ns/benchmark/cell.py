@@ -151,8 +151,9 @@ def make_fit(run: RunCell, spec: FitSpec, blank: Result) -> Result:
         evaluation = score_sdf(sdf, device, run.data, spec.scene.name, spec.spacing_mm, output)
     else:
         from baseh3d_ns.evaluation.score_run import score_run
+        from baseh3d_ns.heads.opened import OpenedHead
 
-        evaluation = score_run(trained.folder, run.data, None, output, spec.spacing_mm).evaluation
+        evaluation = score_run(OpenedHead.read(trained.folder, run.data), output, spec.spacing_mm).evaluation
     return _scored(measured, evaluation, time.monotonic() - begin)
 
 

@@ -13,7 +13,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.protocol import SCORED_SPACING_MM
 
 if TYPE_CHECKING:
-    from baseh3d_ns.heads.head_file import Head
+    from baseh3d_ns.heads.opened import OpenedHead
     from baseh3d_ns.texture.photos import TexturePhotos
 
 COLOURED_SPACING_MM = 1.0
@@ -48,7 +48,7 @@ class Export:
     """Replace a file that is there already."""
 
     def main(self) -> None:
-        from baseh3d_ns.heads.readers import open_head
+        from baseh3d_ns.heads.opened import OpenedHead
         from baseh3d_ns.mesh.extract import mesh_of_head, usual_device
         from baseh3d_ns.mesh.files import TEXTURED_SUFFIXES, check_mesh_path, save_mesh
         from baseh3d_ns.rendering.denormals import flush_denormals
@@ -64,12 +64,13 @@ class Export:
                 f"--data and --scene name photos, which a {suffix} without a texture does not need: leave them out"
             )
         check_mesh_path(self.output, overwrite=self.overwrite, textured=textured)
-        head = open_head(self.load_config)
+        opened = OpenedHead.read(self.load_config, self.data, self.scene)
+        head = opened.head
         if head.latents is not None and (self.data or self.scene):
             raise InputError(f"{self.load_config} is a shape space and has seen no photo: leave --data and --scene out")
         textured &= head.latents is None
         counted = suffix == ".ply" and "views" in head.provenance
-        photos = self._photos(head, textured) if textured or counted else None
+        photos = self._photos(opened, textured) if textured or counted else None
         textured = textured and photos is not None
         spacing_mm = self.spacing_mm or (TEXTURED_SPACING_MM if textured else COLOURED_SPACING_MM)
         mesh = mesh_of_head(head, self.load_config, spacing_mm, usual_device(), self.keep_all, self.faces)
@@ -88,14 +89,12 @@ class Export:
         width, height, depth = mesh.extents
         print(f"{self.output}: {width:.0f} x {height:.0f} x {depth:.0f} mm, {len(mesh.vertices)} vertices")
 
-    def _photos(self, head: Head, textured: bool) -> TexturePhotos | None:
+    def _photos(self, opened: OpenedHead, textured: bool) -> TexturePhotos | None:
         """Training photos; None where they cannot be opened, with a note of what the mesh has to go without."""
-        from baseh3d_ns.heads.readers import find_head_file
         from baseh3d_ns.texture.textured import open_texture_photos
 
         try:
-            file = find_head_file(self.load_config)
-            return open_texture_photos(head, file, self.data, self.scene, self.texture_size)
+            return open_texture_photos(opened, self.texture_size)
         except InputError as error:
             if self.data is not None or self.scene is not None:
                 raise
@@ -161,11 +160,12 @@ class Evaluate:
 
     def main(self) -> None:
         from baseh3d_ns.evaluation.evaluate_run import evaluate_run
+        from baseh3d_ns.heads.opened import OpenedHead
         from baseh3d_ns.rendering.denormals import flush_denormals
 
         flush_denormals()
-        data, scene, folder = self.data, self.scene, self.output_dir
-        print(*evaluate_run(self.load_config, data, scene, folder, self.spacing_mm, self.scan, self.unit), sep="\n")
+        opened = OpenedHead.read(self.load_config, self.data, self.scene)
+        print(*evaluate_run(opened, self.output_dir, self.spacing_mm, self.scan, self.unit), sep="\n")
 
 
 @dataclass

@@ -11,28 +11,20 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.photo_run import NO_ACCURACY, JudgedRun, in_words, judge_by_photos
 from baseh3d_ns.evaluation.run_files import scale_sentence
 from baseh3d_ns.evaluation.scan_run import NOT_OFFICIAL, ScanRun, score_with_scan
-from baseh3d_ns.evaluation.score_run import ScoredRun, scene_named, score_run
+from baseh3d_ns.evaluation.score_run import ScoredRun, score_run
 from baseh3d_ns.evaluation.scores import scan_files
 from baseh3d_ns.evaluation.silhouettes import MARGIN_MM, OnBackground
 from baseh3d_ns.heads.head_file import Head
-from baseh3d_ns.heads.readers import find_head_file, open_head
+from baseh3d_ns.heads.opened import OpenedHead
 
 
 def evaluate_run(
-    path: Path,
-    data: Path | None,
-    scene: str | None,
-    output_dir: Path | None,
-    spacing_mm: float,
-    scan: Path | None = None,
-    unit: Unit | None = None,
+    opened: OpenedHead, output_dir: Path | None, spacing_mm: float, scan: Path | None = None, unit: Unit | None = None
 ) -> list[str]:
     """Evaluate a head and write the result; what to print about it, a line each.
 
     Args:
-        path: a run folder, its config.yml, a head file or a checkpoint.
-        data: folder of its data, where it has moved since the training.
-        scene: scene id, for files that do not know theirs.
+        opened: the head.
         output_dir: folder to write to; by default `evaluation` in the run's folder.
         spacing_mm: distance between the vertices that are scored.
         scan: a mesh to score against, instead of the scene's.
@@ -42,22 +34,20 @@ def evaluate_run(
         InputError: the head, the data or the scan cannot be used.
     """
     if scan is not None:
-        return list(_scan_lines(score_with_scan(path, scan, unit, output_dir, spacing_mm, data, scene)))
+        return list(_scan_lines(score_with_scan(opened, scan, unit, output_dir, spacing_mm)))
     if unit is not None:
         raise InputError("--unit is the unit of a --scan: give both, or neither")
-    missing = _missing_for_official_scores(open_head(path), find_head_file(path), data, scene)
+    missing = _missing_for_official_scores(opened)
     if missing is None:
-        return list(_official_lines(score_run(path, data, scene, output_dir, spacing_mm)))
-    return list(_photo_lines(judge_by_photos(path, data, scene, output_dir, missing)))
+        return list(_official_lines(score_run(opened, output_dir, spacing_mm)))
+    return list(_photo_lines(judge_by_photos(opened, output_dir, missing)))
 
 
-def _missing_for_official_scores(
-    head: Head, file: Path, data: Path | None, scene: str | None
-) -> tuple[str, ...] | None:
+def _missing_for_official_scores(opened: OpenedHead) -> tuple[str, ...] | None:
     """None where the scene has all that official scores need, else what to say about it."""
-    if head.provenance.get("dataparser", "h3ds-data") != "h3ds-data":
+    if opened.head.provenance.get("dataparser", "h3ds-data") != "h3ds-data":
         return ()
-    where, which = scene_named(head, file, data, scene)
+    where, which = opened.scene_named()
     root = open_h3ds(where)
     files = scan_files(root.h3ds, root.resolve_scene(which))
     missing = [path for path in files if not path.is_file()]

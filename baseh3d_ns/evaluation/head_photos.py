@@ -12,7 +12,7 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.heads.head_file import Head
+from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
 
 SIDE_PX = 256
@@ -30,65 +30,64 @@ class HeadPhotos:
     """None where the head was trained on all photos."""
 
 
-def photos_of_head(head: Head, file: Path, data: Path | None, scene: str | None, side_px: int = SIDE_PX) -> HeadPhotos:
+def photos_of_head(opened: OpenedHead, side_px: int = SIDE_PX) -> HeadPhotos:
     """Photos, silhouettes and cameras of a head.
 
     Args:
-        head: the head, as read from `file`.
-        file: for messages.
-        data: their folder, where it has moved since the training or the file does not know it.
-        scene: scene id, for files that do not know theirs.
+        opened: the head.
         side_px: longest side in pixels; larger photos are made smaller.
 
     Raises:
         InputError: the file does not say which photos it was trained on, these are gone or damaged, or they are of
             another head.
     """
-    where, views = data or head.provenance.get("data"), head.provenance.get("views")
+    where, views = opened.data, opened.head.provenance.get("views")
     if where is None:
-        raise InputError(f"{file} does not record its photos: pass --data (and --scene, in the H3DS layout)")
+        raise InputError(f"{opened.file} does not record its photos: pass --data (and --scene, in the H3DS layout)")
     if not isinstance(views, list) or not views:
         raise InputError(
-            f"{file} does not record its training views, so that held-out photos cannot be told from them: pass the "
-            "head.safetensors of the run"
+            f"{opened.file} does not record its training views, so that held-out photos cannot be told from them: pass "
+            "the head.safetensors of the run"
         )
-    parser = _parser_config(head, file, Path(where), scene, tuple(f"{view}," for view in views), side_px).setup()
+    parser = _parser_config(opened, where, tuple(f"{view}," for view in views), side_px).setup()
     training, others = (parser.get_dataparser_outputs(split) for split in ("train", "val"))
-    check_same_frame(head, file, training.metadata["frame"], f"the photos in {where}")
+    check_same_frame(opened, training.metadata["frame"], f"the photos in {where}")
     seen = set(training.metadata["view_indices"])
     held_out = None if seen & set(others.metadata["view_indices"]) else _reduced(others, side_px)
     return HeadPhotos(_reduced(training, side_px), held_out)
 
 
 def _parser_config(
-    head: Head, file: Path, where: Path, scene: str | None, views: tuple[str, ...], side_px: int
+    opened: OpenedHead, where: Path, views: tuple[str, ...], side_px: int
 ) -> H3dsDataParserConfig | HeadDataParserConfig:
     """Dataparser that the head was trained with, with its training views, at least as large as asked for."""
-    if head.provenance.get("dataparser") == "head-data":
-        frame, neck_mm = head.provenance.get("head"), head.provenance.get("neck_mm")
+    known = opened.head.provenance
+    if known.get("dataparser") == "head-data":
+        frame, neck_mm = known.get("head"), known.get("neck_mm")
         mm_per_unit = frame.get("mm_per_unit") if isinstance(frame, dict) else None
         if not isinstance(mm_per_unit, float) or not isinstance(neck_mm, float):
-            raise InputError(f"{file} does not record how its photos were read: fit the head again")
+            raise InputError(f"{opened.file} does not record how its photos were read: fit the head again")
         config = HeadDataParserConfig(data=where, views=views, mm_per_unit=mm_per_unit, neck_mm=neck_mm)
         return replace(config, longest_side_px=max(config.longest_side_px, side_px))
-    known = scene or head.provenance.get("scene")
-    if known is None:
-        raise InputError(f"{file} does not record its scene: pass --data ROOT --scene NAME")
-    return H3dsDataParserConfig(data=where, scene=str(known), views=views)
+    root, scene = opened.scene_named()
+    return H3dsDataParserConfig(data=root, scene=scene, views=views)
 
 
-def check_same_frame(head: Head, file: Path, found: SceneFrame, data: str) -> None:
+def check_same_frame(opened: OpenedHead, found: SceneFrame, data: str) -> None:
     """Raise `InputError` where a head has no frame in millimetres, or data have another.
 
     Args:
         found: frame of the data.
         data: the data in words, for the message.
     """
-    if head.frame is None:
-        raise InputError(f"{file} does not record its frame in millimetres, so it cannot be scored: fit a head from it")
-    there, trained_in = (np.array([*frame.centre_mm, frame.radius_mm]) for frame in (found, head.frame))
+    frame = opened.head.frame
+    if frame is None:
+        raise InputError(
+            f"{opened.file} does not record its frame in millimetres, so it cannot be scored: fit a head from it"
+        )
+    there, trained_in = (np.array([*one.centre_mm, one.radius_mm]) for one in (found, frame))
     if not np.allclose(there, trained_in, atol=SAME_FRAME):
-        raise InputError(f"{file} was not trained on {data}: their frames differ")
+        raise InputError(f"{opened.file} was not trained on {data}: their frames differ")
 
 
 def _reduced(photos: DataparserOutputs, side_px: int) -> HeadDataset:

@@ -14,7 +14,7 @@ from baseh3d_ns.evaluation.silhouettes import OnBackground, find_on_background
 from baseh3d_ns.evaluation.write import SCORES, json_text, write_files
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.heads.networks import field_of_head
-from baseh3d_ns.heads.readers import find_head_file, open_head
+from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.mesh.extract import mesh_of_head, usual_device
 
 MESH_SPACING_MM = 2.0
@@ -39,27 +39,23 @@ class JudgedRun:
     folder: Path
 
 
-def judge_by_photos(
-    path: Path, data: Path | None, scene: str | None, output_dir: Path | None, doubts: tuple[str, ...] = ()
-) -> JudgedRun:
+def judge_by_photos(opened: OpenedHead, output_dir: Path | None, doubts: tuple[str, ...] = ()) -> JudgedRun:
     """Compare a head with its photos, held-out ones and those it was trained on, and write the result.
 
     Args:
-        path: a run folder, its config.yml, or a head file.
-        data: folder of the photos, where it has moved since the training.
-        scene: scene id, for files that do not know theirs.
+        opened: the head.
         output_dir: folder to write to; by default `evaluation` in the run's folder.
         doubts: further warnings.
 
     Raises:
         InputError: the head or its photos cannot be used.
     """
-    file, head = find_head_file(path), open_head(path)
-    photos = photos_of_head(head, file, data, scene)
+    file, head = opened.file, opened.head
+    photos = photos_of_head(opened)
     device = usual_device()
     scores, rendered = photo_scores(HeadRenderer(head, field_of_head(head, file), photos, device), photos)
     mesh = mesh_of_head(head, file, MESH_SPACING_MM, device)
-    outside, contradicted = find_on_background(head, file, data, scene, mesh.vertices)
+    outside, contradicted = find_on_background(opened, mesh.vertices)
     warnings, scale = (*head.doubts, *doubts, *contradicted), scale_of(head)
     content = {
         "note": NO_ACCURACY,

@@ -23,7 +23,7 @@ from baseh3d_ns.evaluation.write import SCORES, json_text, meshes_with_errors, r
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.heads.networks import field_of_head
-from baseh3d_ns.heads.readers import find_head_file, open_head
+from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.mesh.extract import mesh_of_head, usual_device
 
 NOT_OFFICIAL = (
@@ -49,29 +49,21 @@ class ScanRun:
 
 
 def score_with_scan(
-    path: Path,
-    scan_path: Path,
-    unit: Unit | None,
-    output_dir: Path | None,
-    spacing_mm: float,
-    data: Path | None = None,
-    scene: str | None = None,
+    opened: OpenedHead, scan_path: Path, unit: Unit | None, output_dir: Path | None, spacing_mm: float
 ) -> ScanRun:
     """Mesh a head, align a scan to it, score it and write the result.
 
     Args:
-        path: a run folder, its config.yml, a head file or a checkpoint.
+        opened: the head.
         scan_path: a mesh file.
         unit: unit of the scan; None: metres for glTF, else millimetres.
         output_dir: folder to write to; by default `evaluation` in the run's folder.
         spacing_mm: half the distance between the vertices that are scored.
-        data: folder of the head's photos, where it has moved since the training.
-        scene: scene id, for files that do not know theirs.
 
     Raises:
         InputError: the head or the scan cannot be used.
     """
-    file, head = find_head_file(path), open_head(path)
+    file, head = opened.file, opened.head
     scan = read_scan(scan_path, unit)
     device = usual_device()
     # As coarse as the mesh that `mesh_and_score` has for rigid scores, which measure to surfaces.
@@ -79,7 +71,7 @@ def score_with_scan(
     assert head.frame is not None, "else there is no mesh in millimetres"
     with CONSOLE.status(f"Aligning and scoring against {scan_path.name} ..."):
         scores = score_against_scan(mesh, scan, nose_tip(mesh, axes), head.frame)
-    outside, doubts = find_on_background(head, file, data, scene, mesh.vertices)
+    outside, doubts = find_on_background(opened, mesh.vertices)
     warnings, scale = (*head.doubts, *doubts, *scores.warnings), scale_of(head)
     read_as = {"scan": str(scan_path), "scan_unit": unit_of(scan_path, unit), "scan_extents_mm": scan.extents.tolist()}
     found = {"scale": scale, "on_background": outside and asdict(outside), "warnings": warnings}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,7 +11,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.camera_corrections import corrections_of
 from baseh3d_ns.evaluation.head_photos import photos_of_head
 from baseh3d_ns.evaluation.posed_photos import PosedPhotos
-from baseh3d_ns.heads.head_file import Head
+from baseh3d_ns.heads.opened import OpenedHead
 
 MARGIN_MM = 3.0
 """Distance outside a silhouette, on the head, up to which nothing is concluded: silhouettes are off by pixels."""
@@ -44,22 +43,19 @@ class OnBackground:
 
 
 def find_on_background(
-    head: Head, file: Path, data: Path | None, scene: str | None, vertices_mm: Float[np.ndarray, "n 3"]
+    opened: OpenedHead, vertices_mm: Float[np.ndarray, "n 3"]
 ) -> tuple[OnBackground | None, tuple[str, ...]]:
     """`on_background` for the photos that a head was trained on, None where they are not known; and a doubt, if any.
 
     Args:
-        head: the head, as read from `file`.
-        file: for messages.
-        data: folder of the photos, where it has moved since the training.
-        scene: scene id, for files that do not know theirs.
+        opened: the head.
         vertices_mm: vertices of the head's mesh, in world millimetres.
     """
-    if head.latents is not None:
+    if opened.head.latents is not None:
         return None, ()  # a shape space has no photos
     try:
-        photos = photos_of_head(head, file, data, scene, SIDE_PX).training
-        found = on_background(vertices_mm, PosedPhotos(photos, corrections_of(head, photos)))
+        photos = photos_of_head(opened, SIDE_PX).training
+        found = on_background(vertices_mm, PosedPhotos(photos, corrections_of(opened.head, photos)))
     except InputError as error:
         return None, (f"Whether the head reaches into its photos' background was not looked at: {error}",)
     return found, found.doubts()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ from PIL import Image
 
 from baseh3d_ns.evaluation.camera_corrections import corrections_of
 from baseh3d_ns.evaluation.head_photos import photos_of_head
-from baseh3d_ns.heads.head_file import Head
+from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.mesh.files import MATERIAL, MATT, TANGENTS
 from baseh3d_ns.texture.atlas import unwrap
 from baseh3d_ns.texture.bake import bake, texels_of
@@ -24,23 +23,20 @@ TEXTURED_SPACING_MM = 2.0
 """Distance between the samples of a textured mesh: finer detail is the texture's."""
 
 
-def open_texture_photos(head: Head, file: Path, data: Path | None, scene: str | None, size: int) -> TexturePhotos:
+def open_texture_photos(opened: OpenedHead, size: int) -> TexturePhotos:
     """Training photos of a head, all read; none is larger than the texture, which could not hold its detail.
 
     Args:
-        head: the head, as read from `file`.
-        file: for messages.
-        data: folder of the photos, where it has moved since the training.
-        scene: scene id, for files that do not know theirs.
+        opened: the head.
         size: width and height of the texture in texels.
 
     Raises:
         InputError: the photos are not known, gone, damaged, or of another head.
     """
-    dataset = photos_of_head(head, file, data, scene, size).training
+    dataset = photos_of_head(opened, size).training
     for view in range(len(dataset)):
         dataset.picture(view)
-    return TexturePhotos(dataset, corrections_of(head, dataset))
+    return TexturePhotos(dataset, corrections_of(opened.head, dataset))
 
 
 def textured_mesh(
