@@ -290,6 +290,7 @@ def test_photos_without_a_camera_are_named(plain, tmp_path, said):
     (tmp_path / "images" / "p01.png").rename(elsewhere / "p01.png")
     (tmp_path / "images" / "p01.png").symlink_to(elsewhere / "p01.png")
     shutil.copy(elsewhere / "p01.png", elsewhere / "other.png")
+    shutil.copy(elsewhere / "p01.png", tmp_path / "images" / "p00_mask.png")
     opened(tmp_path)
     assert "These photos have no camera, so they are not used: q.png." in said
     report = capture(options(tmp_path, tmp_path / "head"))
@@ -311,7 +312,14 @@ def test_names_may_be_written_on_windows(own, plain):
             for key in ("file_path", "mask_path"):
                 frame[key] = ".\\" + frame[key].replace("/", "\\")
 
+    (own / "images" / "p01.png").rename(own / "images" / unicodedata.normalize("NFD", "é.png"))
     rewrite(own, change)
+    text = (own / "transforms.json").read_text()
+    (own / "transforms.json").write_text(text.replace("images\\\\p01.png", "images\\\\é"))
+    (named,) = (shot.photo_path for shot in read_capture(own).shots if shot.name.endswith("é"))
+    assert unicodedata.normalize("NFC", named.name) == "é.png"
+    named.rename(own / "images" / "p01.png")
+    (own / "transforms.json").write_text(text)
     for ours, theirs in zip(read_capture(own).shots, read_capture(plain).shots, strict=True):
         assert ours.photo_path.samefile(own / "images" / theirs.photo_path.name) and ours.mask_path.is_file()
 
@@ -418,7 +426,9 @@ def test_names_of_other_systems_are_found(plain, tmp_path):
     (tmp_path / "images" / "p01.png").rename(tmp_path / "images" / "front" / "Müller.png")
     (tmp_path / "images" / "p02.png").rename(tmp_path / "images" / "Zoë.png")
     (tmp_path / "masks" / "p02.png").rename(tmp_path / "masks" / unicodedata.normalize("NFD", "Zoë.png"))
-    shots = {shot.photo_path.name: shot for shot in read_capture(tmp_path).shots}
+    assert "Zoë.png" in {shot.photo_path.name for shot in read_capture(tmp_path).shots}
+    (tmp_path / "images" / "Zoë.png").rename(tmp_path / "images" / unicodedata.normalize("NFD", "Zoë.png"))
+    shots = {unicodedata.normalize("NFC", shot.photo_path.name): shot for shot in read_capture(tmp_path).shots}
     assert set(shots) == {"Müller.png", "Zoë.png", "p00.png", "p03.png", "p04.png"}
     assert shots["Zoë.png"].mask_path is not None
     file.write_bytes(b"\xef\xbb\xbf" + text.replace("Müller", "Muller").encode())

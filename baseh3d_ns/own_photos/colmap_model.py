@@ -13,7 +13,7 @@ from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.masks import find_mask
 from baseh3d_ns.own_photos.photo_sizes import counted_size
-from baseh3d_ns.own_photos.shots import LARGEST, Capture, Shot, check_shots, lens_of
+from baseh3d_ns.own_photos.shots import LARGEST, Capture, Shot, check_shots, lens_of, spellings
 
 FOLDERS = ("", "sparse/*", "colmap/sparse/*", "sparse", "dense/sparse")
 """Folders, within that of the data, that a model is looked for in; of several beside each other, the one with most
@@ -175,8 +175,7 @@ def _rotation(quaternion: np.ndarray, named: str) -> np.ndarray:
 
 
 def _photo(folder: Path, model: Path, name: str) -> Path:
-    names = dict.fromkeys((name, name.replace("\\", "/")))  # programs on Windows write backslashes
-    places = [base / place / one for one in names for base in (folder, model) for place in PHOTO_FOLDERS]
+    places = [base / place / one for one in spellings(name) for base in (folder, model) for place in PHOTO_FOLDERS]
     try:
         found = next((place for place in places if place.is_file()), None)
     except (OSError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,14 @@ class Shot:
         flat = self.lens.normalised(pixels)
         rays = np.column_stack([flat, np.ones(len(flat))]) @ self.rotation
         return rays / np.linalg.norm(rays, axis=1, keepdims=True)
+
+
+def spellings(name: str) -> list[str]:
+    """A file's name and its other spellings: slashes in the place of Windows' backslashes, and accents as characters
+    of their own, as Macs write them, or not."""
+    slashed = (name, name.replace("\\", "/"))
+    forms = ([one, *(unicodedata.normalize(form, one) for form in ("NFC", "NFD"))] for one in slashed)
+    return list(dict.fromkeys(spelling for spelled in forms for spelling in spelled))
 
 
 @dataclass(frozen=True)

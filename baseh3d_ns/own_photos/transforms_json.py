@@ -18,7 +18,7 @@ from baseh3d_ns.own_photos.head_block import read_head_block
 from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
 from baseh3d_ns.own_photos.masks import find_mask
 from baseh3d_ns.own_photos.photo_sizes import counted_size
-from baseh3d_ns.own_photos.shots import Capture, Shot, check_shots, is_number, lens_of, pose_of, positive
+from baseh3d_ns.own_photos.shots import Capture, Shot, check_shots, is_number, lens_of, pose_of, positive, spellings
 
 FILE = "transforms.json"
 MODELS = ("OPENCV", "FULL_OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
@@ -88,24 +88,20 @@ def _text(path: Path, frame: Table, key: str) -> str:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """The path of a file that the cameras' file names, relative to its own folder, with slashes of any system."""
-    there = path.parent / name
+    """The path of a file that the cameras' file names, relative to its own folder, as it is spelled on this system."""
     try:
-        return there if there.exists() else path.parent / name.replace("\\", "/")
+        found = next((path.parent / one for one in spellings(name) if (path.parent / one).exists()), None)
     except OSError as error:
         raise InputError(f"{path} names a file that cannot exist ({error.strerror}): {REMEDY}") from error
+    return found or path.parent / name
 
 
 def _photo(path: Path, name: str) -> Path:
-    """The photo that a frame names; instant-ngp leaves out the suffix, programs on Windows write backslashes."""
-    photo = _beside(path, name)
-    try:
-        found = next((one for one in (photo, *(Path(f"{photo}{end}") for end in SUFFIXES)) if one.is_file()), None)
-    except OSError as error:
-        raise InputError(f"{path} has a frame whose file_path is no file name ({error.strerror}): {REMEDY}") from error
-    if found is None:
-        raise InputError(f"{path} names the photo {name[:200]}, which is missing: put it there, or take out its frame")
-    return found
+    """The photo that a frame names; instant-ngp leaves out the suffix."""
+    for one in (_beside(path, name + end) for end in ("", *SUFFIXES)):
+        if one.is_file():
+            return one
+    raise InputError(f"{path} names the photo {name[:200]}, which is missing: put it there, or take out its frame")
 
 
 def _lens(frame: Table, photo: Path, named: str) -> tuple[Lens, bool]:
