@@ -3,6 +3,7 @@
 import os
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from baseh3d_ns.heads.networks import (
     named_parameters,
     weights_of_field,
 )
+from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.heads.readers import open_head
 
 SMALL = HeadFieldConfig(
@@ -309,3 +311,11 @@ def test_a_run_folder_from_windows_is_read_without_its_config(prior_file, tmp_pa
         command = Export(load_config=source, output=tmp_path / f"{source.name}.ply", spacing_mm=20.0)
         command.main()
         assert command.output.is_file()
+
+
+def test_what_the_command_says_of_the_photos_counts_more_than_the_file(tmp_path):
+    head = Head(weights={}, provenance={"data": "recorded", "scene": "scan0"})
+    assert OpenedHead(head, tmp_path).scene_named() == (Path("recorded"), "scan0")
+    assert OpenedHead(head, tmp_path, Path("said"), "scan1").scene_named() == (Path("said"), "scan1")
+    with pytest.raises(InputError, match="does not record its scene: pass --data ROOT --scene NAME"):
+        OpenedHead(Head(weights={}, provenance={}), tmp_path, Path("said")).scene_named()

@@ -290,7 +290,6 @@ def test_photos_without_a_camera_are_named(plain, tmp_path, said):
     (tmp_path / "images" / "p01.png").rename(elsewhere / "p01.png")
     (tmp_path / "images" / "p01.png").symlink_to(elsewhere / "p01.png")
     shutil.copy(elsewhere / "p01.png", elsewhere / "other.png")
-    shutil.copy(elsewhere / "p01.png", tmp_path / "images" / "p00_mask.png")
     opened(tmp_path)
     assert "These photos have no camera, so they are not used: q.png." in said
     report = capture(options(tmp_path, tmp_path / "head"))

@@ -106,7 +106,7 @@ def test_checkpoints_load_with_torchs_safe_default(fit_run):
 def test_ten_steps_of_the_full_size_methods(method, tiny_root, tmp_path):
     few = ["--max-num-iterations", 10]
     few += [word for name in FEW_RAYS for word in (f"--pipeline.datamanager.{name}", 8)]
-    # Of the photos of 48 px, since the silhouettes that close a training ask large networks at every pixel.
+    # Photos of 16 px: the silhouettes that close a training ask large networks at every pixel.
     train(method, tiny_root, tmp_path, *few, downscale=3)
     assert (tmp_path / "t" / method / "t" / "nerfstudio_models" / "step-000000009.ckpt").is_file()
     if method == "baseh3d-prior":

@@ -98,10 +98,8 @@ def photos_without_camera(shots: Sequence[Shot]) -> list[str]:
     """Names of the photos beside those of the shots that no shot is of, such as those COLMAP could not register."""
     used = {Path(os.path.abspath(shot.photo_path)) for shot in shots}  # where they are linked from
     kinds = {path.suffix for path in used}
-    beside = [path for folder in sorted({path.parent for path in used}) for path in sorted(folder.iterdir())]
-    others = (path for path in beside if path.suffix in kinds and path not in used and path.name[0] != ".")
-    names = {path.stem for path in beside}
-    return [path.name for path in others if path.stem.removesuffix("_mask") not in names - {path.stem}]
+    beside = (path for folder in sorted({path.parent for path in used}) for path in sorted(folder.iterdir()))
+    return [path.name for path in beside if path.suffix in kinds and path not in used and path.name[0] != "."]
 
 
 @lru_cache(maxsize=1)

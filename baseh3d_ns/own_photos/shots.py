@@ -53,8 +53,8 @@ class Shot:
 
 
 def spellings(name: str) -> list[str]:
-    """A file's name and its other spellings: slashes in the place of Windows' backslashes, and accents as characters
-    of their own, as Macs write them, or not."""
+    """A file's name and its other spellings: slashes for the backslashes of Windows, accents in one character with
+    their letter (NFC) or behind it (NFD, as Macs write them)."""
     slashed = (name, name.replace("\\", "/"))
     forms = ([one, *(unicodedata.normalize(form, one) for form in ("NFC", "NFD"))] for one in slashed)
     return list(dict.fromkeys(spelling for spelled in forms for spelling in spelled))
