@@ -50,7 +50,9 @@ PARTS = (
     Part("cuda tests", 120),
     Part("idr", 50),
     Part("baseh3d", 50),
-    Part("fits", 220),
+    Part("fits", 200),
+    Part("many photos", 70),
+    Part("profile", 30),
     Part("h3dnet-prior", 40),
     Part("meshing", 30),
 )

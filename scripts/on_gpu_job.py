@@ -21,6 +21,8 @@ class Sizes:
     """Steps that are not measured: kernels are loaded, memory is taken."""
     steps: int = 300
     """Measured steps of idr and baseh3d."""
+    profiled: int = 20
+    """Steps of baseh3d-fast that are taken apart."""
     shape_space_steps: int = 200
     head: dict[str, Any] = field(default_factory=dict)
     """Options of idr and baseh3d."""
@@ -32,8 +34,8 @@ class Sizes:
     """Options of the data of baseh3d-fast."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """One fit of baseh3d-fast each."""
-    scored_at: tuple[int, ...] = (0, 60, 120, 180, 270, 400, 500, 606)
-    """Steps after which a fit is scored; the last is its longest."""
+    scored_at: tuple[int, ...] = (0, 60, 120, 180, 270, 400, 500, 10000)
+    """Steps after which a fit is scored; it ends before the last."""
     cells: tuple[int, ...] = (512, 1024)
     """Lattice cells of a mesh along an axis of the unit ball's box."""
 
@@ -42,6 +44,7 @@ RAYS = "pipeline.datamanager.train-num-rays-per-batch"
 SMALL = Sizes(
     warm_up=1,
     steps=2,
+    profiled=2,
     shape_space_steps=3,
     head={RAYS: 32},
     shape_space={
@@ -86,6 +89,11 @@ class Job:
     """Folder for what a training writes; gone afterwards."""
     sizes: Sizes
     figures: Figures
+
+    @property
+    def fit_options(self) -> dict[str, Any]:
+        """Options of baseh3d-fast."""
+        return {"data": self.data, **self.sizes.fit}
 
 
 def forget_peak() -> None:

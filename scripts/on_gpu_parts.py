@@ -98,23 +98,56 @@ def measure_steps(job: Job, config: Any, steps: int) -> None:
 
 def fits(job: Job) -> None:
     """Fits of baseh3d-fast with its defaults, from the built-in prior, with a seed each, scored on the way."""
-    options = {"data": job.data, **job.sizes.fit}
     for seed in job.sizes.seeds:
-        forget_peak()
-        fit = start(configure("baseh3d-fast", job.scratch / str(seed), options, {**VIEW, **job.sizes.view}, seed))
-        points = curve(fit, job.sizes.scored_at)
-        last = points[-1]
-        result = {
-            "start_s": fit.start_s,
-            "seconds": last.seconds,
-            "steps": last.step,
-            "face_mm": finite(last.face_mm),
-            "head_mm": finite(last.head_mm),
-            "close_s": seconds_until_close(points),
-            "peak_memory_gb": peak_memory_gb(),
-            "curve": [{name: finite(value) for name, value in asdict(point).items()} for point in points],
-        }
-        job.figures.add(**{f"seed {seed}": result})
+        measure_fit(job, f"seed {seed}", VIEW, seed)
+
+
+def many_photos(job: Job) -> None:
+    """One fit of baseh3d-fast from all photos of the head."""
+    measure_fit(job, "all photos", VIEW | {"views": "all"}, 0)
+
+
+def measure_fit(job: Job, name: str, view: dict[str, str], seed: int) -> None:
+    """One fit of baseh3d-fast with its defaults from the built-in prior, scored on the way."""
+    forget_peak()
+    fit = start(configure("baseh3d-fast", job.scratch / name, job.fit_options, {**view, **job.sizes.view}, seed))
+    # A shorter fit than the last of these steps is scored at its own end.
+    points = curve(fit, job.sizes.scored_at)
+    last = points[-1]
+    result = {
+        "start_s": fit.start_s,
+        "seconds": last.seconds,
+        "steps": last.step,
+        "face_mm": finite(last.face_mm),
+        "head_mm": finite(last.head_mm),
+        "close_s": seconds_until_close(points),
+        "peak_memory_gb": peak_memory_gb(),
+        "curve": [{name: finite(value) for name, value in asdict(point).items()} for point in points],
+    }
+    job.figures.add(**{name: result})
+
+
+def profile(job: Job) -> None:
+    """Where the time of a step of baseh3d-fast goes: operations go to the log, the largest first."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    fit = start(configure("baseh3d-fast", job.scratch, job.fit_options, {**VIEW, **job.sizes.view}))
+    run(fit, job.sizes.warm_up)
+    there = torch.cuda.is_available()
+    with profiler(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * there]) as seen:
+        stretch = run(fit, job.sizes.profiled)
+    operations = seen.key_averages()
+    for order in ("self_cpu_time_total", *["self_device_time_total"] * there):
+        print(operations.table(sort_by=order, row_limit=40, max_name_column_width=70))
+    calls = {operation.key: operation.count / stretch.steps for operation in operations}
+    job.figures.add(
+        steps=stretch.steps,
+        steps_per_s=stretch.steps / stretch.seconds,
+        device_ms_a_step=sum(operation.self_device_time_total for operation in operations) / 1e3 / stretch.steps,
+        launches_a_step=calls.get("cudaLaunchKernel"),
+        synchronisations_a_step=sum(count for key, count in calls.items() if "Synchronize" in key),
+    )
 
 
 def seconds_until_close(points: list[Point]) -> float:
@@ -148,6 +181,8 @@ PARTS: dict[str, Callable[[Job], None]] = {
     "idr": idr,
     "baseh3d": baseh3d,
     "fits": fits,
+    "many photos": many_photos,
+    "profile": profile,
     "h3dnet-prior": shape_space,
     "meshing": meshing,
 }
