@@ -18,7 +18,7 @@ class InitialView(ViewerControl):
 
     def __init__(self, dataset: Any) -> None:
         cameras: Cameras = dataset.cameras
-        self.c2w = cameras.camera_to_worlds[0].double().cpu().numpy()
+        self.c2w = cameras.camera_to_worlds[0].cpu().double().numpy()
         self.fov = 2.0 * atan(float(cameras.height[0]) / (2.0 * float(cameras.fy[0])))
 
     def _setup(self, viewer: Any) -> None:

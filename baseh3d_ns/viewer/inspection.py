@@ -160,7 +160,7 @@ class HeadInspection:
         return float(torch.rad2deg(torch.acos((here @ there).clamp(-1.0, 1.0))))
 
     def _in_mm(self, points: Float[Tensor, "n 3"]) -> Float[np.ndarray, "n 3"]:
-        return self.frame.to_world_mm(points.double().cpu().numpy())
+        return self.frame.to_world_mm(points.cpu().double().numpy())
 
     def _mask_at(self, points: Float[Tensor, "n 3"], photo: int) -> tuple[Tensor, Tensor]:
         """Whether points project into the mask of a photo, and whether the photo says anything there."""
