@@ -1,8 +1,7 @@
 """Run the parts of `on_gpu.sh` one after the other, each in a process of its own, and keep what they measure.
 
 Results are written whole after every part: on_gpu.json and on_gpu.md; on_gpu.log holds all output. A part that fails,
-hangs or crashes leaves its reason and what it had measured. Needs Python's standard library alone, so that a machine
-where nothing else is installed says so in the results.
+hangs or crashes leaves its reason and what it had measured.
 """
 
 from __future__ import annotations

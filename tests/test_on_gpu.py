@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +12,11 @@ from pathlib import Path
 import pytest
 
 from baseh3d_ns import __version__
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -138,6 +144,21 @@ def test_the_time_until_a_fit_is_close_to_its_end():
 
     points = [Point(step, 10.0 * step, face, 1.0) for step, face in enumerate((float("inf"), 2.2, 2.09, 2.3, 2.0))]
     assert seconds_until_close(points) == 20.0
+
+
+def test_packages_that_the_image_lacks_are_brought_along():
+    """All that this package depends on, but for rays on a scan (embreex; synthetic heads are made elsewhere)."""
+    text = (SCRIPTS / "on_gpu.sh").read_text()
+    brought = names_of(text.split("PACKAGES=(")[1].split(")")[0].replace('"', "").split())
+    image = "torch torchvision torchmetrics numpy scipy scikit-image opencv-python-headless jaxtyping safetensors"
+    image += " matplotlib pillow pyyaml tqdm packaging"
+    needed = tomllib.loads((SCRIPTS.parent / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert names_of(needed) - brought - set(image.split()) == {"embreex", "tomli"}
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    """Names of packages without their versions."""
+    return {re.split(r"[<>=;]", requirement)[0].strip() for requirement in requirements}
 
 
 def test_the_command_line_says_how_to_prepare_and_what_is_missing(tmp_path):
