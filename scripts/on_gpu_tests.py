@@ -56,7 +56,7 @@ def main() -> int:
     there = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as scratch:
         words = [str(TESTS), "-m", "cuda", "-v", "-p", "no:cacheprovider", f"--basetemp={scratch}/tests"]
-        # Without checks of types: Python 3.12 does not find a protocol's members among the submodules of torch.nn.Module.
+        # Without checks of types: Python 3.12 finds no member of a protocol among the submodules of torch.nn.Module.
         words += ["-o", "addopts="]
         code = pytest.main([*words, *["--collect-only"] * (not there)], plugins=[counter])
     if code == pytest.ExitCode.OK and not there:
