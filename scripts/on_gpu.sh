@@ -58,6 +58,7 @@ esac
 out="$1"
 shift
 if ! python3 -c 'import importlib.util as util, sys; sys.exit(util.find_spec("nerfstudio") is None)'; then
+  [ -f "$SITE" ] || { echo "error: nerfstudio is not installed and $SITE is not there: run 'bash scripts/on_gpu.sh prepare'" >&2; exit 2; }
   site="$(mktemp -d)"
   python3 -m tarfile -e "$SITE" "$site"
   export PYTHONPATH="$PYTHONPATH:$site"
