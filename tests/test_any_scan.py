@@ -69,6 +69,19 @@ def test_a_scan_in_another_world_is_found_beside_other_things(quick):
     assert np.allclose(scores.rigid.pred_to_world, motion, atol=3.0)
 
 
+def test_a_head_is_found_on_its_torso(monkeypatch):
+    """Many wrong rotations look as promising on voxels as coarse as a large scan divided by a few."""
+    monkeypatch.setattr(global_alignment, "ROTATIONS", 200)
+    person = mesh_of_head(open_head(BUILTIN), BUILTIN, 6.0, torch.device("cpu"))
+    vertices = person.vertices.view(np.ndarray)
+    face = vertices[np.linalg.norm(vertices - nose_tip(person, np.eye(3)), axis=1) < FACE_RADIUS_MM]
+    torso = sphere(1.0)
+    torso.apply_scale([220.0, 330.0, 130.0])
+    torso.apply_translation(vertices.mean(axis=0) - [0.0, 460.0, 0.0])
+    scan, motion = moved(trimesh.util.concatenate([person, torso]), degrees=20.0)
+    assert np.allclose(global_alignment.align_from_anywhere(face, scan, Surface(scan)), motion, atol=1.0)
+
+
 def test_icp_starts_with_the_face_on_the_scan(quick):
     scan, motion = moved(head())
     face = head().vertices.view(np.ndarray)

@@ -22,11 +22,11 @@ from baseh3d_ns.evaluation.icp import SHARE, descend, trimmed_mean
 
 ROTATIONS = 600
 """Starting rotations: every rotation lies within about 25 degrees of one of them."""
-CANDIDATES = 24
-"""Rotations that go on to ICP."""
-VOXELS = 48
-"""Voxels across the scan, unless these were smaller than `LEAST_VOXEL_MM`."""
-LEAST_VOXEL_MM = 10.0
+CANDIDATES = 48
+"""Rotations that go on to ICP: beside a torso or a wall, many wrong ones look as promising as the right ones."""
+VOXELS = 144
+"""Voxels across the scan, unless these were smaller than `LEAST_VOXEL_MM`: coarse ones blur a face in a large scan."""
+LEAST_VOXEL_MM = 12.0
 REACH_VOXELS = 3.0
 """Distance from the scan, in voxels, beyond which a point of the face is simply off it."""
 ICP_POINTS = 400
@@ -93,7 +93,7 @@ def _closeness(scan: trimesh.Trimesh, reach_mm: float) -> Closeness:
     shape = [fft.next_fast_len(int(size + 2 * np.ceil(reach_mm / voxel) + 1), real=True) for size in inner]
     empty = np.ones(inner, dtype=bool)
     empty[tuple((np.rint((points - low) / voxel).astype(int) + margin).T)] = False
-    closeness = np.maximum(0.0, REACH_VOXELS - distance_transform_edt(empty))
+    closeness = np.maximum(0.0, REACH_VOXELS - distance_transform_edt(empty)).astype(np.float32)
     x, y, z = shape
     return Closeness(fft.rfftn(closeness, (x, y, z)), low - margin * voxel, voxel, (x, y, z))
 
@@ -103,7 +103,7 @@ def _best_shift(points: Float[np.ndarray, "n 3"], closeness: Closeness) -> tuple
     x, y, z = closeness.shape
     voxels = np.rint(points / closeness.voxel_mm).astype(int)
     cells = np.ravel_multi_index((voxels % closeness.shape).T, closeness.shape)
-    density = np.bincount(cells, minlength=x * y * z).reshape(closeness.shape).astype(float)
+    density = np.bincount(cells, minlength=x * y * z).reshape(closeness.shape).astype(np.float32)
     score = fft.irfftn(closeness.spectrum * fft.rfftn(density).conj(), closeness.shape)
     best = int(score.argmax())
     place = np.array(np.unravel_index(best, closeness.shape))
