@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from nerfstudio.cameras.cameras import Cameras
 from PIL import Image
 from tiny_root import CENTRE_MM, SCENE, UNIT_RADIUS_MM, write_root
 
@@ -15,7 +16,9 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.h3ds_root import PACKAGED_CONFIGS, H3dsRoot, _packaged_config, choose_views, open_h3ds
 from baseh3d_ns.data.ray_pool import RayPool, find_strata
+from baseh3d_ns.data.views import Picture, view_outputs
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.frames import SceneFrame
 
 
 def outputs_of(root: Path, split: str = "train", views=("3",), **options):
@@ -155,6 +158,31 @@ def test_downscale_keeps_rays_on_the_same_points(tiny_root):
     torch.testing.assert_close(first, second)
     dataset = HeadDataset(outputs_of(tiny_root, downscale=2.0))
     assert dataset[0]["image"].shape == (24, 24, 3) and dataset[0]["fg_mask"].shape == (24, 24, 1)
+
+
+def test_photos_of_several_sizes_stay_on_their_cameras_when_they_are_scaled():
+    """Sizes are whole pixels: 190 x 282 and 95 x 90 times a third are not."""
+    sizes, steep = torch.tensor([[282, 190], [90, 95]]), 4.0
+    width, height = sizes[:, :1], sizes[:, 1:]
+    c2w = torch.eye(4)[None, :3].repeat(2, 1, 1)
+    cameras = Cameras(c2w, 400.0, 400.0, width / 2.0, height / 2.0, width, height)
+    pictures = []
+    for columns, rows in sizes.tolist():  # grey says how many pixels it is to the right, and to the lower, border
+        across, down = ((steep * (length - np.arange(length) - 0.5)).clip(0.0, 255.0) for length in (columns, rows))
+        photo = np.stack(np.broadcast_arrays(across[None], down[:, None], 0.0), axis=-1).round().astype(np.uint8)
+        pictures.append(Picture(photo, np.ones((rows, columns), bool), np.ones((rows, columns), bool)))
+    names, frame = [Path("a.png"), Path("b.png")], SceneFrame((0.0, 0.0, 0.0), 150.0)
+    outputs = view_outputs(cameras, frame, "ramps", range(2), names, pictures, frame.world_to_unit_transform(), {})
+    dataset = HeadDataset(outputs, torch.tensor([[1.0 / 3.0], [0.9]]))
+    assert [dataset.photo(view).shape[:2] for view in range(2)] == [(63, 94), (86, 81)]
+    for view, (columns, rows) in enumerate(sizes.tolist()):
+        directions = dataset.cameras.generate_rays(camera_indices=view, keep_shape=True).directions
+        seen = 400.0 * directions[..., :2] / -directions[..., 2:]  # pixels of the original photo, from its middle
+        to_border = torch.stack([columns / 2.0 - seen[..., 0], rows / 2.0 + seen[..., 1]], dim=-1)
+        shown = torch.from_numpy(dataset.photo(view)[-8:, -8:, :2].astype(np.float32)) / steep
+        # Pillow's box filter takes whole pixels: a single one may be off by half of one.
+        off = (to_border[-8:, -8:] - shown).mean(dim=(0, 1))
+        torch.testing.assert_close(off, torch.zeros(2), atol=0.15, rtol=0.0)
 
 
 def test_rays_inside_the_mask_meet_the_head_and_others_do_not(tiny_root):

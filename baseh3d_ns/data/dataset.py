@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from PIL import Image
@@ -23,7 +24,9 @@ class HeadDataset(InputDataset):
     known       1 where a pixel says anything; 0 where it was never photographed, or shows what leaves the unit ball
     """
 
-    def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0) -> None:
+    def __init__(
+        self, dataparser_outputs: DataparserOutputs, scale_factor: float | Float[Tensor, "views 1"] = 1.0
+    ) -> None:
         metadata = dict(dataparser_outputs.metadata)
         missing = [name for name in METADATA if name not in metadata]
         if missing:
@@ -33,7 +36,8 @@ class HeadDataset(InputDataset):
             )
         # nerfstudio copies all metadata, and pictures are large.
         self._sources: tuple[PictureSource, ...] = metadata.pop("pictures")
-        super().__init__(replace(dataparser_outputs, metadata=metadata), scale_factor)
+        super().__init__(replace(dataparser_outputs, metadata=metadata))
+        scale_cameras(self.cameras, scale_factor)
         self._pictures: dict[int, Picture] = {}
 
     def picture(self, view: int) -> Picture:
@@ -62,6 +66,18 @@ class HeadDataset(InputDataset):
         picture = self.picture(data["image_idx"])
         parts = {"fg_mask": picture.mask, "known": picture.known}
         return {name: torch.from_numpy(part.astype(np.float32))[..., None] for name, part in parts.items()}
+
+
+def scale_cameras(cameras: Cameras, factor: float | Float[Tensor, "views 1"]) -> None:
+    """Bring cameras to the sizes of whole pixels that `resized` gives their photos.
+
+    nerfstudio's `rescale_output_resolution` rounds the sizes, but not the focal lengths and principal points.
+    """
+    width, height = ((size * factor).round().clamp(min=1.0).long() for size in (cameras.width, cameras.height))
+    across, down = width / cameras.width, height / cameras.height
+    cameras.fx, cameras.cx = cameras.fx * across, cameras.cx * across
+    cameras.fy, cameras.cy = cameras.fy * down, cameras.cy * down
+    cameras.width, cameras.height = width, height
 
 
 def resized(picture: Picture, size: tuple[int, int]) -> Picture:

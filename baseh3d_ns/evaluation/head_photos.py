@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 
 from baseh3d_ns.data.dataset import HeadDataset
@@ -91,5 +92,5 @@ def check_same_frame(opened: OpenedHead, found: SceneFrame, data: str) -> None:
 
 
 def _reduced(photos: DataparserOutputs, side_px: int) -> HeadDataset:
-    longest = int(max(photos.cameras.width.max(), photos.cameras.height.max()))
-    return HeadDataset(photos, min(1.0, side_px / longest))
+    longest = torch.maximum(photos.cameras.width, photos.cameras.height)
+    return HeadDataset(photos, (side_px / longest).clamp(max=1.0))

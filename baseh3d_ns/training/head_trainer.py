@@ -109,7 +109,7 @@ def check_sizes(split: DataparserOutputs, scale: float) -> None:
     Args:
         scale: factor on their sizes, besides what the dataparser does.
     """
-    width, height = (int(scale * size.min()) for size in (split.cameras.width, split.cameras.height))
+    width, height = (round(scale * int(size.min())) for size in (split.cameras.width, split.cameras.height))
     if min(width, height) < FEWEST_PX:
         raise InputError(
             f"photos of {width} x {height} pixels show no head: keep at least {FEWEST_PX} (--downscale of h3ds-data, "
