@@ -24,6 +24,7 @@ from baseh3d_ns.evaluation.nose import nose_tip
 from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.evaluation.scan_file import read_scan
 from baseh3d_ns.evaluation.scan_run import score_with_scan, views_of_scan
+from baseh3d_ns.evaluation.write import SCORES, write_files
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.heads.readers import BUILTIN, open_head
@@ -202,6 +203,15 @@ def test_scan_and_head_are_shown_from_the_same_sides():
         assert np.sign(round(view.camera.centre_mm[0])) == x and view.camera.centre_mm[2] > 0.0
 
 
+def test_an_evaluation_in_the_folder_one_stands_in_replaces_nothing(tmp_path: Path, monkeypatch):
+    """`--output-dir .`, where an export has left its head.ply: `.` has no name to put a number behind."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("head.ply").write_bytes(b"exported")
+    assert write_files(Path("."), {SCORES: b"{}"}) == tmp_path / "here-2"
+    assert Path("head.ply").read_bytes() == b"exported" and (tmp_path / "here-2" / SCORES).read_bytes() == b"{}"
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -211,6 +221,19 @@ def test_a_scan_is_read_in_millimetres(suffix: str, factor: float, unit, tmp_pat
     mesh.apply_scale(factor).export(tmp_path / f"scan{suffix}")
     read = read_scan(tmp_path / f"scan{suffix}", unit)
     assert np.allclose(np.sort(read.bounds, axis=0), head(2).bounds, atol=1e-2) and len(read.faces) == len(mesh.faces)
+
+
+@pytest.mark.parametrize(
+    ("sign", "change"), [("tabs", ("\t", " ")), ("comments", ("  # end\n", "\n")), ("mark", ("\ufeffv", "v"))]
+)
+def test_an_obj_of_any_hand_is_read(sign: str, change: tuple[str, str], tmp_path: Path):
+    """trimesh alone finds no faces, or nothing at all, in these files."""
+    plain, path = head(2).export(file_type="obj", include_normals=False), tmp_path / f"{sign}.obj"
+    written, usual = change
+    plain = plain[plain.index("v ") :]
+    path.write_text(plain.replace(usual, written, 1 if sign == "mark" else -1), encoding="utf-8")
+    read = read_scan(path, None)
+    assert np.allclose(read.vertices, head(2).vertices, atol=1e-4) and np.array_equal(read.faces, head(2).faces)
 
 
 def test_parts_of_a_scene_lie_where_it_places_them(tmp_path: Path):
@@ -248,6 +271,7 @@ def half_of_lines(content: bytes) -> bytes:
         ("scan.ply", ply("0 0 0\n90 nan 0\n0 90 0\n", 1), "not finite"),
         ("scan.ply", ply("0 0 0\n0.2 0 0\n0 0.3 0\n", 1), "pass --unit m$"),
         ("scan.ply", ply("0 0 0\n20 0 0\n0 28 0\n", 1), "pass --unit cm$"),
+        ("person.ply", ply("0 0 0\n1.1 0 0\n0 1.6 0\n", 1), "pass --unit m$"),
     ],
 )
 def test_a_bad_scan_is_one_sentence(name: str, content: bytes, said: str, tmp_path: Path):

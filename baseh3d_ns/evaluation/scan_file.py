@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import trimesh
 
 from baseh3d_ns.data.head_size import UNITS_MM, Unit, likely_unit, unit_mistake
 from baseh3d_ns.data.mesh_rows import check_all_rows
+from baseh3d_ns.data.obj import plain_obj
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.scores import SIZE_RANGE_MM
 
@@ -33,13 +35,19 @@ def read_scan(path: Path, unit: Unit | None) -> trimesh.Trimesh:
     used = unit_of(path, unit)
     mesh.apply_scale(UNITS_MM[used])
     extent_mm = float(mesh.extents.max())
-    if not SIZE_RANGE_MM[0] <= extent_mm <= SIZE_RANGE_MM[1]:
-        likely = likely_unit(extent_mm / UNITS_MM[used])
+    if not extent_of_person(extent_mm):
+        extent = extent_mm / UNITS_MM[used]
+        likely = likely_unit(extent) or ("m" if extent_of_person(extent * UNITS_MM["m"]) else None)
         remedy = f"pass --unit {likely}" if likely else unit_mistake(extent_mm) or "pass its --unit, or another file"
         if SIZE_RANGE_MM[1] < extent_mm <= ROOM_MM:
             remedy += "; or cut the head out, if it shows more than that"
         raise InputError(f"--scan {path}: read in {used} it is {extent_mm:.3g} mm large, which is no head: {remedy}")
     return mesh
+
+
+def extent_of_person(extent_mm: float) -> bool:
+    """Whether a largest extent is that of a part of a person, or of a whole one."""
+    return SIZE_RANGE_MM[0] <= extent_mm <= SIZE_RANGE_MM[1]
 
 
 def unit_of(path: Path, unit: Unit | None) -> Unit:
@@ -55,8 +63,11 @@ def _triangles(path: Path) -> trimesh.Trimesh:
     if path.suffix.lower() not in SCAN_SUFFIXES:
         raise InputError(f"--scan {path}: '{path.suffix}' is no mesh format that can be read; pass one of {suffixes}")
     check_all_rows(path)
+    kind = path.suffix.lower().removeprefix(".")
+    # trimesh finds no faces between tabs or before comments.
+    source = io.StringIO(plain_obj(path)) if kind == "obj" else path
     try:
-        loaded = trimesh.load(path, process=False, skip_materials=True)
+        loaded = trimesh.load(source, file_type=kind, process=False, skip_materials=True)
         mesh = loaded.to_mesh() if isinstance(loaded, trimesh.Scene) else loaded
     except Exception as error:  # whatever the damaged bytes lead a reader to
         raise InputError(f"--scan {path} is empty, damaged or no mesh: export it again as one of {suffixes}") from error

@@ -94,6 +94,7 @@ def json_text(content: dict[str, Any]) -> str:
 
 def _free_folder(folder: Path) -> Path:
     """`folder`, or the first of `folder-2`, `folder-3` ... that holds no evaluation."""
+    folder = folder if folder.name not in ("", "..") else folder.resolve()
     chosen, number = folder, 1
     while any((chosen / name).exists() for name in FILES):
         number += 1
