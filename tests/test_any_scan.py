@@ -136,6 +136,15 @@ def test_a_scan_of_the_face_alone_says_which_direction_to_read(quick):
     assert f"{100.0 * scores.covered_head:.0f} % of the head" in said and said.endswith("alone, 0.00 mm.")
 
 
+def test_a_scan_that_goes_on_below_the_head_says_which_direction_to_read(quick):
+    shoulders = sphere(60.0)
+    shoulders.apply_scale([1.8, 0.5, 1.0])
+    shoulders.apply_translation([0.0, -128.0, 0.0])
+    scores = score_against_scan(head(), trimesh.util.concatenate([head(), shoulders]), NOSE, FRAME)
+    (said,) = scores.warnings
+    assert scores.rigid.head.mean_mm > 1.0 and "goes on" in said and said.endswith("alone, 0.00 mm.")
+
+
 def test_a_head_against_its_own_export_and_what_is_written(quick, tmp_path):
     mesh = mesh_of_head(open_head(BUILTIN), BUILTIN, 8.0, torch.device("cpu"))
     save_mesh(mesh, tmp_path / "me.glb")

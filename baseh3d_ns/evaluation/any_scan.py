@@ -172,4 +172,9 @@ def _warnings(
             f"Only {100.0 * covered_head:.0f} % of the head lies within {COVERED_MM:.0f} mm of the scan: where the "
             f"scan ends before the head, read the distance from the scan alone, {rigid.head.gt_to_pred.mean_mm:.2f} mm."
         )
+    elif rigid.head.gt_to_pred.p90_mm > COVERED_MM:
+        found.append(
+            f"More than a tenth of the scan lies over {COVERED_MM:.0f} mm from the head: where the scan goes on and the "
+            f"head ends (shoulders), read the distance to the scan alone, {rigid.head.pred_to_gt.mean_mm:.2f} mm."
+        )
     return tuple(found)
