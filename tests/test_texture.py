@@ -103,6 +103,18 @@ def test_what_stands_in_front_colours_nothing_behind_it():
     assert yellow[(np.linalg.norm(points, axis=1) < 0.55)].sum() == 0 and yellow.any()
 
 
+def test_the_background_of_photos_is_not_baked_onto_the_long_triangles_of_a_light_mesh():
+    """Green stands behind the painted half of a ball whose triangles reach beyond its silhouette."""
+    mesh = trimesh.creation.icosphere(subdivisions=1, radius=100.0)
+    colours = np.tile(np.uint8(GREY), (len(mesh.vertices), 1))
+    light = trimesh.Trimesh(mesh.vertices + FRAME.centre_mm, mesh.faces, vertex_colors=colours, process=False)
+    half = ball()
+    half.update_faces(half.triangles_center[:, 1] > FRAME.centre_mm[1])
+    points, colours = texel_colours(light, TexturePhotos(photographed(half, 0.0), None))
+    green = colours[:, 1] - colours[:, [0, 2]].max(axis=1)
+    assert green[points[:, 2] > 0.0].max() < 0.2  # a pixel on the border is of both
+
+
 def test_exposure_is_undone_and_moved_cameras_are_followed():
     mesh, angles = ball(), (-35.0, 35.0)
     bright = (1.15, 1.0 / 1.15)

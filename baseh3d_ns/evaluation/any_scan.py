@@ -174,7 +174,7 @@ def _warnings(
         )
     elif rigid.head.gt_to_pred.p90_mm > COVERED_MM:
         found.append(
-            f"More than a tenth of the scan lies over {COVERED_MM:.0f} mm from the head: where the scan goes on and the "
-            f"head ends (shoulders), read the distance to the scan alone, {rigid.head.pred_to_gt.mean_mm:.2f} mm."
+            f"More than a tenth of the scan lies over {COVERED_MM:.0f} mm from the head: where the scan goes on and "
+            f"the head ends (shoulders), read the distance to the scan alone, {rigid.head.pred_to_gt.mean_mm:.2f} mm."
         )
     return tuple(found)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
+from torch import from_numpy
 
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.texture.atlas import Atlas
@@ -113,11 +114,14 @@ def _from_photos(
     trust = np.zeros((count, 1), np.float32)
     for view in progress_bar(range(len(photos)), desc="Baking the texture", unit="photo"):
         weight = texels.interpolate(weights.blend[view])
-        trust += texels.interpolate(weights.trust[view])
         shown = weight[:, 0] > 0.0
         if shown.any():
             pixels = photos.project(texels.where(shown).interpolate(vertices_mm), view)
+            # The triangles of a light mesh reach from what a photo shows to what it does not.
+            inside = sample(from_numpy(photos.inside(view))[None], pixels).numpy()
             colours = sample(photos.octaves(view).flatten(0, 1), pixels).numpy().reshape(-1, bands, 3)
-            total[shown] += weight[shown, :, None] * colours
-            norm[shown] += weight[shown, :, None]
+            here = (weight[shown] * inside)[..., None]
+            total[shown] += here * colours
+            norm[shown] += here
+            trust[shown] += texels.where(shown).interpolate(weights.trust[view]) * inside
     return (total / norm).sum(axis=1), trust.clip(0.0, 1.0)
