@@ -11,6 +11,8 @@ from tiny_root import CENTRE_MM, SCENE
 
 from baseh3d_ns.cameras import Pinhole, decompose
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
+from baseh3d_ns.data.h3ds_root import open_h3ds
+from baseh3d_ns.data.h3ds_scene import load_scene
 from baseh3d_ns.errors import InputError
 
 
@@ -125,7 +127,7 @@ BESIDE[0, 3] = 140.0
 )
 def test_cameras_that_cannot_have_taken_their_photos(own_root, change, words):
     rewrite_cameras(own_root, change)
-    message = complaint(own_root)
+    message = complaint(own_root, views=("all",))
     assert words in message and "cameras.npz" in message
 
 
@@ -190,8 +192,27 @@ def test_masks(own_root, value, words):
         Image.fromarray(np.pad(mask, ((0, 0), (1, 1)))).save(path)
     else:
         Image.fromarray(np.full_like(mask, value)).save(path)
-    message = complaint(own_root)
+    message = complaint(own_root, views=("all",))
     assert words in message and "mask_0001.png" in message
+
+
+def test_an_odd_view_that_is_not_trained_on_is_left_out_and_told(own_root, capsys):
+    """One of a hundred photos of a real scene must not cost the other ninety-nine."""
+
+    def look_away(matrices: dict, *views: int) -> None:
+        for view in views:
+            matrices[f"world_mat_{view}"] = np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrices[f"world_mat_{view}"]
+
+    rewrite_cameras(own_root, lambda matrices: look_away(matrices, 1))
+    parser = H3dsDataParserConfig(data=own_root, scene=SCENE, views=("0,2",)).setup()
+    train, others = (parser.get_dataparser_outputs(split).metadata["view_indices"] for split in ("train", "val"))
+    assert (train, others) == ([0, 2], [3, 4])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Left out 1 of 5 photos" in said and "world_mat_1" in said
+    assert "world_mat_1" in complaint(own_root, views=("0,1",))
+    rewrite_cameras(own_root, lambda matrices: look_away(matrices, 0, 2, 3, 4))
+    with pytest.raises(InputError, match="world_mat_0"):
+        load_scene(open_h3ds(own_root), SCENE, needed=())
 
 
 def test_a_missing_mask_and_one_too_many(own_root):
@@ -228,6 +249,12 @@ def test_a_folder_near_a_root_names_the_root(own_root):
 def test_a_number_that_no_scene_has_says_which_there_are(own_root):
     with pytest.raises(InputError, match=f"scan0 to scan1 .{SCENE}, 00000000000000bb."):
         H3dsDataParserConfig(data=own_root, scene="scan7").setup()
+
+
+def test_the_first_line_of_a_version_file_counts(own_root):
+    path = own_root / "version.txt"
+    path.write_text(path.read_text().strip() + "\r\nsee the README\n", newline="")
+    assert H3dsDataParserConfig(data=own_root, scene=SCENE).setup().scene.views
 
 
 def test_a_version_file_of_anything_is_one_short_sentence(own_root):

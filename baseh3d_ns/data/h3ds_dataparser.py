@@ -49,12 +49,13 @@ class H3dsDataParser(DataParser):
         self.root = open_h3ds(self.config.data)
         scene_id = self.root.resolve_scene(self.config.scene)
         self.train_views = self.root.resolve_views(scene_id, self.config.views)
-        self.scene: H3dsScene = load_scene(self.root, scene_id)
-        cameras = [self.scene.views[index].camera for index in self.train_views]
+        self.scene: H3dsScene = load_scene(self.root, scene_id, needed=self.train_views)
+        self.views = {view.index: view for view in self.scene.views}
+        cameras = [self.views[index].camera for index in self.train_views]
         check_apart(cameras, self.train_views, self.scene.frame, self.root.path / scene_id / "cameras.npz")
 
     def _generate_dataparser_outputs(self, split: str = "train", **_: object) -> DataparserOutputs:
-        views = [self.scene.views[index] for index in self.split_views(split)]
+        views = [self.views[index] for index in self.split_views(split)]
         frame = self.scene.frame
         return view_outputs(
             nerfstudio_cameras([view.camera for view in views], frame, self.config.downscale),
@@ -69,7 +70,7 @@ class H3dsDataParser(DataParser):
 
     def split_views(self, split: str) -> list[int]:
         """View indices of a split; the eval splits are the views left over, or the training views when none are."""
-        rest = [view.index for view in self.scene.views if view.index not in self.train_views]
+        rest = [index for index in self.views if index not in self.train_views]
         if split == "train":
             return self.train_views
         if not rest:

@@ -154,7 +154,7 @@ def open_h3ds(root: Path) -> H3dsRoot:
         near = next((place for place in _around(root) if (place / "version.txt").is_file()), None)
         remedy = f"its root is {near}: pass that, and the scene with --scene" if near else access
         raise InputError(f"{root} holds no version.txt, so it is not an H3DS root: {remedy}")
-    version = read_text(version_file).strip()
+    version = read_text(version_file).partition("\n")[0].strip()  # the first line, as the h3ds package
     own_config = root / "config.toml"
     if own_config.is_file():
         return _checked(root, own_config, version)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.cameras import Pinhole, decompose
 from baseh3d_ns.data.camera_checks import check_apart, check_millimetres, check_principal_points, check_sees_head
@@ -34,19 +36,26 @@ class View:
 
 @dataclass(frozen=True)
 class H3dsScene:
-    """A scene with all its views."""
+    """A scene with all its views that can be used."""
 
     scene_id: str
     frame: SceneFrame
     views: tuple[View, ...]
 
 
-def load_scene(root: H3dsRoot, scene_id: str) -> H3dsScene:
+def load_scene(root: H3dsRoot, scene_id: str, needed: Collection[int] | None = None) -> H3dsScene:
     """Read the cameras of a scene and check all its files, before any long work starts.
 
+    Args:
+        root: the dataset.
+        scene_id: its scene.
+        needed: numbers of the views whose camera and mask have to look right; others that do not are left out, with a
+            line in the log, for a photo of a hundred may be an odd one. None: all.
+
     Raises:
-        InputError: a file is missing, damaged, turned or of the wrong size, counts differ, cameras are not finite, all
-            on one spot or do not see the head, the frame is singular, a mask is empty, full or inverted.
+        InputError: a file is missing, damaged, turned or of the wrong size, counts differ, cameras are not finite or
+            all on one spot, the frame is singular, a mask is empty or full; in a needed view, or in all, the mask is
+            inverted or the camera does not see the head.
     """
     folder = root.path / scene_id
     helper = root.h3ds.helper
@@ -57,15 +66,24 @@ def load_scene(root: H3dsRoot, scene_id: str) -> H3dsScene:
     masks = _pictures(folder / "mask", helper.scene_masks(scene_id))
     cameras_path = Path(helper.scene_cameras(scene_id))
     world_mats, frame = read_cameras(cameras_path, len(images))
-    views = []
+    views, wrong = [], []
     for index, (image, mask, world_mat) in enumerate(zip(images, masks, world_mats, strict=True)):
-        width, height = _checked_size(image, mask)
-        camera, inside = Pinhole(*decompose(world_mat), width, height), read_mask(mask)
-        check_not_inverted(mask, inside)
-        check_sees_head(camera, inside, frame, f"{cameras_path}: 'world_mat_{index}'")
-        views.append(View(index, image, mask, camera))
+        camera, inside = Pinhole(*decompose(world_mat), *_checked_size(image, mask)), read_mask(mask)
+        try:
+            check_not_inverted(mask, inside)
+            check_sees_head(camera, inside, frame, f"{cameras_path}: 'world_mat_{index}'")
+        except InputError as error:
+            wrong.append(error)
+            if needed is None or index in needed:
+                raise
+        else:
+            views.append(View(index, image, mask, camera))
+    if not views:
+        raise wrong[0]
+    if wrong:
+        CONSOLE.log(f"Left out {len(wrong)} of {len(images)} photos that are not trained on. The first: {wrong[0]}")
     cameras = [view.camera for view in views]
-    check_apart(cameras, list(range(len(views))), frame, cameras_path)
+    check_apart(cameras, [view.index for view in views], frame, cameras_path)
     check_principal_points(cameras, cameras_path)
     return H3dsScene(scene_id=scene_id, frame=frame, views=tuple(views))
 

@@ -68,6 +68,6 @@ def scene_of_head(opened: OpenedHead) -> tuple[H3dsRoot, H3dsScene]:
     """
     where, which = opened.scene_named()
     root = open_h3ds(where)
-    found = load_scene(root, root.resolve_scene(which))
+    found = load_scene(root, root.resolve_scene(which), needed=())
     check_same_frame(opened, found.frame, f"scene {found.scene_id} in {where}")
     return root, found
