@@ -49,7 +49,7 @@ class Export:
 
     def main(self) -> None:
         from baseh3d_ns.heads.opened import OpenedHead
-        from baseh3d_ns.mesh.extract import mesh_of_head, usual_device
+        from baseh3d_ns.mesh.extract import has_holes, mesh_of_head, usual_device
         from baseh3d_ns.mesh.files import TEXTURED_SUFFIXES, check_mesh_path, save_mesh
         from baseh3d_ns.rendering.denormals import flush_denormals
         from baseh3d_ns.texture.normal_map import normals_of_head
@@ -78,7 +78,7 @@ class Export:
             print(f"note: {doubt}")
         if head.camera_centres is None:
             print("note: this file knows no cameras, so the colours are those seen from its unit frame's front (+z)")
-        if not mesh.is_watertight:
+        if has_holes(mesh):
             print("note: the surface has holes at this spacing; try a finer one")
         if photos is not None and textured:
             normals = normals_of_head(head, self.load_config, usual_device()) if self.faces else None

@@ -27,7 +27,7 @@ from baseh3d_ns.rendering.chunks import Sdf
 if TYPE_CHECKING:
     import trimesh
 
-__all__ = ["NoSurfaceError", "extract_mesh", "mesh_of_head", "usual_device"]
+__all__ = ["NoSurfaceError", "extract_mesh", "has_holes", "mesh_of_head", "usual_device"]
 
 SLOPE_BOUNDS = (1.25, 2.0, 4.0, 8.0)
 """Factors by which a field may be steeper inside a cube than measured, tried in turn while the mesh has holes."""
@@ -125,6 +125,13 @@ def extract_mesh(
     if not keep_all:
         vertices, faces = _most_voluminous_component(vertices, faces)
     return trimesh.Trimesh(frame.to_world_mm(vertices), faces, process=False)
+
+
+def has_holes(mesh: trimesh.Trimesh) -> bool:
+    """Whether an edge belongs to a single triangle."""
+    from trimesh.grouping import group_rows
+
+    return len(group_rows(mesh.edges_sorted, require_count=1)) > 0
 
 
 def _check_spacing(spacing_mm: float, frame: SceneFrame) -> None:
