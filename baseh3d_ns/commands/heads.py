@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +12,7 @@ import tyro
 from baseh3d_ns.bounds import Faces, Pixels, Positive, TextureSize
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.protocol import SCORED_SPACING_MM
+from baseh3d_ns.files import check_folder_of
 
 if TYPE_CHECKING:
     from baseh3d_ns.heads.opened import OpenedHead
@@ -121,16 +123,17 @@ class Turntable:
     """Replace a file that is there already."""
 
     def main(self) -> None:
+        if self.output.suffix.lower() != ".mp4":
+            raise InputError(f"{self.output}: films are written as .mp4, choose such a name")
+        if os.path.exists(self.output) and not self.overwrite:
+            raise InputError(f"{self.output} exists already: choose another name, or pass --overwrite")
+        check_folder_of(self.output)
+        if self.size % 2:
+            raise InputError(f"--size {self.size}: H.264 needs an even number of pixels, take {self.size + 1}")
         from baseh3d_ns.mesh.extract import usual_device
         from baseh3d_ns.rendering.denormals import flush_denormals
         from baseh3d_ns.viewer.turntable import make_turntable
 
-        if self.output.suffix.lower() != ".mp4":
-            raise InputError(f"{self.output}: films are written as .mp4, choose such a name")
-        if self.output.exists() and not self.overwrite:
-            raise InputError(f"{self.output} exists already: choose another name, or pass --overwrite")
-        if self.size % 2:
-            raise InputError(f"--size {self.size}: H.264 needs an even number of pixels, take {self.size + 1}")
         flush_denormals()
         device = usual_device()
         count = make_turntable(self.load_config, self.output, self.seconds, self.size, self.picture, device)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.files import named_disk_errors, whole_file
+from baseh3d_ns.files import check_folder_of, named_disk_errors, whole_file
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.mesh.colour_space import srgb_to_linear
 from baseh3d_ns.rendering.chunks import points_per_call
@@ -76,18 +76,16 @@ def check_mesh_path(path: Path, *, overwrite: bool = False, textured: bool = Fal
     if path.suffix.lower() not in MESH_SUFFIXES:
         raise InputError(f"{path}: cannot write a mesh as '{path.suffix}'; use {', '.join(MESH_SUFFIXES)}")
     beside = _material_files(path) if textured and path.suffix.lower() == ".obj" else ()
-    there = next((file for file in (path, *beside) if file.exists()), None)
+    there = next((file for file in (path, *beside) if os.path.exists(file)), None)
     if there is not None and not overwrite:
         raise InputError(f"{there} exists already: choose another name, or pass --overwrite")
-    foreign = next((file for file in beside if file.exists()), None)
+    foreign = next((file for file in beside if os.path.exists(file)), None)
     if foreign is not None and _earlier_material(path) is None:
         raise InputError(
             f"{foreign} lies there without the material of an earlier export, and would be replaced: move it away, or "
             "choose another name"
         )
-    existing = next(folder for folder in path.absolute().parents if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"{path} cannot be written: {existing} is no folder you may write to; choose another")
+    check_folder_of(path)
 
 
 def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) -> None:
