@@ -38,7 +38,7 @@ class Export:
     data: Path | None = None
     """Folder of the photos (H3DS root, own photos), where it has moved since the training."""
     scene: str | None = None
-    """Scene id, for files that do not record it (checkpoints, runs of 0.1.x)."""
+    """Scene id, for files that do not record it (runs of 0.1.x)."""
     spacing_mm: Positive | None = None
     """Distance between the samples of the mesh, in millimetres; by default 2 with a texture, else 1."""
     faces: Faces | None = None
@@ -70,6 +70,11 @@ class Export:
         head = opened.head
         if head.latents is not None and (self.data or self.scene):
             raise InputError(f"{self.load_config} is a shape space and has seen no photo: leave --data and --scene out")
+        if not head.provenance.get("views") and (self.data or self.scene):
+            raise InputError(
+                f"{opened.file} does not record its training views, so --data and --scene are of no use: leave them "
+                "out, or pass the head.safetensors of the run"
+            )
         textured &= head.latents is None
         counted = suffix == ".ply" and "views" in head.provenance
         photos = self._photos(opened, textured) if textured or counted else None
