@@ -93,6 +93,14 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --output-dir") from error
 
 
+def check_folder_of(path: Path) -> None:
+    """Raise `InputError` where this user can neither write a file to a path nor make the folders that it lacks."""
+    # Not Path.exists, which raises for a folder that may not be entered.
+    existing = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"{path} cannot be written: {existing} is no folder you may write to; choose another")
+
+
 @contextmanager
 def named_disk_errors(path: Path) -> Iterator[None]:
     """Context in which an error of the disk that `path` is written to becomes an `InputError` that names its folder."""

@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from baseh3d_ns.commands.heads import Turntable
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import (
     LIBRARY_CACHES,
@@ -28,6 +29,7 @@ from baseh3d_ns.files import (
     whole_folder,
     write_text,
 )
+from baseh3d_ns.mesh.files import check_mesh_path
 
 Whole = Callable[[Path], AbstractContextManager[Path]]
 
@@ -109,6 +111,31 @@ def test_a_folder_that_cannot_be_written_to_is_one_sentence(tmp_path: Path, whol
     ):
         pytest.fail("there is nothing to write to")
     assert names(tmp_path) == ["file"]
+
+
+@contextmanager
+def not_to_be_entered(folder: Path) -> Iterator[None]:
+    """Context in which this process may not enter a folder, for root as another user."""
+    root = os.geteuid() == 0
+    folder.chmod(0)
+    if root:
+        os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        if root:
+            os.setresuid(0, 0, 0)
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["head.ply", "new/head.ply", "head.obj", "head.mp4"])
+def test_an_output_in_a_folder_that_may_not_be_entered_is_one_sentence(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with not_to_be_entered(tmp_path), pytest.raises(InputError, match=f"{name} cannot be written: .* no folder you"):
+        if path.suffix == ".mp4":
+            Turntable(load_config=Path("run"), output=path).main()
+        else:
+            check_mesh_path(path, textured=True)
 
 
 def test_a_kill_in_the_middle_leaves_what_was_there(tmp_path: Path) -> None:

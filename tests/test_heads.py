@@ -313,6 +313,18 @@ def test_a_run_folder_from_windows_is_read_without_its_config(prior_file, tmp_pa
         assert command.output.is_file()
 
 
+@pytest.mark.parametrize("option", [{"data": Path("photos")}, {"scene": "scan0"}])
+@pytest.mark.parametrize("name", ["head.ply", "head.glb"])
+def test_photos_of_a_checkpoint_are_refused_as_it_does_not_know_its_views(tmp_path, name, option):
+    pipeline = {f"_model.field.{key}": tensor for key, tensor in trained_field()[0].state_dict().items()}
+    pipeline["_model.frame_mm"] = torch.tensor([*FRAME.centre_mm, FRAME.radius_mm])
+    torch.save({"step": 3, "pipeline": pipeline}, tmp_path / "step-000000003.ckpt")
+    export = Export(load_config=tmp_path / "step-000000003.ckpt", output=tmp_path / name, spacing_mm=20.0, **option)
+    with pytest.raises(InputError, match=r"step-000000003\.ckpt does not record its training views, so --data and"):
+        export.main()
+    assert not export.output.exists()
+
+
 def test_what_the_command_says_of_the_photos_counts_more_than_the_file(tmp_path):
     head = Head(weights={}, provenance={"data": "recorded", "scene": "scan0"})
     assert OpenedHead(head, tmp_path).scene_named() == (Path("recorded"), "scan0")

@@ -47,6 +47,22 @@ def test_normals_follow_the_gradient_and_on_the_cut_the_ball() -> None:
     assert np.allclose(mesh.visual.vertex_colors[side][:, :3], expected[side], atol=0.51)
 
 
+@pytest.mark.parametrize("spacing_mm", [1.0, 2.5, 6.0])
+def test_the_whole_cut_has_the_normals_of_the_ball_at_any_spacing(spacing_mm: float) -> None:
+    """Vertices that are interpolated along an edge of the lattice lie inside the ball by up to spacing^2 / 8."""
+
+    def appearance(points: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(points), torch.nn.functional.pad(points[:, :2], (0, 1))
+
+    mesh = colour_mesh(extract_mesh(pillar, FRAME, spacing_mm=spacing_mm), appearance, FRAME)
+    unit = FRAME.to_unit(mesh.vertices.view(np.ndarray))
+    radius, from_axis = np.linalg.norm(unit, axis=1), np.linalg.norm(unit[:, :2], axis=1)
+    cut = from_axis < 0.4 - 2.0 * spacing_mm / FRAME.radius_mm
+    assert (radius[cut] < 1.0 - 1e-5).any() and np.allclose(mesh.vertex_normals[cut], unit[cut], atol=0.01)
+    side = radius < 0.9
+    assert np.allclose(mesh.vertex_normals[side][:, 2], 0.0)
+
+
 @pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb", ".stl", ".PLY"])
 def test_files_keep_shape_colours_and_units(suffix: str, tmp_path: Path) -> None:
     mesh = coloured_pillar()

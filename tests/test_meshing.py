@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
-from baseh3d_ns.mesh.extract import NoSurfaceError, extract_mesh
+from baseh3d_ns.mesh import marching
+from baseh3d_ns.mesh.extract import NoSurfaceError, _check_spacing, extract_mesh
 
 Field = Callable[[Tensor], Tensor]
 FRAME = SceneFrame(centre_mm=(10.0, -20.0, 30.0), radius_mm=100.0)
@@ -121,6 +123,25 @@ def test_coarse_to_fine_equals_the_dense_lattice(sdf: Field, monkeypatch: pytest
     assert cKDTree(expected).query(mesh.vertices)[0].max() < 5e-4
 
 
+@pytest.mark.parametrize("nodes", [1, 60_000])
+def test_slabs_hold_no_more_nodes_than_memory_allows_and_the_mesh_is_the_same(
+    nodes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thick = extract_mesh(bumpy, FRAME, spacing_mm=SPACING_MM)
+    slabs: list[tuple[int, ...]] = []
+
+    def noted(slab: marching._Slab, step: float, march_slab: Callable = marching._march_slab):
+        slabs.append(slab.values.shape)
+        return march_slab(slab, step)
+
+    monkeypatch.setattr(marching, "_march_slab", noted)
+    monkeypatch.setattr(marching, "SLAB_NODES", nodes)
+    thin = extract_mesh(bumpy, FRAME, spacing_mm=SPACING_MM)
+    layers = {shape[0] for shape in slabs}
+    assert layers == {3} if nodes == 1 else max(map(math.prod, slabs)) <= nodes < 33 * math.prod(slabs[0][1:])
+    assert np.array_equal(thin.faces, thick.faces) and np.abs(thin.vertices - thick.vertices).max() < 1e-4
+
+
 @pytest.mark.parametrize("slope", [0.5, 2.0])
 def test_a_field_that_is_no_exact_distance_gives_the_same_mesh(slope: float) -> None:
     plain = extract_mesh(bumpy, FRAME, spacing_mm=2.0)
@@ -199,3 +220,11 @@ def test_no_surface_is_one_sentence_with_the_range_of_values(sdf: Field, says: t
 def test_impossible_spacing_is_refused(spacing_mm: float) -> None:
     with pytest.raises(InputError, match="spacing"):
         extract_mesh(bumpy, FRAME, spacing_mm=spacing_mm)
+
+
+def test_the_spacings_that_a_refusal_names_are_allowed() -> None:
+    frame = SceneFrame(centre_mm=(0.0, 0.0, 0.0), radius_mm=229.0)
+    with pytest.raises(InputError, match=r"choose one from .* to .* mm") as caught:
+        _check_spacing(0.01, frame)
+    for named in re.findall(r"from (\S+) to (\S+) mm", str(caught.value))[0]:
+        _check_spacing(float(named), frame)

@@ -20,6 +20,7 @@ from tiny_root import UNIT_RADIUS_MM
 
 from baseh3d_ns import methods
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.training.fair_lock import FairLock
 from baseh3d_ns.training.loss_history import MOST, LossHistory
 from baseh3d_ns.viewer import head_mesh
@@ -112,6 +113,45 @@ def test_a_mesh_of_no_surface_is_a_notice_and_the_lock_is_free_again(viewer, pip
         pass
 
 
+def panel_that_says(said: SimpleNamespace) -> HeadPanel:
+    """A panel without a viewer."""
+    panel = HeadPanel.__new__(HeadPanel)
+    panel.said = said
+    return panel
+
+
+def failing(kind: type[Exception], message: str):
+    """An action that raises."""
+
+    def action() -> str:
+        raise kind(message)
+
+    return action
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda: torch.empty(1 << 50),
+        failing(torch.OutOfMemoryError, "CUDA out of memory. Tried to allocate 9.00 GiB."),
+        failing(MemoryError, ""),
+    ],
+    ids=["cpu", "gpu", "numpy"],
+)
+def test_a_button_without_memory_says_so(action):
+    said, notices = SimpleNamespace(visible=False, content=""), []
+    panel_that_says(said)._noticed(action, "Mesh now ...")(event(notices))
+    assert notices == [said.content] and said.visible
+    assert said.content.startswith("out of memory (") and "end other programs" in said.content
+
+
+def test_a_button_that_fails_does_not_seem_to_go_on():
+    said = SimpleNamespace(visible=False, content="")
+    with pytest.raises(KeyError):
+        panel_that_says(said)._noticed(failing(KeyError, "odd"), "Mesh now ...")(event([]))
+    assert said.visible and "Failed" in said.content and "KeyError('odd')" in said.content
+
+
 @pytest.mark.parametrize("press", ["score", "cut", "save_mesh"])
 def test_the_training_waits_for_every_button(viewer, pipeline, monkeypatch, press):
     held = []
@@ -132,7 +172,9 @@ def test_the_pictures_on_the_screen_are_computed_under_the_lock_and_no_others(vi
     viewer.control_panel.update_output_options(["rgb", "silhouette"])
     viewer.control_panel._output_render.value = "silhouette"
     made = model.get_outputs_for_camera(camera)
-    assert set(made._made) == {"silhouette"} and {"rgb", "normal_camera", "depth", "photo", "error_mm"} <= set(made)
+    # The depth hides the scene's objects, and nerfstudio reads it when the training goes on already.
+    assert set(made._made) == {"silhouette", "depth"}
+    assert {"rgb", "normal_camera", "depth", "photo", "error_mm"} <= set(made)
     assert "prior_shift_mm" not in made  # it started from nothing yet
     pipeline.panel.follow("silhouette")
     assert "mask" in pipeline.panel.legend.content.lower() and pipeline.panel.legend.visible
@@ -160,8 +202,6 @@ def ball(points):
 
 def test_a_cut_shows_the_surface_where_it_is(tiny_root):
     """A ball of half the unit ball's radius, cut 30 mm beside its middle."""
-    from baseh3d_ns.frames import SceneFrame
-
     frame = SceneFrame((1.0, 2.0, 3.0), 100.0)
     values = Plane(0, 30.0).sample_mm(ball, frame, torch.device("cpu"))
     assert values.min() == pytest.approx(30.0 - 50.0, abs=0.1)
@@ -170,6 +210,12 @@ def test_a_cut_shows_the_surface_where_it_is(tiny_root):
     from_middle = np.linalg.norm(black + 0.5 - len(shown) / 2, axis=1) * 200.0 / len(shown)
     # The circle's radius is 40 mm; the lines are two pixels wide and labels are grey.
     assert np.median(from_middle) == pytest.approx(40.0, abs=0.7) and len(black) > 400
+
+
+def test_a_cut_of_a_field_that_is_not_finite_is_a_sentence():
+    frame = SceneFrame((1.0, 2.0, 3.0), 100.0)
+    with pytest.raises(InputError, match="not finite: training diverged"):
+        picture(Plane(0, 30.0), lambda points: ball(points) / 0.0 * 0.0, None, frame, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 from painted_ball import FRAME, ball, photographed, red_left_blue_right
 from PIL import Image
@@ -20,6 +21,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.head_file import HEAD_FILE, save_head
 from baseh3d_ns.heads.readers import BUILTIN, open_head
 from baseh3d_ns.mesh.decimate import decimate
+from baseh3d_ns.mesh.extract import extract_mesh, has_holes
 from baseh3d_ns.mesh.files import check_mesh_path, save_mesh
 from baseh3d_ns.texture.photos import TexturePhotos
 from baseh3d_ns.texture.textured import textured_mesh
@@ -86,6 +88,30 @@ def test_a_decimated_mesh_is_closed_and_nearly_the_same():
     assert 600 < len(fewer.faces) <= 900 and fewer.is_watertight
     assert np.abs(np.linalg.norm(fewer.vertices - FRAME.centre_mm, axis=1) - 100.0).max() < 2.0
     assert decimate(mesh, 10**6) is mesh
+
+
+def test_a_decimated_mesh_stays_closed_where_tunnels_collapse():
+    """A slice of a ball with square tunnels: quadric decimation leaves edges of four triangles."""
+
+    def sieve(x: torch.Tensor) -> torch.Tensor:
+        tunnels = 0.05 - ((x[:, :2] * 10.0).sin() / 10.0).norm(dim=-1)
+        return torch.stack([x.norm(dim=-1) - 0.7, x[:, 2].abs() - 0.1, tunnels]).amax(dim=0)
+
+    full = extract_mesh(sieve, FRAME, spacing_mm=6.0)
+    fewer = decimate(full, 200)
+    assert full.is_watertight and len(fewer.faces) <= 200 and fewer.is_watertight and fewer.is_winding_consistent
+    plain = full.simplify_quadric_decimation(face_count=200)
+    corners = {tuple(map(tuple, triangle)) for triangle in plain.triangles.tolist()}
+    assert {tuple(map(tuple, triangle)) for triangle in fewer.triangles.tolist()} <= corners
+
+
+def test_holes_are_edges_of_one_triangle_and_not_those_of_four():
+    tetrahedron = [[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]]
+    other = [[0, 1, 4], [0, 5, 1], [1, 5, 4], [5, 0, 4]]
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, -1], [0, -1, 0]], float)
+    touching = trimesh.Trimesh(corners, tetrahedron + other, process=False)
+    assert not touching.is_watertight and not has_holes(touching)
+    assert has_holes(trimesh.Trimesh(corners, tetrahedron[1:], process=False))
 
 
 @pytest.mark.parametrize("options", [{"texture_size": 0}, {"texture_size": 10**6}, {"faces": 3}, {"spacing_mm": 0.0}])

@@ -14,7 +14,16 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.rendering.sdf_grid import GridTracer
-from baseh3d_ns.viewer.turntable import DISTANCE, Morph, camera_at, morph_share, prior_and_fit
+from baseh3d_ns.viewer.turntable import (
+    DISTANCE,
+    Morph,
+    camera_at,
+    check_ffmpeg,
+    make_turntable,
+    morph_share,
+    prior_and_fit,
+    write_film,
+)
 
 
 def small_field(seed: int):
@@ -83,3 +92,41 @@ def test_a_run_that_started_from_nothing_has_no_film(prior_run):
         prior_and_fit(prior_run.folder)
     with pytest.raises(InputError, match="builtin has no checkpoints beside it: pass the run folder of a fit"):
         prior_and_fit(Path("builtin"))
+
+
+def ffmpeg_that_says(words: str, folder: Path) -> None:
+    """A program of that name that fails."""
+    (folder / "ffmpeg").write_text(f'#!/bin/sh\necho "first" >&2\necho "{words}" >&2\nexit 1\n')
+    (folder / "ffmpeg").chmod(0o755)
+
+
+def grey_pictures(count: int):
+    return iter(np.full((count, 64, 64, 3), 128, np.uint8))
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_ffmpeg_that_cannot_make_films_is_a_sentence_before_any_head_is_read(there, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if there:
+        ffmpeg_that_says("Unknown encoder 'libx264'", tmp_path)
+    said = r"cannot write H.264 \(Unknown encoder 'libx264'\)" if there else "films need the program ffmpeg: install"
+    with pytest.raises(InputError, match=said):
+        make_turntable(tmp_path / "nowhere", tmp_path / "head.mp4", 1.0, 64, "rgb", torch.device("cpu"))
+
+
+def test_an_ffmpeg_that_fails_later_is_a_sentence_with_its_last_line(tmp_path, monkeypatch):
+    check_ffmpeg(64)
+    ffmpeg_that_says("Conversion failed!", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"head\.mp4 cannot be written \(Conversion failed!\)"):
+        write_film(tmp_path / "head.mp4", grey_pictures(20), 20, 64)
+
+
+def test_an_error_of_the_pictures_is_not_taken_for_one_of_ffmpeg(tmp_path):
+    def pictures():
+        yield from grey_pictures(2)
+        raise RuntimeError("CUDA error in a folder named ffmpeg")
+
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        write_film(tmp_path / "head.mp4", pictures(), 3, 64)
+    assert list(tmp_path.iterdir()) == []

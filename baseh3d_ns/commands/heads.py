@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +12,7 @@ import tyro
 from baseh3d_ns.bounds import Faces, Pixels, Positive, TextureSize
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.protocol import SCORED_SPACING_MM
+from baseh3d_ns.files import check_folder_of
 
 if TYPE_CHECKING:
     from baseh3d_ns.heads.opened import OpenedHead
@@ -36,7 +38,7 @@ class Export:
     data: Path | None = None
     """Folder of the photos (H3DS root, own photos), where it has moved since the training."""
     scene: str | None = None
-    """Scene id, for files that do not record it (checkpoints, runs of 0.1.x)."""
+    """Scene id, for files that do not record it (runs of 0.1.x)."""
     spacing_mm: Positive | None = None
     """Distance between the samples of the mesh, in millimetres; by default 2 with a texture, else 1."""
     faces: Faces | None = None
@@ -49,7 +51,7 @@ class Export:
 
     def main(self) -> None:
         from baseh3d_ns.heads.opened import OpenedHead
-        from baseh3d_ns.mesh.extract import mesh_of_head, usual_device
+        from baseh3d_ns.mesh.extract import has_holes, mesh_of_head, usual_device
         from baseh3d_ns.mesh.files import TEXTURED_SUFFIXES, check_mesh_path, save_mesh
         from baseh3d_ns.rendering.denormals import flush_denormals
         from baseh3d_ns.texture.normal_map import normals_of_head
@@ -68,6 +70,11 @@ class Export:
         head = opened.head
         if head.latents is not None and (self.data or self.scene):
             raise InputError(f"{self.load_config} is a shape space and has seen no photo: leave --data and --scene out")
+        if not head.provenance.get("views") and (self.data or self.scene):
+            raise InputError(
+                f"{opened.file} does not record its training views, so --data and --scene are of no use: leave them "
+                "out, or pass the head.safetensors of the run"
+            )
         textured &= head.latents is None
         counted = suffix == ".ply" and "views" in head.provenance
         photos = self._photos(opened, textured) if textured or counted else None
@@ -78,7 +85,7 @@ class Export:
             print(f"note: {doubt}")
         if head.camera_centres is None:
             print("note: this file knows no cameras, so the colours are those seen from its unit frame's front (+z)")
-        if not mesh.is_watertight:
+        if has_holes(mesh):
             print("note: the surface has holes at this spacing; try a finer one")
         if photos is not None and textured:
             normals = normals_of_head(head, self.load_config, usual_device()) if self.faces else None
@@ -121,16 +128,17 @@ class Turntable:
     """Replace a file that is there already."""
 
     def main(self) -> None:
+        if self.output.suffix.lower() != ".mp4":
+            raise InputError(f"{self.output}: films are written as .mp4, choose such a name")
+        if os.path.exists(self.output) and not self.overwrite:
+            raise InputError(f"{self.output} exists already: choose another name, or pass --overwrite")
+        check_folder_of(self.output)
+        if self.size % 2:
+            raise InputError(f"--size {self.size}: H.264 needs an even number of pixels, take {self.size + 1}")
         from baseh3d_ns.mesh.extract import usual_device
         from baseh3d_ns.rendering.denormals import flush_denormals
         from baseh3d_ns.viewer.turntable import make_turntable
 
-        if self.output.suffix.lower() != ".mp4":
-            raise InputError(f"{self.output}: films are written as .mp4, choose such a name")
-        if self.output.exists() and not self.overwrite:
-            raise InputError(f"{self.output} exists already: choose another name, or pass --overwrite")
-        if self.size % 2:
-            raise InputError(f"--size {self.size}: H.264 needs an even number of pixels, take {self.size + 1}")
         flush_denormals()
         device = usual_device()
         count = make_turntable(self.load_config, self.output, self.seconds, self.size, self.picture, device)

@@ -6,6 +6,7 @@ underestimated: again, with a larger bound.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,14 +28,15 @@ from baseh3d_ns.rendering.chunks import Sdf
 if TYPE_CHECKING:
     import trimesh
 
-__all__ = ["NoSurfaceError", "extract_mesh", "mesh_of_head", "usual_device"]
+__all__ = ["NoSurfaceError", "extract_mesh", "has_holes", "mesh_of_head", "usual_device"]
 
 SLOPE_BOUNDS = (1.25, 2.0, 4.0, 8.0)
 """Factors by which a field may be steeper inside a cube than measured, tried in turn while the mesh has holes."""
 FRONT = ((0.0, 0.0, 3.0), (2.1, 0.0, 2.1), (-2.1, 0.0, 2.1))
 """Camera centres, in units of the unit ball, for the colours of heads that know none: in front and to both sides."""
-FINEST = 4096
-"""Most lattice spacings in the ball's radius: beyond, memory and the names of the vertices run out."""
+FINEST = 2048
+"""Most lattice spacings in the ball's radius: a head then has 20 million vertices, whose mesh takes 14 GB to make (600
+bytes a vertex, measured)."""
 
 
 def usual_device() -> torch.device:
@@ -127,12 +129,19 @@ def extract_mesh(
     return trimesh.Trimesh(frame.to_world_mm(vertices), faces, process=False)
 
 
+def has_holes(mesh: trimesh.Trimesh) -> bool:
+    """Whether an edge belongs to a single triangle."""
+    from trimesh.grouping import group_rows
+
+    return len(group_rows(mesh.edges_sorted, require_count=1)) > 0
+
+
 def _check_spacing(spacing_mm: float, frame: SceneFrame) -> None:
     least_mm, most_mm = frame.radius_mm / FINEST, frame.radius_mm / 8.0
     if not least_mm <= spacing_mm <= most_mm:
         raise InputError(
             f"A spacing of {spacing_mm} mm cannot mesh a ball of {frame.radius_mm:.0f} mm: choose one from "
-            f"{least_mm:.2f} to {most_mm:.0f} mm"
+            f"{math.ceil(100.0 * least_mm) / 100.0} to {math.floor(most_mm)} mm"
         )
 
 

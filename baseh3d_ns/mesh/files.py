@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.files import named_disk_errors, whole_file
+from baseh3d_ns.files import check_folder_of, named_disk_errors, whole_file
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.mesh.colour_space import srgb_to_linear
 from baseh3d_ns.rendering.chunks import points_per_call
@@ -36,6 +36,8 @@ COLOURS, TANGENTS = "_COLOURS", "_TANGENTS"
 """Attributes under which trimesh writes colours as they are (its own way makes them bytes), and tangents."""
 GLTF_NAMES = {COLOURS: "COLOR_0", TANGENTS: "TANGENT"}
 """Names under which glTF viewers look for them."""
+NEAR_BALL = 0.98
+"""Radius from which on a vertex may be one on the ball, even at the coarsest spacing."""
 Appearance = Callable[[Float[Tensor, "n 3"]], tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]]
 """Points in the unit frame -> red, green, blue in [0, 1], and the gradient of the signed distance (any length)."""
 
@@ -50,13 +52,15 @@ def colour_mesh(
     import trimesh
 
     device = torch.device(device)
-    points = torch.from_numpy(frame.to_unit(mesh_mm.vertices.view(np.ndarray))).float()
+    unit = frame.to_unit(mesh_mm.vertices.view(np.ndarray))
+    on_cut = torch.from_numpy(_on_cut(unit, mesh_mm.faces.view(np.ndarray))).to(device)
     normals, colours = [], []
-    parts = points.to(device).split(points_per_call(device, with_gradient=True))
+    parts = torch.from_numpy(unit).float().to(device).split(points_per_call(device, with_gradient=True))
+    start = 0
     for part in progress_bar(parts, desc="Colouring the mesh", unit="chunk"):
         colour, gradient = appearance(part)
-        on_cut = part.norm(dim=-1, keepdim=True) > 1.0 - 1e-5
-        normal = torch.nn.functional.normalize(torch.where(on_cut, part, gradient.detach()), dim=-1)
+        here, start = on_cut[start : start + len(part), None], start + len(part)
+        normal = torch.nn.functional.normalize(torch.where(here, part, gradient.detach()), dim=-1)
         colours.append((colour.detach().clamp(0.0, 1.0) * 255.0).round().byte().cpu())
         normals.append(normal.cpu())
     return trimesh.Trimesh(
@@ -68,6 +72,18 @@ def colour_mesh(
     )
 
 
+def _on_cut(points: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Bool[np.ndarray, " v"]:
+    """Whether vertices lie on the ball of radius 1, or inside it by no more than their longest edge does in its middle,
+    its length squared / 8: so much do vertices lack that were interpolated along an edge."""
+    radius = np.linalg.norm(points, axis=1)
+    around = faces[(radius[faces] > NEAR_BALL).any(axis=1)]
+    longest = np.zeros(len(points))
+    for ends in (around[:, [0, 1]], around[:, [1, 2]], around[:, [2, 0]]):
+        length = np.linalg.norm(points[ends[:, 0]] - points[ends[:, 1]], axis=1)
+        np.maximum.at(longest, ends, length[:, None])
+    return radius > 1.0 - 1e-5 - longest**2 / 8.0
+
+
 def check_mesh_path(path: Path, *, overwrite: bool = False, textured: bool = False) -> None:
     """Raise `InputError` for a suffix that is no mesh format, or an existing file that may not be replaced.
 
@@ -76,18 +92,16 @@ def check_mesh_path(path: Path, *, overwrite: bool = False, textured: bool = Fal
     if path.suffix.lower() not in MESH_SUFFIXES:
         raise InputError(f"{path}: cannot write a mesh as '{path.suffix}'; use {', '.join(MESH_SUFFIXES)}")
     beside = _material_files(path) if textured and path.suffix.lower() == ".obj" else ()
-    there = next((file for file in (path, *beside) if file.exists()), None)
+    there = next((file for file in (path, *beside) if os.path.exists(file)), None)
     if there is not None and not overwrite:
         raise InputError(f"{there} exists already: choose another name, or pass --overwrite")
-    foreign = next((file for file in beside if file.exists()), None)
+    foreign = next((file for file in beside if os.path.exists(file)), None)
     if foreign is not None and _earlier_material(path) is None:
         raise InputError(
             f"{foreign} lies there without the material of an earlier export, and would be replaced: move it away, or "
             "choose another name"
         )
-    existing = next(folder for folder in path.absolute().parents if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"{path} cannot be written: {existing} is no folder you may write to; choose another")
+    check_folder_of(path)
 
 
 def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) -> None:

@@ -27,7 +27,9 @@ from baseh3d_ns.rendering.chunks import Sdf, points_per_call
 COARSE_CELLS = 64
 """The first pass has at least this many cubes along the box (where the spacing allows it)."""
 SLAB_LAYERS = 32
-"""Lattice layers handed to marching cubes at once: 100 MB at 0.5 mm in a ball of 500 mm."""
+"""Most lattice layers handed to marching cubes at once."""
+SLAB_NODES = 20_000_000
+"""Most lattice nodes handed to marching cubes at once, where two layers have no more: 29 bytes each, 600 MB."""
 
 
 class NoSurfaceError(InputError):
@@ -137,12 +139,14 @@ def march(
     """Vertices (unit frame) and faces of the surface inside `cells` (cubes of 2 spacings)."""
     low, high = cells.amin(dim=0), cells.amax(dim=0) + 2
     keys, points, faces = [np.zeros(0, np.int64)], [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)]
-    starts = range(int(low[0]), int(high[0]), SLAB_LAYERS)
+    layers = _layers_of_slab(high - low)
+    starts = range(int(low[0]), int(high[0]), layers)
     for start in progress_bar(starts, shown=field.progress, desc="Meshing", unit="slab"):
-        here = cells[(cells[:, 0] >= start) & (cells[:, 0] < start + SLAB_LAYERS)]
+        here = cells[(cells[:, 0] >= start) & (cells[:, 0] < start + layers)]
         if not len(here):
             continue
-        slab = _slab_values(field, here, low.new_tensor([start, *low[1:]]), high, spacing)
+        origin = low.new_tensor([start, *low[1:]])
+        slab = _slab_values(field, here, origin, (layers, *(high - low)[1:].tolist()), spacing)
         slab_keys, slab_points, slab_faces = _march_slab(slab, slope * spacing)
         faces.append(slab_faces + sum(map(len, keys)))
         keys.append(slab_keys)
@@ -151,11 +155,16 @@ def march(
     return np.concatenate(points)[first], index.reshape(-1)[np.concatenate(faces)]
 
 
+def _layers_of_slab(extent: Int[Tensor, " 3"]) -> int:
+    """Layers of a slab of a box of that many cells: an even number, since `cells` are two spacings wide."""
+    nodes_of_layer = int((extent[1:] + 1).prod())
+    return min(SLAB_LAYERS, max(2, (SLAB_NODES // nodes_of_layer - 1) // 2 * 2))
+
+
 def _slab_values(
-    field: FieldInBall, cells: Int[Tensor, "n 3"], origin: Int[Tensor, " 3"], high: Int[Tensor, " 3"], spacing: float
+    field: FieldInBall, cells: Int[Tensor, "n 3"], origin: Int[Tensor, " 3"], shape: tuple[int, ...], spacing: float
 ) -> _Slab:
-    """f on the nodes of `cells`, in the slab of `SLAB_LAYERS` layers from `origin`."""
-    shape = (SLAB_LAYERS, *(high - origin)[1:].tolist())
+    """f on the nodes of `cells`, in a slab of `shape` cells from `origin`."""
     active = torch.zeros(shape, dtype=torch.bool, device=cells.device)
     needed = torch.zeros([extent + 1 for extent in shape], dtype=torch.bool, device=cells.device)
     corner = cells - origin

@@ -101,7 +101,7 @@ class SdfModel(Model):
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Any:
         """Pictures from a camera: rgb, depth, normals in the world's and in the camera's axes, accumulation, and
-        those of the `inspection`; each is computed when it is asked for, those that are `shown` at once."""
+        those of the `inspection`; each is computed when it is asked for, depth and those that are `shown` at once."""
         self.keep_grid_fresh()
         camera = camera.to(self.device)
         bundle = camera.generate_rays(camera_indices=0, keep_shape=True, obb_box=obb_box)
@@ -116,7 +116,8 @@ class SdfModel(Model):
             "accumulation": view.accumulation,
         }
         pictures = Pictures(bundle.origins.shape[:-1], producers | self.inspection(view, camera))
-        for name in self.shown():
+        # nerfstudio's viewer reads the depth after it has let the training go on, which changes the field.
+        for name in ("depth", *self.shown()):
             pictures.get(name)
         return pictures
 

@@ -10,6 +10,12 @@ from nerfstudio.configs.base_config import MachineConfig
 
 from baseh3d_ns.errors import InputError
 
+FEWER_RAYS = (
+    "take fewer rays (--pipeline.datamanager.train-num-rays-per-batch), or smaller photos (--downscale of h3ds-data, "
+    "--longest-side-px of head-data)"
+)
+"""Remedy of a training that lacks memory."""
+
 
 def check_devices(machine: MachineConfig) -> None:
     """Raise `InputError` unless this machine has devices of that type, and as many."""
@@ -27,7 +33,7 @@ def check_devices(machine: MachineConfig) -> None:
 
 
 @contextmanager
-def named_memory_errors() -> Iterator[None]:
+def named_memory_errors(remedy: str = FEWER_RAYS) -> Iterator[None]:
     """Context in which memory that cannot be had, on any device, is an `InputError` with the remedy."""
     try:
         yield
@@ -36,7 +42,4 @@ def named_memory_errors() -> Iterator[None]:
         # PyTorch has a class of its own for GPUs only.
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in said:
             raise
-        raise InputError(
-            f"out of memory ({said[:200]}): take fewer rays (--pipeline.datamanager.train-num-rays-per-batch), or "
-            "smaller photos (--downscale of h3ds-data, --longest-side-px of head-data)"
-        ) from error
+        raise InputError(f"out of memory ({said[:200] or 'no more is known'}): {remedy}") from error

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.rendering.chunks import Sdf, in_chunks
 from baseh3d_ns.texture.atlas import RIGHT_AND_DOWN
@@ -62,8 +63,13 @@ def picture(
         start: that of the prior as it was placed.
         frame: unit ball in millimetres.
         device: where they want their points.
+
+    Raises:
+        InputError: a signed distance is not finite.
     """
     values = plane.sample_mm(sdf, frame, device)
+    if not np.isfinite(values).all():
+        raise InputError("the signed distances are not finite: training diverged, try a smaller learning rate")
     reach_mm = frame.radius_mm
     across = np.linspace(-reach_mm, reach_mm, SAMPLES)
     figure = Figure(figsize=(PIXELS / 100.0, PIXELS / 100.0), dpi=100)

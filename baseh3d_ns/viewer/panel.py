@@ -19,6 +19,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.training.devices import named_memory_errors
 from baseh3d_ns.viewer import head_mesh
 from baseh3d_ns.viewer.cut import AXES, Plane, picture
 from baseh3d_ns.viewer.inspection import HeadInspection
@@ -41,6 +42,8 @@ NONE, BESIDE, INSTEAD = "hidden", "beside the picture", "instead of the picture"
 BESIDE_BY = 1.1
 """Distance between the head and the mesh beside it, in units of the unit ball."""
 NO_CUT = "none"
+FREE_MEMORY = "end other programs on this machine, or use `baseh3d export` after the training"
+"""Remedy of a button that lacks memory."""
 PREVIEW_FPS = 6
 """Pictures a second that a moving camera's are made small for; nerfstudio's 30 leave a few dozen pixels on a CPU."""
 
@@ -211,14 +214,18 @@ class HeadPanel(ViewerControl):
             if begins is not None:
                 self.said.visible, self.said.content = True, begins
             try:
-                said = action()
-            except (InputError, MemoryError) as error:
-                text = str(error) or "out of memory"
+                with named_memory_errors(FREE_MEMORY):
+                    said = action()
+            except InputError as error:
+                text = str(error)
                 self.said.content = text
                 CONSOLE.log(f"Viewer: {text}")
                 if event.client is not None:
                     event.client.add_notification("Not possible", text, auto_close=NOTICE_MS)
                 return
+            except Exception as error:
+                self.said.visible, self.said.content = True, f"Failed, the log says where: {error!r}"
+                raise
             if said is not None:
                 self.said.visible, self.said.content = True, said
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import cos, pi, radians, sin, tan
@@ -32,6 +34,8 @@ DISTANCE = 3.1
 MORPH_FROM, MORPH_TO = 0.15, 0.6
 """Fractions of the film between which the prior becomes the fitted head."""
 GRID_CELLS = 64
+ENCODE_ONE = "-v error -f rawvideo -pix_fmt rgb24 -s {size_px}x{size_px} -i - -vcodec h264 -pix_fmt yuv420p -f null -"
+"""Options of ffmpeg that try its encoder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,27 +147,45 @@ def frames(
         yield (255.0 * picture.clamp(0.0, 1.0)).round().byte().reshape(size_px, size_px, 3).cpu().numpy()
 
 
+def check_ffmpeg(size_px: int) -> None:
+    """Raise `InputError` unless there is an ffmpeg that writes H.264, by letting it encode a picture of that size."""
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        raise InputError("films need the program ffmpeg: install Debian's package of that name")
+    command = [ffmpeg, *ENCODE_ONE.format(size_px=size_px).split()]
+    tried = subprocess.run(command, input=bytes(3 * size_px**2), capture_output=True, check=False)
+    if tried.returncode:
+        said = tried.stderr.decode(errors="replace")
+        raise InputError(f"{ffmpeg} cannot write H.264 ({last_line(said)}): install Debian's package ffmpeg")
+
+
+def last_line(text: str) -> str:
+    """What a program said last."""
+    return (text.strip().splitlines() or ["it does not say why"])[-1]
+
+
 def write_film(path: Path, pictures: Iterator[UInt8[np.ndarray, "h w 3"]], count: int, size_px: int) -> None:
     """Write pictures as an H.264 film, with a bar.
 
     Raises:
-        InputError: there is no ffmpeg, or the file cannot be written.
+        InputError: the file cannot be written.
     """
     import mediapy
 
-    with whole_file(path) as unfinished:
-        try:
-            with mediapy.VideoWriter(unfinished, (size_px, size_px), fps=FPS) as film:
-                for picture in progress_bar(pictures, total=count, desc="Rendering the film", unit="frame"):
-                    film.add_image(picture)
-        except RuntimeError as error:
-            if "ffmpeg" not in str(error):
-                raise
-            raise InputError(f"{path}: films need the program ffmpeg: install Debian's package of that name") from error
+    try:
+        with whole_file(path) as unfinished, mediapy.VideoWriter(unfinished, (size_px, size_px), fps=FPS) as film:
+            for picture in progress_bar(pictures, total=count, desc="Rendering the film", unit="frame"):
+                film.add_image(picture)
+    except RuntimeError as error:
+        # mediapy's words before those of ffmpeg; other errors are of the pictures.
+        if not str(error).startswith("Error writing"):
+            raise
+        raise InputError(f"{path} cannot be written ({last_line(str(error))}): install Debian's ffmpeg") from error
 
 
 def make_turntable(run: Path, path: Path, seconds: float, size_px: int, output: str, device: torch.device) -> int:
     """Write the film of a run; its number of pictures."""
+    check_ffmpeg(size_px)
     prior, fit = prior_and_fit(run)
     count = max(2, round(seconds * FPS))
     write_film(path, frames(prior, fit, count, size_px, output, device), count, size_px)
