@@ -199,6 +199,44 @@ def test_masks_are_found_from_the_folder_of_a_model(plain, tmp_path):
     assert [shot.mask_path for shot in shots] == [tmp_path / "masks" / f"p{number:02d}.png" for number in range(5)]
 
 
+@pytest.mark.parametrize(
+    ("model", "photos", "data"),
+    [
+        ("sparse/0", "images", ""),
+        ("sparse/0", "images", "sparse/0"),
+        ("sparse/0", "", "sparse/0"),
+        ("sparse/aligned", "", ""),
+        ("sparse", "images", "sparse"),
+        ("colmap/sparse/0", "images", ""),
+        ("colmap/sparse/0", "images", "colmap"),
+        ("colmap/sparse/0", "images", "colmap/sparse/0"),
+        ("dense/sparse", "dense/images", ""),
+        ("dense/sparse", "dense/images", "dense"),
+        ("dense/sparse", "dense/images", "dense/sparse"),
+        ("", "images", ""),
+        ("text", "images", "text"),
+    ],
+)
+def test_photos_are_those_of_the_models_project(plain, tmp_path, monkeypatch, model, photos, data):
+    """Others of the same names lie further away: distorted ones, or another person's."""
+    project = tmp_path / "people" / "anna"
+    write_colmap(plain, tmp_path / "made", text=True)
+    shutil.copytree(tmp_path / "made" / "sparse" / "0", project / model, dirs_exist_ok=True)
+    shutil.copytree(plain / "images", project / photos, dirs_exist_ok=True)
+    further = [project / "images"] if model == "dense/sparse" else []
+    for others in (*further, tmp_path / "people", tmp_path / "people" / "images", tmp_path, tmp_path / "images"):
+        shutil.copytree(plain / "images", others, dirs_exist_ok=True)
+    for start in (project / data, Path(data)):
+        monkeypatch.chdir(project)
+        folders = {shot.photo_path.resolve().parent for shot in read_capture(start).shots}
+        assert folders == {(project / photos).resolve()}
+    if model == "text":
+        return  # Its project may be any.
+    (project / photos / "p01.png").unlink()
+    with pytest.raises(InputError, match=r"names the photo 'p01\.png', which is missing: put its photos into"):
+        read_capture(project / data)
+
+
 def test_masks_of_another_folder_are_not_taken(tmp_path):
     for name in ("images/right/a.jpg", "masks/left/a.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
