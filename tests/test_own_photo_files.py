@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import unicodedata
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from nerfstudio.utils.rich_utils import CONSOLE
 from own_capture import ELSEWHERE, rewrite, write_colmap
 from PIL import Image, ImageOps
+from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.capture import command
 from baseh3d_ns.capture.command import CaptureOptions, capture
@@ -22,9 +24,11 @@ from baseh3d_ns.data.pictures import picture_size, read_mask
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos import looks, masks
 from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
+from baseh3d_ns.own_photos.head_frame import _axes
+from baseh3d_ns.own_photos.hull import Silhouette
 from baseh3d_ns.own_photos.masks import faces_in_masks, find_faces_at_mask, find_mask, given_mask
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
-from baseh3d_ns.own_photos.photo_sizes import counted_size, read_counted
+from baseh3d_ns.own_photos.photo_sizes import STORED, counted_size, read_counted, up_as_shown
 from baseh3d_ns.own_photos.scene import OwnScene, read_capture
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
@@ -108,6 +112,42 @@ def test_turned_photos_are_read_as_their_size_says(own, plain, orientation, coun
     assert view.shot.as_stored == as_stored
     seen = view.picture.photo[view.picture.mask].astype(float)
     assert np.abs(seen.mean(axis=0) - reference.picture.photo[reference.picture.mask].mean(axis=0)).max() < 2.0
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_up_is_where_the_photo_as_shown_has_it(tmp_path, orientation):
+    shown = np.full((48, 48, 3), 90, np.uint8)
+    shown[:10] = 250
+    save_as_shown(Image.fromarray(shown), tmp_path / "a.png", orientation)
+    for as_stored in {False, orientation > 1}:
+        down, right = np.gradient(read_counted(tmp_path / "a.png", as_stored).mean(axis=2))
+        brighter = np.array([right.mean(), down.mean(), 0.0])
+        np.testing.assert_allclose(up_as_shown(tmp_path / "a.png", as_stored), brighter / np.linalg.norm(brighter))
+
+
+@pytest.mark.parametrize(("orientation", "turn_deg"), [(3, 180), (6, -90), (8, 90)])
+def test_a_head_without_a_face_stands_as_its_photos_are_shown(own, orientation, turn_deg):
+    """Cameras of the stored pixels, about their own axes."""
+    rewrite(own, lambda meta: meta.pop("head"))
+    rewrite(own, lambda meta: [frame.update(cx=24.0, cy=24.0) for frame in meta["frames"]])
+
+    def axes() -> np.ndarray:
+        seen = read_capture(own)
+        assert all(shot.as_stored == (picture_size(shot.photo_path)[2] > 1) for shot in seen.shots)
+        return _axes(seen, [Silhouette(shot, given_mask(shot)) for shot in seen.shots], None)[0]
+
+    upright, turn = axes(), np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("z", turn_deg, degrees=True).as_matrix()
+    for frame in json.loads((own / "transforms.json").read_text())["frames"]:
+        photo, mask = own / frame["file_path"], own / frame["mask_path"]
+        save_as_shown(Image.open(photo).copy(), photo, orientation)
+        Image.fromarray(STORED[orientation](np.asarray(Image.open(mask)))).save(mask)
+
+    def turned(frame: dict) -> None:
+        frame["transform_matrix"] = (np.array(frame["transform_matrix"]) @ turn).tolist()
+
+    rewrite(own, lambda meta: [turned(frame) for frame in meta["frames"]])
+    np.testing.assert_allclose(axes(), upright, atol=0.02)
 
 
 def test_photos_of_colmap_models_are_counted_as_stored(plain, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from baseh3d_ns.data.pictures import picture_size, read_mask, read_photo
 from baseh3d_ns.errors import InputError
@@ -26,6 +26,8 @@ STORED: dict[int, Callable[[Any], Any]] = {
     8: lambda shown: np.rot90(shown, -1),
 }
 """Pixels as stored of a photo as shown, by its EXIF orientation."""
+UP = {1: (0, -1), 2: (0, -1), 3: (0, 1), 4: (0, 1), 5: (-1, 0), 6: (-1, 0), 7: (1, 0), 8: (1, 0)}
+"""Direction (right, down) in the stored pixels that is up in the photo as shown, by its EXIF orientation."""
 
 
 def counted_size(path: Path, size: tuple[int, int] | None, prefers_stored: bool) -> tuple[tuple[int, int], bool]:
@@ -60,6 +62,11 @@ def read_counted(photo_path: Path, as_stored: bool) -> UInt8[np.ndarray, "h w 3"
     """A photo as 8-bit sRGB, turned as its EXIF orientation says unless `as_stored`."""
     photo = read_photo(photo_path)
     return np.ascontiguousarray(STORED[picture_size(photo_path)[2]](photo)) if as_stored else photo
+
+
+def up_as_shown(photo_path: Path, as_stored: bool) -> Float[np.ndarray, " 3"]:
+    """Direction in a camera's axes (x right, y down) that is up in its photo as shown."""
+    return np.array([*UP[picture_size(photo_path)[2] if as_stored else 1], 0.0])
 
 
 def read_counted_mask(
