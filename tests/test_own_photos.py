@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,20 @@ def test_the_world_stands_upright_in_millimetres_about_the_head(plain):
     world = outputs.transform_poses_to_original_space(outputs.cameras.camera_to_worlds, "opengl")
     wanted = [frame["transform_matrix"] for frame in json.loads((plain / "transforms.json").read_text())["frames"]]
     np.testing.assert_allclose(world[:, :3].numpy(), np.array(wanted)[:, :3], atol=1e-4)
+
+
+def test_a_world_far_from_its_origin_is_as_good(tiny_root, tmp_path):
+    """As with coordinates of surveyors (UTM), in metres."""
+    parsers = []
+    for name, shift in (("near", (0.0, 0.0, 0.0)), ("far", (448251.2, 5411932.3, 181.2))):
+        write_own_photos(tiny_root, SCENE, tmp_path / name, World(1e-3, ELSEWHERE.rotation, shift), views=(0, 1, 2))
+        parsers.append(opened(tmp_path / name, unit="m"))
+    near, far = parsers
+    assert far.scene.frame.radius_mm == pytest.approx(near.scene.frame.radius_mm, abs=1e-4)
+    for ours, wanted in zip(far.scene.views, near.scene.views, strict=True):
+        np.testing.assert_allclose(ours.camera.centre_mm, wanted.camera.centre_mm, atol=1e-4)
+    ours, wanted = (parser.get_dataparser_outputs("train").cameras.camera_to_worlds for parser in (far, near))
+    np.testing.assert_allclose(ours, wanted, atol=1e-6)
 
 
 def test_both_dataparsers_hand_over_the_same(tiny_root, plain):
@@ -262,6 +277,8 @@ def test_a_face_is_triangulated_past_wrong_views(views, wrong):
     assert np.linalg.norm(face.points - points, axis=1).max() < 0.12
     assert abs(face.mm_per_unit * 0.01 - 1.0) < 0.04
     assert np.degrees(np.arccos(np.clip((np.trace(face.rotation @ turn) - 1.0) / 2.0, -1, 1))) < 4.0
+    far = find_face_in_space([replace(one, origin=one.origin + (4e5, 5e6, 0.0)) for one in rays])
+    assert far is not None and far.mm_per_unit == pytest.approx(face.mm_per_unit, rel=1e-6)
     np.testing.assert_allclose(face.from_average(face.in_average(points)), points)
 
 
