@@ -29,6 +29,7 @@ from baseh3d_ns.own_photos.faces import POINTS, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.head_block import read_head_block
 from baseh3d_ns.own_photos.head_frame import _ears
 from baseh3d_ns.own_photos.lens import Lens
+from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt, find_scale
 from baseh3d_ns.own_photos.own_views import _may_show_head
 from baseh3d_ns.own_photos.shots import Capture, Cut
 from baseh3d_ns.own_photos.transforms_json import read_transforms
@@ -377,6 +378,48 @@ def test_scales(tiny_root, tmp_path, own, plain):
     assert guessed.uncertainty_percent == 25.0 and "silhouettes" in guessed.source
     rewrite(own, lambda meta: meta.update(integer_depth_scale=1.0))
     assert "NeRFCapture" in opened(own).scene.frame.scale.source
+
+
+@pytest.mark.parametrize(("metres", "fits"), [(0.62, False), (0.8, True), (1.0, True), (1.2, True), (1.6, False)])
+def test_a_unit_that_makes_the_face_of_no_persons_size_is_refused(metres, fits):
+    """Metres of a unit, such as that of Metashape, which nerfstudio does not turn into metres."""
+    face = find_face_in_space(landmark_rays(3, 0, 1e-3 / metres)[0])
+    capture = Capture(Path("transforms.json"), ())
+    assert face is not None
+    if fits:
+        assert find_scale(ScaleOptions(unit="m"), capture, face, None).mm_per_unit == 1000.0
+        return
+    with pytest.raises(InputError, match=r"--unit m makes the head .* times as .* give --mm-per-unit \(1000 if"):
+        find_scale(ScaleOptions(unit="m"), capture, face, None)
+    assert find_scale(ScaleOptions(mm_per_unit=1000.0), capture, face, None).mm_per_unit == 1000.0
+    assert doubt(find_scale(ScaleOptions(mm_per_unit=1000.0), capture, face, None), face)
+
+
+def test_the_unit_of_metashapes_cameras_is_the_scale_in_its_xml(tmp_path):
+    """The help of --unit says so."""
+    from nerfstudio.process_data.metashape_utils import metashape_to_json
+
+    scale, metres = 0.62, np.array([[0.0, 0.0, 0.6], [0.4, 0.0, 0.45], [-0.4, 0.0, 0.45]])
+    cameras = ""
+    for number, centre in enumerate(metres):
+        photo = np.random.default_rng(number).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+        Image.fromarray(photo).save(tmp_path / f"p{number}.png")
+        matrix = np.eye(4)
+        matrix[:3, 3] = centre / scale
+        cameras += (
+            f'<camera sensor_id="0" component_id="0" label="p{number}">'
+            f"<transform>{' '.join(map(str, matrix.ravel()))}</transform></camera>"
+        )
+    (tmp_path / "cameras.xml").write_text(
+        '<document><chunk><sensors><sensor id="0" type="frame"><resolution width="64" height="48"/>'
+        "<calibration><f>80</f><p1>0</p1></calibration></sensor></sensors>"
+        f'<components><component id="0"><transform><scale>{scale}</scale></transform></component></components>'
+        f"<cameras>{cameras}</cameras></chunk></document>"
+    )
+    files = {f"p{number}": Path(f"p{number}.png") for number in range(3)}
+    metashape_to_json(files, tmp_path / "cameras.xml", tmp_path, None)
+    centres = np.array([shot.centre for shot in read_transforms(tmp_path / "transforms.json").shots])
+    assert 1000.0 * scale * np.linalg.norm(centres[1] - centres[2]) == pytest.approx(800.0)
 
 
 def test_no_data(tmp_path):
