@@ -201,6 +201,45 @@ def test_the_alpha_of_a_turned_photo_is_turned_with_it(own, orientation, as_stor
     np.testing.assert_array_equal(given_mask(shot), expected)
 
 
+@pytest.mark.parametrize("orientation", ORIENTATIONS[1:])
+@pytest.mark.parametrize("of", ["stored", "shown"])
+def test_masks_of_either_way_lie_on_the_edges_of_turned_photos(own, plain, orientation, of):
+    """Masks by rembg or Photoshop, without an orientation of their own, of square photos or of some upside down."""
+    without_masks(own)
+    for name in ("p01.png", "p03.png"):
+        photo, mask = own / "images" / name, own / "masks" / name
+        save_as_stored(Image.open(photo).copy(), photo, orientation)
+        if of == "shown":
+            ImageOps.exif_transpose(_with(Image.open(mask), orientation)).save(mask)
+    rewrite(own, lambda meta: [meta["frames"][number].update(as_stored=True) for number in (1, 3)])
+    scene = opened(own)
+    for ours, wanted in zip(scene.views, opened(plain).views, strict=True):
+        np.testing.assert_array_equal(ours.picture.mask, wanted.picture.mask)
+    capture(options(own, own / "again"))
+    for ours, wanted in zip(opened(own / "again").views, scene.views, strict=True):
+        np.testing.assert_array_equal(ours.picture.mask, wanted.picture.mask)
+
+
+@pytest.mark.parametrize("known_by", ["nothing", "its name in the file", "its own orientation", "symmetry"])
+def test_a_mask_that_fits_its_photo_both_ways_is_refused(own, known_by):
+    photo, path = own / "images" / "p01.png", own / "masks" / "p01.png"
+    noise = np.random.default_rng(0).integers(0, 255, (48, 48, 3)).astype(np.uint8)
+    save_as_stored(Image.fromarray(noise), photo, 3)
+    mask = np.asarray(Image.open(path))
+    if known_by == "symmetry":
+        mask = mask | mask[::-1, ::-1]
+    save_as_stored(Image.fromarray(mask), path, 3 if known_by == "its own orientation" else 1)
+    if known_by != "its name in the file":
+        without_masks(own)
+    rewrite(own, lambda meta: meta["frames"][1].update(as_stored=True))
+    shots = read_capture(own).shots
+    if known_by != "nothing":
+        assert [look.silhouette.mask.shape for look in looks.look_at(shots, find_faces=False)[0]] == [(48, 48)] * 5
+        return
+    with pytest.raises(InputError, match=r"masks/p01\.png may be of p01\.png as it is stored, or as it is shown \(EX"):
+        looks.look_at(shots, find_faces=False)
+
+
 def test_a_cut_out_photo_brings_its_mask_to_the_search_for_cameras(tmp_path):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 40, 4)).astype(np.uint8))
     alpha = np.zeros((48, 40), np.uint8)

@@ -70,18 +70,20 @@ def up_as_shown(photo_path: Path, as_stored: bool) -> Float[np.ndarray, " 3"]:
 
 
 def read_counted_mask(
-    mask_path: Path, photo_path: Path, as_stored: bool, size: tuple[int, int]
+    mask_path: Path, photo_path: Path, as_stored: bool, size: tuple[int, int], mask_as_stored: bool | None = None
 ) -> Bool[np.ndarray, "h w"]:
     """A mask, turned like its photo where it was made of the photo's stored pixels or of those shown.
 
     Args:
         size: width and height of the photo as its camera counts them.
+        mask_as_stored: False: the mask is of the photo as shown, though its size says it is not.
 
     Raises:
         InputError: the mask cannot be read, or has another size than its photo.
     """
     mask, orientation = read_mask(mask_path), picture_size(photo_path)[2]
-    if as_stored and picture_size(mask_path)[2] in STORED:  # a cut-out photo, turned as it is shown
+    # A cut-out photo is turned as it is shown.
+    if as_stored and (mask_as_stored is False or picture_size(mask_path)[2] in STORED):
         mask = np.ascontiguousarray(STORED[orientation](mask))
     height, width = mask.shape
     if (width, height) == size:
