@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import unicodedata
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from nerfstudio.utils.rich_utils import CONSOLE
 from own_capture import ELSEWHERE, rewrite, write_colmap
 from PIL import Image, ImageOps
+from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.capture import command
 from baseh3d_ns.capture.command import CaptureOptions, capture
@@ -22,9 +24,11 @@ from baseh3d_ns.data.pictures import picture_size, read_mask
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos import looks, masks
 from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
+from baseh3d_ns.own_photos.head_frame import _axes
+from baseh3d_ns.own_photos.hull import Silhouette
 from baseh3d_ns.own_photos.masks import faces_in_masks, find_faces_at_mask, find_mask, given_mask
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
-from baseh3d_ns.own_photos.photo_sizes import counted_size, read_counted
+from baseh3d_ns.own_photos.photo_sizes import STORED, counted_size, read_counted, up_as_shown
 from baseh3d_ns.own_photos.scene import OwnScene, read_capture
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
@@ -110,6 +114,42 @@ def test_turned_photos_are_read_as_their_size_says(own, plain, orientation, coun
     assert np.abs(seen.mean(axis=0) - reference.picture.photo[reference.picture.mask].mean(axis=0)).max() < 2.0
 
 
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_up_is_where_the_photo_as_shown_has_it(tmp_path, orientation):
+    shown = np.full((48, 48, 3), 90, np.uint8)
+    shown[:10] = 250
+    save_as_shown(Image.fromarray(shown), tmp_path / "a.png", orientation)
+    for as_stored in {False, orientation > 1}:
+        down, right = np.gradient(read_counted(tmp_path / "a.png", as_stored).mean(axis=2))
+        brighter = np.array([right.mean(), down.mean(), 0.0])
+        np.testing.assert_allclose(up_as_shown(tmp_path / "a.png", as_stored), brighter / np.linalg.norm(brighter))
+
+
+@pytest.mark.parametrize(("orientation", "turn_deg"), [(3, 180), (6, -90), (8, 90)])
+def test_a_head_without_a_face_stands_as_its_photos_are_shown(own, orientation, turn_deg):
+    """Cameras of the stored pixels, about their own axes."""
+    rewrite(own, lambda meta: meta.pop("head"))
+    rewrite(own, lambda meta: [frame.update(cx=24.0, cy=24.0) for frame in meta["frames"]])
+
+    def axes() -> np.ndarray:
+        seen = read_capture(own)
+        assert all(shot.as_stored == (picture_size(shot.photo_path)[2] > 1) for shot in seen.shots)
+        return _axes(seen, [Silhouette(shot, given_mask(shot)) for shot in seen.shots], None)[0]
+
+    upright, turn = axes(), np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("z", turn_deg, degrees=True).as_matrix()
+    for frame in json.loads((own / "transforms.json").read_text())["frames"]:
+        photo, mask = own / frame["file_path"], own / frame["mask_path"]
+        save_as_shown(Image.open(photo).copy(), photo, orientation)
+        Image.fromarray(STORED[orientation](np.asarray(Image.open(mask)))).save(mask)
+
+    def turned(frame: dict) -> None:
+        frame["transform_matrix"] = (np.array(frame["transform_matrix"]) @ turn).tolist()
+
+    rewrite(own, lambda meta: [turned(frame) for frame in meta["frames"]])
+    np.testing.assert_allclose(axes(), upright, atol=0.02)
+
+
 def test_photos_of_colmap_models_are_counted_as_stored(plain, tmp_path):
     write_colmap(plain, tmp_path, text=False)
     path = tmp_path / "images" / "p01.png"
@@ -161,6 +201,45 @@ def test_the_alpha_of_a_turned_photo_is_turned_with_it(own, orientation, as_stor
     np.testing.assert_array_equal(given_mask(shot), expected)
 
 
+@pytest.mark.parametrize("orientation", ORIENTATIONS[1:])
+@pytest.mark.parametrize("of", ["stored", "shown"])
+def test_masks_of_either_way_lie_on_the_edges_of_turned_photos(own, plain, orientation, of):
+    """Masks by rembg or Photoshop, without an orientation of their own, of square photos or of some upside down."""
+    without_masks(own)
+    for name in ("p01.png", "p03.png"):
+        photo, mask = own / "images" / name, own / "masks" / name
+        save_as_stored(Image.open(photo).copy(), photo, orientation)
+        if of == "shown":
+            ImageOps.exif_transpose(_with(Image.open(mask), orientation)).save(mask)
+    rewrite(own, lambda meta: [meta["frames"][number].update(as_stored=True) for number in (1, 3)])
+    scene = opened(own)
+    for ours, wanted in zip(scene.views, opened(plain).views, strict=True):
+        np.testing.assert_array_equal(ours.picture.mask, wanted.picture.mask)
+    capture(options(own, own / "again"))
+    for ours, wanted in zip(opened(own / "again").views, scene.views, strict=True):
+        np.testing.assert_array_equal(ours.picture.mask, wanted.picture.mask)
+
+
+@pytest.mark.parametrize("known_by", ["nothing", "its name in the file", "its own orientation", "symmetry"])
+def test_a_mask_that_fits_its_photo_both_ways_is_refused(own, known_by):
+    photo, path = own / "images" / "p01.png", own / "masks" / "p01.png"
+    noise = np.random.default_rng(0).integers(0, 255, (48, 48, 3)).astype(np.uint8)
+    save_as_stored(Image.fromarray(noise), photo, 3)
+    mask = np.asarray(Image.open(path))
+    if known_by == "symmetry":
+        mask = mask | mask[::-1, ::-1]
+    save_as_stored(Image.fromarray(mask), path, 3 if known_by == "its own orientation" else 1)
+    if known_by != "its name in the file":
+        without_masks(own)
+    rewrite(own, lambda meta: meta["frames"][1].update(as_stored=True))
+    shots = read_capture(own).shots
+    if known_by != "nothing":
+        assert [look.silhouette.mask.shape for look in looks.look_at(shots, find_faces=False)[0]] == [(48, 48)] * 5
+        return
+    with pytest.raises(InputError, match=r"masks/p01\.png may be of p01\.png as it is stored, or as it is shown \(EX"):
+        looks.look_at(shots, find_faces=False)
+
+
 def test_a_cut_out_photo_brings_its_mask_to_the_search_for_cameras(tmp_path):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 40, 4)).astype(np.uint8))
     alpha = np.zeros((48, 40), np.uint8)
@@ -197,6 +276,44 @@ def test_masks_are_found_from_the_folder_of_a_model(plain, tmp_path):
     write_colmap(plain, tmp_path, text=False)
     shots = read_capture(tmp_path / "sparse" / "0").shots
     assert [shot.mask_path for shot in shots] == [tmp_path / "masks" / f"p{number:02d}.png" for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("model", "photos", "data"),
+    [
+        ("sparse/0", "images", ""),
+        ("sparse/0", "images", "sparse/0"),
+        ("sparse/0", "", "sparse/0"),
+        ("sparse/aligned", "", ""),
+        ("sparse", "images", "sparse"),
+        ("colmap/sparse/0", "images", ""),
+        ("colmap/sparse/0", "images", "colmap"),
+        ("colmap/sparse/0", "images", "colmap/sparse/0"),
+        ("dense/sparse", "dense/images", ""),
+        ("dense/sparse", "dense/images", "dense"),
+        ("dense/sparse", "dense/images", "dense/sparse"),
+        ("", "images", ""),
+        ("text", "images", "text"),
+    ],
+)
+def test_photos_are_those_of_the_models_project(plain, tmp_path, monkeypatch, model, photos, data):
+    """Others of the same names lie further away: distorted ones, or another person's."""
+    project = tmp_path / "people" / "anna"
+    write_colmap(plain, tmp_path / "made", text=True)
+    shutil.copytree(tmp_path / "made" / "sparse" / "0", project / model, dirs_exist_ok=True)
+    shutil.copytree(plain / "images", project / photos, dirs_exist_ok=True)
+    further = [project / "images"] if model == "dense/sparse" else []
+    for others in (*further, tmp_path / "people", tmp_path / "people" / "images", tmp_path, tmp_path / "images"):
+        shutil.copytree(plain / "images", others, dirs_exist_ok=True)
+    for start in (project / data, Path(data)):
+        monkeypatch.chdir(project)
+        folders = {shot.photo_path.resolve().parent for shot in read_capture(start).shots}
+        assert folders == {(project / photos).resolve()}
+    if model == "text":
+        return  # Its project may be any.
+    (project / photos / "p01.png").unlink()
+    with pytest.raises(InputError, match=r"names the photo 'p01\.png', which is missing: put its photos into"):
+        read_capture(project / data)
 
 
 def test_masks_of_another_folder_are_not_taken(tmp_path):

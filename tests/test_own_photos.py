@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from baseh3d_ns.own_photos.faces import POINTS, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.head_block import read_head_block
 from baseh3d_ns.own_photos.head_frame import _ears
 from baseh3d_ns.own_photos.lens import Lens
+from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt, find_scale
 from baseh3d_ns.own_photos.own_views import _may_show_head
 from baseh3d_ns.own_photos.shots import Capture, Cut
 from baseh3d_ns.own_photos.transforms_json import read_transforms
@@ -75,6 +77,20 @@ def test_the_world_stands_upright_in_millimetres_about_the_head(plain):
     world = outputs.transform_poses_to_original_space(outputs.cameras.camera_to_worlds, "opengl")
     wanted = [frame["transform_matrix"] for frame in json.loads((plain / "transforms.json").read_text())["frames"]]
     np.testing.assert_allclose(world[:, :3].numpy(), np.array(wanted)[:, :3], atol=1e-4)
+
+
+def test_a_world_far_from_its_origin_is_as_good(tiny_root, tmp_path):
+    """As with coordinates of surveyors (UTM), in metres."""
+    parsers = []
+    for name, shift in (("near", (0.0, 0.0, 0.0)), ("far", (448251.2, 5411932.3, 181.2))):
+        write_own_photos(tiny_root, SCENE, tmp_path / name, World(1e-3, ELSEWHERE.rotation, shift), views=(0, 1, 2))
+        parsers.append(opened(tmp_path / name, unit="m"))
+    near, far = parsers
+    assert far.scene.frame.radius_mm == pytest.approx(near.scene.frame.radius_mm, abs=1e-4)
+    for ours, wanted in zip(far.scene.views, near.scene.views, strict=True):
+        np.testing.assert_allclose(ours.camera.centre_mm, wanted.camera.centre_mm, atol=1e-4)
+    ours, wanted = (parser.get_dataparser_outputs("train").cameras.camera_to_worlds for parser in (far, near))
+    np.testing.assert_allclose(ours, wanted, atol=1e-6)
 
 
 def test_both_dataparsers_hand_over_the_same(tiny_root, plain):
@@ -262,6 +278,8 @@ def test_a_face_is_triangulated_past_wrong_views(views, wrong):
     assert np.linalg.norm(face.points - points, axis=1).max() < 0.12
     assert abs(face.mm_per_unit * 0.01 - 1.0) < 0.04
     assert np.degrees(np.arccos(np.clip((np.trace(face.rotation @ turn) - 1.0) / 2.0, -1, 1))) < 4.0
+    far = find_face_in_space([replace(one, origin=one.origin + (4e5, 5e6, 0.0)) for one in rays])
+    assert far is not None and far.mm_per_unit == pytest.approx(face.mm_per_unit, rel=1e-6)
     np.testing.assert_allclose(face.from_average(face.in_average(points)), points)
 
 
@@ -360,6 +378,48 @@ def test_scales(tiny_root, tmp_path, own, plain):
     assert guessed.uncertainty_percent == 25.0 and "silhouettes" in guessed.source
     rewrite(own, lambda meta: meta.update(integer_depth_scale=1.0))
     assert "NeRFCapture" in opened(own).scene.frame.scale.source
+
+
+@pytest.mark.parametrize(("metres", "fits"), [(0.62, False), (0.8, True), (1.0, True), (1.2, True), (1.6, False)])
+def test_a_unit_that_makes_the_face_of_no_persons_size_is_refused(metres, fits):
+    """Metres of a unit, such as that of Metashape, which nerfstudio does not turn into metres."""
+    face = find_face_in_space(landmark_rays(3, 0, 1e-3 / metres)[0])
+    capture = Capture(Path("transforms.json"), ())
+    assert face is not None
+    if fits:
+        assert find_scale(ScaleOptions(unit="m"), capture, face, None).mm_per_unit == 1000.0
+        return
+    with pytest.raises(InputError, match=r"--unit m makes the head .* times as .* give --mm-per-unit \(1000 if"):
+        find_scale(ScaleOptions(unit="m"), capture, face, None)
+    assert find_scale(ScaleOptions(mm_per_unit=1000.0), capture, face, None).mm_per_unit == 1000.0
+    assert doubt(find_scale(ScaleOptions(mm_per_unit=1000.0), capture, face, None), face)
+
+
+def test_the_unit_of_metashapes_cameras_is_the_scale_in_its_xml(tmp_path):
+    """The help of --unit says so."""
+    from nerfstudio.process_data.metashape_utils import metashape_to_json
+
+    scale, metres = 0.62, np.array([[0.0, 0.0, 0.6], [0.4, 0.0, 0.45], [-0.4, 0.0, 0.45]])
+    cameras = ""
+    for number, centre in enumerate(metres):
+        photo = np.random.default_rng(number).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+        Image.fromarray(photo).save(tmp_path / f"p{number}.png")
+        matrix = np.eye(4)
+        matrix[:3, 3] = centre / scale
+        cameras += (
+            f'<camera sensor_id="0" component_id="0" label="p{number}">'
+            f"<transform>{' '.join(map(str, matrix.ravel()))}</transform></camera>"
+        )
+    (tmp_path / "cameras.xml").write_text(
+        '<document><chunk><sensors><sensor id="0" type="frame"><resolution width="64" height="48"/>'
+        "<calibration><f>80</f><p1>0</p1></calibration></sensor></sensors>"
+        f'<components><component id="0"><transform><scale>{scale}</scale></transform></component></components>'
+        f"<cameras>{cameras}</cameras></chunk></document>"
+    )
+    files = {f"p{number}": Path(f"p{number}.png") for number in range(3)}
+    metashape_to_json(files, tmp_path / "cameras.xml", tmp_path, None)
+    centres = np.array([shot.centre for shot in read_transforms(tmp_path / "transforms.json").shots])
+    assert 1000.0 * scale * np.linalg.norm(centres[1] - centres[2]) == pytest.approx(800.0)
 
 
 def test_no_data(tmp_path):

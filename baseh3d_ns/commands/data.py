@@ -27,7 +27,8 @@ class Capture:
     mm_per_unit: Weight = 0.0
     """Millimetres in the unit of the cameras' positions, where another program has found them; 0: not known."""
     unit: Literal["mm", "cm", "m"] | None = None
-    """Unit of the cameras' positions, where another program has found them."""
+    """Unit of the cameras' positions, where another program has found them; not of Metashape's, which nerfstudio
+    leaves in one of their own: give pupils_mm, or as mm_per_unit 1000 x the scale of the component in its .xml."""
     neck_mm: Weight = 90.0
     """Distance below the chin, in millimetres, at which the head is cut off where shoulders reach out of the photos."""
     estimate_cameras: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import tempfile
 from pathlib import Path
@@ -18,8 +19,10 @@ from baseh3d_ns.own_photos.shots import LARGEST, Capture, Shot, check_shots, len
 FOLDERS = ("", "sparse/*", "colmap/sparse/*", "sparse", "dense/sparse")
 """Folders, within that of the data, that a model is looked for in; of several beside each other, the one with most
 photos is taken: COLMAP writes one for each group of photos that it could not connect."""
-PHOTO_FOLDERS = ("images", "", "../images", "../../images", "../..")
-"""Folders, relative to that of the data or the model, that hold its photos."""
+PARTS = ("sparse", "colmap")
+"""Names of folders that are parts of a project; its photos may lie beside them."""
+UNDISTORTED = "dense"
+"""Name of the folder of COLMAP's undistorted models, photos and all; photos outside of it are still distorted."""
 PARAMETERS = {
     "SIMPLE_PINHOLE": ("f", "cx", "cy"),
     "PINHOLE": ("fx", "fy", "cx", "cy"),
@@ -64,7 +67,7 @@ def read_colmap(folder: Path, model: Path) -> Capture:
     """Shots of a COLMAP model, in its world.
 
     Args:
-        folder: folder of the data, where photos are looked for first.
+        folder: folder of the data.
         model: folder of the model.
 
     Raises:
@@ -175,13 +178,29 @@ def _rotation(quaternion: np.ndarray, named: str) -> np.ndarray:
 
 
 def _photo(folder: Path, model: Path, name: str) -> Path:
-    places = [base / place / one for one in spellings(name) for base in (folder, model) for place in PHOTO_FOLDERS]
+    bases = _bases(folder, model)
+    places = [base / place for base in bases for place in ("images", "")]
+    if folder == model and not places[0].is_dir():  # in a folder of any name, beside that of its photos
+        places.append(bases[0].parent / "images")
     try:
-        found = next((place for place in places if place.is_file()), None)
+        found = next((file for place in places for one in spellings(name) if (file := place / one).is_file()), None)
     except (OSError, ValueError):
         found = None
     if found is None:
         raise InputError(
-            f"{model} names the photo {name[:200]!r}, which is missing: put its photos into {folder / 'images'}"
+            f"{model} names the photo {name[:200]!r}, which is missing: put its photos into {bases[-1] / 'images'}"
         )
     return found
+
+
+def _bases(folder: Path, model: Path) -> list[Path]:
+    """Folders that may hold the photos of a model, the nearest first: up to that of the data, or of its project.
+
+    Folders further up may hold another person's photos under the same names.
+    """
+    data, base = Path(os.path.abspath(folder)), Path(os.path.abspath(model))
+    bases = [base]
+    while base.name != UNDISTORTED and (data in base.parents or PARTS[0] == base.parent.name or base.name in PARTS):
+        base = base.parent
+        bases.append(base)
+    return bases

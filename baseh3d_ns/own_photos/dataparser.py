@@ -48,7 +48,8 @@ class HeadDataParserConfig(DataParserConfig):
     pupils_mm: Weight = 0.0
     """Distance between the pupils in millimetres (adults: 55 to 72), as the measure of the scale; 0: not known."""
     unit: Literal["mm", "cm", "m"] | None = None
-    """Unit of the cameras' positions."""
+    """Unit of the cameras' positions; not of Metashape's, which nerfstudio leaves in one of their own: give
+    pupils_mm, or as mm_per_unit 1000 x the scale of the component in Metashape's .xml."""
 
 
 @dataclass

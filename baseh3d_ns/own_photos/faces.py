@@ -138,11 +138,12 @@ def intersection(
     weights: Float[np.ndarray, "v p"] | None = None,
 ) -> Float[np.ndarray, "p 3"]:
     """Points of least weighted squared distance to their rays; a ray of each view for every point."""
+    middle = origins.mean(axis=0)  # surveyors' coordinates are millions of metres from their origin
     across = np.eye(3) - directions[..., :, None] * directions[..., None, :]
     if weights is not None:
         across = across * weights[..., None, None]
-    normal, right = across.sum(axis=0), np.einsum("vpij,vj->pi", across, origins)
-    return np.linalg.solve(normal + 1e-12 * np.eye(3), right[..., None])[..., 0]
+    normal, right = across.sum(axis=0), np.einsum("vpij,vj->pi", across, origins - middle)
+    return middle + np.linalg.solve(normal + 1e-12 * np.eye(3), right[..., None])[..., 0]
 
 
 def _pairs(count: int) -> list[tuple[int, int]]:

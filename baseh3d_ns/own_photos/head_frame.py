@@ -20,6 +20,7 @@ from baseh3d_ns.own_photos.faces import POINTS, Face
 from baseh3d_ns.own_photos.head_block import VERSION
 from baseh3d_ns.own_photos.hull import Hull, Silhouette, ball_round, carve, where_they_look
 from baseh3d_ns.own_photos.metric_scale import MetricScale, ScaleOptions, find_scale
+from baseh3d_ns.own_photos.photo_sizes import up_as_shown
 from baseh3d_ns.own_photos.shots import Capture, Cut
 
 LARGEST_MM = 1.1 * HEAD_FRAME.radius_mm
@@ -158,11 +159,12 @@ def _axes(
             source = f"the face in {len(face.shots)} photos"
             up, ahead = (face.rotation[1], face.rotation[2]) if up is None else (up, face.rotation[2])
         else:
+            shots = [one.shot for one in silhouettes]
             source = "the cameras, since no face was found: up as in the photos, ahead where most cameras stand"
-            # OpenCV's y points down.
-            up = -np.mean([one.shot.rotation[1] for one in silhouettes], axis=0) if up is None else up
+            ups = [up_as_shown(shot.photo_path, shot.as_stored) @ shot.rotation for shot in shots]
+            up = np.mean(ups, axis=0) if up is None else up
             middle, _ = where_they_look(silhouettes)
-            ahead = np.mean([one.shot.centre - middle for one in silhouettes], axis=0) if ahead is None else ahead
+            ahead = np.mean([shot.centre - middle for shot in shots], axis=0) if ahead is None else ahead
     up = up / max(1e-12, float(np.linalg.norm(up)))
     ahead = ahead - (ahead @ up) * up
     if np.linalg.norm(up) < 0.5 or np.linalg.norm(ahead) < 1e-9:

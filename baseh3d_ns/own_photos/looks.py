@@ -15,6 +15,7 @@ from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.faces import POINTS, Face, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.hull import Silhouette
+from baseh3d_ns.own_photos.mask_turns import turned_as_shown
 from baseh3d_ns.own_photos.masks import HOLDS_FACE, faces_in_masks, find_faces_at_mask, given_mask, unused_masks
 from baseh3d_ns.own_photos.photo_sizes import read_counted
 from baseh3d_ns.own_photos.shots import Shot
@@ -61,6 +62,7 @@ def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face |
     masks = [
         _small_mask(shot, photo.shape) if shot.mask_path else None for shot, photo in zip(shots, photos, strict=True)
     ]
+    shots, masks = turned_as_shown(shots, photos, masks)
     landmarks: list[FaceLandmarks | None] = [None] * len(shots)
     if find_faces or any(mask is None for mask in masks):
         faces = [[] if face is None else [face] for face in _find_landmarks(photos, masks)]

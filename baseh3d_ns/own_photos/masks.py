@@ -86,7 +86,8 @@ def given_mask(shot: Shot) -> Bool[np.ndarray, "h w"]:
     """
     path = shot.mask_path
     assert path is not None, "only shots with masks are asked for one"
-    mask = read_counted_mask(path, shot.photo_path, shot.as_stored, (shot.lens.width, shot.lens.height))
+    size = shot.lens.width, shot.lens.height
+    mask = read_counted_mask(path, shot.photo_path, shot.as_stored, size, shot.mask_as_stored)
     check_not_inverted(path, mask)
     return mask
 

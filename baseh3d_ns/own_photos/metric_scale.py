@@ -106,7 +106,7 @@ def find_scale(options: ScaleOptions, capture: Capture, face: Face | None, hull_
             )
         return MetricScale(options.pupils_mm / face.pupil_distance, by_pupils(options.pupils_mm), PUPILS_PERCENT)
     if options.unit:
-        _check_unit(options.unit, given.mm_per_unit if face is None else face.mm_per_unit)
+        _check_unit(options.unit, given.mm_per_unit, face)
         return MetricScale(UNITS_MM[options.unit], f"--unit {options.unit}", 0.0)
     if given.mm_per_unit is not None:
         return MetricScale(given.mm_per_unit, given.scale_source, given.scale_uncertainty_percent)
@@ -119,16 +119,24 @@ def find_scale(options: ScaleOptions, capture: Capture, face: Face | None, hull_
     raise InputError(f"{capture.path} says nothing of the head's size: give --mm-per-unit, or --unit")
 
 
-def _check_unit(unit: Unit, likely_mm: float | None) -> None:
-    """Raise `InputError` where a unit is far from what the face, or the capture itself, says it is.
+def _check_unit(unit: Unit, given_mm: float | None, face: Face | None) -> None:
+    """Raise `InputError` where a unit is not what the face, or else the capture, says it is.
+
+    A face that several photos agree on says it well. Who knows better gives --mm-per-unit.
 
     Args:
-        likely_mm: millimetres in the cameras' unit by the face or the capture; None where neither says it.
+        given_mm: millimetres in the cameras' unit by the capture itself; None where it does not say it.
+        face: landmarks, where they were found.
     """
-    if likely_mm is not None and not 1.0 / IMPOSSIBLE <= UNITS_MM[unit] / likely_mm <= IMPOSSIBLE:
+    likely_mm = given_mm if face is None else face.mm_per_unit
+    if likely_mm is None:
+        return
+    ratio = UNITS_MM[unit] / likely_mm
+    likely = 1.0 / IMPOSSIBLE <= ratio <= IMPOSSIBLE if face is None else abs(ratio - 1.0) < UNLIKELY
+    if not likely:
         raise InputError(
-            f"--unit {unit} makes the head {UNITS_MM[unit] / likely_mm:.3g} times as large as a head is: leave it out "
-            "(COLMAP's unit, for one, is none), or give --mm-per-unit"
+            f"--unit {unit} makes the head {ratio:.3g} times as large as a head is: leave it out (the unit of COLMAP "
+            f"or Metashape is none), or give --mm-per-unit ({UNITS_MM[unit]:g} if the head is that large)"
         )
 
 

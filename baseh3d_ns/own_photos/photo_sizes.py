@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from baseh3d_ns.data.pictures import picture_size, read_mask, read_photo
 from baseh3d_ns.errors import InputError
@@ -26,6 +26,8 @@ STORED: dict[int, Callable[[Any], Any]] = {
     8: lambda shown: np.rot90(shown, -1),
 }
 """Pixels as stored of a photo as shown, by its EXIF orientation."""
+UP = {1: (0, -1), 2: (0, -1), 3: (0, 1), 4: (0, 1), 5: (-1, 0), 6: (-1, 0), 7: (1, 0), 8: (1, 0)}
+"""Direction (right, down) in the stored pixels that is up in the photo as shown, by its EXIF orientation."""
 
 
 def counted_size(path: Path, size: tuple[int, int] | None, prefers_stored: bool) -> tuple[tuple[int, int], bool]:
@@ -62,19 +64,26 @@ def read_counted(photo_path: Path, as_stored: bool) -> UInt8[np.ndarray, "h w 3"
     return np.ascontiguousarray(STORED[picture_size(photo_path)[2]](photo)) if as_stored else photo
 
 
+def up_as_shown(photo_path: Path, as_stored: bool) -> Float[np.ndarray, " 3"]:
+    """Direction in a camera's axes (x right, y down) that is up in its photo as shown."""
+    return np.array([*UP[picture_size(photo_path)[2] if as_stored else 1], 0.0])
+
+
 def read_counted_mask(
-    mask_path: Path, photo_path: Path, as_stored: bool, size: tuple[int, int]
+    mask_path: Path, photo_path: Path, as_stored: bool, size: tuple[int, int], mask_as_stored: bool | None = None
 ) -> Bool[np.ndarray, "h w"]:
     """A mask, turned like its photo where it was made of the photo's stored pixels or of those shown.
 
     Args:
         size: width and height of the photo as its camera counts them.
+        mask_as_stored: False: the mask is of the photo as shown, though its size says it is not.
 
     Raises:
         InputError: the mask cannot be read, or has another size than its photo.
     """
     mask, orientation = read_mask(mask_path), picture_size(photo_path)[2]
-    if as_stored and picture_size(mask_path)[2] in STORED:  # a cut-out photo, turned as it is shown
+    # A cut-out photo is turned as it is shown.
+    if as_stored and (mask_as_stored is False or picture_size(mask_path)[2] in STORED):
         mask = np.ascontiguousarray(STORED[orientation](mask))
     height, width = mask.shape
     if (width, height) == size:

@@ -18,8 +18,9 @@ from baseh3d_ns.own_photos.lens import Lens
 
 RIGID = 1e-2
 """Largest entry of R^T R - 1 for which a matrix is taken for a rotation, written with few digits."""
-ONE_SPOT = 1e-6
-"""Distance between cameras, in the largest coordinate, that is none."""
+ONE_SPOT = 1e-9
+"""Distance between cameras, in the largest coordinate, that is none: more than rounding, less than a step in metres
+from the equator, as surveyors count."""
 LARGEST = 1e9
 """Coordinates beyond this are damaged."""
 
@@ -40,6 +41,9 @@ class Shot:
     """World to camera, OpenCV axes (x right, y down, z forward)."""
     centre: Float[np.ndarray, " 3"]
     """Camera centre in the file's world and unit."""
+    mask_as_stored: bool | None = None
+    """Whether the mask is of the stored pixels, of a photo that is counted so, not of those shown; None where its size
+    or orientation says it (see `mask_turns`)."""
 
     def in_camera(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
         """Points of the file's world in the camera's axes."""
@@ -182,7 +186,7 @@ def check_shots(path: Path, shots: Sequence[Shot]) -> None:
         raise InputError(f"{path} lists {twice} twice: keep one camera a photo")
     centres = np.array([shot.centre for shot in shots])
     spread = float(np.ptp(centres, axis=0).max())
-    if len(shots) > 1 and not spread > ONE_SPOT * max(1e-9, float(np.abs(centres).max())):
+    if len(shots) > 1 and not spread > ONE_SPOT * max(1e-6, float(np.abs(centres).max())):
         raise InputError(
             f"{path}: all {len(shots)} cameras stand on one spot, from where no depth can be seen: take photos from "
             "several sides, and let a program find their cameras"

@@ -77,7 +77,8 @@ def _shot(path: Path, frame: Table) -> Shot:
     named = f"{path}: {name}"
     rotation, centre = pose_of(frame.get("transform_matrix"), named)
     lens, as_stored = _lens(frame, photo, named)
-    return Shot(name, photo, mask, lens, as_stored, rotation, centre)
+    # nerfstudio reads a mask that is named as it reads the photo, and so do we in a capture of ours.
+    return Shot(name, photo, mask, lens, as_stored, rotation, centre, mask_as_stored=True if has_mask else None)
 
 
 def _text(path: Path, frame: Table, key: str) -> str:
