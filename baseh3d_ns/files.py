@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ LONGEST_PREFIX = 80
 """Letters of a file's name in that of its hidden folder: file systems take 255 at most."""
 LIBRARY_CACHES = {"WARP_CACHE_PATH": "warp", "ANNY_CACHE_DIR": "anny"}
 """Environment variables of libraries' caches, and the names of these in `~/.cache`."""
+RUN_TIME = re.compile(r"\d{4}-\d\d-\d\d_\d{6}")
+"""nerfstudio's name of a run's folder: the time to the second."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 """Errors of a disk, not of what is written to it."""
 
@@ -74,6 +77,25 @@ def remove_left_by_kills(folder: Path) -> None:
     for lock in folder.glob(f".*.tmp/{LOCK}"):
         with suppress(Timeout, OSError, NotImplementedError), FileLock(lock, timeout=0):
             shutil.rmtree(lock.parent, ignore_errors=True)
+
+
+def run_folder(folder: Path) -> Path:
+    """The folder of a run, made now; where its name is a time and another run has it, -2, -3 ... is put behind.
+
+    Raises:
+        InputError: nothing can be written there, or the disk is full.
+    """
+    chosen, number = folder, 1
+    while RUN_TIME.fullmatch(folder.name):
+        check_writable(folder.parent)
+        try:
+            chosen.mkdir()  # of two processes, only one can
+            break
+        except FileExistsError:
+            number += 1
+            chosen = folder.with_name(f"{folder.name}-{number}")
+    check_writable(chosen)
+    return chosen
 
 
 def check_writable(folder: Path) -> None:

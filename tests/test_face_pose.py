@@ -251,11 +251,22 @@ def test_a_dataparser_that_knows_where_the_ears_are_places_a_head_whose_photos_s
     assert not any("No face" in warning for warning in placed_on_an_egg(tiny_root, np.array([0.1, 0.3, -0.2])).warnings)
 
 
+def test_the_face_in_the_mask_is_found_beside_a_larger_one(person: HeadDataset, monkeypatch):
+    """And beside a larger one whose landmarks cannot be relied upon, whoever's it is."""
+    (own,) = found = photo_faces.find_faces(person.photo(0))[:1]
+    half = 0.5 * own.size_px
+    other = replace(own, points_px=2.0 * own.points_px + 3.0 * half)
+    poor = replace(own, points_px=1.2 * own.points_px - 0.1 * half, score=0.2)
+    monkeypatch.setattr(photo_faces, "find_faces", lambda photo: [other, poor, *found])
+    points_px = photo_faces._landmarks(person, 0, 10_000)
+    assert points_px is not None and np.allclose(points_px, own.points_px)
+
+
 def test_without_the_networks_the_log_says_so(person: HeadDataset, monkeypatch, capsys):
     def missing(photo):
         raise InputError("no face_landmark.tflite: run `baseh3d models`")
 
-    monkeypatch.setattr(photo_faces, "find_reliable_face", missing)
+    monkeypatch.setattr(photo_faces, "find_faces", missing)
     assert find_photo_faces(person, CONFIG.longest_px, CONFIG.most_faces).views == ()
     assert "run `baseh3d models`" in capsys.readouterr().out
 

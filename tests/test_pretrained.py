@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.obj import read_obj
 from baseh3d_ns.data.scan_files import read_landmarks
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.pretrained import silhouettes
+from baseh3d_ns.pretrained import landmarks, silhouettes
+from baseh3d_ns.pretrained.face_boxes import FaceBox
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
-from baseh3d_ns.pretrained.landmarks import FaceLandmarks, find_face, find_faces
+from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks, find_face, find_faces
 from baseh3d_ns.pretrained.model_files import MODELS, fetch, model_file, models_folder
 from baseh3d_ns.pretrained.networks import Crop
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette, touches_border
@@ -113,6 +115,17 @@ def test_two_people_and_nobody(person: HeadDataset, front: np.ndarray):
     assert find_face(np.full((100, 140, 3), 90, np.uint8)) is None
     behind = find_face(person.photo(BACK))
     assert behind is None or behind.score < 0.3
+
+
+def test_a_face_to_be_relied_upon_comes_before_a_larger_one(front: np.ndarray, face: FaceLandmarks, monkeypatch):
+    """A bystander who is nearer, but out of focus or half turned away, makes no photo one without a face."""
+    nearer = replace(face, points_px=2.0 * face.points_px + 500.0, score=0.5 * RELIABLE)
+    farther = replace(face, points_px=0.5 * face.points_px - 500.0)
+    found = iter([nearer, face, farther])
+    boxes = [FaceBox(Crop(np.array([1e6, 1e6]), 1.0, 0.0), 1.0)] * 3
+    monkeypatch.setattr(landmarks, "face_boxes", lambda photo, side: boxes)
+    monkeypatch.setattr(landmarks, "_landmarks_from", lambda photo, box: next(found))
+    assert find_faces(front) == [face, farther, nearer]
 
 
 def test_silhouette_of_a_head(person: HeadDataset, front: np.ndarray, face: FaceLandmarks):

@@ -43,13 +43,13 @@ def photos_of_head(opened: OpenedHead, side_px: int = SIDE_PX) -> HeadPhotos:
             another head.
     """
     where, views = opened.data, opened.head.provenance.get("views")
-    if where is None:
-        raise InputError(f"{opened.file} does not record its photos: pass --data (and --scene, in the H3DS layout)")
     if not isinstance(views, list) or not views:
         raise InputError(
             f"{opened.file} does not record its training views, so that held-out photos cannot be told from them: pass "
             "the head.safetensors of the run"
         )
+    if where is None:
+        raise InputError(f"{opened.file} does not record its photos: pass --data (and --scene, in the H3DS layout)")
     parser = _parser_config(opened, where, tuple(f"{view}," for view in views), side_px).setup()
     training, others = (parser.get_dataparser_outputs(split) for split in ("train", "val"))
     check_same_frame(opened, training.metadata["frame"], f"the photos in {where}")

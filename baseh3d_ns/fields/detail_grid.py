@@ -74,7 +74,10 @@ class DetailGrid(nn.Module):
 
     @torch.no_grad()
     def open_levels(self, fraction: float) -> None:
-        """Open that fraction of the levels, from coarse to fine, the last of them partly; a prior's own stay open."""
+        """Open that fraction of the levels and the next one, or its part, from coarse to fine; a prior's own stay open.
+
+        So the first is open at 0.
+        """
         begun = len(self.opened) * fraction
         due = (1.0 + begun - torch.arange(len(self.opened))).clamp(0.0, 1.0)
         self.opened.copy_(torch.maximum(self.opened, due.to(self.opened)))

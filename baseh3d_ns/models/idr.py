@@ -60,7 +60,8 @@ class IdrModelConfig(SdfModelConfig):
     photos: PhotoConfig = field(default_factory=PhotoConfig)
     """Photo consistency: patches of the surface compared between photos."""
     detail_until: Share = 0.6
-    """Fraction of the training in which the levels of detail (--pipeline.model.sdf-field.detail) open one by one."""
+    """Fraction of the training that the levels of detail (--pipeline.model.sdf-field.detail) share: the coarsest is
+    open at once, each other opens in the share of the one before it."""
     anchor: AnchorConfig = field(default_factory=AnchorConfig)
     """Prior anchor: the shape space's head is kept where no photo sees."""
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from baseh3d_ns.bounds import (
     Count,
     CountOrNone,
-    Fraction,
     GridCells,
     HeightMm,
     LearningRate,
@@ -73,7 +72,7 @@ class PlacingConfig:
     """Steps between two refreshes of the cached SDF grid while the latent changes."""
     neck_mm: HeightMm = -125.0
     """Height below which silhouettes are ignored for a shape space, in mm from the ears (negative: below them)."""
-    min_iou: Fraction = 0.6
+    min_iou: Share = 0.6
     """Silhouette IoU below which the placement counts as poor: two heads with other hair still agree to 0.7. Confidence
     in the prior falls from 1 there to 0 at half of it."""
     face: LandmarkConfig = field(default_factory=LandmarkConfig)

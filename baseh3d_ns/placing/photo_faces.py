@@ -14,7 +14,7 @@ from PIL import Image
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.pretrained.landmark_model import LANDMARKS
-from baseh3d_ns.pretrained.landmarks import find_reliable_face
+from baseh3d_ns.pretrained.landmarks import RELIABLE, find_faces
 
 GOLDEN = 0.618034
 """Fraction of the views between one that is looked at and the next: so the first few come from all sides."""
@@ -70,11 +70,12 @@ def _landmarks(dataset: HeadDataset, view: int, longest_px: int) -> Float[np.nda
     factor = min(1.0, longest_px / max(width, height))
     size = max(1, round(factor * width)), max(1, round(factor * height))
     small = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
-    face = find_reliable_face(small)
-    if face is None:
-        return None
-    face = replace(face, points_px=(face.points_px + 0.5) * np.array([width / size[0], height / size[1]]) - 0.5)
-    return face.points_px if face.share_in(mask) > LEAST_ON_HEAD else None
+    to_photo = np.array([width / size[0], height / size[1]])
+    for face in find_faces(small):
+        points_px = (face.points_px + 0.5) * to_photo - 0.5
+        if face.score >= RELIABLE and replace(face, points_px=points_px).share_in(mask) > LEAST_ON_HEAD:
+            return points_px
+    return None
 
 
 def rays_through(

@@ -78,18 +78,9 @@ def find_face(photo: UInt8[np.ndarray, "h w 3"]) -> FaceLandmarks | None:
     return next(iter(find_faces(photo)), None)
 
 
-def find_reliable_face(photo: UInt8[np.ndarray, "h w 3"]) -> FaceLandmarks | None:
-    """The largest face in a photo; None where there is none, or its landmarks cannot be relied upon.
-
-    Raises:
-        InputError: the networks are not here and cannot be fetched.
-    """
-    face = find_face(photo)
-    return face if face is not None and face.score >= RELIABLE else None
-
-
 def find_faces(photo: UInt8[np.ndarray, "h w 3"]) -> list[FaceLandmarks]:
-    """All faces in a photo, the largest first; small ones are looked for only where there is no large one.
+    """All faces in a photo, those to be relied upon before others, the largest of both first; small ones are looked for
+    only where there is no large one.
 
     Raises:
         InputError: the networks are not here and cannot be fetched.
@@ -103,7 +94,7 @@ def find_faces(photo: UInt8[np.ndarray, "h w 3"]) -> list[FaceLandmarks]:
                     found.append(face)
         if found:
             break
-    return sorted(_distinct(found), key=lambda face: -face.size_px)
+    return sorted(_distinct(found), key=lambda face: (face.score < RELIABLE, -face.size_px))
 
 
 def _landmarks_from(photo: UInt8[np.ndarray, "h w 3"], box: Crop) -> FaceLandmarks | None:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from baseh3d_ns.bounds import Fraction, Share, check_bounds
 from baseh3d_ns.errors import InputError, ended_by_interrupt, exit_on_input_error
-from baseh3d_ns.files import check_writable, named_disk_errors, remove_left_by_kills, whole_file, write_text
+from baseh3d_ns.files import named_disk_errors, remove_left_by_kills, run_folder, whole_file, write_text
 from baseh3d_ns.heads.readers import newest_checkpoint, step_of
 from baseh3d_ns.models.sdf_model import SdfModel
 from baseh3d_ns.quiet import quiet_libraries
@@ -68,7 +68,7 @@ class SdfTrainerConfig(TrainerConfig):
         with exit_on_input_error():
             self.check()
             self.resolve()
-            check_writable(self.get_base_dir())
+            self.timestamp = run_folder(self.get_base_dir()).name
             path = self.get_base_dir() / "config.yml"
             CONSOLE.log(f"Saving config to: {path}")
             write_text(path, yaml.dump(self))
