@@ -252,21 +252,24 @@ def test_a_dataparser_that_knows_where_the_ears_are_places_a_head_whose_photos_s
 
 
 def test_the_face_in_the_mask_is_found_beside_a_larger_one(person: HeadDataset, monkeypatch):
-    """And beside a larger one whose landmarks cannot be relied upon, whoever's it is."""
-    (own,) = found = photo_faces.find_faces(person.photo(0))[:1]
-    half = 0.5 * own.size_px
-    other = replace(own, points_px=2.0 * own.points_px + 3.0 * half)
-    poor = replace(own, points_px=1.2 * own.points_px - 0.1 * half, score=0.2)
-    monkeypatch.setattr(photo_faces, "find_faces", lambda photo: [other, poor, *found])
+    """The detector stops at the window that shows a face: a small one beside another is looked for in its mask."""
+    photo, mask = person.photo(0), person.mask(0)
+    (height, width), factor = mask.shape, 4
+    both = np.full((factor * height, (factor + 1) * width, 3), 128, np.uint8)
+    both[:, width:] = np.asarray(Image.fromarray(photo).resize((factor * width, factor * height)))
+    both[:height, :width], in_both = photo, np.zeros(both.shape[:2], bool)
+    in_both[:height, :width] = mask
+    monkeypatch.setattr(person, "photo", lambda view: both)
+    monkeypatch.setattr(person, "mask", lambda view: in_both)
     points_px = photo_faces._landmarks(person, 0, 10_000)
-    assert points_px is not None and np.allclose(points_px, own.points_px)
+    assert points_px is not None and points_px[:, 0].max() < width
 
 
 def test_without_the_networks_the_log_says_so(person: HeadDataset, monkeypatch, capsys):
-    def missing(photo):
+    def missing(photo, mask):
         raise InputError("no face_landmark.tflite: run `baseh3d models`")
 
-    monkeypatch.setattr(photo_faces, "find_faces", missing)
+    monkeypatch.setattr(photo_faces, "find_faces_at_mask", missing)
     assert find_photo_faces(person, CONFIG.longest_px, CONFIG.most_faces).views == ()
     assert "run `baseh3d models`" in capsys.readouterr().out
 

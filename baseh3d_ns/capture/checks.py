@@ -27,7 +27,7 @@ def check_faces(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]
 
     Args:
         photos: all photos.
-        faces: the faces found in each, the largest first.
+        faces: the faces found in each, in the order of `find_faces`.
     """
     for photo, found in zip(photos, faces, strict=True):
         sure = [face for face in found if face.score >= RELIABLE]

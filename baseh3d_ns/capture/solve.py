@@ -127,14 +127,14 @@ def _by_landmarks(
 
 
 def _faces(photos: Sequence[Photo]) -> list[list[FaceLandmarks]]:
-    """Faces of every photo, the largest first; where a photo has a mask, those inside."""
+    """Faces of every photo, in the order of `find_faces`; where a photo has a mask, those inside."""
     bar = progress_bar(photos, desc="Looking for faces", unit="photo")
     found = [find_faces_at_mask(photo.rgb, photo.mask) for photo in bar]
     return faces_in_masks([photo.name for photo in photos], [photo.mask for photo in photos], found)
 
 
 def _trusted(faces: Sequence[Sequence[FaceLandmarks]]) -> list[int]:
-    """Numbers of the photos whose largest face may be relied upon."""
+    """Numbers of the photos whose first face may be relied upon."""
     return [index for index, found in enumerate(faces) if found and found[0].score >= RELIABLE]
 
 

@@ -75,7 +75,7 @@ class H3dsDataParser(DataParser):
             return self.train_views
         if not rest:
             CONSOLE.log(
-                f"All views of scene {self.scene.scene_id} are for training, so they are the eval views as well."
+                f"No other view of scene {self.scene.scene_id} is there, so the training views are also the eval views."
             )
             return self.train_views
         return rest

@@ -53,9 +53,9 @@ def load_scene(root: H3dsRoot, scene_id: str, needed: Collection[int] | None = N
             line in the log, for a photo of a hundred may be an odd one. None: all.
 
     Raises:
-        InputError: a file is missing, damaged, turned or of the wrong size, counts differ, cameras are not finite or
-            all on one spot, the frame is singular, a mask is empty or full; in a needed view, or in all, the mask is
-            inverted or the camera does not see the head.
+        InputError: a file is missing, a photo damaged, one turned or of the wrong size, counts differ, cameras are not
+            finite or all on one spot, the frame is singular; in a needed view, or in all, the mask is damaged, empty,
+            full or inverted, or the camera does not see the head.
     """
     folder = root.path / scene_id
     helper = root.h3ds.helper
@@ -68,8 +68,9 @@ def load_scene(root: H3dsRoot, scene_id: str, needed: Collection[int] | None = N
     world_mats, frame = read_cameras(cameras_path, len(images))
     views, wrong = [], []
     for index, (image, mask, world_mat) in enumerate(zip(images, masks, world_mats, strict=True)):
-        camera, inside = Pinhole(*decompose(world_mat), *_checked_size(image, mask)), read_mask(mask)
+        camera = Pinhole(*decompose(world_mat), *_checked_size(image, mask))
         try:
+            inside = read_mask(mask)
             check_not_inverted(mask, inside)
             check_sees_head(camera, inside, frame, f"{cameras_path}: 'world_mat_{index}'")
         except InputError as error:
@@ -81,7 +82,9 @@ def load_scene(root: H3dsRoot, scene_id: str, needed: Collection[int] | None = N
     if not views:
         raise wrong[0]
     if wrong:
-        CONSOLE.log(f"Left out {len(wrong)} of {len(images)} photos that are not trained on. The first: {wrong[0]}")
+        CONSOLE.log(
+            f"Left out {len(wrong)} of {len(images)} photos whose camera or mask looks wrong. The first: {wrong[0]}"
+        )
     cameras = [view.camera for view in views]
     check_apart(cameras, [view.index for view in views], frame, cameras_path)
     check_principal_points(cameras, cameras_path)

@@ -35,7 +35,7 @@ SLOPE_BOUNDS = (1.25, 2.0, 4.0, 8.0)
 FRONT = ((0.0, 0.0, 3.0), (2.1, 0.0, 2.1), (-2.1, 0.0, 2.1))
 """Camera centres, in units of the unit ball, for the colours of heads that know none: in front and to both sides."""
 FINEST = 2048
-"""Most lattice spacings in the ball's radius: a head then has 20 million vertices, whose mesh takes 14 GB to make (600
+"""Most lattice spacings in the ball's radius: a head then has 20 million vertices, whose mesh takes 12 GB to make (600
 bytes a vertex, measured)."""
 
 

@@ -150,7 +150,7 @@ def _head_window(shot: Shot, shape: tuple[int, ...], face: Face) -> Any:
 def _find_landmarks(
     photos: Sequence[UInt8[np.ndarray, "_ _ 3"]], masks: Sequence[Bool[np.ndarray, "_ _"] | None]
 ) -> Sequence[FaceLandmarks | None]:
-    """Landmarks of the face in each mask, else of the largest face.
+    """Landmarks of the face in each mask, else of the first that `find_faces` has.
 
     None where there is no face that can be relied upon, or the networks are missing.
     """

@@ -8,9 +8,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.data.pictures import picture_size
-from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.photo_sizes import STORED, SWAPPED
 from baseh3d_ns.own_photos.shots import Shot
 
@@ -35,9 +35,6 @@ def turned_as_shown(
         shots: shots, with masks or without.
         photos: photos as the cameras count them.
         masks: masks of the photos' sizes; None where none came with a photo.
-
-    Raises:
-        InputError: both ways are as good.
     """
     turned = {number: _other_way(shot, mask) for number, (shot, mask) in enumerate(zip(shots, masks, strict=True))}
     ways = [(photos[number], masks[number], other) for number, other in turned.items() if other is not None]
@@ -45,13 +42,15 @@ def turned_as_shown(
     there = sum(_contrast(photo, other) for photo, _, other in ways)
     if not ways or here > CLEARER * there:
         return list(shots), list(masks)
+    shot = next(shot for shot, other in zip(shots, turned.values(), strict=True) if other is not None)
+    named = f"{shot.mask_path} of {shot.photo_path.name}, EXIF orientation {picture_size(shot.photo_path)[2]}"
     if there <= CLEARER * here:
-        shot = next(shot for shot, other in zip(shots, turned.values(), strict=True) if other is not None)
-        raise InputError(
-            f"{shot.mask_path} may be of {shot.photo_path.name} as it is stored, or as it is shown (EXIF orientation "
-            f"{picture_size(shot.photo_path)[2]}): save the mask turned as the photo is stored, with its EXIF "
-            "orientation"
+        CONSOLE.log(
+            f"Masks ({named}) may be of their photos as stored, or as shown; they are taken for those as stored. If "
+            "the head is wrong, save them with their photos' EXIF orientation."
         )
+        return list(shots), list(masks)
+    CONSOLE.log(f"Masks ({named}) are taken for those of their photos as shown: their outlines lie on edges there.")
     pairs = zip(shots, masks, turned.values(), strict=True)
     chosen = [
         (shot, mask) if other is None else (replace(shot, mask_as_stored=False), other) for shot, mask, other in pairs

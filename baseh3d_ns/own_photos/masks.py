@@ -93,7 +93,7 @@ def given_mask(shot: Shot) -> Bool[np.ndarray, "h w"]:
 
 
 def find_faces_at_mask(photo: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"] | None) -> list[FaceLandmarks]:
-    """Faces of a photo, the largest first; looked for once more round the mask where it holds none of them.
+    """Faces of a photo, in the order of `find_faces`; looked for once more round the mask where it holds none of them.
 
     Raises:
         InputError: the networks are not here and cannot be fetched.
@@ -119,7 +119,7 @@ def faces_in_masks(
     Args:
         names: names of the photos.
         masks: at the size of the photos that the faces were found in; None where no mask came with the photo.
-        faces: the faces found in every photo, the largest first.
+        faces: the faces found in every photo, in the order of `find_faces`.
 
     Raises:
         InputError: most masks hold none of the faces in their photos, so it is the masks that are wrong.

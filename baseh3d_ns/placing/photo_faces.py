@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,8 +13,9 @@ from PIL import Image
 
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.own_photos.masks import find_faces_at_mask
 from baseh3d_ns.pretrained.landmark_model import LANDMARKS
-from baseh3d_ns.pretrained.landmarks import RELIABLE, find_faces
+from baseh3d_ns.pretrained.landmarks import RELIABLE
 
 GOLDEN = 0.618034
 """Fraction of the views between one that is looked at and the next: so the first few come from all sides."""
@@ -70,11 +71,10 @@ def _landmarks(dataset: HeadDataset, view: int, longest_px: int) -> Float[np.nda
     factor = min(1.0, longest_px / max(width, height))
     size = max(1, round(factor * width)), max(1, round(factor * height))
     small = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
-    to_photo = np.array([width / size[0], height / size[1]])
-    for face in find_faces(small):
-        points_px = (face.points_px + 0.5) * to_photo - 0.5
-        if face.score >= RELIABLE and replace(face, points_px=points_px).share_in(mask) > LEAST_ON_HEAD:
-            return points_px
+    small_mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    for face in find_faces_at_mask(small, small_mask):
+        if face.score >= RELIABLE and face.share_in(small_mask) > LEAST_ON_HEAD:
+            return (face.points_px + 0.5) * np.array([width / size[0], height / size[1]]) - 0.5
     return None
 
 

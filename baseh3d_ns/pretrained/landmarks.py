@@ -70,7 +70,7 @@ class FaceLandmarks:
 
 
 def find_face(photo: UInt8[np.ndarray, "h w 3"]) -> FaceLandmarks | None:
-    """The largest face in a photo that may lie on any side; None where there is none.
+    """The first of `find_faces`; None where there is none.
 
     Raises:
         InputError: the networks are not here and cannot be fetched.

@@ -68,8 +68,9 @@ class SdfTrainerConfig(TrainerConfig):
         with exit_on_input_error():
             self.check()
             self.resolve()
-            self.timestamp = run_folder(self.get_base_dir()).name
-            path = self.get_base_dir() / "config.yml"
+            if (made := run_folder(named := self.get_base_dir())) != named:
+                self.timestamp = made.name
+            path = made / "config.yml"
             CONSOLE.log(f"Saving config to: {path}")
             write_text(path, yaml.dump(self))
 

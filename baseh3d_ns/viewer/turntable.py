@@ -160,7 +160,7 @@ def check_ffmpeg(size_px: int) -> None:
 
 
 def last_line(text: str) -> str:
-    """What a program said last."""
+    """The last line of what a program has said."""
     return (text.strip().splitlines() or ["it does not say why"])[-1]
 
 
@@ -180,7 +180,8 @@ def write_film(path: Path, pictures: Iterator[UInt8[np.ndarray, "h w 3"]], count
         # mediapy's words before those of ffmpeg; other errors are of the pictures.
         if not str(error).startswith("Error writing"):
             raise
-        raise InputError(f"{path} cannot be written ({last_line(str(error))}): install Debian's ffmpeg") from error
+        said = last_line(str(error).partition("': ")[2])
+        raise InputError(f"{path} cannot be written ({said}): try again, or another folder") from error
 
 
 def make_turntable(run: Path, path: Path, seconds: float, size_px: int, output: str, device: torch.device) -> int:
