@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture import structure_from_motion, turned_views
-from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
+from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
 from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
 from baseh3d_ns.capture.face_tracks import Surface, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, solve_with_tracks
@@ -379,6 +379,46 @@ def test_a_photo_keeps_its_size_its_mask_and_its_exif_focal_length(tmp_path: Pat
         load_photo(tmp_path / "a.jpg", tmp_path / "b.png")
 
 
+@pytest.mark.parametrize(
+    ("size", "taken", "focal_px"),
+    [
+        ((800, 600), (4000, 3000), 601.0),  # made smaller
+        ((600, 800), (4000, 3000), 601.0),  # turned
+        ((900, 600), None, 650.0),
+        ((800, 450), (800, 450), 601.0),  # by the phone itself
+        ((600, 600), (3000, 3000), 601.0),  # by the phone itself
+        ((800, 600), (1, 1), 601.0),  # nonsense
+        ((800, 600), (0, "x"), 601.0),  # nonsense
+        ((400, 500), (4000, 3000), None),
+        ((400, 500), None, None),
+        ((600, 600), (4000, 3000), None),
+        ((800, 600), (4000, 2250), None),
+    ],
+)
+def test_exif_says_nothing_of_the_focal_length_of_a_cropped_photo(
+    size: tuple[int, int], taken: tuple[object, object] | None, focal_px: float | None, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 26
+    for tag, value in zip((0xA002, 0xA003), taken or (), strict=False):
+        exif.get_ifd(0x8769)[tag] = value
+    Image.radial_gradient("L").resize(size).save(tmp_path / "a.jpg", exif=exif)
+    photo = load_photo(tmp_path / "a.jpg")
+    assert photo.exif_focal_px == (None if focal_px is None else pytest.approx(focal_px, rel=0.005))
+    assert photo.cropped == (focal_px is None)
+
+
+def test_cropped_photos_are_said_once_and_get_no_other_ones_lens(capsys: pytest.CaptureFixture[str]) -> None:
+    whole, cropped = photo_by(100.0), replace(photo_by(None), cropped=True)
+    assert with_likely_focals([whole, cropped])[1].exif_focal_px is None
+    say_cropped([whole, cropped, cropped])
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("uncropped") == 1
+    assert f"look cropped: 2, the first of them {cropped.name} (80 x 60 pixels);" in said
+    say_cropped([whole])
+    assert capsys.readouterr().out == ""
+
+
 def face(score: float, size: float, left: float = 0.0) -> FaceLandmarks:
     points = np.random.default_rng(0).uniform(0.0, size, (LANDMARKS, 2)) + [left, 0.0]
     return FaceLandmarks(points_px=points, depth_px=np.zeros(LANDMARKS), score=score, turn_deg=0.0)
@@ -389,7 +429,7 @@ def test_unusable_photos_are_named() -> None:
     photos = [small_photo(f"{i}.jpg", noise) for i in range(3)]
     with pytest.raises(InputError, match="no face was found in 0.jpg, 1.jpg, 2.jpg"):
         check_faces(photos, [[], [face(0.2, 90.0)], []])
-    with pytest.raises(InputError, match="1.jpg shows two people"):
+    with pytest.raises(InputError, match=r"1\.jpg shows two people: lay a mask of one of them"):
         check_faces(photos, [[face(0.9, 90.0)], [face(0.9, 90.0), face(0.8, 80.0, 200.0)], []])
     check_faces(photos, [[face(0.9, 90.0)], [face(0.9, 90.0), face(0.8, 20.0, 200.0)], []])
     with pytest.raises(InputError, match=r"do not fit one head, b\.jpg least"):
