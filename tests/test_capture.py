@@ -103,6 +103,23 @@ def test_landmarks_of_three_photos_give_their_cameras() -> None:
     assert found.errors_px.max() < 1.0
 
 
+@pytest.mark.parametrize("longer_sides", [0.75, 1.25])
+def test_one_photo_without_exif_tells_a_phones_main_camera_from_its_portrait_lens(longer_sides: float) -> None:
+    focal = longer_sides * 320
+    true = camera_at(5.0, distance_mm=600.0 * longer_sides)
+    true = replace(true, intrinsics=centred_intrinsics(focal, 320, 320))
+    (points,), _ = seen_landmarks([true], noise_px=0.1)
+    view = FaceView(points, 320, 320, USUAL_FOCAL * 320, FREE_FOCAL_SD, 0)
+    found = solve_with_tracks([view], [np.zeros((320, 320), np.uint8)], load_landmark_model()).cameras[0]
+    assert found.intrinsics[0, 0] == pytest.approx(focal, rel=0.06)
+
+
+def test_few_photos_without_exif_are_mapped_with_focal_lengths_of_all_lenses_of_phones() -> None:
+    tried = USUAL_FOCAL * np.array(structure_from_motion.FEW_FOCALS)
+    for focal in np.linspace(0.69, 2.0, 20):
+        assert np.abs(np.log(tried / focal)).min() < np.log(1.12), f"none near {focal:.2f} longer sides"
+
+
 def test_the_landmark_model_learns_a_bias_that_depends_on_the_view() -> None:
     rng = np.random.default_rng(0)
     mean = load_landmark_model().mean_mm

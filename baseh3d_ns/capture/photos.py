@@ -30,8 +30,9 @@ SENSOR_DIAGONALS = {4 / 3: 5 / 4, 3 / 2: math.hypot(1, 2 / 3), 16 / 9: 5 / 4, 1.
 phones cut 16:9 and squares from 4:3 themselves."""
 SAME_SHAPE = 0.01
 """Relative difference up to which two shapes (longer by shorter side) are the same: sides are rounded."""
-USUAL_FOCAL = 1.2
-"""Focal length of an unknown camera, in longer sides of its photos."""
+USUAL_FOCAL = 1.1
+"""Focal length of an unknown camera, in longer sides of its photos: between a phone's main camera (0.7 to 0.8) and its
+portrait lens (1.2 to 2)."""
 SHARPNESS_SIDE = 800
 """Pixels of the longer side at which sharpness is measured, so that photos of any size compare."""
 
