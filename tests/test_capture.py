@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture import structure_from_motion, turned_views
-from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
+from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
 from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
 from baseh3d_ns.capture.face_tracks import Surface, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, solve_with_tracks
@@ -101,6 +101,23 @@ def test_landmarks_of_three_photos_give_their_cameras() -> None:
     # Faces say little of the focal length, but the right thing.
     assert found.cameras[0].intrinsics[0, 0] / (2.6 * 320) < 1.08
     assert found.errors_px.max() < 1.0
+
+
+@pytest.mark.parametrize("longer_sides", [0.75, 1.25])
+def test_one_photo_without_exif_tells_a_phones_main_camera_from_its_portrait_lens(longer_sides: float) -> None:
+    focal = longer_sides * 320
+    true = camera_at(5.0, distance_mm=600.0 * longer_sides)
+    true = replace(true, intrinsics=centred_intrinsics(focal, 320, 320))
+    (points,), _ = seen_landmarks([true], noise_px=0.1)
+    view = FaceView(points, 320, 320, USUAL_FOCAL * 320, FREE_FOCAL_SD, 0)
+    found = solve_with_tracks([view], [np.zeros((320, 320), np.uint8)], load_landmark_model()).cameras[0]
+    assert found.intrinsics[0, 0] == pytest.approx(focal, rel=0.06)
+
+
+def test_few_photos_without_exif_are_mapped_with_focal_lengths_of_all_lenses_of_phones() -> None:
+    tried = USUAL_FOCAL * np.array(structure_from_motion.FEW_FOCALS)
+    for focal in np.linspace(0.69, 2.0, 20):
+        assert np.abs(np.log(tried / focal)).min() < np.log(1.12), f"none near {focal:.2f} longer sides"
 
 
 def test_the_landmark_model_learns_a_bias_that_depends_on_the_view() -> None:
@@ -379,6 +396,46 @@ def test_a_photo_keeps_its_size_its_mask_and_its_exif_focal_length(tmp_path: Pat
         load_photo(tmp_path / "a.jpg", tmp_path / "b.png")
 
 
+@pytest.mark.parametrize(
+    ("size", "taken", "focal_px"),
+    [
+        ((800, 600), (4000, 3000), 601.0),  # made smaller
+        ((600, 800), (4000, 3000), 601.0),  # turned
+        ((900, 600), None, 650.0),
+        ((800, 450), (800, 450), 601.0),  # by the phone itself
+        ((600, 600), (3000, 3000), 601.0),  # by the phone itself
+        ((800, 600), (1, 1), 601.0),  # nonsense
+        ((800, 600), (0, "x"), 601.0),  # nonsense
+        ((400, 500), (4000, 3000), None),
+        ((400, 500), None, None),
+        ((600, 600), (4000, 3000), None),
+        ((800, 600), (4000, 2250), None),
+    ],
+)
+def test_exif_says_nothing_of_the_focal_length_of_a_cropped_photo(
+    size: tuple[int, int], taken: tuple[object, object] | None, focal_px: float | None, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 26
+    for tag, value in zip((0xA002, 0xA003), taken or (), strict=False):
+        exif.get_ifd(0x8769)[tag] = value
+    Image.radial_gradient("L").resize(size).save(tmp_path / "a.jpg", exif=exif)
+    photo = load_photo(tmp_path / "a.jpg")
+    assert photo.exif_focal_px == (None if focal_px is None else pytest.approx(focal_px, rel=0.005))
+    assert photo.cropped == (focal_px is None)
+
+
+def test_cropped_photos_are_said_once_and_get_no_other_ones_lens(capsys: pytest.CaptureFixture[str]) -> None:
+    whole, cropped = photo_by(100.0), replace(photo_by(None), cropped=True)
+    assert with_likely_focals([whole, cropped])[1].exif_focal_px is None
+    say_cropped([whole, cropped, cropped])
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("uncropped") == 1
+    assert f"look cropped: 2, the first of them {cropped.name} (80 x 60 pixels);" in said
+    say_cropped([whole])
+    assert capsys.readouterr().out == ""
+
+
 def face(score: float, size: float, left: float = 0.0) -> FaceLandmarks:
     points = np.random.default_rng(0).uniform(0.0, size, (LANDMARKS, 2)) + [left, 0.0]
     return FaceLandmarks(points_px=points, depth_px=np.zeros(LANDMARKS), score=score, turn_deg=0.0)
@@ -389,7 +446,7 @@ def test_unusable_photos_are_named() -> None:
     photos = [small_photo(f"{i}.jpg", noise) for i in range(3)]
     with pytest.raises(InputError, match="no face was found in 0.jpg, 1.jpg, 2.jpg"):
         check_faces(photos, [[], [face(0.2, 90.0)], []])
-    with pytest.raises(InputError, match="1.jpg shows two people"):
+    with pytest.raises(InputError, match=r"1\.jpg shows two people: lay a mask of one of them"):
         check_faces(photos, [[face(0.9, 90.0)], [face(0.9, 90.0), face(0.8, 80.0, 200.0)], []])
     check_faces(photos, [[face(0.9, 90.0)], [face(0.9, 90.0), face(0.8, 20.0, 200.0)], []])
     with pytest.raises(InputError, match=r"do not fit one head, b\.jpg least"):

@@ -110,6 +110,21 @@ def test_a_unit_of_cameras_that_are_yet_to_be_found_is_refused_before_a_photo_is
         capture(options(photos, photos / "head", scale=ScaleOptions(pupils_mm=6.3)))
 
 
+def test_a_cropped_photo_is_named_before_cameras_are_looked_for(tmp_path, monkeypatch, capsys):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 26
+    Image.radial_gradient("L").resize((400, 500)).save(tmp_path / "cut.jpg", exif=exif)
+    monkeypatch.setattr(command, "check_tools", lambda *_, **__: None)
+
+    def stops(*_: object) -> None:
+        raise InputError("no further")
+
+    monkeypatch.setattr(command, "solve_cameras", stops)
+    with pytest.raises(InputError, match="no further"):
+        capture(options(tmp_path, tmp_path / "head", scale=ScaleOptions()))
+    assert "cut.jpg (400 x 500 pixels)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_failure_leaves_the_earlier_capture(photos, monkeypatch):
     out = photos / "head"
     capture(options(photos, out))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.photos import Photo
@@ -32,11 +33,25 @@ def check_faces(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]
     for photo, found in zip(photos, faces, strict=True):
         sure = [face for face in found if face.score >= RELIABLE]
         if len(sure) > 1 and sure[1].size_px > SECOND_FACE * sure[0].size_px:
-            raise InputError(f"{photo.name} shows two people: crop it to one of them, or leave it out")
+            raise InputError(
+                f"{photo.name} shows two people: lay a mask of one of them, under its name, into a folder masks beside "
+                "the photos, or leave it out"
+            )
     if not any(face.score >= RELIABLE for found in faces for face in found[:1]):
         raise InputError(
             f"no face was found in {names([photo.name for photo in photos])}: add a photo from the front, in focus and "
             "in even light"
+        )
+
+
+def say_cropped(photos: Sequence[Photo]) -> None:
+    """Log that photos were cropped, where some were."""
+    cropped = [photo for photo in photos if photo.cropped]
+    if cropped:
+        first = cropped[0]
+        CONSOLE.log(
+            f"Photos that look cropped: {len(cropped)}, the first of them {first.name} ({first.width} x {first.height} "
+            "pixels); cropped photos lose what is known of their lens, so pass uncropped ones."
         )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from baseh3d_ns.bars import progress_bar
+from baseh3d_ns.capture.checks import say_cropped
 from baseh3d_ns.capture.folder import FRAMES, SHEET, save_mask, write_transforms
 from baseh3d_ns.capture.photos import load_photo, sharpness
 from baseh3d_ns.capture.report import PhotoReport, advice, table
@@ -125,6 +126,7 @@ def _estimate(options: CaptureOptions, masks: Mapping[Path, Path | None]) -> tup
     """Cameras of photos that have none, in the head frame where a face says where that is."""
     bar = progress_bar(masks.items(), desc="Reading the photos", unit="photo")
     photos = [load_photo(photo, mask) for photo, mask in bar]
+    say_cropped(photos)
     is_video = options.source.suffix.lower() in VIDEO_SUFFIXES
     config = CameraConfig(MotionConfig(options.turning_head, is_video), options.scale.pupils_mm or None)
     solved = solve_cameras(photos, config)

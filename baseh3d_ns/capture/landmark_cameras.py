@@ -22,7 +22,7 @@ from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.face_tracks import Tracks, face_points, face_surface, find_tracks
 from baseh3d_ns.pretrained.landmark_model import CORRELATION, LandmarkModel, soft_l1
 
-KNOWN_FOCAL_SD, FREE_FOCAL_SD = 0.03, 0.25
+KNOWN_FOCAL_SD, FREE_FOCAL_SD = 0.03, 0.4
 """Relative standard deviations of a focal length by EXIF and of a usual one."""
 DETECTOR_SD_PX = 0.7
 """Standard deviation of a detection in pixels of the detector's crop of the face, which is `CROP_PX` wide."""

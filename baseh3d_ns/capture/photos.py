@@ -23,8 +23,16 @@ EXIF_IFD, FOCAL_35MM = 0x8769, 0xA405
 """EXIF block and tag of the focal length on 35 mm film with the same angle of view, in millimetres."""
 FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 """Diagonal of a 35 mm film frame: makers of phones state the equivalent by the diagonal."""
-USUAL_FOCAL = 1.2
-"""Focal length of an unknown camera, in longer sides of its photos."""
+TAKEN_SIZE = 0xA002, 0xA003
+"""EXIF tags of the size with which a photo was taken: programs that crop often leave them as they were."""
+SENSOR_DIAGONALS = {4 / 3: 5 / 4, 3 / 2: math.hypot(1, 2 / 3), 16 / 9: 5 / 4, 1.0: 5 / 3}
+"""Diagonals of whole sensors in longer sides of their photos, by the photos' shapes: whole ones are 4:3 or 3:2, and
+phones cut 16:9 and squares from 4:3 themselves."""
+SAME_SHAPE = 0.01
+"""Relative difference up to which two shapes (longer by shorter side) are the same: sides are rounded."""
+USUAL_FOCAL = 1.1
+"""Focal length of an unknown camera, in longer sides of its photos: between a phone's main camera (0.7 to 0.8) and its
+portrait lens (1.2 to 2)."""
 SHARPNESS_SIDE = 800
 """Pixels of the longer side at which sharpness is measured, so that photos of any size compare."""
 
@@ -46,6 +54,8 @@ class Photo:
     """Focal length by EXIF in pixels of the whole photo; None where EXIF has none."""
     usual_focal: float = USUAL_FOCAL
     """Focal length to expect without EXIF, in longer sides."""
+    cropped: bool = False
+    """Whether the photo was cropped, so that EXIF says nothing of its focal length."""
 
     @property
     def scale(self) -> float:
@@ -84,7 +94,8 @@ def load_photo(path: Path, mask_path: Path | None = None) -> Photo:
     if mask_path is not None:
         mask = read_counted_mask(mask_path, path, as_stored=False, size=(width, height))
         check_not_inverted(mask_path, mask)
-    return small_photo(path.name, whole, mask, _exif_focal_px(path, width, height))
+    focal_px, cropped = _exif_focal_px(path, width, height)
+    return replace(small_photo(path.name, whole, mask, focal_px), cropped=cropped)
 
 
 def small_photo(
@@ -118,7 +129,7 @@ def with_likely_focals(photos: Sequence[Photo]) -> list[Photo]:
         if photo.exif_focal_px is not None:
             return photo
         lenses = {other.lens for other in named if other.lens[:2] == photo.lens[:2]}
-        if len(lenses) != 1:
+        if len(lenses) != 1 or photo.cropped:
             return replace(photo, usual_focal=usual)
         like = next(other for other in named if other.lens in lenses)
         return replace(photo, exif_focal_px=like.expected_focal_px / like.scale * photo.scale)
@@ -141,11 +152,33 @@ def sharpness(rgb: UInt8[np.ndarray, "h w 3"]) -> float:
     return float(cv2.Laplacian(grey, cv2.CV_64F).var())
 
 
-def _exif_focal_px(path: Path, width: int, height: int) -> float | None:
-    """Focal length in pixels from the 35 mm equivalent; None where the file states none."""
+def _exif_focal_px(path: Path, width: int, height: int) -> tuple[float | None, bool]:
+    """Focal length in pixels from the 35 mm equivalent, and whether one is stated of which the photo is but a part.
+
+    The focal length is None in that case, and where the file states none.
+    """
     try:
         with Image.open(path) as image:
-            stated = float(image.getexif().get_ifd(EXIF_IFD).get(FOCAL_35MM, 0.0))
+            tags = image.getexif().get_ifd(EXIF_IFD)
+            stated = float(tags.get(FOCAL_35MM, 0.0))
     except Exception:  # damaged EXIF says nothing, the pixels are as good as any
-        return None
-    return stated / FILM_DIAGONAL_MM * math.hypot(width, height) if 5.0 <= stated <= 1000.0 else None
+        return None, False
+    if not 5.0 <= stated <= 1000.0:
+        return None, False
+    shape = _shape(width, height)
+    diagonal = next((side for known, side in SENSOR_DIAGONALS.items() if _alike(shape, known)), None)
+    taken = sorted(size for tag in TAKEN_SIZE if isinstance(size := tags.get(tag), int))
+    # A smaller size is nonsense, as some phones write: nothing larger is cut from it.
+    was_larger = len(taken) == 2 and taken[0] >= min(width, height) and taken[1] >= max(width, height)
+    if diagonal is None or (was_larger and not _alike(shape, _shape(*taken))):
+        return None, True
+    return stated / FILM_DIAGONAL_MM * diagonal * max(width, height), False
+
+
+def _shape(width: int, height: int) -> float:
+    """Longer by shorter side."""
+    return max(width, height) / min(width, height)
+
+
+def _alike(shape: float, other: float) -> bool:
+    return abs(shape / other - 1.0) < SAME_SHAPE

@@ -55,7 +55,7 @@ that of the next best."""
 FEW_INITIAL, FEW_AGREEING, FEW_SHARE = 50, 15, 0.15
 """Correspondences of the first two of few photos, and number and share of those that must agree on the pose of another
 one. Matches are verified by epipolar geometry before."""
-FEW_FOCALS, FEW_KNOWN_FOCALS = (0.8, 0.9, 1.0, 1.15, 1.35, 1.6), (0.92, 0.96, 1.0, 1.04, 1.08)
+FEW_FOCALS, FEW_KNOWN_FOCALS = (0.65, 0.77, 0.9, 1.0, 1.15, 1.4, 1.7), (0.92, 0.96, 1.0, 1.04, 1.08)
 """Focal lengths with which few photos are mapped, as factors of the expected one: usual, or by EXIF of most photos."""
 LOSS_PX = (2.0, 1.0, 0.5)
 """Widths of the Cauchy losses, one after another, in pixels of the small photos."""
