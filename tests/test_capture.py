@@ -404,6 +404,7 @@ def test_a_photo_keeps_its_size_its_mask_and_its_exif_focal_length(tmp_path: Pat
         ((900, 600), None, 650.0),
         ((800, 450), (800, 450), 601.0),  # by the phone itself
         ((600, 600), (3000, 3000), 601.0),  # by the phone itself
+        ((600, 600), None, 509.9),  # a render
         ((800, 600), (1, 1), 601.0),  # nonsense
         ((800, 600), (0, "x"), 601.0),  # nonsense
         ((400, 500), (4000, 3000), None),

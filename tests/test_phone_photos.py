@@ -75,8 +75,8 @@ def test_photos_say_what_phones_say(folder: Path):
         orientations.add(picture_size(path)[2])
         with Image.open(path) as image:
             film = image.getexif().get_ifd(EXIF_IFD)[FOCAL_35MM]
-        # Whole millimetres, as phones write them, of the sensor of 4:3 that they cut squares from.
-        assert film / 43.27 * np.hypot(SIZE, 4 / 3 * SIZE) == pytest.approx(truth["fl_x"], rel=0.5 / film + 1e-6)
+        # Whole millimetres, as phones write them.
+        assert film / 43.27 * np.hypot(SIZE, SIZE) == pytest.approx(truth["fl_x"], rel=0.5 / film + 1e-6)
     assert 1 in orientations and len(orientations) > 1
 
 

@@ -170,6 +170,8 @@ def _exif_focal_px(path: Path, width: int, height: int) -> tuple[float | None, b
     taken = sorted(size for tag in TAKEN_SIZE if isinstance(size := tags.get(tag), int))
     # A smaller size is nonsense, as some phones write: nothing larger is cut from it.
     was_larger = len(taken) == 2 and taken[0] >= min(width, height) and taken[1] >= max(width, height)
+    if not taken and _alike(shape, 1.0):
+        diagonal = math.sqrt(2.0)  # not by a phone, which writes the size: a render, whose equivalent is its own
     if diagonal is None or (was_larger and not _alike(shape, _shape(*taken))):
         return None, True
     return stated / FILM_DIAGONAL_MM * diagonal * max(width, height), False

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +43,7 @@ from baseh3d_ns.synthetic.light import light_up
 from baseh3d_ns.synthetic.render import Photo, Renderer
 from baseh3d_ns.synthetic.visibility import sphere_directions
 
-VERSION = "photos-3"
+VERSION = "photos-2"
 """Version of these sets: raise it when the same arguments would give other bytes."""
 PHONE_STREAM = 7
 """Stream of `identity_rng` for lens, backgrounds and orientations."""
@@ -55,8 +56,6 @@ MARGIN = 0.12
 """Width of the margin that a view is rendered with, as a fraction of its size: distortion may look into it."""
 FILM_DIAGONAL_MM = 43.27
 """Diagonal of 35 mm film, which equivalent focal lengths refer to."""
-SENSOR_DIAGONAL = 5 / 3
-"""Diagonal of the sensor of 4:3 that a phone cuts its square photos from, in their sides."""
 EXIF_IFD, ORIENTATION, MAKE, FOCAL_35MM = 0x8769, 0x0112, 0x010F, 0xA405
 """EXIF: the block with the photographic tags, and tags."""
 STORED_TURNS = {1: 0, 6: 1, 3: 2, 8: 3}
@@ -199,5 +198,5 @@ def _save_jpeg(path: Path, rgb: UInt8[np.ndarray, "h w 3"], focal_px: float, ori
     exif = Image.Exif()
     exif[MAKE] = "baseh3d synth"
     exif[ORIENTATION] = orientation
-    exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = round(focal_px * FILM_DIAGONAL_MM / (SENSOR_DIAGONAL * len(rgb)))
+    exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = round(focal_px * FILM_DIAGONAL_MM / math.hypot(rgb.shape[0], rgb.shape[1]))
     Image.fromarray(np.rot90(rgb, STORED_TURNS[orientation])).save(path, quality=JPEG_QUALITY, exif=exif)
