@@ -79,7 +79,7 @@ def remove_left_by_kills(folder: Path) -> None:
             shutil.rmtree(lock.parent, ignore_errors=True)
 
 
-def run_folder(folder: Path) -> Path:
+def make_run_folder(folder: Path) -> Path:
     """The folder of a run, made now; where its name is a time and another run has it, -2, -3 ... is put behind.
 
     Raises:

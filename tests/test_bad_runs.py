@@ -52,6 +52,20 @@ def test_a_prior_of_larger_networks(tiny_root, tmp_path):
     assert "full-size.safetensors" in said and "4 x 128" in said and "8 x 512" in said
 
 
+def test_a_run_keeps_the_name_that_the_user_gave_and_shares_none_that_is_a_time(tiny_root, tmp_path):
+    """Two trainings that begin in one second, and a name with a folder."""
+
+    def folder(name: str) -> str:
+        config = configured("idr", tiny_root, tmp_path)
+        config.timestamp = name
+        config.save_config()
+        assert (config.get_base_dir() / "config.yml").is_file()
+        return str(config.get_base_dir().relative_to(tmp_path / "t" / "idr"))
+
+    named = [folder(name) for name in ("2026-11-28_091934", "2026-11-28_091934", "day/run", "day/run", "")]
+    assert named == ["2026-11-28_091934", "2026-11-28_091934-2", "day/run", "day/run", "."]
+
+
 def test_no_data(tmp_path):
     assert "no such data folder" in refusal("idr", tmp_path / "nowhere", tmp_path)
 

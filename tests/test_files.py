@@ -23,9 +23,9 @@ from baseh3d_ns.files import (
     LIBRARY_CACHES,
     cache_folder,
     check_writable,
+    make_run_folder,
     move_library_caches,
     named_disk_errors,
-    run_folder,
     whole_file,
     whole_folder,
     write_text,
@@ -116,12 +116,12 @@ def test_a_folder_that_cannot_be_written_to_is_one_sentence(tmp_path: Path, whol
 
 def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
     """As in a loop over seeds that starts all at once; a name that is no time stays."""
-    names = [run_folder(tmp_path / "run" / "2026-11-28_091934").name for _ in range(3)]
+    names = [make_run_folder(tmp_path / "run" / "2026-11-28_091934").name for _ in range(3)]
     assert names == ["2026-11-28_091934", "2026-11-28_091934-2", "2026-11-28_091934-3"]
-    assert {run_folder(tmp_path / "run" / "t").name for _ in range(2)} == {"t"}
+    assert {make_run_folder(tmp_path / "run" / "t").name for _ in range(2)} == {"t"}
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file .*choose another --output-dir"):
-        run_folder(tmp_path / "file")
+        make_run_folder(tmp_path / "file")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from baseh3d_ns.bounds import Fraction, Share, check_bounds
 from baseh3d_ns.errors import InputError, ended_by_interrupt, exit_on_input_error
-from baseh3d_ns.files import named_disk_errors, remove_left_by_kills, run_folder, whole_file, write_text
+from baseh3d_ns.files import make_run_folder, named_disk_errors, remove_left_by_kills, whole_file, write_text
 from baseh3d_ns.heads.readers import newest_checkpoint, step_of
 from baseh3d_ns.models.sdf_model import SdfModel
 from baseh3d_ns.quiet import quiet_libraries
@@ -68,7 +68,7 @@ class SdfTrainerConfig(TrainerConfig):
         with exit_on_input_error():
             self.check()
             self.resolve()
-            if (made := run_folder(named := self.get_base_dir())) != named:
+            if (made := make_run_folder(named := self.get_base_dir())) != named:
                 self.timestamp = made.name
             path = made / "config.yml"
             CONSOLE.log(f"Saving config to: {path}")
