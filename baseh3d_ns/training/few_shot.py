@@ -13,7 +13,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from baseh3d_ns.bounds import Count, CountOrNone
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.detail_grid import DetailGridConfig
-from baseh3d_ns.fields.head_field import HeadFieldConfig
+from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head
 from baseh3d_ns.heads.networks import carry_optimizer, check_carries_on, field_of_head
 from baseh3d_ns.heads.readers import BUILTIN, MAKE_ONE, find_head_file, open_head
@@ -23,6 +23,7 @@ from baseh3d_ns.training.head_trainer import HeadTrainer, HeadTrainerConfig
 from baseh3d_ns.warm_start.colours import learn_colours
 from baseh3d_ns.warm_start.config import ColourConfig, WarmStartConfig
 from baseh3d_ns.warm_start.start import WarmStart, warm_start
+from baseh3d_ns.warm_start.unseen_colours import in_colours_of
 
 
 @dataclass
@@ -122,9 +123,20 @@ class FewShotTrainer(HeadTrainer):
         """Learn the colours on the finished surface."""
         model, config = self.pipeline.model, self.config
         if config.finish_colours.steps:
-            cells, views = config.warm_start.grid_cells, model.views
-            learn_colours(model.field, self.ray_pool, config.finish_colours, cells, detail=True, corrections=views)
+            cells, known, views = config.warm_start.grid_cells, self._in_prior_colours(), model.views
+            finish = config.finish_colours
+            learn_colours(model.field, self.ray_pool, finish, cells, detail=True, known=known, corrections=views)
         self.finished = True
+
+    def _in_prior_colours(self) -> HeadField | None:
+        """The head that the fit started with, in its prior's colours; None where the prior is no longer there."""
+        start = self.pipeline.model.start
+        if start is None or self.started_from is None:
+            return None
+        source = Path(self.started_from)
+        with suppress(InputError):
+            return in_colours_of(open_head(source), source, start)
+        return None
 
     def start(self) -> None:
         """Place the prior, learn colours and latent on it, and begin there."""

@@ -6,19 +6,26 @@ Since nothing moves, rays are traced once, and a step asks the colour network on
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
-from torch import Tensor
 
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.detail_grid import DetailGrid
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.warm_start.config import ColourConfig
-from baseh3d_ns.warm_start.frozen_hits import Corrections, frozen_colour_loss, trace_frozen, unseen_surface
+from baseh3d_ns.warm_start.frozen_hits import (
+    Corrections,
+    FrozenHits,
+    frozen_colour_loss,
+    trace_frozen,
+    unseen_surface,
+)
+from baseh3d_ns.warm_start.unseen_colours import UnseenColours
 
 UNSEEN = 0.02
 """Distance from all points that photos see beyond which a surface point is unseen, in units of the unit ball."""
+GRAZING = 0.2
+"""Cosine between normal and ray up to which a photo does not count as seeing: there, its mask's edge is background."""
 UNSEEN_RAYS = 1 << 15
 """Rays from everywhere that look for the unseen surface."""
 
@@ -30,6 +37,7 @@ def learn_colours(
     grid_cells: int,
     *,
     detail: bool = False,
+    known: HeadField | None = None,
     corrections: Corrections | None = None,
 ) -> None:
     """Train the colour network of `field`, and its feature network where it has one; nothing else.
@@ -40,7 +48,8 @@ def learn_colours(
         config: steps and learning rates.
         grid_cells: cells along an axis of the SDF grid that the rays are traced on.
         detail: also train the colours' detail, where the field has one. Only on a finished surface: colours that can
-            explain every pixel no longer say where the surface is wrong.
+            explain every pixel no longer say where the surface is wrong. What no photo sees is learned as well.
+        known: the prior in its own colours, for what no photo sees; None: there, colours stay.
         corrections: of the views, as a training has found them.
     """
     hits = trace_frozen(field, pool, config.batches, grid_cells, corrections)
@@ -52,9 +61,8 @@ def learn_colours(
     if field.feature_network:
         networks += field.feature_network.parameters()
     groups = [{"params": networks, "first": config.learning_rate}]
-    unseen = hits.points[:0]
+    unseen = _unseen(field, known, hits, grid_cells) if detail and config.unseen_weight else None
     if detail and field.colour_detail:
-        unseen = _unseen(field, hits.points, config, grid_cells)
         groups.append({"params": _opened(field.colour_detail), "first": config.detail_learning_rate})
     optimizer = torch.optim.Adam(groups)
     for step in progress_bar(range(config.steps), desc="Learning the colours", unit="step"):
@@ -65,8 +73,8 @@ def learn_colours(
         if field.feature_network:
             features = field.feature_network(field.placement.points(rays.points))
         loss = frozen_colour_loss(field, rays, rays.points, features, config.points, corrections)
-        if len(unseen):
-            loss = loss + config.unseen_weight * _unseen_detail(field, unseen, config.points // 2)
+        if unseen:
+            loss = loss + config.unseen_weight * unseen.loss(field, config.points // 2, UNSEEN)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -83,18 +91,10 @@ def _opened(detail: DetailGrid) -> list[torch.nn.Parameter]:
     return detail.learning()
 
 
-def _unseen_detail(field: HeadField, unseen: Float[Tensor, "n 3"], count: int) -> Float[Tensor, ""]:
-    """Mean size of the colours' detail near points that no photo sees."""
-    assert field.colour_detail is not None
-    points = unseen[torch.randint(len(unseen), (count,), device=unseen.device)]
-    near = points + UNSEEN * (torch.rand_like(points) - 0.5)
-    return field.colour_detail(field.placement.points(near)).abs().mean()
-
-
-def _unseen(
-    field: HeadField, seen: Float[Tensor, "n 3"], config: ColourConfig, grid_cells: int
-) -> Float[Tensor, "m 3"]:
-    """Points of the surface that no photo sees; none where their loss is off."""
-    if not config.unseen_weight:
-        return seen[:0]
-    return unseen_surface(field, seen, UNSEEN_RAYS, grid_cells, UNSEEN)
+def _unseen(field: HeadField, known: HeadField | None, hits: FrozenHits, grid_cells: int) -> UnseenColours | None:
+    """Colours of the surface that no photo sees well; None where all is seen."""
+    hits = hits[hits.cos_incidence > GRAZING]
+    if not len(hits):
+        return None
+    unseen = unseen_surface(field, hits.points, UNSEEN_RAYS, grid_cells, UNSEEN)
+    return UnseenColours.find(field, known, hits, unseen) if len(unseen) else None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from baseh3d_ns.bounds import Count, CountOrNone, GridCells, LearningRate, Positive, Share, SignedFraction, Weight
 
@@ -23,9 +26,26 @@ class ColourConfig:
     """The same of the colour detail's grid, whose rows are seldom met."""
     lr_final: Share = 0.5
     """Learning rates at the last step, as a fraction of the first."""
-    unseen_weight: Weight = 0.1
-    """Weight of the mean size of the colour detail where no photo sees: rows of its tables are shared with what is
-    seen, which would shine through there."""
+    unseen_weight: Weight = 0.3
+    """Weight of the colours that are expected where no photo sees, beside those of the photos; only on a finished
+    surface (--finish-colours)."""
+
+
+@dataclass
+class UnseenShapeConfig:
+    """Settings of the shape where a single photo sees nothing, while a shape space's latent is fitted to it."""
+
+    weight: Weight = 100.0
+    """Weight of the mean square of what the unseen surface leaves the range of the nearest heads by, in units of the
+    prior's unit ball; 0 leaves it out. Several photos need no such help."""
+    heads: Count = 100
+    """Heads of the shape space that count as nearest, by their surface where the photo sees it."""
+    left_out: Annotated[float, Ge(0.0), Le(0.5)] = 0.25
+    """Share of them that may lie beyond the range, at each end, at most half."""
+    points: Count = 600
+    """Points of the unseen and of the seen surface."""
+    outside: Positive = 0.12
+    """Distance from the unseen surface of as many other points, in units of the unit ball: a lump shows there first."""
 
 
 @dataclass
@@ -60,6 +80,8 @@ class LatentFitConfig:
     """Cosine between normal and ray below which a surface point is ignored: grazing rays say little of where it is."""
     max_move: Positive = 0.05
     """Distance that a surface point may move along its ray between two tracings, in units of the unit ball."""
+    unseen: UnseenShapeConfig = field(default_factory=UnseenShapeConfig)
+    """Shape where a single photo sees nothing."""
 
 
 @dataclass

@@ -25,6 +25,7 @@ from baseh3d_ns.placing.correspondences import FaceCorrespondences
 from baseh3d_ns.rendering.losses import mask_loss
 from baseh3d_ns.warm_start.config import LatentFitConfig
 from baseh3d_ns.warm_start.frozen_hits import FrozenHits, frozen_colour_loss, trace_frozen
+from baseh3d_ns.warm_start.unseen_shape import UnseenRange
 
 
 def fit_latent(
@@ -57,6 +58,7 @@ def fit_latent(
     coefficients = pca.encode(field.latent.detach()).requires_grad_(True)
     views = len(pool.rays.origins)
     groups = ([coefficients], [similarity], list(field.colour_network.parameters()))
+    unseen: UnseenRange | None = None
     with _frozen_decoder(field):
         optimizer = torch.optim.Adam([{"params": group} for group in groups])
         for step in progress_bar(range(config.steps), desc="Fitting the latent", unit="step"):
@@ -64,12 +66,17 @@ def fit_latent(
             if step % config.trace_steps == 0:
                 field.latent.data = pca.decode(coefficients).detach()
                 hits = trace_frozen(field, pool, max(config.batches, views if pool.one_view else 1), grid_cells)
+                if unseen is None and views == 1 and config.unseen.weight:
+                    seen = hits.points[hits.hit]
+                    unseen = UnseenRange.find(field, latents, seen, config.unseen, placing.neck_mm, grid_cells)
             for group, rate in zip(optimizer.param_groups, _learning_rates(config, done), strict=True):
                 group["lr"] = rate
             rays = hits[torch.randint(len(hits), (config.rays,), device=similarity.device)]
             sharpness = config.sharpness[0] ** (1.0 - done) * config.sharpness[1] ** done
             loss = _photo_loss(field, pca.decode(coefficients), rays, sharpness, config, placing.neck_mm)
             loss = loss + config.latent_weight / views * coefficients.square().sum()
+            if unseen:
+                loss = loss + config.unseen.weight * unseen.loss(field, pca.decode(coefficients), config.rays // 4)
             loss = loss + _pose_penalty(field, log_scale, face, placing)
             optimizer.zero_grad()
             loss.backward()
