@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ DIM = 0.35
 """Brightness of what is not head."""
 UNKNOWN = (235, 90, 200)
 """Colour of the pixels that nothing is concluded from."""
+LETTERS_PER_IN, LINE_IN = 12.0, 0.17
+"""Letters of the title in an inch, and height of its lines in inches."""
 AXES = (((1.0, 0.0, 0.0), "tab:red"), ((0.0, 1.0, 0.0), "tab:green"), ((0.0, 0.0, 1.0), "tab:blue"))
 """Directions to the subject's left, up and ahead, and their colours."""
 
@@ -32,8 +35,9 @@ def save_sheet(path: Path, views: Sequence[OwnView], frame: HeadFrame, title: st
     count = len(views) + 1
     columns = min(count, max(4, math.ceil(math.sqrt(1.6 * count))))
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(TILE_IN * columns, TILE_IN * rows + 0.5), layout="constrained")
-    figure.suptitle(title, fontsize=9)
+    lines = textwrap.wrap(title, round(LETTERS_PER_IN * TILE_IN * columns))
+    figure = Figure(figsize=(TILE_IN * columns, TILE_IN * rows + LINE_IN * (len(lines) + 2)), layout="constrained")
+    figure.suptitle("\n".join(lines), fontsize=9)
     tiles = figure.subplots(rows, columns, squeeze=False).ravel()
     _plan(tiles[0], views, frame.radius_mm)
     for tile, view in zip(tiles[1:], views, strict=False):

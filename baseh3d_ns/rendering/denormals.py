@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 
@@ -12,4 +13,6 @@ def flush_denormals() -> None:
     before any network is asked: where nerfstudio's tools enter (they all build a pipeline, once a process) and in our
     own commands; never in a network or a field.
     """
+    for kind in (np.float32, np.float64):
+        np.finfo(kind)  # looked up once, now: it warns where denormals are 0
     torch.set_flush_denormal(True)

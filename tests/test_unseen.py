@@ -1,0 +1,166 @@
+"""What no photo sees: its shape while a latent is fitted to one photo, and its colours on the finished surface."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from baseh3d_ns.data.dataset import HeadDataset
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
+from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
+from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
+from baseh3d_ns.heads.head_file import Head
+from baseh3d_ns.heads.networks import weights_of_field
+from baseh3d_ns.placing.config import PlacingConfig
+from baseh3d_ns.warm_start.colours import learn_colours
+from baseh3d_ns.warm_start.config import ColourConfig, LatentFitConfig, UnseenShapeConfig
+from baseh3d_ns.warm_start.frozen_hits import trace_frozen, unseen_surface
+from baseh3d_ns.warm_start.latent import fit_latent
+from baseh3d_ns.warm_start.unseen_colours import affine_map, in_colours_of
+from baseh3d_ns.warm_start.unseen_shape import UnseenRange
+
+TINY = HeadFieldConfig(
+    sdf=SdfNetworkConfig(layers=2, width=64, skip_layer=1, features=8, latent=2),
+    colour=ColourNetworkConfig(layers=1, width=64),
+)
+NECK_MM = -300.0
+"""Below the whole head."""
+
+
+@pytest.fixture(autouse=True)
+def few_rays(monkeypatch: pytest.MonkeyPatch):
+    """Enough of them for heads without detail."""
+    monkeypatch.setattr("baseh3d_ns.warm_start.colours.UNSEEN_RAYS", 2000)
+    monkeypatch.setattr("baseh3d_ns.warm_start.unseen_shape.RAYS", 2000)
+
+
+class Bun(nn.Module):
+    """Stands for an SDF network: a ball whose radius is 0.5 and more, and a ball at its back; a latent number each."""
+
+    def forward(self, points, latent):
+        size, bun = latent[:, 0], latent[:, 1]
+        head = points.norm(dim=-1) - (0.5 + 0.02 * size)
+        behind = (points - points.new_tensor([0.0, 0.0, -0.5])).norm(dim=-1) - 0.2 * bun
+        return torch.cat([torch.minimum(head, behind)[:, None], torch.zeros(len(points), 8)], dim=1)
+
+
+def space(bun: float) -> HeadField:
+    """A space of such heads, with the latent of one of middle size."""
+    torch.manual_seed(0)
+    field = TINY.setup()
+    field.sdf_network, field.latent = Bun(), nn.Parameter(torch.tensor([0.0, bun]))
+    return field
+
+
+def front() -> torch.Tensor:
+    """What a photo from the front sees of the ball."""
+    points = nn.functional.normalize(torch.randn(4000, 3), dim=1) * 0.5
+    return points[points[:, 2] > 0.0]
+
+
+def outside(bun: float, latents: torch.Tensor, heads: int) -> float:
+    """Mean square distance out of the range, of a head with such a bun."""
+    field, config = space(bun), UnseenShapeConfig(heads=heads)
+    found = UnseenRange.find(field, latents, front(), config, NECK_MM, 24)
+    return float(found.loss(field, torch.tensor([0.0, bun]), 4000))
+
+
+def test_a_bun_that_few_heads_have_is_out_of_the_range():
+    torch.manual_seed(1)
+    rare = torch.cat([torch.zeros(90, 2), torch.tensor([[0.0, 1.0]]).repeat(10, 1)])
+    assert outside(0.0, rare, 100) < 1e-7 < 1e-4 < outside(1.0, rare, 100)
+
+
+def test_a_bun_that_heads_have_that_look_alike_is_within_it():
+    """Large heads have none, heads of middle size do: what is seen says what is likely where nothing is."""
+    large = torch.tensor([[4.0, 0.0]]).repeat(80, 1)
+    alike = torch.cat([large, torch.tensor([[0.0, 1.0]]).repeat(20, 1)])
+    assert outside(1.0, alike, 20) < 1e-7 < 1e-4 < outside(0.0, alike, 20)
+
+
+@pytest.fixture
+def one_photo(tiny_root: Path) -> RayPool:
+    """Rays of the photo of an egg."""
+    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("1",)).setup()
+    return RayPool(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", 256, one_view=False)
+
+
+def test_what_one_photo_does_not_show_comes_back_to_what_is_likely(one_photo: RayPool):
+    def bun(weight: float) -> float:
+        field = space(1.0)
+        latents = torch.randn(60, 2) * torch.tensor([1.0, 0.3])
+        config = LatentFitConfig(steps=40, latent_weight=0.0, unseen=UnseenShapeConfig(weight=weight, heads=20))
+        mean = torch.zeros(2)
+        fit_latent(field, mean, latents, one_photo, config, PlacingConfig(neck_mm=NECK_MM), None, 24)
+        return float(field.latent.detach()[1])
+
+    assert bun(0.0) > 0.9 > 0.6 > bun(100.0)
+
+
+def test_an_affine_change_of_colours_is_found_and_a_single_colour_shifted():
+    torch.manual_seed(0)
+    theirs, matrix, shift = torch.rand(500, 3), torch.rand(3, 3) * 0.5, torch.tensor([0.1, 0.0, 0.2])
+    to = torch.rand(20, 3)
+    found = affine_map(theirs, theirs @ matrix + shift, torch.rand(500), to)
+    assert (found - (to @ matrix + shift)).abs().max() < 0.02
+    grey = torch.full((50, 3), 0.4)
+    assert torch.allclose(affine_map(grey, grey + 0.2, torch.ones(50), to), to + 0.2, atol=1e-5)
+
+
+def test_what_counts_less_changes_the_map_less():
+    theirs = torch.rand(200, 3)
+    wrong = torch.cat([theirs, 1.0 - theirs])
+    weights = torch.cat([torch.ones(200), torch.full((200,), 1e-4)])
+    assert (affine_map(torch.cat([theirs, theirs]), wrong, weights, theirs) - theirs).abs().max() < 0.03
+
+
+def prior_of(field: HeadField) -> Head:
+    return Head(weights={name: weight.clone() for name, weight in weights_of_field(field).items()}, provenance={})
+
+
+def test_a_start_shows_its_prior_s_colours_again():
+    config = replace(TINY, sdf=replace(TINY.sdf, latent=0))
+    torch.manual_seed(0)
+    field, points = config.setup(), torch.rand(50, 3) - 0.5
+    prior = prior_of(field)
+    ahead, features = torch.tensor([[0.0, 0.0, 1.0]]).repeat(50, 1), torch.zeros(50, 8)
+    own = field.colour(points, ahead, ahead, features)
+    with torch.no_grad():
+        for parameter in field.colour_network.parameters():
+            parameter.add_(0.3)
+    known = in_colours_of(prior, Path("prior"), field)
+    assert known is not None and torch.allclose(known.colour(points, ahead, ahead, features), own)
+    assert not torch.allclose(field.colour(points, ahead, ahead, features), own)
+    larger = replace(config, sdf=replace(config.sdf, features=16)).setup()
+    assert in_colours_of(prior, Path("prior"), larger) is None
+
+
+class Halves(nn.Module):
+    """Stands for a colour network: bright where y is positive, dark below."""
+
+    def forward(self, points, *_):
+        return torch.where(points[:, 1:2] > 0.0, 0.8, 0.2).expand(-1, 3)
+
+
+def test_the_unseen_side_gets_the_colours_of_what_is_the_same_in_the_prior(one_photo: RayPool):
+    """In the prior the upper half is bright; in the photo it is dark, so it is dark behind as well."""
+    config = replace(TINY, sdf=replace(TINY.sdf, latent=0))
+    torch.manual_seed(0)
+    field, known = config.setup(), config.setup()
+    known.load_state_dict(field.state_dict())
+    known.colour_network = Halves()
+    seen = trace_frozen(field, one_photo, 4, 24)
+    unseen = unseen_surface(field, seen.points[seen.hit], 2000, 24, apart=0.1)
+    rays = one_photo.rays
+    nearest = rays.origins[0] - (rays.directions * rays.origins[0]).sum(dim=1, keepdim=True) * rays.directions
+    rays.colours[:] = torch.where(nearest[:, 1:2] > 0.0, 25, 153).to(torch.uint8)
+    few = ColourConfig(steps=200, batches=8, points=256, learning_rate=1e-2, unseen_weight=1.0)
+    learn_colours(field, one_photo, few, 24, detail=True, known=known)
+    shown, _ = field.colour_towards_cameras(unseen, one_photo.rays.origins[:1])
+    above, below = shown[unseen[:, 1] > 0.1].mean(), shown[unseen[:, 1] < -0.1].mean()
+    assert above < 0.25 and below > 0.45
