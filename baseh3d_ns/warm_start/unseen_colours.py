@@ -1,7 +1,7 @@
-"""Colours where no photo sees: those that photos show where the prior has the same colour.
+"""Colours where no photo sees: the prior's, recoloured to this person's.
 
-A prior knows what is hair, skin and cloth, but in the colours of other people. The colour of this person's hair, where
-photos see it, is carried over to the rest of what is hair in the prior.
+A prior knows what is hair, skin and cloth, but in the colours of other people. One affine map of its colours, fitted
+where photos see, gives its hair the colour of this person's, behind the head as well.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class UnseenColours:
             return cls(unseen, gradients, features, field.colour(unseen, gradients, outwards, features))
         seen = seen[torch.randperm(len(seen), device=unseen.device)[:TAKEN]]
         now = field.colour(seen.points, seen.gradients, -seen.directions, seen.features)
-        apart = torch.cdist(seen.points, unseen[torch.randperm(len(unseen))[:TAKEN]]).amin(dim=1)
+        apart = torch.cdist(seen.points, unseen[torch.randperm(len(unseen), device=unseen.device)[:TAKEN]]).amin(dim=1)
         weights = torch.exp(-apart / NEAR)
         expected = affine_map(_colours(known, seen.points), now, weights, _colours(known, unseen))
         return cls(unseen, gradients, features, expected.clamp(0.0, 1.0))
