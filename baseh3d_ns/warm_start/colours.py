@@ -57,14 +57,8 @@ def learn_colours(
     if not len(hits):
         CONSOLE.log("No ray in the masks meets the head, so its colours stay: check the masks, or --register True.")
         return
-    networks = [*field.colour_network.parameters()]
-    if field.feature_network:
-        networks += field.feature_network.parameters()
-    groups = [{"params": networks, "first": config.learning_rate}]
     unseen = _unseen(field, known, hits, grid_cells) if detail and config.unseen_weight else None
-    if detail and field.colour_detail:
-        groups.append({"params": _opened(field.colour_detail), "first": config.detail_learning_rate})
-    optimizer = torch.optim.Adam(groups)
+    optimizer = _optimizer(field, config, detail)
     for step in progress_bar(range(config.steps), desc="Learning the colours", unit="step"):
         for group in optimizer.param_groups:
             group["lr"] = group["first"] * config.lr_final ** (step / config.steps)
@@ -81,6 +75,17 @@ def learn_colours(
     optimizer.zero_grad()
     if field.colour_detail:
         field.colour_detail.requires_grad_(False)
+
+
+def _optimizer(field: HeadField, config: ColourConfig, detail: bool) -> torch.optim.Optimizer:
+    """Adam of the colours, of what features are their own, and of their detail where asked."""
+    networks = [*field.colour_network.parameters()]
+    if field.feature_network:
+        networks += field.feature_network.parameters()
+    groups = [{"params": networks, "first": config.learning_rate}]
+    if detail and field.colour_detail:
+        groups.append({"params": _opened(field.colour_detail), "first": config.detail_learning_rate})
+    return torch.optim.Adam(groups)
 
 
 def _opened(detail: DetailGrid) -> list[torch.nn.Parameter]:

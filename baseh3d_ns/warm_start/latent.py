@@ -66,9 +66,7 @@ def fit_latent(
             if step % config.trace_steps == 0:
                 field.latent.data = pca.decode(coefficients).detach()
                 hits = trace_frozen(field, pool, max(config.batches, views if pool.one_view else 1), grid_cells)
-                if unseen is None and views == 1 and config.unseen.weight:
-                    seen = hits.points[hits.hit]
-                    unseen = UnseenRange.find(field, latents, seen, config.unseen, placing.neck_mm, grid_cells)
+                unseen = unseen or _unseen_range(field, latents, hits, pool, config, placing, grid_cells)
             for group, rate in zip(optimizer.param_groups, _learning_rates(config, done), strict=True):
                 group["lr"] = rate
             rays = hits[torch.randint(len(hits), (config.rays,), device=similarity.device)]
@@ -84,6 +82,21 @@ def fit_latent(
         optimizer.zero_grad()
     field.latent.data = pca.decode(coefficients).detach()
     _log_likelihood(coefficients.detach(), pca.encode(latents.to(coefficients)))
+
+
+def _unseen_range(
+    field: HeadField,
+    latents: Float[Tensor, "heads l"],
+    hits: FrozenHits,
+    pool: RayPool,
+    config: LatentFitConfig,
+    placing: PlacingConfig,
+    grid_cells: int,
+) -> UnseenRange | None:
+    """Range of what a single photo does not show; None with several photos, or switched off."""
+    if len(pool.rays.origins) > 1 or not config.unseen.weight:
+        return None
+    return UnseenRange.find(field, latents, hits.points[hits.hit], config.unseen, placing.neck_mm, grid_cells)
 
 
 def _pose_penalty(
