@@ -70,11 +70,11 @@ def fit_latent(
             for group, rate in zip(optimizer.param_groups, _learning_rates(config, done), strict=True):
                 group["lr"] = rate
             rays = hits[torch.randint(len(hits), (config.rays,), device=similarity.device)]
-            sharpness = config.sharpness[0] ** (1.0 - done) * config.sharpness[1] ** done
-            loss = _photo_loss(field, pca.decode(coefficients), rays, sharpness, config, placing.neck_mm)
+            latent = pca.decode(coefficients)
+            loss = _photo_loss(field, latent, rays, done, config, placing.neck_mm)
             loss = loss + config.latent_weight / views * coefficients.square().sum()
             if unseen:
-                loss = loss + config.unseen.weight * unseen.loss(field, pca.decode(coefficients), config.rays // 4)
+                loss = loss + config.unseen.weight * unseen.loss(field, latent, config.rays // 4)
             loss = loss + _pose_penalty(field, log_scale, face, placing)
             optimizer.zero_grad()
             loss.backward()
@@ -142,11 +142,11 @@ def _photo_loss(
     field: HeadField,
     latent: Float[Tensor, " l"],
     rays: FrozenHits,
-    sharpness: float,
+    done: float,
     config: LatentFitConfig,
     neck_mm: float,
 ) -> Float[Tensor, ""]:
-    """IDR's colour and mask losses, differentiable in the latent and the placement."""
+    """IDR's colour and mask losses after that fraction of the steps, differentiable in latent and placement."""
     placed = field.placement.points(rays.points)
     output = field.sdf_network(placed, latent[None])
     sdf, features = output[:, 0], output[:, 1:].detach()
@@ -155,6 +155,7 @@ def _photo_loss(
     colour = frozen_colour_loss(field, rays[meets], points, features[meets], len(rays))
     # Where a bust ends says nothing about the head.
     misses = ~rays.hit & above_neck(placed, neck_mm)
+    sharpness = config.sharpness[0] ** (1.0 - done) * config.sharpness[1] ** done
     mask = mask_loss(sdf[misses], rays.in_mask[misses], rays.weight[misses], sharpness, len(rays))
     return colour + config.mask_weight * mask
 
