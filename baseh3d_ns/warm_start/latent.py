@@ -16,6 +16,7 @@ from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.heads.latent_pca import LatentPca
@@ -50,32 +51,28 @@ def fit_latent(
         face: landmarks by which the space was placed.
         grid_cells: cells along an axis of the grid that rays are traced on.
     """
-    from baseh3d_ns.bars import progress_bar
-
     assert field.latent is not None
-    similarity, log_scale = field.placement.similarity, field.placement.similarity[0].clone()
+    views, similarity = len(pool.rays.origins), field.placement.similarity
+    log_scale = similarity[0].clone()
     pca = LatentPca.fit(latents, mean.to(similarity), config.components)
     coefficients = pca.encode(field.latent.detach()).requires_grad_(True)
-    views = len(pool.rays.origins)
-    groups = ([coefficients], [similarity], list(field.colour_network.parameters()))
+    learned = ([coefficients], [similarity], list(field.colour_network.parameters()))
+    optimizer = torch.optim.Adam([{"params": parameters} for parameters in learned])
     unseen: UnseenRange | None = None
     with _frozen_decoder(field):
-        optimizer = torch.optim.Adam([{"params": group} for group in groups])
         for step in progress_bar(range(config.steps), desc="Fitting the latent", unit="step"):
             done = step / config.steps
             if step % config.trace_steps == 0:
                 field.latent.data = pca.decode(coefficients).detach()
                 hits = trace_frozen(field, pool, max(config.batches, views if pool.one_view else 1), grid_cells)
                 unseen = unseen or _unseen_range(field, latents, hits, pool, config, placing, grid_cells)
-            for group, rate in zip(optimizer.param_groups, _learning_rates(config, done), strict=True):
-                group["lr"] = rate
+            _set_learning_rates(optimizer, config, done)
             rays = hits[torch.randint(len(hits), (config.rays,), device=similarity.device)]
             latent = pca.decode(coefficients)
             loss = _photo_loss(field, latent, rays, done, config, placing.neck_mm)
             loss = loss + config.latent_weight / views * coefficients.square().sum()
-            if unseen:
-                loss = loss + config.unseen.weight * unseen.loss(field, latent, config.rays // 4)
             loss = loss + _pose_penalty(field, log_scale, face, placing)
+            loss = loss + (config.unseen.weight * unseen.loss(field, latent, config.rays // 4) if unseen else 0.0)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -117,13 +114,15 @@ def _log_likelihood(coefficients: Float[Tensor, " k"], learned_from: Float[Tenso
     )
 
 
-def _learning_rates(config: LatentFitConfig, done: float) -> tuple[float, float, float]:
+def _set_learning_rates(optimizer: torch.optim.Optimizer, config: LatentFitConfig, done: float) -> None:
     """Learning rates of latent, placement and colours after that fraction of the steps."""
-    return (
+    rates = (
         config.latent_learning_rate * (1.0 - done),
         config.placement_learning_rate * (1.0 - done),
         config.colour_learning_rate * config.colour_lr_final**done,
     )
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 @contextmanager
