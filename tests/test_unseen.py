@@ -67,6 +67,7 @@ def outside(bun: float, latents: torch.Tensor, heads: int) -> float:
     """Mean square distance out of the range, of a head with such a bun."""
     field, config = space(bun), UnseenShapeConfig(heads=heads)
     found = UnseenRange.find(field, latents, front(), config, NECK_MM, 24)
+    assert found is not None
     return float(found.loss(field, torch.tensor([0.0, bun]), 4000))
 
 
@@ -81,6 +82,12 @@ def test_a_bun_that_heads_have_that_look_alike_is_within_it():
     large = torch.tensor([[4.0, 0.0]]).repeat(80, 1)
     alike = torch.cat([large, torch.tensor([[0.0, 1.0]]).repeat(20, 1)])
     assert outside(1.0, alike, 20) < 1e-7 < 1e-4 < outside(0.0, alike, 20)
+
+
+def test_nothing_seen_or_nothing_above_the_neck_has_no_range():
+    field, latents, config = space(0.0), torch.zeros(5, 2), UnseenShapeConfig()
+    assert UnseenRange.find(field, latents, torch.zeros(0, 3), config, NECK_MM, 24) is None
+    assert UnseenRange.find(field, latents, front(), config, 900.0, 24) is None
 
 
 @pytest.fixture

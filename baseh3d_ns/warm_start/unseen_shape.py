@@ -44,8 +44,10 @@ class UnseenRange:
         config: UnseenShapeConfig,
         neck_mm: float,
         grid_cells: int,
-    ) -> UnseenRange:
+    ) -> UnseenRange | None:
         """The range of the heads whose surface is nearest to the placed head's where the photo sees it.
+
+        None where the photo sees nothing of the head, or all of it.
 
         Args:
             field: a shape space, placed.
@@ -61,6 +63,8 @@ class UnseenRange:
         beside = unseen + config.outside * normalize(gradient, dim=-1)
         points = _above_neck(field, torch.cat([unseen, beside]), neck_mm)
         shown = _some(_above_neck(field, seen, neck_mm), config.points)
+        if not len(points) or not len(shown):
+            return None
         own = field.sdf_network(shown, field.latent[None])[:, 0]
         distance = (_sdf_of_heads(field, shown, latents) - own).abs().mean(dim=1)
         nearest = latents[distance.argsort()[: config.heads]]
@@ -68,9 +72,7 @@ class UnseenRange:
         return cls(points, values.quantile(config.left_out, dim=0), values.quantile(1.0 - config.left_out, dim=0))
 
     def loss(self, field: HeadField, latent: Float[Tensor, " l"], count: int) -> Float[Tensor, ""]:
-        """Mean square of the distance out of the range at so many random points of a head; 0 where there are none."""
-        if not len(self.points):
-            return latent.sum() * 0.0
+        """Mean square of the distance out of the range at so many random points of a head."""
         chosen = torch.randint(len(self.points), (count,), device=latent.device)
         sdf = field.sdf_network(self.points[chosen], latent[None])[:, 0]
         return ((self.low[chosen] - sdf).relu() + (sdf - self.high[chosen]).relu()).square().mean()
