@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from scipy.spatial.transform import Rotation
+from skimage.data import astronaut
 
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.obj import read_obj
@@ -133,6 +134,20 @@ def test_silhouette_of_a_head(person: HeadDataset, front: np.ndarray, face: Face
     truth = person.mask(FRONT)
     assert (found.mask & truth).sum() / (found.mask | truth).sum() > 0.9
     assert 0.7 < found.agreement <= 1.0
+
+
+def test_a_real_person_before_a_flag_and_a_model_of_a_shuttle():
+    """A portrait by NASA, in the public domain, that comes with scikit-image."""
+    photo = astronaut()
+    found = find_face(photo)
+    assert found is not None and found.score > 0.9
+    right, left, nose = (found.points_px[SAME[name]] for name in ("right_eye", "left_eye", "nose_tip"))
+    assert np.abs([right - (212, 104), left - (237, 105), nose - (222, 129)]).max() < 5.0  # seen by eye
+    mask = guess_silhouette(photo, found).mask
+    seen = {"hair": (225, 25), "hair at the side": (165, 90), "forehead": (222, 80), "chin": (220, 172)}
+    beside = {"flag": (40, 100), "wall": (120, 60), "shuttle": (400, 150), "wall above": (330, 30)}
+    assert all(mask[y, x] for x, y in seen.values()), seen
+    assert not any(mask[y, x] for x, y in beside.values()), beside
 
 
 def test_a_turned_face_does_not_fill_the_hollow_before_its_nose(monkeypatch: pytest.MonkeyPatch):

@@ -104,6 +104,7 @@ def test_what_one_photo_does_not_show_comes_back_to_what_is_likely(one_photo: Ra
         config = LatentFitConfig(steps=40, latent_weight=0.0, unseen=UnseenShapeConfig(weight=weight, heads=20))
         mean = torch.zeros(2)
         fit_latent(field, mean, latents, one_photo, config, PlacingConfig(neck_mm=NECK_MM), None, 24)
+        assert field.latent is not None
         return float(field.latent.detach()[1])
 
     assert bun(0.0) > 0.9 > 0.6 > bun(100.0)
