@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -14,14 +16,15 @@ from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
-from baseh3d_ns.heads.head_file import Head
+from baseh3d_ns.heads.head_file import Head, save_head
 from baseh3d_ns.heads.networks import weights_of_field
 from baseh3d_ns.placing.config import PlacingConfig
+from baseh3d_ns.training.few_shot import FewShotTrainer
 from baseh3d_ns.warm_start.colours import learn_colours
 from baseh3d_ns.warm_start.config import ColourConfig, LatentFitConfig, UnseenShapeConfig
 from baseh3d_ns.warm_start.frozen_hits import trace_frozen, unseen_surface
-from baseh3d_ns.warm_start.latent import fit_latent
-from baseh3d_ns.warm_start.unseen_colours import affine_map, in_colours_of
+from baseh3d_ns.warm_start.latent import _unseen_range, fit_latent
+from baseh3d_ns.warm_start.unseen_colours import UnseenColours, affine_map, in_colours_of
 from baseh3d_ns.warm_start.unseen_shape import UnseenRange
 
 TINY = HeadFieldConfig(
@@ -148,27 +151,68 @@ def test_a_start_shows_its_prior_s_colours_again():
     assert in_colours_of(prior, Path("prior"), larger) is None
 
 
-class Halves(nn.Module):
-    """Stands for a colour network: bright where y is positive, dark below."""
+class Quarters(nn.Module):
+    """Stands for a colour network: bright above on the photo's side of the head and below on the other, else dark."""
+
+    def __init__(self, camera: torch.Tensor) -> None:
+        super().__init__()
+        self.camera = camera
 
     def forward(self, points, *_):
-        return torch.where(points[:, 1:2] > 0.0, 0.8, 0.2).expand(-1, 3)
+        return torch.where((points[:, 1] > 0.0) == (points @ self.camera > 0.0), 0.8, 0.2)[:, None].expand(-1, 3)
 
 
 def test_the_unseen_side_gets_the_colours_of_what_is_the_same_in_the_prior(one_photo: RayPool):
-    """In the prior the upper half is bright; in the photo it is dark, so it is dark behind as well."""
-    config = replace(TINY, sdf=replace(TINY.sdf, latent=0))
+    """What is bright in the prior is dark in the photo, and so it is behind, where bright and dark change places."""
+    config, rays = replace(TINY, sdf=replace(TINY.sdf, latent=0)), one_photo.rays
     torch.manual_seed(0)
     field, known = config.setup(), config.setup()
     known.load_state_dict(field.state_dict())
-    known.colour_network = Halves()
+    known.colour_network = Quarters(rays.origins[0])
     seen = trace_frozen(field, one_photo, 4, 24)
     unseen = unseen_surface(field, seen.points[seen.hit], 2000, 24, apart=0.1)
-    rays = one_photo.rays
     nearest = rays.origins[0] - (rays.directions * rays.origins[0]).sum(dim=1, keepdim=True) * rays.directions
     rays.colours[:] = torch.where(nearest[:, 1:2] > 0.0, 25, 153).to(torch.uint8)
-    few = ColourConfig(steps=200, batches=8, points=256, learning_rate=1e-2, unseen_weight=1.0)
+    few = ColourConfig(steps=300, batches=8, points=256, learning_rate=1e-2, unseen_weight=1.0)
+    learn_colours(field, one_photo, few, 24)  # as a training has done when its colours are finished
     learn_colours(field, one_photo, few, 24, detail=True, known=known)
-    shown, _ = field.colour_towards_cameras(unseen, one_photo.rays.origins[:1])
-    above, below = shown[unseen[:, 1] > 0.1].mean(), shown[unseen[:, 1] < -0.1].mean()
-    assert above < 0.25 and below > 0.45
+    shown, _ = field.colour_towards_cameras(unseen, rays.origins[:1])
+    behind = unseen @ rays.origins[0] < -0.1
+    above, below = (shown[behind & side].mean() for side in (unseen[:, 1] > 0.1, unseen[:, 1] < -0.1))
+    assert above > below + 0.1
+
+
+def test_several_photos_need_no_range(tiny_root: Path):
+    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
+    pool = RayPool(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", 256, one_view=False)
+    field = space(0.0)
+    hits = trace_frozen(field, pool, 1, 24)
+    assert _unseen_range(field, torch.zeros(5, 2), hits, pool, LatentFitConfig(), PlacingConfig(), 24) is None
+
+
+def test_a_prior_that_is_gone_leaves_the_colours(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    config = replace(TINY, sdf=replace(TINY.sdf, latent=0))
+    field, file = config.setup(), tmp_path / "prior.safetensors"
+    save_head(file, prior_of(field))
+    fit: Any = SimpleNamespace(pipeline=SimpleNamespace(model=SimpleNamespace(start=field)), started_from=str(file))
+    assert isinstance(FewShotTrainer._in_prior_colours(fit), HeadField)
+    file.unlink()
+    assert FewShotTrainer._in_prior_colours(fit) is None and "stay as they are" in capsys.readouterr().out
+
+
+def test_a_prior_without_colours_tells_none(one_photo: RayPool):
+    config = replace(TINY, sdf=replace(TINY.sdf, latent=0))
+    torch.manual_seed(0)
+    field, known = config.setup(), config.setup()
+    hits = trace_frozen(field, one_photo, 4, 24)
+    hits = hits[hits.hit]
+    unseen = -hits.points
+    stays = UnseenColours.find(field, None, hits, unseen)
+    known.colour_network = Quarters(torch.zeros(3))
+    coloured = UnseenColours.find(field, known, hits, unseen)
+    known.colour_network = Quarters(one_photo.rays.origins[0])
+    known.colour_network.forward = lambda points, *_: torch.full((len(points), 3), 0.5)
+    assert torch.equal(
+        UnseenColours.find(field, known, hits, unseen).expected.sort(dim=0).values, stays.expected.sort(dim=0).values
+    )
+    assert not torch.equal(coloured.expected.sort(dim=0).values, stays.expected.sort(dim=0).values)

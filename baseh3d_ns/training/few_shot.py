@@ -130,13 +130,13 @@ class FewShotTrainer(HeadTrainer):
 
     def _in_prior_colours(self) -> HeadField | None:
         """The head that the fit started with, in its prior's colours; None where the prior is no longer there."""
-        start = self.pipeline.model.start
-        if start is None or self.started_from is None:
-            return None
-        source = Path(self.started_from)
-        with suppress(InputError):
-            return in_colours_of(open_head(source), source, start)
-        return None
+        start, source, known = self.pipeline.model.start, self.started_from, None
+        with suppress(InputError, OSError):
+            if start is not None and source is not None:
+                known = in_colours_of(open_head(Path(source)), Path(source), start)
+        if known is None:
+            CONSOLE.log("Colours that no photo sees stay as they are: the prior is gone, or of other networks.")
+        return known
 
     def start(self) -> None:
         """Place the prior, learn colours and latent on it, and begin there."""

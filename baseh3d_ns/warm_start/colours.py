@@ -25,7 +25,7 @@ from baseh3d_ns.warm_start.unseen_colours import UnseenColours
 UNSEEN = 0.02
 """Distance from all points that photos see beyond which a surface point is unseen, in units of the unit ball."""
 GRAZING = 0.2
-"""Cosine between normal and ray up to which a photo does not count as seeing: there, its mask's edge is background."""
+"""Cosine between normal and ray up to which a photo does not count as seeing: a pixel too many in its mask is wide."""
 UNSEEN_RAYS = 1 << 15
 """Rays from everywhere that look for the unseen surface."""
 
@@ -68,7 +68,7 @@ def learn_colours(
             features = field.feature_network(field.placement.points(rays.points))
         loss = frozen_colour_loss(field, rays, rays.points, features, config.points, corrections)
         if unseen:
-            loss = loss + config.unseen_weight * unseen.loss(field, config.points // 2, UNSEEN)
+            loss = loss + config.unseen_weight * unseen.loss(field, config.points // 2 + 1, UNSEEN)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -36,16 +36,18 @@ class UnseenShapeConfig:
     """Settings of the shape where a single photo sees nothing, while a shape space's latent is fitted to it."""
 
     weight: Weight = 100.0
-    """Weight of the mean square of what the unseen surface leaves the range of the nearest heads by, in units of the
-    prior's unit ball; 0 leaves it out. Several photos need no such help."""
+    """Weight of the mean square distance by which the SDF near the unseen surface leaves the range of the nearest
+    heads, in units of the prior's unit ball; 0 leaves it out. Several photos need no such help."""
     heads: Count = 100
-    """Heads of the shape space that count as nearest, by their surface where the photo sees it."""
+    """Heads of the shape space that count as nearest, by their surface where the photo sees it; at most a quarter of
+    them."""
     left_out: Annotated[float, Ge(0.0), Le(0.5)] = 0.25
-    """Share of them that may lie beyond the range, at each end, at most half."""
+    """Share of them that may lie beyond the range, at each end."""
     points: Count = 600
-    """Points of the unseen and of the seen surface."""
+    """Points of the unseen and of the seen surface, at most."""
     outside: Positive = 0.12
-    """Distance from the unseen surface of as many other points, in units of the unit ball: a lump shows there first."""
+    """Distance from the unseen surface of as many other points, in units of the new head's unit ball: a lump shows
+    there first."""
 
 
 @dataclass

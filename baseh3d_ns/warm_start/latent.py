@@ -72,7 +72,7 @@ def fit_latent(
             loss = _photo_loss(field, latent, rays, done, config, placing.neck_mm)
             loss = loss + config.latent_weight / views * coefficients.square().sum()
             loss = loss + _pose_penalty(field, log_scale, face, placing)
-            loss = loss + (config.unseen.weight * unseen.loss(field, latent, config.rays // 4) if unseen else 0.0)
+            loss = loss + (config.unseen.weight * unseen.loss(field, latent, config.rays // 4 + 1) if unseen else 0.0)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -21,16 +21,18 @@ from baseh3d_ns.heads.networks import field_of_head
 from baseh3d_ns.rendering.losses import colour_loss
 from baseh3d_ns.warm_start.frozen_hits import FrozenHits
 
-TAKEN = 1 << 12
-"""Seen and unseen points that are compared, at most."""
+TAKEN = 1 << 13
+"""Seen and unseen points, each, at most."""
 NEAR = 0.1
 """Distance from the unseen surface, in units of the unit ball, over which what is seen there counts less."""
 RIDGE = 1e-3
 """Variance of the prior's colours, in [0, 1], below which their differences stay as they are."""
+LEAST_SD = 0.03
+"""Standard deviation of the prior's colours, in [0, 1], below which it has never learned any."""
 
 
 def in_colours_of(prior: Head, source: Path, start: HeadField) -> HeadField | None:
-    """The head that a fit started with, in the colours that its prior came with; None where its networks differ.
+    """The head that a fit started with, in the colours that its prior came with; None for other numbers of features.
 
     Args:
         prior: the prior, as read from `source`.
@@ -64,20 +66,21 @@ class UnseenColours:
 
         Args:
             field: the head, with the colours of what photos see.
-            known: the prior in its own colours; None: the field's colours are to stay.
+            known: the prior in its own colours; None, or one that never learned any: the field's colours are to stay.
             seen: what photos see.
             unseen: surface points that none sees.
         """
+        unseen = unseen[torch.randperm(len(unseen), device=unseen.device)[:TAKEN]]
         _, features, gradients = field.with_gradient(unseen, create_graph=False)
-        outwards = normalize(gradients, dim=-1)
-        if known is None:
-            return cls(unseen, gradients, features, field.colour(unseen, gradients, outwards, features))
-        seen = seen[torch.randperm(len(seen), device=unseen.device)[:TAKEN]]
-        now = field.colour(seen.points, seen.gradients, -seen.directions, seen.features)
-        apart = torch.cdist(seen.points, unseen[torch.randperm(len(unseen), device=unseen.device)[:TAKEN]]).amin(dim=1)
-        weights = torch.exp(-apart / NEAR)
-        expected = affine_map(_colours(known, seen.points), now, weights, _colours(known, unseen))
-        return cls(unseen, gradients, features, expected.clamp(0.0, 1.0))
+        expected = field.colour(unseen, gradients, normalize(gradients, dim=-1), features)
+        if known is not None:
+            seen = seen[torch.randperm(len(seen), device=unseen.device)[:TAKEN]]
+            theirs = _colours(known, seen.points)
+            if theirs.std(dim=0).mean() > LEAST_SD:
+                now = field.colour(seen.points, seen.gradients, -seen.directions, seen.features)
+                weights = torch.exp(-torch.cdist(seen.points, unseen).amin(dim=1) / NEAR)
+                expected = affine_map(theirs, now, weights, _colours(known, unseen)).clamp(0.0, 1.0)
+        return cls(unseen, gradients, features, expected)
 
     def loss(self, field: HeadField, count: int, apart: float) -> Float[Tensor, ""]:
         """IDR's colour loss near so many random points, seen from anywhere.

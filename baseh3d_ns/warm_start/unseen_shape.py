@@ -1,13 +1,14 @@
-"""Shape where a single photo sees nothing: as the heads of the shape space have it that look most like the photo.
+"""Shape where a single photo sees nothing: as those heads of the shape space have it that are like the placed one.
 
 A latent that explains a face brings some back of the head with it, and what the photo does not show may be anything: a
-bun behind short hair, lumps beside the neck. So the surface there is kept within the range of its nearest neighbours
-among the heads that the space was learned from, a nonparametric conditional range of what is unseen given what is seen.
+bun behind short hair, lumps beside the neck. So the surface there is kept within the range of the nearest neighbours,
+those heads that the space was learned from whose surface is nearest to the placed head's where the photo sees it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 from jaxtyping import Float
@@ -23,6 +24,9 @@ RAYS = 1 << 14
 """Rays from everywhere that look for the unseen surface."""
 APART = 0.05
 """Distance from all points that the photo sees beyond which a surface point is unseen, in units of the unit ball."""
+
+MOST_OF_SPACE = 0.25
+"""Share of a small space's heads that may count as nearest."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class UnseenRange:
     ) -> UnseenRange | None:
         """The range of the heads whose surface is nearest to the placed head's where the photo sees it.
 
-        None where the photo sees nothing of the head, or all of it.
+        None where the photo sees nothing of the head above the neck, or all of it.
 
         Args:
             field: a shape space, placed.
@@ -58,6 +62,7 @@ class UnseenRange:
             grid_cells: cells along an axis of the grid that rays are traced on.
         """
         assert field.latent is not None
+        latents = latents.to(seen)
         unseen = _some(unseen_surface(field, seen, RAYS, grid_cells, APART), config.points)
         _, _, gradient = field.with_gradient(unseen, create_graph=False)
         beside = unseen + config.outside * normalize(gradient, dim=-1)
@@ -67,7 +72,7 @@ class UnseenRange:
             return None
         own = field.sdf_network(shown, field.latent[None])[:, 0]
         distance = (_sdf_of_heads(field, shown, latents) - own).abs().mean(dim=1)
-        nearest = latents[distance.argsort()[: config.heads]]
+        nearest = latents[distance.argsort()[: min(config.heads, ceil(MOST_OF_SPACE * len(latents)))]]
         values = _sdf_of_heads(field, points, nearest)
         return cls(points, values.quantile(config.left_out, dim=0), values.quantile(1.0 - config.left_out, dim=0))
 
@@ -93,4 +98,4 @@ def _sdf_of_heads(
     field: HeadField, points: Float[Tensor, "n 3"], latents: Float[Tensor, "heads l"]
 ) -> Float[Tensor, "heads n"]:
     """SDF of every head at every point, in units of the networks' frame."""
-    return torch.stack([field.sdf_network(points, latent[None])[:, 0] for latent in latents.to(points)])
+    return torch.stack([field.sdf_network(points, latent[None])[:, 0] for latent in latents])
