@@ -35,7 +35,7 @@ class ColourConfig:
 class UnseenShapeConfig:
     """Settings of the shape where a single photo sees nothing, while a shape space's latent is fitted to it."""
 
-    weight: Weight = 100.0
+    weight: Weight = 300.0
     """Weight of the mean square distance by which the SDF near the unseen surface leaves the range of the nearest
     heads, in units of the prior's unit ball; 0 leaves it out. Several photos need no such help."""
     heads: Count = 100
@@ -43,6 +43,9 @@ class UnseenShapeConfig:
     them."""
     left_out: Annotated[float, Ge(0.0), Le(0.5)] = 0.25
     """Share of them that may lie beyond the range, at each end."""
+    margin: Weight = 0.02
+    """Width by which the range is wider at each end, in units of the prior's unit ball: only what is far from all of
+    them is held, a bun and not a haircut."""
     points: Count = 600
     """Points of the unseen and of the seen surface, at most."""
     outside: Positive = 0.12

@@ -74,7 +74,8 @@ class UnseenRange:
         distance = (_sdf_of_heads(field, shown, latents) - own).abs().mean(dim=1)
         nearest = latents[distance.argsort()[: min(config.heads, ceil(MOST_OF_SPACE * len(latents)))]]
         values = _sdf_of_heads(field, points, nearest)
-        return cls(points, values.quantile(config.left_out, dim=0), values.quantile(1.0 - config.left_out, dim=0))
+        low, high = values.quantile(config.left_out, dim=0), values.quantile(1.0 - config.left_out, dim=0)
+        return cls(points, low - config.margin, high + config.margin)
 
     def loss(self, field: HeadField, latent: Float[Tensor, " l"], count: int) -> Float[Tensor, ""]:
         """Mean square of the distance out of the range at so many random points of a head."""
