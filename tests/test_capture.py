@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture import solve as solve_room
-from baseh3d_ns.capture import structure_from_motion, turned_views
+from baseh3d_ns.capture import landmark_cameras, structure_from_motion, turned_views
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
 from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
 from baseh3d_ns.capture.face_tracks import Surface, find_tracks
@@ -101,6 +101,25 @@ def test_landmarks_of_three_photos_give_their_cameras() -> None:
     # Faces say little of the focal length, but the right thing.
     assert found.cameras[0].intrinsics[0, 0] / (2.6 * 320) < 1.08
     assert found.errors_px.max() < 1.0
+
+
+def test_of_many_photos_some_tell_the_head_and_the_others_stand_round_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landmark_cameras, "MOST_TOGETHER", 3)
+    true = [camera_at(yaw, pitch) for yaw, pitch in ((-20.0, 3.0), (42.0, 0.0), (2.0, 5.0), (-38.0, -6.0), (25.0, 8.0))]
+    true[4] = replace(true[4], intrinsics=centred_intrinsics(3.5 * 320, 320, 320))  # a lens of its own
+    detected, _ = seen_landmarks(true, noise_px=0.3)
+    views = [FaceView(points, 320, 320, 2.9 * 320, FREE_FOCAL_SD, i // 4) for i, points in enumerate(detected)]
+    assert landmark_cameras._furthest_apart(views, load_landmark_model(), 3) == [1, 2, 3]
+    together = solve_with_tracks(views[1:4], [np.zeros((320, 320), np.uint8)] * 3, load_landmark_model())
+    found = solve_with_tracks(views, [np.zeros((320, 320), np.uint8)] * 5, load_landmark_model())
+    assert np.allclose(found.head_mm, together.head_mm)
+    for one, other in zip(found.cameras[1:4], together.cameras, strict=True):
+        assert np.allclose(one.rotation, other.rotation) and np.allclose(one.intrinsics, other.intrinsics)
+    assert max(relative_errors_deg(list(found.cameras), true)) < 1.5
+    assert found.errors_px.max() < 1.0 and found.residuals.shape == (5, LANDMARKS)
+    focals = [camera.intrinsics[0, 0] for camera in found.cameras]
+    assert focals[0] == pytest.approx(focals[1], rel=0.01), "a lens that others have told"
+    assert focals[4] / focals[1] == pytest.approx(3.5 / 2.6, rel=0.1), "a lens of its own"
 
 
 @pytest.mark.parametrize("longer_sides", [0.75, 1.25])

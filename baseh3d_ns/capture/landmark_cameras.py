@@ -9,8 +9,8 @@ The world is the head frame in millimetres: the size of the face comes from the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,8 +18,10 @@ from jaxtyping import Float, UInt8
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.face_tracks import Tracks, face_points, face_surface, find_tracks
+from baseh3d_ns.capture.track_residuals import SOFTNESS, track_residuals
 from baseh3d_ns.pretrained.landmark_model import CORRELATION, LandmarkModel, soft_l1
 
 KNOWN_FOCAL_SD, FREE_FOCAL_SD = 0.03, 0.4
@@ -28,17 +30,16 @@ DETECTOR_SD_PX = 0.7
 """Standard deviation of a detection in pixels of the detector's crop of the face, which is `CROP_PX` wide."""
 CROP_PX, CROP_MM = 192, 250.0
 """Width of the crop that the detector looks at, in pixels and about in millimetres at the face."""
-TRACK_SD_PX = 0.3
-"""Standard deviation of a track's observation in pixels."""
-SURFACE_SD_MM = 10.0
-"""Standard deviation of the surface between the landmarks, along a ray, in millimetres."""
 SEARCH_MM, ROUNDS = 8.0, 3
 """Range in which tracks are searched for, in millimetres, and rounds of search and bundle adjustment. The range stays:
 it covers what this face is off the model's, and a smaller one keeps the tracks that agree with the model."""
+MOST_TOGETHER = 12
+"""Photos in one bundle adjustment, at most: each brings 16 unknowns to a Jacobian by differences, and observations of
+the tracks, so its time grows with the square of their number."""
+SOLVED_FOCAL_SD = 0.003
+"""Relative standard deviation of the focal length of a lens that other photos have told."""
 NO_DISTORTION = np.zeros(4)
 """Distortion coefficients of a pinhole, for OpenCV."""
-SOFTNESS = 2.0
-"""Residual in standard deviations beyond which the loss grows linearly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +71,47 @@ class LandmarkSolution:
     head_mm: Float[np.ndarray, "l 3"]
     """Landmarks of the head in its frame."""
 
+    def of_views(self) -> Iterator[tuple[Pinhole, Float[np.ndarray, " l"], float]]:
+        """Camera, residuals and mean reprojection error of every photo."""
+        return zip(self.cameras, self.residuals, self.errors_px, strict=True)
+
 
 def solve_with_tracks(
+    views: Sequence[FaceView], photos: Sequence[UInt8[np.ndarray, "h w"]], model: LandmarkModel
+) -> LandmarkSolution:
+    """Poses, focal lengths and the head's shape: of the photos that stand furthest apart together, then every other one
+    by its landmarks on that head."""
+    apart = _furthest_apart(views, model, MOST_TOGETHER)
+    solution = _solve_together([views[i] for i in apart], [photos[i] for i in apart], model)
+    found = dict(zip(apart, solution.of_views(), strict=True))
+    ratios = {views[i].lens: camera.intrinsics[0, 0] / views[i].focal_px for i, (camera, _, _) in found.items()}
+    this_head = replace(model, mean_mm=solution.head_mm, shapes_mm=model.shapes_mm[:0])
+    others = [i for i in range(len(views)) if i not in found]
+    for i in progress_bar(others, desc="Cameras of more photos", unit="photo"):
+        view = views[i]
+        if view.lens in ratios:
+            view = replace(view, focal_px=ratios[view.lens] * view.focal_px, focal_sd=SOLVED_FOCAL_SD)
+        problem = _Problem([view], this_head)
+        (found[i],) = problem.solution(_adjust(problem, problem.start(), 60)).of_views()
+    cameras, residuals, errors_px = zip(*(found[i] for i in range(len(views))), strict=True)
+    return LandmarkSolution(cameras, np.stack(residuals), np.array(errors_px), solution.head_mm)
+
+
+def _furthest_apart(views: Sequence[FaceView], model: LandmarkModel, most: int) -> list[int]:
+    """Numbers of at most so many photos: the most frontal one, then always the one furthest from those chosen."""
+    if len(views) <= most:
+        return list(range(len(views)))
+    poses = np.array([_pnp(view, model.mean_mm) for view in views])
+    centres = -Rotation.from_rotvec(poses[:, :3]).apply(poses[:, 3:], inverse=True)
+    directions = centres / np.linalg.norm(centres, axis=1, keepdims=True)
+    chosen = [int(directions[:, 2].argmax())]
+    while len(chosen) < most:
+        nearest = (directions @ directions[chosen].T).max(axis=1)
+        chosen.append(int(nearest.argmin()))
+    return sorted(chosen)
+
+
+def _solve_together(
     views: Sequence[FaceView], photos: Sequence[UInt8[np.ndarray, "h w"]], model: LandmarkModel
 ) -> LandmarkSolution:
     """Poses, focal lengths and the head's shape from landmarks, then from tracks across the face as well.
@@ -79,12 +119,17 @@ def solve_with_tracks(
     The tracks are searched for again as the cameras get better.
     """
     problem = _Problem(views, model)
-    unknowns = least_squares(problem.residuals, problem.start(), x_scale="jac", max_nfev=60, ftol=1e-4).x
+    unknowns = _adjust(problem, problem.start(), 60)
     for _ in range(ROUNDS):
         surface = face_surface(problem.face, model.head(problem.split(unknowns)[1]))
         problem.tracks = find_tracks(photos, problem.cameras(unknowns), surface, SEARCH_MM)
-        unknowns = least_squares(problem.residuals, unknowns, x_scale="jac", max_nfev=20, ftol=1e-4).x
+        unknowns = _adjust(problem, unknowns, 20)
     return problem.solution(unknowns)
+
+
+def _adjust(problem: _Problem, unknowns: Float[np.ndarray, " n"], steps: int) -> Float[np.ndarray, " n"]:
+    """Unknowns after a bundle adjustment of at most so many steps."""
+    return least_squares(problem.residuals, unknowns, x_scale="jac", max_nfev=steps, ftol=1e-4).x
 
 
 @dataclass
@@ -172,42 +217,6 @@ class _Problem:
             errors_px=np.array([np.linalg.norm(offset, axis=1).mean() for offset, _ in offsets]),
             head_mm=self.model.head(shape),
         )
-
-
-def track_residuals(
-    tracks: Tracks, cameras: Sequence[Pinhole], surface: Float[np.ndarray, "n 3"]
-) -> Float[np.ndarray, " r"]:
-    """Offsets of the tracks in standard deviations at the best depths of their points (variable projection)."""
-    points, rays = np.zeros((len(tracks.reference), 3)), np.zeros((len(tracks.reference), 3))
-    normals = tracks.normals
-    for view, camera in enumerate(cameras):
-        here = tracks.reference == view
-        rays[here] = camera.rays(tracks.reference_px[here])
-        away = ((surface[here] - camera.centre_mm) * normals[here]).sum(-1) / (rays[here] * normals[here]).sum(-1)
-        points[here] = camera.centre_mm + away[:, None] * rays[here]
-    depth = np.zeros(len(points))
-    for _ in range(2):
-        offset, slope = _reprojected(tracks, cameras, points + depth[:, None] * rays, rays)
-        gradient = np.bincount(tracks.point, (offset * slope).sum(-1), len(points)) + depth / SURFACE_SD_MM**2
-        curvature = np.bincount(tracks.point, (slope**2).sum(-1), len(points)) + 1.0 / SURFACE_SD_MM**2
-        depth = depth - gradient / curvature
-    offset, _ = _reprojected(tracks, cameras, points + depth[:, None] * rays, rays)
-    return np.concatenate([soft_l1(offset, SOFTNESS).ravel(), depth / SURFACE_SD_MM])
-
-
-def _reprojected(
-    tracks: Tracks, cameras: Sequence[Pinhole], points: Float[np.ndarray, "n 3"], rays: Float[np.ndarray, "n 3"]
-) -> tuple[Float[np.ndarray, "o 2"], Float[np.ndarray, "o 2"]]:
-    """Offsets of all observations and their derivatives by the depth along the rays, in standard deviations."""
-    offset, slope = np.zeros_like(tracks.observed_px), np.zeros_like(tracks.observed_px)
-    for view, camera in enumerate(cameras):
-        here = tracks.view == view
-        point = tracks.point[here]
-        image = (points[point] @ camera.rotation.T + camera.translation_mm) @ camera.intrinsics.T
-        change = rays[point] @ camera.rotation.T @ camera.intrinsics.T
-        offset[here] = image[:, :2] / image[:, 2:] - tracks.observed_px[here]
-        slope[here] = (change[:, :2] - image[:, :2] / image[:, 2:] * change[:, 2:]) / image[:, 2:]
-    return offset / TRACK_SD_PX, slope / TRACK_SD_PX
 
 
 def _pnp(view: FaceView, face_mm: Float[np.ndarray, "l 3"]) -> Float[np.ndarray, " 6"]:

@@ -1,0 +1,55 @@
+"""Residuals of tracks in a bundle adjustment, with the depths of their points eliminated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.capture.face_tracks import Tracks
+from baseh3d_ns.pretrained.landmark_model import soft_l1
+
+TRACK_SD_PX = 0.3
+"""Standard deviation of a track's observation in pixels."""
+SURFACE_SD_MM = 10.0
+"""Standard deviation of the surface between the landmarks, along a ray, in millimetres."""
+SOFTNESS = 2.0
+"""Residual in standard deviations beyond which the loss grows linearly."""
+
+
+def track_residuals(
+    tracks: Tracks, cameras: Sequence[Pinhole], surface: Float[np.ndarray, "n 3"]
+) -> Float[np.ndarray, " r"]:
+    """Offsets of the tracks in standard deviations at the best depths of their points (variable projection)."""
+    points, rays = np.zeros((len(tracks.reference), 3)), np.zeros((len(tracks.reference), 3))
+    normals = tracks.normals
+    for view, camera in enumerate(cameras):
+        here = tracks.reference == view
+        rays[here] = camera.rays(tracks.reference_px[here])
+        away = ((surface[here] - camera.centre_mm) * normals[here]).sum(-1) / (rays[here] * normals[here]).sum(-1)
+        points[here] = camera.centre_mm + away[:, None] * rays[here]
+    depth = np.zeros(len(points))
+    for _ in range(2):
+        offset, slope = _reprojected(tracks, cameras, points + depth[:, None] * rays, rays)
+        gradient = np.bincount(tracks.point, (offset * slope).sum(-1), len(points)) + depth / SURFACE_SD_MM**2
+        curvature = np.bincount(tracks.point, (slope**2).sum(-1), len(points)) + 1.0 / SURFACE_SD_MM**2
+        depth = depth - gradient / curvature
+    offset, _ = _reprojected(tracks, cameras, points + depth[:, None] * rays, rays)
+    return np.concatenate([soft_l1(offset, SOFTNESS).ravel(), depth / SURFACE_SD_MM])
+
+
+def _reprojected(
+    tracks: Tracks, cameras: Sequence[Pinhole], points: Float[np.ndarray, "n 3"], rays: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, "o 2"], Float[np.ndarray, "o 2"]]:
+    """Offsets of all observations and their derivatives by the depth along the rays, in standard deviations."""
+    offset, slope = np.zeros_like(tracks.observed_px), np.zeros_like(tracks.observed_px)
+    for view, camera in enumerate(cameras):
+        here = tracks.view == view
+        point = tracks.point[here]
+        image = (points[point] @ camera.rotation.T + camera.translation_mm) @ camera.intrinsics.T
+        change = rays[point] @ camera.rotation.T @ camera.intrinsics.T
+        offset[here] = image[:, :2] / image[:, 2:] - tracks.observed_px[here]
+        slope[here] = (change[:, :2] - image[:, :2] / image[:, 2:] * change[:, 2:]) / image[:, 2:]
+    return offset / TRACK_SD_PX, slope / TRACK_SD_PX
