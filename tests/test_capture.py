@@ -15,8 +15,8 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
-from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture import landmark_cameras, structure_from_motion, turned_views
+from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
 from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
 from baseh3d_ns.capture.face_tracks import Surface, find_tracks

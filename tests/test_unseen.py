@@ -182,6 +182,20 @@ def test_the_unseen_side_gets_the_colours_of_what_is_the_same_in_the_prior(one_p
     assert above > below + 0.1
 
 
+def test_what_a_single_photo_grazes_has_none_of_its_background(one_photo: RayPool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("baseh3d_ns.warm_start.colours.GRAZING", 0.6)  # the tiny photo has few steeper rays
+    field, rays = space(bun=0.0), one_photo.rays
+    seen = trace_frozen(field, one_photo, 4, 24)
+    edge = seen.points[seen.hit & (seen.cos_incidence < 0.5)]
+    nearest = rays.origins[0] - (rays.directions * rays.origins[0]).sum(dim=1, keepdim=True) * rays.directions
+    steep = nearest.norm(dim=1) < 0.4  # cosines above 0.6 on a ball of radius 0.5
+    rays.colours[:] = torch.where(steep, 40, 250)[:, None].to(torch.uint8)
+    few = ColourConfig(steps=300, batches=8, points=256, learning_rate=1e-2)
+    learn_colours(field, one_photo, few, 24, detail=True)
+    shown, _ = field.colour_towards_cameras(edge, rays.origins[:1])
+    assert len(edge) > 20 and shown.mean() < 0.25
+
+
 def test_several_photos_need_no_range(tiny_root: Path):
     parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",)).setup()
     pool = RayPool(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", 256, one_view=False)

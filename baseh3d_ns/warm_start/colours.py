@@ -17,6 +17,7 @@ from baseh3d_ns.warm_start.frozen_hits import (
     Corrections,
     FrozenHits,
     frozen_colour_loss,
+    is_apart,
     trace_frozen,
     unseen_surface,
 )
@@ -48,7 +49,8 @@ def learn_colours(
         config: steps and learning rates.
         grid_cells: cells along an axis of the SDF grid that the rays are traced on.
         detail: also train the colours' detail, where the field has one. Only on a finished surface: colours that can
-            explain every pixel no longer say where the surface is wrong. What no photo sees is learned as well.
+            explain every pixel no longer say where the surface is wrong. What no photo sees from ahead is learned from
+            `known`.
         known: the prior in its own colours, for what no photo sees; None: there, colours stay.
         corrections: of the views, as a training has found them.
     """
@@ -57,7 +59,13 @@ def learn_colours(
     if not len(hits):
         CONSOLE.log("No ray in the masks meets the head, so its colours stay: check the masks, or --register True.")
         return
-    unseen = _unseen(field, known, hits, grid_cells) if detail and config.unseen_weight else None
+    unseen = None
+    if detail and config.unseen_weight:
+        facing = hits[hits.cos_incidence > GRAZING]
+        unseen = _unseen(field, known, facing, grid_cells)
+        if unseen:
+            # Rays that graze the surface, where no photo sees it from ahead: their pixels show background as well.
+            hits = hits[~is_apart(hits.points, facing.points, UNSEEN)]
     optimizer = _optimizer(field, config, detail)
     for step in progress_bar(range(config.steps), desc="Learning the colours", unit="step"):
         for group in optimizer.param_groups:
@@ -96,10 +104,9 @@ def _opened(detail: DetailGrid) -> list[torch.nn.Parameter]:
     return detail.learning()
 
 
-def _unseen(field: HeadField, known: HeadField | None, hits: FrozenHits, grid_cells: int) -> UnseenColours | None:
-    """Colours of the surface that no photo sees well; None where all is seen."""
-    hits = hits[hits.cos_incidence > GRAZING]
-    if not len(hits):
+def _unseen(field: HeadField, known: HeadField | None, facing: FrozenHits, grid_cells: int) -> UnseenColours | None:
+    """Colours of the surface that no photo sees from ahead; None where all is seen, or nothing is."""
+    if not len(facing):
         return None
-    unseen = unseen_surface(field, hits.points, UNSEEN_RAYS, grid_cells, UNSEEN)
-    return UnseenColours.find(field, known, hits, unseen) if len(unseen) else None
+    unseen = unseen_surface(field, facing.points, UNSEEN_RAYS, grid_cells, UNSEEN)
+    return UnseenColours.find(field, known, facing, unseen) if len(unseen) else None

@@ -99,8 +99,6 @@ def unseen_surface(
     field: HeadField, seen: Float[Tensor, "n 3"], count: int, grid_cells: int, apart: float
 ) -> Float[Tensor, "m 3"]:
     """Points of the surface farther than `apart` from all that is seen, of so many rays from everywhere."""
-    from scipy.spatial import cKDTree
-
     tracer = GridTracer(grid_cells)
     tracer.refresh(field.sdf, seen.device)
     origins = 2.0 * normalize(torch.randn(count, 3, device=seen.device), dim=-1)
@@ -111,8 +109,15 @@ def unseen_surface(
         traced = tracer.trace(field.sdf, *part)
         points.append((part[0] + traced.t[:, None] * part[1])[traced.hit])
     found = torch.cat(points)
-    distance, _ = cKDTree(seen.cpu().numpy()).query(found.cpu().numpy(), distance_upper_bound=apart)
-    return found[torch.from_numpy(np.isinf(distance)).to(found.device)]
+    return found[is_apart(found, seen, apart)]
+
+
+def is_apart(points: Float[Tensor, "n 3"], others: Float[Tensor, "m 3"], apart: float) -> Bool[Tensor, " n"]:
+    """Whether points are farther than `apart` from all others."""
+    from scipy.spatial import cKDTree
+
+    distance, _ = cKDTree(others.cpu().numpy()).query(points.cpu().numpy(), distance_upper_bound=apart)
+    return torch.from_numpy(np.isinf(distance)).to(points.device)
 
 
 def frozen_colour_loss(
