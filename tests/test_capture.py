@@ -18,6 +18,7 @@ from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture import landmark_cameras, structure_from_motion, turned_views
 from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
+from baseh3d_ns.capture.face_agreement import faces_agree
 from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
 from baseh3d_ns.capture.face_tracks import Surface, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, solve_with_tracks
@@ -381,6 +382,43 @@ def test_where_the_whole_photos_do_not_match_the_heads_do(monkeypatch: pytest.Mo
     photo = ball_before_its_own_wall(0, camera_at(0.0, size=64))
     solved = solve_room.solve_cameras([photo] * 9, solve_room.CameraConfig(MotionConfig()))
     assert tried == [False, True] and solved.way == solve_room.MOTION
+
+
+def test_cameras_that_crowd_on_one_side_contradict_the_faces() -> None:
+    model = load_landmark_model()
+    true = [camera_at(yaw, pitch) for yaw, pitch in ((-50, 5), (-25, 0), (0, 8), (0, -8), (25, 0), (50, 3))]
+    detected, _ = seen_landmarks(true, noise_px=0.5)
+    faces = [FaceView(points, 320, 320, 1.1 * 2.6 * 320, FREE_FOCAL_SD, 0) for points in detected]
+    world = Rotation.from_euler("xyz", [40.0, 100.0, -20.0], degrees=True).as_matrix()
+    turned = [SolvedView("", replace(camera, rotation=camera.rotation @ world)) for camera in true]
+    assert faces_agree(turned, faces, model)
+    assert faces_agree([*turned[:5], SolvedView("", None)], [None, *faces[1:]], model)
+    crowded = [*turned[:3], *(turned[i] for i in (0, 1, 2))]
+    assert not faces_agree(crowded, faces, model)
+    assert faces_agree(crowded, [None, None, None, None, *faces[4:]], model), "two faces say nothing"
+
+
+def test_cameras_that_contradict_the_faces_are_looked_for_in_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried, photo = [], ball_before_its_own_wall(0, camera_at(0.0, size=64))
+
+    def solve(photos: list[Photo], config: MotionConfig) -> list[SolvedView]:
+        tried.append(config.in_masks_only)
+        return [SolvedView(photo.name, camera_at(9.0 * i)) for i, photo in enumerate(photos)]
+
+    monkeypatch.setattr(solve_room, "solve_motion", solve)
+    monkeypatch.setattr(solve_room, "_faces", lambda photos: [[face(0.9, 20.0)]] * len(photos))
+    monkeypatch.setattr(solve_room, "faces_agree", lambda *_: False)
+    by_landmarks = solve_room.SolvedCameras((), solve_room.LANDMARKS, None)
+    monkeypatch.setattr(solve_room, "_by_landmarks", lambda *_: by_landmarks)
+    config = solve_room.CameraConfig(MotionConfig())
+    assert solve_room.solve_cameras([photo] * 9, config) is by_landmarks
+    assert tried == [False, True]
+
+    def missing(*_: Any) -> None:
+        raise InputError("no networks here")
+
+    monkeypatch.setattr(solve_room, "_faces", missing)
+    assert solve_room.solve_cameras([photo] * 9, config).way == solve_room.MOTION
 
 
 def test_a_face_takes_the_size_of_its_pupils_else_of_the_mean_face() -> None:

@@ -19,12 +19,14 @@ from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.bounds import Positive
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
+from baseh3d_ns.capture.face_agreement import faces_agree
 from baseh3d_ns.capture.face_size import scale_factor
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, KNOWN_FOCAL_SD, FaceView, solve_with_tracks
 from baseh3d_ns.capture.photos import Photo, resized, with_likely_focals
 from baseh3d_ns.capture.solved import SolvedView, scaled
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, chain
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import require_extra
 from baseh3d_ns.own_photos.masks import faces_in_masks, find_faces_at_mask
 from baseh3d_ns.own_photos.metric_scale import BY_FACE, FACE_PERCENT, PUPILS_PERCENT, by_pupils
@@ -98,12 +100,15 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
     if len(photos) >= FEWEST_FOR_MOTION:
         for in_masks in (True,) if config.motion.in_masks_only else (False, True):
             if in_masks:
-                faces = _faces(photos)
+                faces = faces or _faces(photos)
                 photos = with_masks(photos, faces)
             with CONSOLE.status(f"Structure from motion of {len(photos)} photos ..."):
                 views = solve_motion(photos, replace(config.motion, in_masks_only=in_masks))
             if sum(view.camera is not None for view in views) >= MOST_REGISTERED * len(photos):
-                return SolvedCameras(tuple(views), MOTION, None)
+                faces = faces or _faces_if_known(photos)
+                if not faces or faces_agree(views, _face_views(photos, faces), load_landmark_model()):
+                    return SolvedCameras(tuple(views), MOTION, None)
+                CONSOLE.log("Cameras of structure from motion contradict the faces in the photos, and are not used.")
     return _by_landmarks(photos, faces or _faces(photos), config.pupils_mm)
 
 
@@ -133,9 +138,13 @@ def _faces(photos: Sequence[Photo]) -> list[list[FaceLandmarks]]:
     return faces_in_masks([photo.name for photo in photos], [photo.mask for photo in photos], found)
 
 
-def _trusted(faces: Sequence[Sequence[FaceLandmarks]]) -> list[int]:
-    """Numbers of the photos whose first face may be relied upon."""
-    return [index for index, found in enumerate(faces) if found and found[0].score >= RELIABLE]
+def _faces_if_known(photos: Sequence[Photo]) -> list[list[FaceLandmarks]] | None:
+    """Faces of every photo; None where the networks are missing, which cameras of structure from motion do without."""
+    try:
+        return _faces(photos)
+    except InputError as error:
+        CONSOLE.log(f"Cameras are not held against faces: {error}")
+        return None
 
 
 def with_masks(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]) -> list[Photo]:
@@ -153,9 +162,9 @@ def _from_landmarks(
     photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]], model: LandmarkModel
 ) -> tuple[list[SolvedView], Float[np.ndarray, "l 3"]]:
     """Cameras of the photos that show a face, and the landmarks of the head."""
-    chosen = _trusted(faces)
-    lenses = {photos[i].lens: number for number, i in enumerate(chosen)}
-    rows = [_face_view(photos[i], faces[i][0], lenses[photos[i].lens]) for i in chosen]
+    by_photo = _face_views(photos, faces)
+    chosen = [i for i, row in enumerate(by_photo) if row is not None]
+    rows = [row for row in by_photo if row is not None]
     grey = [cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in chosen]
     solution = solve_with_tracks(rows, grey, model)
     check_one_head([photos[i].name for i in chosen], solution.residuals)
@@ -211,6 +220,15 @@ def camera_like(photo: Photo, known: Sequence[tuple[Photo, Pinhole]]) -> Pinhole
     factor = float(np.median(same_lens or alike or [1.0]))
     intrinsics = centred_intrinsics(factor * photo.expected_focal_px / photo.scale, width, height)
     return replace(known[0][1], intrinsics=intrinsics, width=width, height=height)
+
+
+def _face_views(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]) -> list[FaceView | None]:
+    """The first face of every photo; None where it may not be relied upon."""
+    lenses = {photo.lens: number for number, photo in enumerate(photos)}
+    return [
+        _face_view(photo, found[0], lenses[photo.lens]) if found and found[0].score >= RELIABLE else None
+        for photo, found in zip(photos, faces, strict=True)
+    ]
 
 
 def _face_view(photo: Photo, face: FaceLandmarks, lens: int) -> FaceView:
