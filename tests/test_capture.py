@@ -385,17 +385,16 @@ def test_where_the_whole_photos_do_not_match_the_heads_do(monkeypatch: pytest.Mo
 
 
 def test_cameras_that_crowd_on_one_side_contradict_the_faces() -> None:
-    model = load_landmark_model()
     true = [camera_at(yaw, pitch) for yaw, pitch in ((-50, 5), (-25, 0), (0, 8), (0, -8), (25, 0), (50, 3))]
-    detected, _ = seen_landmarks(true, noise_px=0.5)
-    faces = [FaceView(points, 320, 320, 1.1 * 2.6 * 320, FREE_FOCAL_SD, 0) for points in detected]
+    faces, _ = seen_landmarks(true, noise_px=0.5)
     world = Rotation.from_euler("xyz", [40.0, 100.0, -20.0], degrees=True).as_matrix()
     turned = [SolvedView("", replace(camera, rotation=camera.rotation @ world)) for camera in true]
-    assert faces_agree(turned, faces, model)
-    assert faces_agree([*turned[:5], SolvedView("", None)], [None, *faces[1:]], model)
+    assert faces_agree(turned, faces)
+    assert faces_agree([view.scaled(0.01) for view in turned], faces)
+    assert faces_agree([*turned[:5], SolvedView("", None)], [None, *faces[1:]])
     crowded = [*turned[:3], *(turned[i] for i in (0, 1, 2))]
-    assert not faces_agree(crowded, faces, model)
-    assert faces_agree(crowded, [None, None, None, None, *faces[4:]], model), "two faces say nothing"
+    assert not faces_agree(crowded, faces)
+    assert faces_agree(crowded, [None, None, None, None, *faces[4:]]), "two faces say nothing"
 
 
 def test_cameras_that_contradict_the_faces_are_looked_for_in_another_way(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,3 +181,20 @@ def test_a_crop_samples_what_it_says():
     inside = (np.indices((size, size)).reshape(2, -1).T[:, ::-1] + 0.5) / size
     sampled = crop.sample(ramp, size).reshape(-1, 3)
     np.testing.assert_allclose(sampled[:, :2], crop.to_photo(inside), atol=1.0)
+
+
+@pytest.mark.parametrize("yaw_deg", [0.0, 40.0])
+def test_the_skull_over_a_face_is_head_whatever_the_networks_see(yaw_deg: float, monkeypatch: pytest.MonkeyPatch):
+    seen = load_landmark_model().mean_mm @ Rotation.from_euler("y", yaw_deg, degrees=True).as_matrix().T
+    points = 240.0 + 1.2 * seen[:, :2] * [1.0, -1.0]
+    nothing = np.zeros((480, 480), np.float32)
+    monkeypatch.setattr(silhouettes, "probabilities", lambda *_: (nothing.copy(), nothing.copy()))
+    photo = np.random.default_rng(0).integers(0, 255, (480, 480, 3)).astype(np.uint8)
+
+    def is_head(above_eyes_mm: float, score: float) -> bool:
+        face = FaceLandmarks(points, -1.2 * seen[:, 2], score, 0.0)
+        mask = silhouettes.guess_silhouette(photo, face).mask
+        return bool(mask[round(240.0 - 1.2 * above_eyes_mm), 240])
+
+    assert is_head(90.0, 0.9) and not is_head(125.0, 0.9)
+    assert not is_head(90.0, 0.3), "a face that may lie anywhere"

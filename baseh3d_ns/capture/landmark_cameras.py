@@ -219,11 +219,6 @@ class _Problem:
         )
 
 
-def head_to_camera(view: FaceView, model: LandmarkModel) -> Float[np.ndarray, "3 3"]:
-    """Rotation from the head frame to the camera by the mean face alone."""
-    return Rotation.from_rotvec(_pnp(view, model.mean_mm)[:3]).as_matrix()
-
-
 def _pnp(view: FaceView, face_mm: Float[np.ndarray, "l 3"]) -> Float[np.ndarray, " 6"]:
     """Rotation vector and translation in decimetres of the camera that sees the mean face at the landmarks."""
     intrinsics = centred_intrinsics(view.focal_px, view.width, view.height)

@@ -39,6 +39,8 @@ FEWEST_FOR_MOTION = 9
 """Photos from which on structure from motion is tried."""
 MOST_REGISTERED = 0.7
 """Share of the photos that structure from motion must register to be kept."""
+FROM_AHEAD = 0.8
+"""Score of faces that are seen from ahead, or nearly."""
 MOTION, LANDMARKS = "structure from motion", "landmarks"
 """The two ways."""
 
@@ -106,7 +108,7 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
                 views = solve_motion(photos, replace(config.motion, in_masks_only=in_masks))
             if sum(view.camera is not None for view in views) >= MOST_REGISTERED * len(photos):
                 faces = faces or _faces_if_known(photos)
-                if not faces or faces_agree(views, _face_views(photos, faces), load_landmark_model()):
+                if not faces or faces_agree(views, _from_ahead(photos, faces)):
                     return SolvedCameras(tuple(views), MOTION, None)
                 CONSOLE.log("Cameras of structure from motion contradict the faces in the photos, and are not used.")
     return _by_landmarks(photos, faces or _faces(photos), config.pupils_mm)
@@ -145,6 +147,16 @@ def _faces_if_known(photos: Sequence[Photo]) -> list[list[FaceLandmarks]] | None
     except InputError as error:
         CONSOLE.log(f"Cameras are not held against faces: {error}")
         return None
+
+
+def _from_ahead(
+    photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]
+) -> list[Float[np.ndarray, "l 2"] | None]:
+    """Landmarks in every whole photo; None where it shows no face, or one whose landmarks may lie anywhere."""
+    return [
+        photo.scale * (found[0].points_px + 0.5) - 0.5 if found and found[0].score >= FROM_AHEAD else None
+        for photo, found in zip(photos, faces, strict=True)
+    ]
 
 
 def with_masks(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]) -> list[Photo]:
