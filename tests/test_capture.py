@@ -18,7 +18,7 @@ from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture import landmark_cameras, structure_from_motion, turned_views
 from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
-from baseh3d_ns.capture.face_agreement import faces_agree
+from baseh3d_ns.capture.face_agreement import share_of_faces_that_meet
 from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
 from baseh3d_ns.capture.face_tracks import Surface, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, solve_with_tracks
@@ -389,12 +389,12 @@ def test_cameras_that_crowd_on_one_side_contradict_the_faces() -> None:
     faces, _ = seen_landmarks(true, noise_px=0.5)
     world = Rotation.from_euler("xyz", [40.0, 100.0, -20.0], degrees=True).as_matrix()
     turned = [SolvedView("", replace(camera, rotation=camera.rotation @ world)) for camera in true]
-    assert faces_agree(turned, faces)
-    assert faces_agree([view.scaled(0.01) for view in turned], faces)
-    assert faces_agree([*turned[:5], SolvedView("", None)], [None, *faces[1:]])
+    assert share_of_faces_that_meet(turned, faces) == 1.0
+    assert share_of_faces_that_meet([view.scaled(0.01) for view in turned], faces) == 1.0
+    assert share_of_faces_that_meet([*turned[:5], SolvedView("", None)], [None, *faces[1:]]) == 1.0
     crowded = [*turned[:3], *(turned[i] for i in (0, 1, 2))]
-    assert not faces_agree(crowded, faces)
-    assert faces_agree(crowded, [None, None, None, None, *faces[4:]]), "two faces say nothing"
+    assert share_of_faces_that_meet(crowded, faces) <= 0.5
+    assert share_of_faces_that_meet(crowded, [None, None, None, None, *faces[4:]]) == 1.0, "two faces say nothing"
 
 
 def test_cameras_that_contradict_the_faces_are_looked_for_in_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,16 +402,24 @@ def test_cameras_that_contradict_the_faces_are_looked_for_in_another_way(monkeyp
 
     def solve(photos: list[Photo], config: MotionConfig) -> list[SolvedView]:
         tried.append(config.in_masks_only)
-        return [SolvedView(photo.name, camera_at(9.0 * i)) for i, photo in enumerate(photos)]
+        return [SolvedView("alone" if tried[-1] else "whole", camera_at(9.0 * i)) for i, _ in enumerate(photos)]
 
     monkeypatch.setattr(solve_room, "solve_motion", solve)
     monkeypatch.setattr(solve_room, "_faces", lambda photos: [[face(0.9, 20.0)]] * len(photos))
-    monkeypatch.setattr(solve_room, "faces_agree", lambda *_: False)
     by_landmarks = solve_room.SolvedCameras((), solve_room.LANDMARKS, None)
     monkeypatch.setattr(solve_room, "_by_landmarks", lambda *_: by_landmarks)
     config = solve_room.CameraConfig(MotionConfig())
-    assert solve_room.solve_cameras([photo] * 9, config) is by_landmarks
-    assert tried == [False, True]
+
+    def solved(*shares: float) -> solve_room.SolvedCameras:
+        tried.clear()
+        left = iter(shares)
+        monkeypatch.setattr(solve_room, "share_of_faces_that_meet", lambda *_: next(left))
+        return solve_room.solve_cameras([photo] * 9, config)
+
+    assert solved(0.4, 0.5) is by_landmarks and tried == [False, True]
+    assert solved(1.0).way == solve_room.MOTION and tried == [False]
+    assert solved(0.8, 1.0).views[0].name == "alone"
+    assert solved(0.8, 0.5).views[0].name == "whole", "nothing better was found"
 
     def missing(*_: Any) -> None:
         raise InputError("no networks here")

@@ -12,17 +12,33 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from baseh3d_ns.capture.photos import Photo
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.own_photos.faces import POINTS, FaceRays, find_face_in_space
+from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
-LEAST_AGREEING = 0.7
-"""Share of the photos that show a face from ahead, whose rays have to meet."""
+SURELY_AGREEING, LEAST_AGREEING = 0.9, 0.7
+"""Share of the photos with a face from ahead whose rays meet, from which on cameras are taken at once, or at all."""
+FROM_AHEAD = 0.8
+"""Score of faces that are seen from ahead, or nearly."""
 FEWEST = 3
 """Such photos from which on a disagreement means anything."""
 
 
-def faces_agree(views: Sequence[SolvedView], points_px: Sequence[Float[np.ndarray, "468 2"] | None]) -> bool:
-    """Whether the faces of most photos stand in one place in the world of the cameras.
+def landmarks_from_ahead(
+    photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]
+) -> list[Float[np.ndarray, "468 2"] | None]:
+    """Landmarks in every whole photo; None where it shows no face, or one whose landmarks may lie anywhere."""
+    return [
+        photo.scale * (found[0].points_px + 0.5) - 0.5 if found and found[0].score >= FROM_AHEAD else None
+        for photo, found in zip(photos, faces, strict=True)
+    ]
+
+
+def share_of_faces_that_meet(
+    views: Sequence[SolvedView], points_px: Sequence[Float[np.ndarray, "468 2"] | None]
+) -> float:
+    """Share of the photos with a face whose faces stand in one place in the world of the cameras; 1 for few photos.
 
     Args:
         views: photos with the cameras that were found.
@@ -34,9 +50,9 @@ def faces_agree(views: Sequence[SolvedView], points_px: Sequence[Float[np.ndarra
         if view.camera is not None and points is not None
     ]
     if len(rays) < FEWEST:
-        return True
+        return 1.0
     face = find_face_in_space(rays)
-    return face is not None and len(face.shots) >= LEAST_AGREEING * len(rays)
+    return 0.0 if face is None else len(face.shots) / len(rays)
 
 
 def _face_rays(number: int, view: SolvedView, points_px: Float[np.ndarray, "468 2"]) -> FaceRays:

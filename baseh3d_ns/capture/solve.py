@@ -1,8 +1,8 @@
 """Cameras of photos of one head, however many there are.
 
 Nine photos that overlap, or more: structure from motion, by everything they show, else by the head alone where the
-background is not the same in all. Fewer: cameras from the landmarks and from tracks across the face, then
-from silhouettes and tracks across the head for photos that show no face.
+background is not the same in all, or moves with the camera. Fewer: cameras from the landmarks and from tracks across
+the face, then from silhouettes and tracks across the head for photos that show no face.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.bounds import Positive
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
-from baseh3d_ns.capture.face_agreement import faces_agree
+from baseh3d_ns.capture.face_agreement import (
+    LEAST_AGREEING,
+    SURELY_AGREEING,
+    landmarks_from_ahead,
+    share_of_faces_that_meet,
+)
 from baseh3d_ns.capture.face_size import scale_factor
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, KNOWN_FOCAL_SD, FaceView, solve_with_tracks
 from baseh3d_ns.capture.photos import Photo, resized, with_likely_focals
@@ -39,8 +44,6 @@ FEWEST_FOR_MOTION = 9
 """Photos from which on structure from motion is tried."""
 MOST_REGISTERED = 0.7
 """Share of the photos that structure from motion must register to be kept."""
-FROM_AHEAD = 0.8
-"""Score of faces that are seen from ahead, or nearly."""
 MOTION, LANDMARKS = "structure from motion", "landmarks"
 """The two ways."""
 
@@ -99,6 +102,7 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
             taken from one spot.
     """
     faces, photos = None, with_likely_focals(photos)
+    found: list[tuple[float, list[SolvedView]]] = []
     if len(photos) >= FEWEST_FOR_MOTION:
         for in_masks in (True,) if config.motion.in_masks_only else (False, True):
             if in_masks:
@@ -106,11 +110,18 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
                 photos = with_masks(photos, faces)
             with CONSOLE.status(f"Structure from motion of {len(photos)} photos ..."):
                 views = solve_motion(photos, replace(config.motion, in_masks_only=in_masks))
-            if sum(view.camera is not None for view in views) >= MOST_REGISTERED * len(photos):
-                faces = faces or _faces_if_known(photos)
-                if not faces or faces_agree(views, _from_ahead(photos, faces)):
-                    return SolvedCameras(tuple(views), MOTION, None)
-                CONSOLE.log("Cameras of structure from motion contradict the faces in the photos, and are not used.")
+            if sum(view.camera is not None for view in views) < MOST_REGISTERED * len(photos):
+                continue
+            faces = faces or _faces_if_known(photos)
+            found.append(
+                (share_of_faces_that_meet(views, landmarks_from_ahead(photos, faces)) if faces else 1.0, views)
+            )
+            if found[-1][0] >= SURELY_AGREEING:
+                break
+            CONSOLE.log(f"Of the faces, {found[-1][0]:.0%} meet by the cameras of structure from motion.")
+    share, views = max(found, key=lambda one: one[0], default=(0.0, []))
+    if share >= LEAST_AGREEING:
+        return SolvedCameras(tuple(views), MOTION, None)
     return _by_landmarks(photos, faces or _faces(photos), config.pupils_mm)
 
 
@@ -147,16 +158,6 @@ def _faces_if_known(photos: Sequence[Photo]) -> list[list[FaceLandmarks]] | None
     except InputError as error:
         CONSOLE.log(f"Cameras are not held against faces: {error}")
         return None
-
-
-def _from_ahead(
-    photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]
-) -> list[Float[np.ndarray, "l 2"] | None]:
-    """Landmarks in every whole photo; None where it shows no face, or one whose landmarks may lie anywhere."""
-    return [
-        photo.scale * (found[0].points_px + 0.5) - 0.5 if found and found[0].score >= FROM_AHEAD else None
-        for photo, found in zip(photos, faces, strict=True)
-    ]
 
 
 def with_masks(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]) -> list[Photo]:

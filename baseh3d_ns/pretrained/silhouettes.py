@@ -11,17 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy.spatial import Delaunay
 
+from baseh3d_ns.pretrained.face_region import face_and_skull
 from baseh3d_ns.pretrained.foreground import probabilities
-from baseh3d_ns.pretrained.landmark_model import load_landmark_model
-from baseh3d_ns.pretrained.landmarks import LEFT_EYE, RELIABLE, RIGHT_EYE, FaceLandmarks
+from baseh3d_ns.pretrained.landmarks import LEFT_EYE, RIGHT_EYE, FaceLandmarks
 from baseh3d_ns.pretrained.networks import Crop
-from baseh3d_ns.similarity import align
 
 HEAD_SIDE, HEAD_BACK, HEAD_UP = 1.95, 0.55, 0.05
 """Side of a head's box, and the head's middle behind and above that of its face, in sizes of the face."""
@@ -40,11 +37,6 @@ SURE = 0.8
 """Probability from which on GrabCut keeps the networks' word (and below 1 - SURE)."""
 GRABCUT_ROUNDS, SEED = 3, 0
 """Rounds of GrabCut, and the seed of its colour clusters: the same photo gives the same silhouette."""
-FACE_MARGIN = 0.04
-"""Width inside the face's outline where landmarks do not decide, in sizes of the face: they err by as much."""
-SKULL_MM, SKULL_AXES_MM = (0.0, 25.0, 10.0), (58.0, 74.0, 62.0)
-"""Centre and semi-axes in the head frame of an ellipsoid inside the skull of any adult, 10 to 40 mm deep: landmarks
-tell a turned head's direction to some degrees only."""
 BORDER_PX, BORDER_SHARE = 2, 0.01
 """Depth of a photo's border, and the fraction of a side's length that a silhouette must cover of it to touch it."""
 
@@ -99,9 +91,7 @@ def guess_silhouette(
     if around is not None:
         mean[_beside_head(head, mean.shape)] = 0.0
     if face is not None:
-        mean[_face_itself(face, scale, mean.shape)] = 1.0
-        if face.score >= RELIABLE:
-            mean[_skull(face, scale, mean.shape)] = 1.0
+        mean[face_and_skull(face, scale, mean.shape)] = 1.0
     mask = _blob_at(_along_edges(copy, mean), middle)
     near = _box(mask, 0.1)
     agreement = _iou(people[near] > 0.5, things[near] > 0.5)
@@ -148,45 +138,6 @@ def _beside_head(head: Crop, shape: Sequence[int]) -> Bool[np.ndarray, "h w"]:
     away = np.hypot(across, down)
     below = head.axes[0, 1] * across + head.axes[1, 1] * down
     return np.asarray((below < CHIN_BELOW * head.side_px) & (away > HEAD_REACH * head.side_px))
-
-
-def _face_itself(face: FaceLandmarks, scale: float, shape: Sequence[int]) -> Bool[np.ndarray, "h w"]:
-    """Pixels well inside the triangles between a face's landmarks, in a copy of the photo of another size.
-
-    The convex hull would reach past a turned face, over the hollow between brow and nose.
-    """
-    import cv2
-
-    points = ((face.points_px + 0.5) * scale - 0.5).round().astype(np.int32)
-    drawn = np.zeros((shape[0], shape[1]), np.uint8)
-    for triangle in _triangles():
-        cv2.fillConvexPoly(drawn, points[triangle], (1,))
-    margin = round(FACE_MARGIN * scale * face.size_px)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
-    return np.asarray(cv2.erode(drawn, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0,)) > 0)
-
-
-def _skull(face: FaceLandmarks, scale: float, shape: Sequence[int]) -> Bool[np.ndarray, "h w"]:
-    """Pixels on the skull behind and above a face, in a copy of the photo of another size.
-
-    Dark hair before a dark background is a thing of its own to both networks.
-    """
-    import cv2
-
-    to_photo = align(load_landmark_model().mean_mm, np.column_stack([face.points_px, face.depth_px]))
-    angle, height = np.meshgrid(np.linspace(0.0, 2.0 * np.pi, 32), np.linspace(-1.0, 1.0, 16))
-    across = np.sqrt(1.0 - height**2)
-    ball = np.stack([across * np.cos(angle), height, across * np.sin(angle)], axis=-1).reshape(-1, 3)
-    points = to_photo.points(np.array(SKULL_MM) + ball * np.array(SKULL_AXES_MM))[:, :2]
-    outline = cv2.convexHull(((points + 0.5) * scale - 0.5).round().astype(np.int32))
-    drawn = np.zeros((shape[0], shape[1]), np.uint8)
-    return np.asarray(cv2.fillConvexPoly(drawn, outline, (1,)) > 0)
-
-
-@lru_cache(maxsize=1)
-def _triangles() -> Int[np.ndarray, "t 3"]:
-    """Landmarks at the corners of triangles that cover a face, by Delaunay's triangulation of the mean face."""
-    return np.asarray(Delaunay(load_landmark_model().mean_mm[:, :2]).simplices)
 
 
 def _quarter_turn(turn_deg: float) -> float:

@@ -61,11 +61,7 @@ def learn_colours(
         return
     unseen = None
     if detail and config.unseen_weight:
-        facing = hits[hits.cos_incidence > GRAZING]
-        unseen = _unseen(field, known, facing, grid_cells)
-        if unseen:
-            # Rays that graze the surface, where no photo sees it from ahead: their pixels show background as well.
-            hits = hits[~is_apart(hits.points, facing.points, UNSEEN)]
+        unseen, hits = _unseen_and_seen(field, known, hits, grid_cells)
     optimizer = _optimizer(field, config, detail)
     for step in progress_bar(range(config.steps), desc="Learning the colours", unit="step"):
         for group in optimizer.param_groups:
@@ -104,9 +100,16 @@ def _opened(detail: DetailGrid) -> list[torch.nn.Parameter]:
     return detail.learning()
 
 
-def _unseen(field: HeadField, known: HeadField | None, facing: FrozenHits, grid_cells: int) -> UnseenColours | None:
-    """Colours of the surface that no photo sees from ahead; None where all is seen, or nothing is."""
-    if not len(facing):
-        return None
-    unseen = unseen_surface(field, facing.points, UNSEEN_RAYS, grid_cells, UNSEEN)
-    return UnseenColours.find(field, known, facing, unseen) if len(unseen) else None
+def _unseen_and_seen(
+    field: HeadField, known: HeadField | None, hits: FrozenHits, grid_cells: int
+) -> tuple[UnseenColours | None, FrozenHits]:
+    """Colours of the surface that no photo sees from ahead, and the rays to the rest; None and all where all is seen.
+
+    Rays that graze the surface, where no photo sees it from ahead, are left out: their pixels show background as well.
+    """
+    facing = hits[hits.cos_incidence > GRAZING]
+    unseen = unseen_surface(field, facing.points, UNSEEN_RAYS, grid_cells, UNSEEN) if len(facing) else facing.points
+    if not len(unseen):
+        return None, hits
+    seen = hits[~is_apart(hits.points, facing.points, UNSEEN)]
+    return UnseenColours.find(field, known, facing, unseen), seen

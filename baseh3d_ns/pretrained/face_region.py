@@ -1,0 +1,65 @@
+"""Pixels of a photo that are head for sure, by the landmarks of its face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Bool, Int
+from scipy.spatial import Delaunay
+
+from baseh3d_ns.pretrained.landmark_model import load_landmark_model
+from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
+from baseh3d_ns.similarity import align
+
+FACE_MARGIN = 0.04
+"""Width inside the face's outline where landmarks do not decide, in sizes of the face: they err by as much."""
+SKULL_MM, SKULL_AXES_MM = (0.0, 25.0, 10.0), (58.0, 74.0, 62.0)
+"""Centre and semi-axes in the head frame of an ellipsoid inside the skull of any adult, 10 to 40 mm deep: landmarks
+tell a turned head's direction to some degrees only."""
+
+
+def face_and_skull(face: FaceLandmarks, scale: float, shape: Sequence[int]) -> Bool[np.ndarray, "h w"]:
+    """Pixels on a face, and on the skull round it where its landmarks may be relied upon."""
+    itself = _face_itself(face, scale, shape)
+    return itself | _skull(face, scale, shape) if face.score >= RELIABLE else itself
+
+
+def _face_itself(face: FaceLandmarks, scale: float, shape: Sequence[int]) -> Bool[np.ndarray, "h w"]:
+    """Pixels well inside the triangles between a face's landmarks, in a copy of the photo of another size.
+
+    The convex hull would reach past a turned face, over the hollow between brow and nose.
+    """
+    import cv2
+
+    points = ((face.points_px + 0.5) * scale - 0.5).round().astype(np.int32)
+    drawn = np.zeros((shape[0], shape[1]), np.uint8)
+    for triangle in _triangles():
+        cv2.fillConvexPoly(drawn, points[triangle], (1,))
+    margin = round(FACE_MARGIN * scale * face.size_px)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
+    return np.asarray(cv2.erode(drawn, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0,)) > 0)
+
+
+def _skull(face: FaceLandmarks, scale: float, shape: Sequence[int]) -> Bool[np.ndarray, "h w"]:
+    """Pixels on the skull behind and above a face, in a copy of the photo of another size.
+
+    Dark hair before a dark background is a thing of its own to both networks.
+    """
+    import cv2
+
+    to_photo = align(load_landmark_model().mean_mm, np.column_stack([face.points_px, face.depth_px]))
+    angle, height = np.meshgrid(np.linspace(0.0, 2.0 * np.pi, 32), np.linspace(-1.0, 1.0, 16))
+    across = np.sqrt(1.0 - height**2)
+    ball = np.stack([across * np.cos(angle), height, across * np.sin(angle)], axis=-1).reshape(-1, 3)
+    points = to_photo.points(np.array(SKULL_MM) + ball * np.array(SKULL_AXES_MM))[:, :2]
+    outline = cv2.convexHull(((points + 0.5) * scale - 0.5).round().astype(np.int32))
+    drawn = np.zeros((shape[0], shape[1]), np.uint8)
+    return np.asarray(cv2.fillConvexPoly(drawn, outline, (1,)) > 0)
+
+
+@lru_cache(maxsize=1)
+def _triangles() -> Int[np.ndarray, "t 3"]:
+    """Landmarks at the corners of triangles that cover a face, by Delaunay's triangulation of the mean face."""
+    return np.asarray(Delaunay(load_landmark_model().mean_mm[:, :2]).simplices)
