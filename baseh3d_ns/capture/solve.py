@@ -118,7 +118,7 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
             )
             if found[-1][0] >= SURELY_AGREEING:
                 break
-            CONSOLE.log(f"Of the faces, {found[-1][0]:.0%} meet by the cameras of structure from motion.")
+            CONSOLE.log(f"{found[-1][0]:.0%} of the faces stand in one place by cameras from structure from motion.")
     share, views = max(found, key=lambda one: one[0], default=(0.0, []))
     if share >= LEAST_AGREEING:
         return SolvedCameras(tuple(views), MOTION, None)
