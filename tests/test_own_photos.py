@@ -18,7 +18,7 @@ from tiny_root import CENTRE_MM, SCENE, SEMI_AXES_MM
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.dataset import HeadDataset
-from baseh3d_ns.data.pictures import read_mask, read_photo
+from baseh3d_ns.data.pictures import Trimap, read_mask, read_photo
 from baseh3d_ns.data.ray_pool import find_strata, pool_rays
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import LANDMARKS_MM
@@ -213,7 +213,8 @@ def lens(distortion=BENT) -> Lens:
 def test_undistorted_pixels_without_a_source_are_not_known():
     bent = lens((0.3, 0.0, 0.0, 0.0, 0.0))
     window = bent.window_of(np.array([[x, y, 1.0] for x in (-9.0, 9.0) for y in (-9.0, 9.0)]))
-    picture, k = bent.undistorted(np.full((90, 120, 3), 200, np.uint8), np.ones((90, 120), bool), window)
+    everywhere = np.ones((90, 120), bool)
+    picture, k = bent.undistorted(np.full((90, 120, 3), 200, np.uint8), Trimap(everywhere, everywhere), window)
     assert 0.0 < picture.known.mean() < 1.0 and not (picture.mask & ~picture.known).any()
     rows, columns = np.nonzero(picture.known)
     points = np.column_stack([columns, rows, np.ones(len(rows))]) @ np.linalg.inv(k).T
@@ -517,7 +518,8 @@ def test_silhouettes_that_the_networks_disagree_on_are_left_out_where_enough_oth
     path.write_text(json.dumps(meta))
     shots = read_transforms(path).shots
     for unsure, left in ((1, 4), (3, 5)):
-        guesses = iter([Silhouette(mask, 0.2 if number < unsure else 0.9) for number, mask in enumerate(masks)])
+        agreements = [0.2 if number < unsure else 0.9 for number in range(len(masks))]
+        guesses = iter([Silhouette(mask, np.ones_like(mask), a) for mask, a in zip(masks, agreements, strict=True)])
         monkeypatch.setattr(silhouettes, "guess_silhouette", lambda *_, guesses=guesses: next(guesses))
         found, face = looks.look_at(shots, find_faces=True)
         assert face is None and len(found) == left and all(look.guessed for look in found)

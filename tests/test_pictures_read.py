@@ -12,7 +12,7 @@ from tiny_root import SCENE
 
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import load_scene
-from baseh3d_ns.data.pictures import picture_size, read_mask, read_photo
+from baseh3d_ns.data.pictures import picture_size, read_mask, read_photo, read_trimap
 from baseh3d_ns.errors import InputError
 
 GREY = np.arange(256, dtype=np.uint8).reshape(8, 32)
@@ -139,6 +139,17 @@ WHITE = np.full((*HEAD.shape, 3), 255, np.uint8)
 )
 def test_masks_of_any_kind_show_the_same_head(tmp_path, picture, name):
     np.testing.assert_array_equal(read_mask(saved(tmp_path, picture, name)), HEAD)
+
+
+def test_three_levels_are_a_trimap_and_two_are_not(tmp_path):
+    unsure = np.roll(HEAD, 2, axis=1) & ~HEAD
+    assert unsure.any()
+    trimap = read_trimap(saved(tmp_path, Image.fromarray(np.where(unsure, 128, 255 * BYTES).astype(np.uint8))))
+    np.testing.assert_array_equal(trimap.mask, HEAD)
+    np.testing.assert_array_equal(trimap.known, ~unsure)
+    two = read_trimap(saved(tmp_path, Image.fromarray(128 * BYTES)))
+    np.testing.assert_array_equal(two.mask, HEAD)
+    assert two.known.all()
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])

@@ -198,3 +198,19 @@ def test_the_skull_over_a_face_is_head_whatever_the_networks_see(yaw_deg: float,
 
     assert is_head(90.0, 0.9) and not is_head(125.0, 0.9)
     assert not is_head(90.0, 0.3), "a face that may lie anywhere"
+
+
+@pytest.mark.parametrize("bald", [False, True])
+def test_hair_that_the_networks_lose_is_left_open_and_a_bald_head_is_not(bald: bool, monkeypatch: pytest.MonkeyPatch):
+    seen = load_landmark_model().mean_mm
+    points = 240.0 + 1.2 * seen[:, :2] * [1.0, -1.0]
+    rows, columns = np.indices((480, 480))
+    above_ears_mm, across_mm = (240.0 - rows) / 1.2, (columns - 240.0) / 1.2
+    head = (np.abs(across_mm) < 75.0) & (above_ears_mm > -120.0) & (above_ears_mm < (110.0 if bald else 70.0))
+    monkeypatch.setattr(silhouettes, "probabilities", lambda *_: (head.astype(np.float32),) * 2)
+    photo = np.random.default_rng(0).integers(0, 255, (480, 480, 3)).astype(np.uint8)
+    guess = silhouettes.guess_silhouette(photo, FaceLandmarks(points, -1.2 * seen[:, 2], 0.9, 0.0))
+    hair = (np.hypot(across_mm / 100.0, (above_ears_mm - 45.0) / 100.0) < 1.0) & (above_ears_mm > 115.0)
+    jaw = (above_ears_mm < -70.0) | (above_ears_mm > 160.0)
+    assert guess.known[hair].all() == bald and guess.known[hair].any() == bald
+    assert guess.known[jaw].all() and guess.known[guess.mask].all()

@@ -30,7 +30,7 @@ from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.faces import POINTS
 from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
-from baseh3d_ns.own_photos.looks import Look, full_mask
+from baseh3d_ns.own_photos.looks import Look, full_trimap
 from baseh3d_ns.own_photos.masks import find_mask, mask_file
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
 from baseh3d_ns.own_photos.scene import OwnScene, open_capture, photos_without_camera, read_capture
@@ -81,7 +81,7 @@ def capture(options: CaptureOptions) -> str:
         scene = open_capture(given, scale, options.neck_mm, LONGEST_PX)
         kept = {view.shot.name for view in scene.views}
         shots = [
-            replace(shot, mask_path=save_mask(folder, number, shot.name, full_mask(look)))
+            replace(shot, mask_path=save_mask(folder, number, shot.name, full_trimap(look)))
             for number, look in enumerate(scene.looks)
             if (shot := look.silhouette.shot).name in kept
         ]

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
 from PIL import Image
 
+from baseh3d_ns.data.pictures import UNDECIDED, Trimap
 from baseh3d_ns.frames import OPENCV_TO_OPENGL, PIXEL_CENTRE
 from baseh3d_ns.own_photos.head_frame import HeadFrame
 from baseh3d_ns.own_photos.lens import COEFFICIENTS
@@ -21,11 +21,12 @@ MASKS, FRAMES, SHEET = "masks", "frames", "capture.png"
 """Names, within the folder, of the masks, of the frames of a video, and of the picture to look at."""
 
 
-def save_mask(folder: Path, number: int, name: str, mask: Bool[np.ndarray, "h w"]) -> Path:
-    """Write a silhouette (white: head) into the folder's masks; its path."""
+def save_mask(folder: Path, number: int, name: str, trimap: Trimap) -> Path:
+    """Write a silhouette (white: head, grey: left open) into the folder's masks; its path."""
     path = folder / MASKS / f"{number:03d}_{Path(name).stem}.png"
     path.parent.mkdir(exist_ok=True)
-    Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+    levels = np.where(trimap.known, 255 * trimap.mask, UNDECIDED)
+    Image.fromarray(levels.astype(np.uint8)).save(path)
     return path
 
 

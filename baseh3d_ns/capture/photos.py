@@ -92,7 +92,7 @@ def load_photo(path: Path, mask_path: Path | None = None) -> Photo:
     height, width = whole.shape[:2]
     mask = None
     if mask_path is not None:
-        mask = read_counted_mask(mask_path, path, as_stored=False, size=(width, height))
+        mask = read_counted_mask(mask_path, path, as_stored=False, size=(width, height)).mask
         check_not_inverted(mask_path, mask)
     focal_px, cropped = _exif_focal_px(path, width, height)
     return replace(small_photo(path.name, whole, mask, focal_px), cropped=cropped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +20,8 @@ HEIC = (".heic", ".heif")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", *HEIC)
 MASK_THRESHOLD = 127
 """Mask values above this, of 255, are head."""
+UNDECIDED = 128
+"""Value of the pixels of a trimap that are left open, between 0 and 255."""
 MOST_LABELS, LABEL_SHARE = 12, 0.05
 """Number of grey levels up to which a picture may be a map of labels, and the share of what is not black that a dark
 level covers in one: at the edges of a mask each covers less."""
@@ -31,6 +34,16 @@ SAME_COLOURS = 2
 _WIDTH, _HEIGHT = 256, 257
 """TIFF tags."""
 _PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+
+
+@dataclass(frozen=True, eq=False)
+class Trimap:
+    """Silhouette in which pixels may be left open, as in matting."""
+
+    mask: Bool[np.ndarray, "h w"]
+    """True where a pixel is head for sure."""
+    known: Bool[np.ndarray, "h w"]
+    """False where it may be head or not."""
 
 
 def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -51,10 +64,16 @@ def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
-    """A silhouette, true on the head, turned as its EXIF orientation says.
+    """A silhouette, true on what is head for sure; for values and errors see `read_trimap`."""
+    return read_trimap(path).mask
+
+
+def read_trimap(path: Path) -> Trimap:
+    """A silhouette, turned as its EXIF orientation says.
 
     Alpha that is not the same everywhere is the silhouette. Of two grey levels of which one is 0, the other is head,
-    whatever it is (masks of 0 and 1, palettes); of more levels, those above `MASK_THRESHOLD`.
+    whatever it is (masks of 0 and 1, palettes); of more levels, those above `MASK_THRESHOLD`. The three levels 0,
+    `UNDECIDED` and 255 are a trimap.
 
     Raises:
         InputError: not an image, cut off, all of one value, a map of labels, or with no more than a speck brighter than
@@ -74,8 +93,9 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
             f"{path} holds {len(values)} labels ({', '.join(f'{value:g}' for value in values)}), so it does not tell "
             "what is head: save it with two values, white = head, black = not"
         )
-    binary = len(values) == 2 and values[0] == 0
-    mask = np.asarray(levels > (0 if binary else MASK_THRESHOLD))
+    is_trimap = np.array_equal(values, (0, UNDECIDED, 255))
+    threshold = UNDECIDED if is_trimap else 0 if len(values) == 2 and values[0] == 0 else MASK_THRESHOLD
+    mask = np.asarray(levels > threshold)
     if mask.all() or not mask.any():
         raise InputError(
             f"{path} holds {len(values)} grey levels from {values[0]:g} to {values[-1]:g} of 255, none "
@@ -83,7 +103,7 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
         )
     if mask.mean() < LEAST_SHARE:
         raise InputError(f"{path} has {mask.sum()} white pixels of {mask.size}, which are no head: make the mask again")
-    return mask
+    return Trimap(mask, np.asarray(levels != UNDECIDED) if is_trimap else np.ones_like(mask))
 
 
 def check_not_inverted(path: Path, mask: Bool[np.ndarray, "h w"]) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from baseh3d_ns.cameras import Pinhole
-from baseh3d_ns.data.pictures import read_mask, read_photo
+from baseh3d_ns.data.pictures import read_photo, read_trimap
 from baseh3d_ns.frames import PIXEL_CENTRE, SceneFrame
 
 METADATA = (
@@ -65,15 +65,15 @@ class PictureSource(Protocol):
 
 @dataclass(frozen=True)
 class PictureFiles:
-    """A photo and its mask as files; every pixel counts."""
+    """A photo and its mask as files."""
 
     image_path: Path
     mask_path: Path
 
     def read(self) -> Picture:
         """Photo and mask as `pictures` reads them."""
-        mask = read_mask(self.mask_path)
-        return Picture(read_photo(self.image_path), mask, np.ones_like(mask))
+        trimap = read_trimap(self.mask_path)
+        return Picture(read_photo(self.image_path), trimap.mask, trimap.known)
 
 
 def view_outputs(

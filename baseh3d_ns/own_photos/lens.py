@@ -11,8 +11,9 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
+from baseh3d_ns.data.pictures import Trimap
 from baseh3d_ns.data.views import Picture
 from baseh3d_ns.errors import InputError
 
@@ -26,6 +27,8 @@ BEYOND_BORDER = 1.05
 """Distance from the optical axis, in that of the photo's farthest corner, up to which the model is trusted."""
 PER_SIDE = 64
 """Points along each side of a photo at which its undistorted border is looked at."""
+WHOLE = 1.0 - 1e-4
+"""Share of decided pixels among those that one is interpolated from, from which it is decided, up to rounding."""
 _PRECISE = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 200, 1e-10)
 
 
@@ -125,23 +128,27 @@ class Lens:
         return Window(int(first[0]), int(first[1]), width, height) if min(width, height) > 0 else None
 
     def undistorted(
-        self, photo: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"], window: Window
+        self, photo: UInt8[np.ndarray, "h w 3"], trimap: Trimap, window: Window
     ) -> tuple[Picture, Float[np.ndarray, "3 3"]]:
-        """The part of photo and mask that a window shows without distortion, and its intrinsics.
+        """The part of photo and silhouette that a window shows without distortion, and its intrinsics.
 
-        Pixels whose source lies outside the photo are not known.
+        Pixels whose source lies outside the photo, or is left open, are not known.
         """
         intrinsics = self.intrinsics.copy()
         intrinsics[:2, 2] -= (window.left, window.top)
         if not self.distorts:
             part = np.s_[window.top : window.top + window.height, window.left : window.left + window.width]
-            return Picture(photo[part], mask[part], np.ones_like(mask[part])), intrinsics
+            return Picture(photo[part], trimap.mask[part], trimap.known[part]), intrinsics
         columns, rows = cv2.initUndistortRectifyMap(
             self.intrinsics, self.distortion, np.eye(3), intrinsics, (window.width, window.height), cv2.CV_32FC1
         )
         known = (columns >= 0.0) & (columns <= self.width - 1) & (rows >= 0.0) & (rows <= self.height - 1)
         seen = cv2.remap(photo, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        inside = cv2.remap(mask.astype(np.float32), columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        inside, decided = (
+            cv2.remap(part.astype(np.float32), columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for part in (trimap.mask, trimap.known)
+        )
+        known &= np.asarray(decided) > WHOLE
         return Picture(np.asarray(seen, np.uint8), (np.asarray(inside) > 0.5) & known, known), intrinsics
 
 

@@ -12,11 +12,12 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from PIL import Image
 
 from baseh3d_ns.bars import progress_bar
+from baseh3d_ns.data.pictures import Trimap
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.faces import POINTS, Face, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.hull import Silhouette
 from baseh3d_ns.own_photos.mask_turns import turned_as_shown
-from baseh3d_ns.own_photos.masks import HOLDS_FACE, faces_in_masks, find_faces_at_mask, given_mask, unused_masks
+from baseh3d_ns.own_photos.masks import HOLDS_FACE, faces_in_masks, find_faces_at_mask, given_trimap, unused_masks
 from baseh3d_ns.own_photos.photo_sizes import read_counted
 from baseh3d_ns.own_photos.shots import Shot
 from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
@@ -38,6 +39,9 @@ class Look:
     """A shot with its silhouette."""
 
     silhouette: Silhouette
+    """Of what is head, or is left open, which decides on the ball that holds all of the head."""
+    known: Bool[np.ndarray, "h w"] | None
+    """False where a guessed silhouette leaves open what is head, at its size; None for a given one."""
     guessed: bool
     """Whether the silhouette is a network's, not the user's."""
     agreement: float
@@ -74,12 +78,12 @@ def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face |
     looks, without, doubtful = [], [], []
     bar = progress_bar(shots, desc="Looking at silhouettes", unit="photo")
     for shot, photo, given, found in zip(bar, photos, masks, landmarks, strict=True):
-        mask, agreement = (given, 1.0) if given is not None else _guessed(shot, photo, found, face)
+        mask, known, agreement = (given, None, 1.0) if given is not None else _guessed(shot, photo, found, face)
         if agreement < LEAST_AGREEMENT:
             doubtful.append(f"{shot.name} ({agreement:.2f})")
         if mask.mean() > LEAST_HEAD:
             score = None if found is None else float(found.score)
-            looks.append(Look(Silhouette(shot, mask), given is None, agreement, score))
+            looks.append(Look(Silhouette(shot, mask), known, given is None, agreement, score))
         else:
             without.append(shot.name)
     trusted = [look for look in looks if look.agreement >= DISTRUSTED]
@@ -94,14 +98,17 @@ def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face |
     return looks, face
 
 
-def full_mask(look: Look) -> Bool[np.ndarray, "h w"]:
+def full_trimap(look: Look) -> Trimap:
     """Silhouette of a look at its photo's own size."""
     shot = look.silhouette.shot
-    if not look.guessed:
-        return given_mask(shot)
+    if look.known is None:
+        return given_trimap(shot)
     size = shot.lens.width, shot.lens.height
-    grey = Image.fromarray(look.silhouette.mask.astype(np.float32))
-    return np.asarray(grey.resize(size, Image.Resampling.BILINEAR)) > 0.5
+    mask, known = (
+        np.asarray(Image.fromarray(part.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)) > 0.5
+        for part in (look.silhouette.mask & look.known, look.silhouette.mask <= look.known)
+    )
+    return Trimap(mask, known | mask)
 
 
 def _small(photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "k l 3"]:
@@ -112,15 +119,16 @@ def _small(photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "k l 3"]:
 
 
 def _small_mask(shot: Shot, shape: tuple[int, ...]) -> Bool[np.ndarray, "k l"]:
-    """The mask that comes with a shot, at the size of the small photo."""
-    mask = Image.fromarray(given_mask(shot).astype(np.float32))
+    """What is head, or left open, by the mask that comes with a shot, at the size of the small photo."""
+    trimap = given_trimap(shot)
+    mask = Image.fromarray((trimap.mask | ~trimap.known).astype(np.float32))
     return np.asarray(mask.resize((shape[1], shape[0]), Image.Resampling.BOX)) > 0.5
 
 
 def _guessed(
     shot: Shot, small: UInt8[np.ndarray, "h w 3"], found: FaceLandmarks | None, face: Face | None
-) -> tuple[Bool[np.ndarray, "h w"], float]:
-    """Silhouette at the size of the small photo by the networks, and how far they agree on it.
+) -> tuple[Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w"], float]:
+    """Head or left open by the networks, what they decide, and how far they agree on it, at the small photo's size.
 
     Args:
         found: landmarks in this photo, where there are any.
@@ -130,7 +138,7 @@ def _guessed(
 
     around = None if face is None or found is not None else _head_window(shot, small.shape, face)
     guess = guess_silhouette(small, found, around)
-    return guess.mask, guess.agreement
+    return guess.mask | ~guess.known, guess.known, guess.agreement
 
 
 def _head_window(shot: Shot, shape: tuple[int, ...], face: Face) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from baseh3d_ns.data.pictures import SUFFIXES, check_not_inverted, has_cutout
+from baseh3d_ns.data.pictures import SUFFIXES, Trimap, check_not_inverted, has_cutout
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.photo_sizes import read_counted_mask
 from baseh3d_ns.own_photos.shots import Shot
@@ -78,8 +78,8 @@ def _mask_folders(photo: Path) -> Iterator[Path]:
                 yield base / name / Path(*below.parts[1:])
 
 
-def given_mask(shot: Shot) -> Bool[np.ndarray, "h w"]:
-    """The mask that comes with a shot, true on the head.
+def given_trimap(shot: Shot) -> Trimap:
+    """The mask that comes with a shot.
 
     Raises:
         InputError: it cannot be read, has another size than its photo, or is inverted.
@@ -87,9 +87,9 @@ def given_mask(shot: Shot) -> Bool[np.ndarray, "h w"]:
     path = shot.mask_path
     assert path is not None, "only shots with masks are asked for one"
     size = shot.lens.width, shot.lens.height
-    mask = read_counted_mask(path, shot.photo_path, shot.as_stored, size, shot.mask_as_stored)
-    check_not_inverted(path, mask)
-    return mask
+    trimap = read_counted_mask(path, shot.photo_path, shot.as_stored, size, shot.mask_as_stored)
+    check_not_inverted(path, trimap.mask)
+    return trimap
 
 
 def find_faces_at_mask(photo: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"] | None) -> list[FaceLandmarks]:

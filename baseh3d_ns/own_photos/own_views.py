@@ -13,7 +13,7 @@ from baseh3d_ns.data.views import FEWEST_PX, Picture
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.head_frame import HeadFrame
 from baseh3d_ns.own_photos.lens import resized_intrinsics
-from baseh3d_ns.own_photos.looks import Look, full_mask
+from baseh3d_ns.own_photos.looks import Look, full_trimap
 from baseh3d_ns.own_photos.photo_sizes import read_counted
 from baseh3d_ns.own_photos.shots import Cut, Shot
 
@@ -52,7 +52,8 @@ def view_of(look: Look, frame: HeadFrame, longest_px: int) -> OwnView:
     window = shot.lens.window_of(ball)
     if window is None or min(window.width, window.height) < FEWEST_PX:
         raise InputError(f"{shot.name} does not show the head, by its camera: correct its matrix, or leave it out")
-    picture, intrinsics = shot.lens.undistorted(read_counted(shot.photo_path, shot.as_stored), full_mask(look), window)
+    photo = read_counted(shot.photo_path, shot.as_stored)
+    picture, intrinsics = shot.lens.undistorted(photo, full_trimap(look), window)
     factor = min(1.0, longest_px / max(window.width, window.height))
     size = max(1, round(factor * window.width)), max(1, round(factor * window.height))
     intrinsics = resized_intrinsics(intrinsics, size[0] / window.width, size[1] / window.height)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
-from baseh3d_ns.data.pictures import picture_size, read_mask, read_photo
+from baseh3d_ns.data.pictures import Trimap, picture_size, read_photo, read_trimap
 from baseh3d_ns.errors import InputError
 
 SAME_ASPECT = 0.01
@@ -71,7 +71,7 @@ def up_as_shown(photo_path: Path, as_stored: bool) -> Float[np.ndarray, " 3"]:
 
 def read_counted_mask(
     mask_path: Path, photo_path: Path, as_stored: bool, size: tuple[int, int], mask_as_stored: bool | None = None
-) -> Bool[np.ndarray, "h w"]:
+) -> Trimap:
     """A mask, turned like its photo where it was made of the photo's stored pixels or of those shown.
 
     Args:
@@ -81,21 +81,25 @@ def read_counted_mask(
     Raises:
         InputError: the mask cannot be read, or has another size than its photo.
     """
-    mask, orientation = read_mask(mask_path), picture_size(photo_path)[2]
+    trimap, orientation = read_trimap(mask_path), picture_size(photo_path)[2]
     # A cut-out photo is turned as it is shown.
     if as_stored and (mask_as_stored is False or picture_size(mask_path)[2] in STORED):
-        mask = np.ascontiguousarray(STORED[orientation](mask))
-    height, width = mask.shape
+        trimap = _turned(trimap, STORED[orientation])
+    height, width = trimap.mask.shape
     if (width, height) == size:
-        return mask
+        return trimap
     if orientation in SWAPPED and (height, width) == size:
         # Each of these turns undoes itself, but for quarter turns, whose opposite is the other one.
         turn = orientation if as_stored else {6: 8, 8: 6}.get(orientation, orientation)
-        return np.ascontiguousarray(STORED[turn](mask))
+        return _turned(trimap, STORED[turn])
     raise InputError(
         f"{mask_path} is {width}x{height} but its photo {photo_path.name} is {size[0]}x{size[1]}: make the mask again "
         "at that size"
     )
+
+
+def _turned(trimap: Trimap, turn: Callable[[Any], Any]) -> Trimap:
+    return Trimap(*(np.ascontiguousarray(turn(part)) for part in (trimap.mask, trimap.known)))
 
 
 def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from baseh3d_ns.pretrained.face_region import face_and_skull
+from baseh3d_ns.pretrained.face_region import face_and_skull, missed_hair
 from baseh3d_ns.pretrained.foreground import probabilities
 from baseh3d_ns.pretrained.landmarks import LEFT_EYE, RIGHT_EYE, FaceLandmarks
 from baseh3d_ns.pretrained.networks import Crop
@@ -47,6 +47,8 @@ class Silhouette:
 
     mask: Bool[np.ndarray, "h w"]
     """True on the head and on what is joined to it (neck, shoulders), at the photo's resolution."""
+    known: Bool[np.ndarray, "h w"]
+    """False where hair may be that both networks have missed."""
     agreement: float
     """Intersection over union of the two networks' own silhouettes, in 0..1: below about 0.7 look at the mask."""
 
@@ -83,20 +85,22 @@ def guess_silhouette(
         people, things = probabilities(copy, whole, [])
         blob = _blob_at(0.5 * (people + things) > 0.5, middle)
         if not blob.any():
-            return Silhouette(np.zeros((height, width), bool), 0.0)
+            return Silhouette(np.zeros((height, width), bool), np.ones((height, width), bool), 0.0)
         head = _window_round(blob, whole.turn_deg)
     tight = [Crop(head.centre_px, factor * head.side_px, head.turn_deg) for factor in TIGHT_WINDOWS]
     people, things = probabilities(copy, whole, tight)
     mean = 0.5 * (people + things)
     if around is not None:
         mean[_beside_head(head, mean.shape)] = 0.0
+    hair = np.zeros(mean.shape, bool)
     if face is not None:
+        hair = missed_hair(face, scale, mean > 0.5)
         mean[face_and_skull(face, scale, mean.shape)] = 1.0
     mask = _blob_at(_along_edges(copy, mean), middle)
     near = _box(mask, 0.1)
     agreement = _iou(people[near] > 0.5, things[near] > 0.5)
-    full = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return Silhouette(np.asarray(full > 0.5), agreement)
+    full = _resized(mask, width, height)
+    return Silhouette(full, full | ~_resized(hair, width, height), agreement)
 
 
 def head_window(face: FaceLandmarks) -> Crop:
@@ -121,6 +125,12 @@ def touches_border(mask: Bool[np.ndarray, "h w"]) -> tuple[str, ...]:
         "right": mask[:, -BORDER_PX:].any(axis=1),
     }
     return tuple(side for side, strip in strips.items() if strip.mean() > BORDER_SHARE)
+
+
+def _resized(mask: Bool[np.ndarray, "h w"], width: int, height: int) -> Bool[np.ndarray, "height width"]:
+    import cv2
+
+    return np.asarray(cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)) > 0.5
 
 
 def _working_scale(photo: UInt8[np.ndarray, "h w 3"], around: Crop | None) -> float:
