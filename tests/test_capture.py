@@ -15,7 +15,7 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
-from baseh3d_ns.capture import landmark_cameras, structure_from_motion, turned_views
+from baseh3d_ns.capture import bundle_adjustment, landmark_cameras, structure_from_motion, turned_views
 from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
 from baseh3d_ns.capture.face_agreement import share_of_faces_that_meet
@@ -239,14 +239,35 @@ def test_photos_of_one_size_but_two_lenses_have_two_cameras(tmp_path: Path) -> N
     assert by_photo == {"00000.png": 50.0, "00001.png": 150.0, "00002.png": 50.0}
 
 
-def test_the_principal_point_is_found_where_enough_photos_of_every_lens_are(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("lenses", "off_px", "distortion", "tried"),
+    [
+        ([0] * 15, 10.0, 0.1, [(True, True)]),
+        ([0] * 15 + [1], 10.0, 0.1, [(False, True)]),
+        ([0] * 15, 30.0, 0.1, [(True, True), (False, True)]),
+        ([0] * 15, 10.0, 0.7, [(True, True), (False, True), (False, False)]),
+        ([0] * 14, 30.0, 0.7, [(False, True), (False, False)]),
+    ],
+)
+def test_principal_point_and_distortion_are_found_where_they_are_a_lens_s(
+    lenses: list[int], off_px: float, distortion: float, tried: list[tuple[bool, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The adjustment asks for a principal point and a distortion; those of no lens are not allowed again."""
     pycolmap = pytest.importorskip("pycolmap")
     asked = []
-    monkeypatch.setattr(pycolmap, "bundle_adjustment", lambda _, options: asked.append(options.refine_principal_point))
-    for lenses in ([0] * 15, [0] * 15 + [1]):
-        images = {i: SimpleNamespace(camera_id=lens, has_pose=True) for i, lens in enumerate(lenses)}
-        structure_from_motion._adjust(pycolmap, SimpleNamespace(images=images))
-    assert asked == 3 * [True] + 3 * [False]
+
+    def adjust(model: Any, options: Any) -> None:
+        asked.append((options.refine_principal_point, options.refine_extra_params))
+        for camera in model.cameras.values():
+            camera.principal_point_x = 320.0 + off_px * options.refine_principal_point
+            camera.params = [*camera.params[:3], -distortion * options.refine_extra_params]
+
+    monkeypatch.setattr(pycolmap, "Reconstruction", lambda model: model)
+    monkeypatch.setattr(pycolmap, "bundle_adjustment", adjust)
+    images = {i: SimpleNamespace(camera_id=lens, has_pose=True) for i, lens in enumerate(lenses)}
+    cameras = {lens: pycolmap.Camera.create(lens, "SIMPLE_RADIAL", 1000.0, 640, 480) for lens in set(lenses)}
+    bundle_adjustment.adjusted(pycolmap, SimpleNamespace(images=images, cameras=cameras))
+    assert asked[::3] == tried
 
 
 def test_photos_with_faces_share_what_their_lens_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,7 +333,7 @@ def test_wrong_matches_do_not_turn_the_cameras() -> None:
     model, true = made_up_reconstruction(0, outliers=0.15)
     for point in model.points3D.values():
         point.xyz = point.xyz + 0.05
-    structure_from_motion._adjust(pytest.importorskip("pycolmap"), model)
+    model = bundle_adjustment.adjusted(pytest.importorskip("pycolmap"), model)
     found = {image.name: image.cam_from_world().rotation.matrix() for image in model.images.values()}
     between = [found[one] @ found[other].T for one, other in pairwise(sorted(found))]
     should = [true[one] @ true[other].T for one, other in pairwise(sorted(true))]
@@ -335,7 +356,7 @@ def test_a_reconstruction_with_wrong_matches_loses_against_others(
         return [] if made is None else [made]
 
     monkeypatch.setattr(structure_from_motion, "_map", map_once)
-    monkeypatch.setattr(structure_from_motion, "_adjust", lambda *_: None)
+    monkeypatch.setattr(structure_from_motion, "adjusted", lambda _, model: model)
     assert structure_from_motion._map_best(pycolmap, tmp_path, tuple(models), few=True) is models[1.0]
     assert focals == [800.0, 1000.0, 1250.0]
     focals.clear()

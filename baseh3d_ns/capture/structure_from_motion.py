@@ -6,14 +6,12 @@
 2. Matches of all pairs, or of neighbours where the photos are frames of a video, verified by epipolar geometry.
 3. Incremental mapping, without distortion; photos of one lens share intrinsics, seeded by EXIF. Few photos are mapped
    several times, each time with other focal lengths that stay; one reconstruction is kept (`_map_best`).
-4. Bundle adjustment of everything together, by robust losses of falling width (graduated non-convexity, Blake and
-   Zisserman 1987): a few wrong matches turn the cameras of few photos by degrees.
+4. Bundle adjustment of everything together, with distortion (`bundle_adjustment`).
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from baseh3d_ns.cameras import Pinhole
+from baseh3d_ns.capture.bundle_adjustment import adjusted
 from baseh3d_ns.capture.photos import Photo, resized
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.extras import require_extra
@@ -42,8 +41,6 @@ MASK_MARGIN = 0.02
 """Width by which masks are dilated before features are kept inside them, as a share of the photo's longer side."""
 FEWEST_PHOTOS = 3
 """Photos that a reconstruction must hold."""
-FEWEST_FOR_PRINCIPAL_POINT = 15
-"""Photos of every lens from which on the principal points are found too, instead of taken as the middles."""
 CALIBRATION, FEW_CALIBRATION = "RADIAL", "SIMPLE_RADIAL"
 """COLMAP's camera models, of many photos (f, cx, cy, k1, k2) and of few (f, cx, cy, k1). Tangential distortion, as in
 OPENCV, cannot be told from another principal point and a camera that looks elsewhere."""
@@ -57,10 +54,6 @@ FEW_INITIAL, FEW_AGREEING, FEW_SHARE = 50, 15, 0.15
 one. Matches are verified by epipolar geometry before."""
 FEW_FOCALS, FEW_KNOWN_FOCALS = (0.65, 0.77, 0.9, 1.0, 1.15, 1.4, 1.7), (0.92, 0.96, 1.0, 1.04, 1.08)
 """Focal lengths with which few photos are mapped, as factors of the expected one: usual, or by EXIF of most photos."""
-LOSS_PX = (2.0, 1.0, 0.5)
-"""Widths of the Cauchy losses, one after another, in pixels of the small photos."""
-ADJUSTED = 1e-6
-"""Relative change of the loss at which it counts as least; COLMAP's own 0 goes on to the last iteration."""
 AGREES_PX = 1.0
 """Reprojection error below which a feature agrees with a reconstruction, in pixels of the small photo."""
 
@@ -175,8 +168,7 @@ def _map_best(pycolmap: Any, place: Path, factors: tuple[float, ...], few: bool)
                 database.update_camera(camera)
         model = max(_map(pycolmap, place, few), key=lambda model: model.num_reg_images(), default=None)
         if model is not None:
-            _adjust(pycolmap, model)
-            models.append(model)
+            models.append(adjusted(pycolmap, model))
     return max(models, key=_agreeing, default=None)
 
 
@@ -196,19 +188,6 @@ def _map(pycolmap: Any, place: Path, few: bool) -> list[Any]:
         options.ba_refine_focal_length = mapper.abs_pose_refine_focal_length = False
     with tempfile.TemporaryDirectory(dir=place) as models:
         return list(pycolmap.incremental_mapping(place / "database.db", place / "photos", models, options).values())
-
-
-def _adjust(pycolmap: Any, model: Any) -> None:
-    """Bundle adjustment of poses, points and lenses, with the principal point where enough photos determine it."""
-    options = pycolmap.BundleAdjustmentOptions()
-    of_camera = Counter(image.camera_id for image in model.images.values() if image.has_pose)
-    options.refine_principal_point = min(of_camera.values()) >= FEWEST_FOR_PRINCIPAL_POINT
-    options.print_summary = False
-    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-    options.ceres.solver_options.function_tolerance = ADJUSTED
-    for width_px in LOSS_PX:
-        options.ceres.loss_function_scale = width_px
-        pycolmap.bundle_adjustment(model, options)
 
 
 def _agreeing(model: Any) -> tuple[int, int]:
