@@ -103,10 +103,10 @@ def full_trimap(look: Look) -> Trimap:
     shot = look.silhouette.shot
     if look.known is None:
         return given_trimap(shot)
-    size = shot.lens.width, shot.lens.height
+    size, may_be = (shot.lens.width, shot.lens.height), look.silhouette.mask  # less what other photos contradict
     mask, known = (
         np.asarray(Image.fromarray(part.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)) > 0.5
-        for part in (look.silhouette.mask & look.known, look.silhouette.mask <= look.known)
+        for part in (may_be & look.known, look.known | ~may_be)
     )
     return Trimap(mask, known | mask)
 
