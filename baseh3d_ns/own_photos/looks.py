@@ -20,6 +20,7 @@ from baseh3d_ns.own_photos.mask_turns import turned_as_shown
 from baseh3d_ns.own_photos.masks import HOLDS_FACE, faces_in_masks, find_faces_at_mask, given_trimap, unused_masks
 from baseh3d_ns.own_photos.photo_sizes import read_counted
 from baseh3d_ns.own_photos.shots import Shot
+from baseh3d_ns.own_photos.sure_head import completed
 from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
 
 LONGEST_PX = 1024
@@ -138,7 +139,10 @@ def _guessed(
 
     around = None if face is None or found is not None else _head_window(shot, small.shape, face)
     guess = guess_silhouette(small, found, around)
-    return guess.mask | ~guess.known, guess.known, guess.agreement
+    mask, known = guess.mask, guess.known
+    if face is not None:
+        mask, known = completed(Silhouette(shot, mask), known, face)
+    return mask | ~known, known, guess.agreement
 
 
 def _head_window(shot: Shot, shape: tuple[int, ...], face: Face) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import Delaunay
 
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
@@ -65,6 +65,14 @@ def _face_itself(face: FaceLandmarks, scale: float, shape: Sequence[int]) -> Boo
     return np.asarray(cv2.erode(drawn, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0,)) > 0)
 
 
+def ellipsoid(centre: Triple, axes: Triple) -> Float[np.ndarray, "n 3"]:
+    """Points all over the surface of an ellipsoid with these semi-axes."""
+    angle, height = np.meshgrid(np.linspace(0.0, 2.0 * np.pi, 32), np.linspace(-1.0, 1.0, 16))
+    across = np.sqrt(1.0 - height**2)
+    ball = np.stack([across * np.cos(angle), height, across * np.sin(angle)], axis=-1).reshape(-1, 3)
+    return np.array(centre) + ball * np.array(axes)
+
+
 def _ellipsoid(
     face: FaceLandmarks, centre_mm: Triple, axes_mm: Triple, scale: float, shape: Sequence[int]
 ) -> Bool[np.ndarray, "h w"]:
@@ -72,10 +80,7 @@ def _ellipsoid(
     import cv2
 
     to_photo = align(load_landmark_model().mean_mm, np.column_stack([face.points_px, face.depth_px]))
-    angle, height = np.meshgrid(np.linspace(0.0, 2.0 * np.pi, 32), np.linspace(-1.0, 1.0, 16))
-    across = np.sqrt(1.0 - height**2)
-    ball = np.stack([across * np.cos(angle), height, across * np.sin(angle)], axis=-1).reshape(-1, 3)
-    points = to_photo.points(np.array(centre_mm) + ball * np.array(axes_mm))[:, :2]
+    points = to_photo.points(ellipsoid(centre_mm, axes_mm))[:, :2]
     outline = cv2.convexHull(((points + 0.5) * scale - 0.5).round().astype(np.int32))
     drawn = np.zeros((shape[0], shape[1]), np.uint8)
     return np.asarray(cv2.fillConvexPoly(drawn, outline, (1,)) > 0)
