@@ -6,7 +6,6 @@ out: the neck below the hair from behind, dark hair before a dark background fro
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -18,6 +17,7 @@ from baseh3d_ns.pretrained.face_region import (
     SKULL_AXES_MM,
     SKULL_MM,
     ellipsoid,
+    on_convex_hull,
 )
 
 JAW, INSIDE = ("chin", "right_lips", "left_lips"), 0.85
@@ -55,10 +55,7 @@ def completed(
 
 def _drawn(silhouette: Silhouette, face: Face, points_mm: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, "h w"]:
     """Pixels on the convex hull of points in the average adult's head frame; none where the camera is among them."""
-    drawn = np.zeros(silhouette.mask.shape, np.uint8)
     pixels = silhouette.lens.project(silhouette.shot.in_camera(face.from_average(points_mm)))
-    if np.isfinite(pixels).all():
-        far = 4.0 * max(drawn.shape)
-        outline = cv2.convexHull(pixels.clip(-far, far).round().astype(np.int32))
-        cv2.fillConvexPoly(drawn, outline, (1,))
-    return drawn > 0
+    if not np.isfinite(pixels).all():
+        return np.zeros_like(silhouette.mask)
+    return on_convex_hull(pixels, silhouette.mask.shape)

@@ -1,4 +1,4 @@
-"""Pixels of a photo that are head for sure, by the landmarks of its face."""
+"""Pixels of a photo that are head for sure, or may be hair, by the landmarks of its face."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ tell a turned head's direction to some degrees only."""
 HAIR_MM, HAIR_AXES_MM = (0.0, 45.0, -45.0), (115.0, 110.0, 115.0)
 """Centre and semi-axes in the head frame of an ellipsoid that holds the hair of most people, and neither brow nor jaw
 seen from the side."""
+FAR = 4.0
+"""Distance in longer sides of a picture up to which points outside of it are drawn where they are."""
 MISSED = 0.02
 """Share of the skull that networks have to miss for it to be said that they cannot see the hair."""
 
@@ -73,17 +75,22 @@ def ellipsoid(centre: Triple, axes: Triple) -> Float[np.ndarray, "n 3"]:
     return np.array(centre) + ball * np.array(axes)
 
 
+def on_convex_hull(points_px: Float[np.ndarray, "n 2"], shape: Sequence[int]) -> Bool[np.ndarray, "h w"]:
+    """Pixels on the convex hull of points (column, row), which may lie outside of the picture."""
+    import cv2
+
+    drawn, far = np.zeros((shape[0], shape[1]), np.uint8), FAR * max(shape[0], shape[1])
+    outline = cv2.convexHull(points_px.clip(-far, far).round().astype(np.int32))
+    return np.asarray(cv2.fillConvexPoly(drawn, outline, (1,)) > 0)
+
+
 def _ellipsoid(
     face: FaceLandmarks, centre_mm: Triple, axes_mm: Triple, scale: float, shape: Sequence[int]
 ) -> Bool[np.ndarray, "h w"]:
     """Pixels on an ellipsoid that a face carries with it, in a copy of the photo of another size."""
-    import cv2
-
     to_photo = align(load_landmark_model().mean_mm, np.column_stack([face.points_px, face.depth_px]))
     points = to_photo.points(ellipsoid(centre_mm, axes_mm))[:, :2]
-    outline = cv2.convexHull(((points + 0.5) * scale - 0.5).round().astype(np.int32))
-    drawn = np.zeros((shape[0], shape[1]), np.uint8)
-    return np.asarray(cv2.fillConvexPoly(drawn, outline, (1,)) > 0)
+    return on_convex_hull((points + 0.5) * scale - 0.5, shape)
 
 
 @lru_cache(maxsize=1)
