@@ -25,7 +25,7 @@ JAW, INSIDE = ("chin", "right_lips", "left_lips"), 0.85
 cameras are a little off."""
 NECK_MM, NECK_AXES_MM = (0.0, -70.0, 20.0), (85.0, 90.0, 100.0)
 """Centre and semi-axes, in the average adult's head frame, of an ellipsoid that holds jaw and neck."""
-MISSED = 0.05
+MISSED = 0.02
 """Share of what is head for sure from which on a silhouette that leaves it out is not believed near the head."""
 
 
