@@ -20,7 +20,7 @@ from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
 from baseh3d_ns.capture.face_agreement import share_of_faces_that_meet
 from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
-from baseh3d_ns.capture.face_tracks import Surface, find_tracks
+from baseh3d_ns.capture.face_tracks import Surface, Tracks, face_points, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, solve_with_tracks
 from baseh3d_ns.capture.photos import USUAL_FOCAL, Photo, load_photo, resized, small_photo, with_likely_focals
 from baseh3d_ns.capture.solved import SolvedView, scaled
@@ -102,6 +102,32 @@ def test_landmarks_of_three_photos_give_their_cameras() -> None:
     # Faces say little of the focal length, but the right thing.
     assert found.cameras[0].intrinsics[0, 0] / (2.6 * 320) < 1.08
     assert found.errors_px.max() < 1.0
+
+
+def test_tracks_are_searched_for_until_the_cameras_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = [camera_at(0.0, 5.0), camera_at(-38.0), camera_at(42.0, -6.0)]
+    detected, head = seen_landmarks([*true[:2], camera_at(57.0, -6.0)], noise_px=0.3)
+    face, rounds = face_points(load_landmark_model().mean_mm), []
+
+    def within_range(_: Any, cameras: list[Pinhole], surface: Surface, search_mm: float) -> Tracks:
+        """Spots of the head where the photos show them, unless that is further away than is searched."""
+        spots, index = face.on(head), np.arange(len(surface.points_mm))
+        pixels = np.stack([camera.project(spots) for camera in true])
+        start = cameras[0].centre_mm + cameras[0].rays(pixels[0]) * np.linalg.norm(
+            surface.points_mm - cameras[0].centre_mm, axis=1, keepdims=True
+        )
+        shifts = [np.linalg.norm(pixels[view] - cameras[view].project(start), axis=1) for view in (1, 2)]
+        found = [index[shift * 700.0 / (2.6 * 320) < search_mm] for shift in shifts]
+        rounds.append(len(found[1]))
+        view = np.repeat([1, 2], [len(points) for points in found])
+        points = np.concatenate(found)
+        return Tracks(0 * index, pixels[0], index, surface.normals, points, view, pixels[view, points])
+
+    monkeypatch.setattr(landmark_cameras, "find_tracks", within_range)
+    views = [FaceView(points, 320, 320, 2.6 * 320, FREE_FOCAL_SD, 0) for points in detected]
+    found = solve_with_tracks(views, [np.zeros((320, 320), np.uint8)] * 3, load_landmark_model())
+    assert max(relative_errors_deg(list(found.cameras), true)) < 1.0
+    assert rounds[0] < 0.5 * rounds[-1]
 
 
 def test_of_many_photos_some_tell_the_head_and_the_others_stand_round_it(monkeypatch: pytest.MonkeyPatch) -> None:

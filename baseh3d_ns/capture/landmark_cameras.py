@@ -30,9 +30,12 @@ DETECTOR_SD_PX = 0.7
 """Standard deviation of a detection in pixels of the detector's crop of the face, which is `CROP_PX` wide."""
 CROP_PX, CROP_MM = 192, 250.0
 """Width of the crop that the detector looks at, in pixels and about in millimetres at the face."""
-SEARCH_MM, ROUNDS = 8.0, 3
-"""Range in which tracks are searched for, in millimetres, and rounds of search and bundle adjustment. The range stays:
-it covers what this face is off the model's, and a smaller one keeps the tracks that agree with the model."""
+SEARCH_MM = 8.0
+"""Range in which tracks are searched for, in millimetres. It stays from round to round: it covers what this face is off
+the model's, and a smaller one keeps the tracks that agree with the model."""
+SETTLED_DEG, MOST_ROUNDS = 0.2, 10
+"""Turn of every camera in a round of search and bundle adjustment up to which it is the last one, and most rounds: a
+profile whose landmarks are ten degrees off needs many, others two."""
 MOST_TOGETHER = 12
 """Photos in one bundle adjustment, at most: each brings 16 unknowns to a Jacobian by differences, and observations of
 the tracks, so its time grows with the square of their number."""
@@ -120,11 +123,19 @@ def _solve_together(
     """
     problem = _Problem(views, model)
     unknowns = _adjust(problem, problem.start(), 60)
-    for _ in range(ROUNDS):
-        surface = face_surface(problem.face, model.head(problem.split(unknowns)[1]))
-        problem.tracks = find_tracks(photos, problem.cameras(unknowns), surface, SEARCH_MM)
+    for _ in range(MOST_ROUNDS):
+        surface, before = face_surface(problem.face, model.head(problem.split(unknowns)[1])), problem.cameras(unknowns)
+        problem.tracks = find_tracks(photos, before, surface, SEARCH_MM)
         unknowns = _adjust(problem, unknowns, 20)
+        if _most_turned_deg(before, problem.cameras(unknowns)) < SETTLED_DEG:
+            break
     return problem.solution(unknowns)
+
+
+def _most_turned_deg(before: Sequence[Pinhole], after: Sequence[Pinhole]) -> float:
+    """Largest angle that a camera has turned by, in degrees."""
+    turns = [new.rotation @ old.rotation.T for old, new in zip(before, after, strict=True)]
+    return float(np.degrees(Rotation.from_matrix(turns).magnitude().max()))
 
 
 def _adjust(problem: _Problem, unknowns: Float[np.ndarray, " n"], steps: int) -> Float[np.ndarray, " n"]:
