@@ -35,7 +35,7 @@ SEARCH_MM = 8.0
 the model's, and a smaller one keeps the tracks that agree with the model."""
 SETTLED_DEG, MOST_ROUNDS = 0.2, 10
 """Turn of every camera in a round of search and bundle adjustment up to which it is the last one, and most rounds: a
-profile whose landmarks are ten degrees off needs many, others two."""
+profile whose landmarks are far off needs more than others."""
 MOST_TOGETHER = 12
 """Photos in one bundle adjustment, at most: each brings 16 unknowns to a Jacobian by differences, and observations of
 the tracks, so its time grows with the square of their number."""
