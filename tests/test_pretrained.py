@@ -214,3 +214,23 @@ def test_hair_that_the_networks_lose_is_left_open_and_a_bald_head_is_not(bald: b
     jaw = (above_ears_mm < -70.0) | (above_ears_mm > 160.0)
     assert guess.known[hair].all() == bald and guess.known[hair].any() == bald
     assert guess.known[jaw].all() and guess.known[guess.mask].all()
+
+
+@pytest.mark.parametrize(("beside_px", "is_open"), [(8, False), (60, True)])
+def test_what_only_one_network_sees_is_left_open_beyond_an_edge(
+    beside_px: int, is_open: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """A thing in the background that stands out to one network becomes no horn before the forehead."""
+    seen = load_landmark_model().mean_mm
+    points = 240.0 + 1.2 * seen[:, :2] * [1.0, -1.0]
+    rows, columns = np.indices((480, 480))
+    head = (np.abs(columns - 240) < 90) & (np.abs(rows - 240) < 130)
+    beside = (columns >= 330) & (columns < 330 + beside_px) & (np.abs(rows - 200) < 50)
+    monkeypatch.setattr(
+        silhouettes, "probabilities", lambda *_: ((head | beside).astype(np.float32), head.astype(np.float32))
+    )
+    photo = np.random.default_rng(0).integers(0, 255, (480, 480, 3)).astype(np.uint8)
+    guess = silhouettes.guess_silhouette(photo, FaceLandmarks(points, -1.2 * seen[:, 2], 0.9, 0.0))
+    share = (~guess.known[beside]).mean()  # a disc leaves the corners of a rectangle
+    assert share > 0.9 if is_open else share == 0.0
+    assert guess.known[~beside].all() and guess.mask[head].mean() > 0.99

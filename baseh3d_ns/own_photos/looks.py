@@ -139,7 +139,7 @@ def _guessed(
 
     around = None if face is None or found is not None else _head_window(shot, small.shape, face)
     guess = guess_silhouette(small, found, around)
-    mask, known = guess.mask, guess.known
+    mask, known = guess.mask & guess.known, guess.known
     if face is not None:
         mask, known = completed(Silhouette(shot, mask), known, face)
     return mask | ~known, known, guess.agreement

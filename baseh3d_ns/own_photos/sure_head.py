@@ -37,7 +37,7 @@ def completed(
     Where it left out much, nothing is known of the other pixels near the head.
 
     Args:
-        silhouette: guess of a shot.
+        silhouette: guess of a shot, without what it leaves open.
         known: pixels that the guess decides on.
         face: landmarks in space.
     """
@@ -47,7 +47,7 @@ def completed(
         silhouette, face, np.concatenate([ellipsoid(SKULL_MM, SKULL_AXES_MM), middle + INSIDE * (jaw - middle)])
     )
     mask = silhouette.mask | sure
-    if (sure & ~silhouette.mask).sum() <= MISSED * sure.sum():
+    if (sure & known & ~silhouette.mask).sum() <= MISSED * sure.sum():
         return mask, known | mask
     hair, neck = ellipsoid(HAIR_MM, HAIR_AXES_MM), ellipsoid(NECK_MM, NECK_AXES_MM)
     return mask, mask | (known & ~_drawn(silhouette, face, np.concatenate([hair, neck])))

@@ -5,6 +5,7 @@
 2. The blob at the face (else the largest near the middle) is looked at again in tight windows: both networks err far
    less when the head fills their input.
 3. GrabCut (Rother et al. 2004) moves the edge of their mean to where the photo's colours change.
+4. Where the networks contradict each other over more than an edge's width, what is head is left open.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ LARGEST_COPY_PX = 3000
 """Longer side of the largest working copy."""
 SURE = 0.8
 """Probability from which on GrabCut keeps the networks' word (and below 1 - SURE)."""
+EDGE = 0.06
+"""Width, in sides of a head's box, up to which GrabCut settles what the networks disagree on."""
 GRABCUT_ROUNDS, SEED = 3, 0
 """Rounds of GrabCut, and the seed of its colour clusters: the same photo gives the same silhouette."""
 BORDER_PX, BORDER_SHARE = 2, 0.01
@@ -48,7 +51,7 @@ class Silhouette:
     mask: Bool[np.ndarray, "h w"]
     """True on the head and on what is joined to it (neck, shoulders), at the photo's resolution."""
     known: Bool[np.ndarray, "h w"]
-    """False where hair may be that both networks have missed."""
+    """False where hair may be that both networks have missed, or where they contradict each other."""
     agreement: float
     """Intersection over union of the two networks' own silhouettes, in 0..1: below about 0.7 look at the mask."""
 
@@ -92,15 +95,17 @@ def guess_silhouette(
     mean = 0.5 * (people + things)
     if around is not None:
         mean[_beside_head(head, mean.shape)] = 0.0
+    unsure = _wide((people > 0.5) != (things > 0.5), EDGE * head.side_px)
     hair = np.zeros(mean.shape, bool)
     if face is not None:
         hair = missed_hair(face, scale, mean > 0.5)
-        mean[face_and_skull(face, scale, mean.shape)] = 1.0
+        sure = face_and_skull(face, scale, mean.shape)
+        mean[sure], unsure[sure] = 1.0, False
     mask = _blob_at(_along_edges(copy, mean), middle)
     near = _box(mask, 0.1)
     agreement = _iou(people[near] > 0.5, things[near] > 0.5)
     full = _resized(mask, width, height)
-    return Silhouette(full, full | ~_resized(hair, width, height), agreement)
+    return Silhouette(full, ~_resized((hair & ~mask) | unsure, width, height), agreement)
 
 
 def head_window(face: FaceLandmarks) -> Crop:
@@ -139,6 +144,15 @@ def _working_scale(photo: UInt8[np.ndarray, "h w 3"], around: Crop | None) -> fl
     if around is None:
         return min(1.0, WORKING_PX / longest)
     return min(1.0, WORKING_PX / around.side_px, LARGEST_COPY_PX / longest)
+
+
+def _wide(mask: Bool[np.ndarray, "h w"], width: float) -> Bool[np.ndarray, "h w"]:
+    """Parts of a mask in which a disc of a width fits (morphological opening)."""
+    import cv2
+
+    across = 2 * round(0.5 * width) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0)
 
 
 def _beside_head(head: Crop, shape: Sequence[int]) -> Bool[np.ndarray, "h w"]:
