@@ -27,7 +27,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.own_photos.faces import POINTS
 from baseh3d_ns.own_photos.masks import find_mask
-from baseh3d_ns.own_photos.metric_scale import ScaleOptions
+from baseh3d_ns.own_photos.metric_scale import BY_FACE, ScaleOptions
 from baseh3d_ns.own_photos.scene import open_own_photos, read_capture
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 
@@ -196,18 +196,25 @@ def at(*azimuths_deg: float) -> np.ndarray:
     return 500.0 * np.stack([np.sin(radians), np.zeros_like(radians), np.cos(radians)], axis=1)
 
 
+MEASURED = "pupils 63 mm apart"
+
+
 def test_advice_names_the_side_that_is_missing_and_the_photos_that_are_bad():
     photos = [report("a.jpg"), report("b.jpg", sharpness=5.0), report("c.jpg", agreement=0.3), report("d.jpg")]
-    said = " ".join(advice(photos, [], at(-80.0, -40.0, 0.0, 5.0)))
+    said = " ".join(advice(photos, [], at(-80.0, -40.0, 0.0, 5.0), MEASURED))
     assert "person's left" in said and "person's right" not in said
     assert "blurred: b.jpg" in said and "disagree on them: c.jpg" in said and "back" in said
-    round_the_head = advice([report("a.jpg")] * 8, [], at(*range(0, 360, 45)))
+    round_the_head = advice([report("a.jpg")] * 8, [], at(*range(0, 360, 45)), MEASURED)
     assert round_the_head == []
-    assert "e.jpg, d.jpg" in advice([report("a.jpg"), report("d.jpg", kept=False)], ["e.jpg"], at(0.0))[0]
+    unmeasured = advice([report("a.jpg")] * 8, [], at(*range(0, 360, 45)), BY_FACE)
+    assert len(unmeasured) == 1 and "--pupils-mm" in unmeasured[0]
+    assert "e.jpg, d.jpg" in advice([report("a.jpg"), report("d.jpg", kept=False)], ["e.jpg"], at(0.0), MEASURED)[0]
     assert "head is cut off in a.jpg" in " ".join(
-        advice([report("a.jpg", cut_off=("top",))] * 3, [], at(-40.0, 0.0, 40.0))
+        advice([report("a.jpg", cut_off=("top",))] * 3, [], at(-40.0, 0.0, 40.0), MEASURED)
     )
-    assert "cut off" not in " ".join(advice([report("a.jpg", cut_off=("bottom",))] * 3, [], at(-40.0, 0.0, 40.0)))
+    assert "cut off" not in " ".join(
+        advice([report("a.jpg", cut_off=("bottom",))] * 3, [], at(-40.0, 0.0, 40.0), MEASURED)
+    )
 
 
 def test_the_table_has_a_line_for_every_photo():

@@ -182,7 +182,9 @@ def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | No
     centres_mm = np.array([view.camera.centre_mm for view in scene.views])
     way = f"Cameras by {solved.way}." if solved is not None else f"Cameras as given by {scene.capture.path}."
     said = [scene.scale_doubt] if scene.scale_doubt else []
-    lines = [table(photos), "", way, scene.frame.scale.summary(), *said, *advice(photos, lost, centres_mm), ""]
+    scale = scene.frame.scale
+    said += advice(photos, lost, centres_mm, scale.source)
+    lines = [table(photos), "", way, scale.summary(), *said, ""]
     lines += [f"Look at {options.out / SHEET}, then:", f"ns-train baseh3d-fast --data {options.out} head-data"]
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from baseh3d_ns.own_photos.looks import LEAST_AGREEMENT
+from baseh3d_ns.own_photos.metric_scale import BY_FACE
 
 BLURRED = 0.25
 """Sharpness, as a fraction of the median photo's, below which a photo is blurred."""
@@ -58,15 +59,23 @@ def table(photos: Sequence[PhotoReport]) -> str:
     return "\n".join(lines)
 
 
-def advice(photos: Sequence[PhotoReport], lost: Sequence[str], centres_mm: Float[np.ndarray, "n 3"]) -> list[str]:
+def advice(
+    photos: Sequence[PhotoReport], lost: Sequence[str], centres_mm: Float[np.ndarray, "n 3"], scale_source: str
+) -> list[str]:
     """Sentences on what would make the capture better, the most important first.
 
     Args:
         photos: photos that show a head.
         lost: names of the others, and of those without a camera.
         centres_mm: camera centres of those used, in upright axes (+y up, +z ahead) about the head.
+        scale_source: source of the scale, in words.
     """
     said = []
+    if scale_source == BY_FACE:
+        said.append(
+            "Nobody measured this head, and the error of its size will be the largest of all: measure the distance "
+            "between the pupils and pass it as --pupils-mm."
+        )
     left_out = [*lost, *(photo.name for photo in photos if not photo.kept)]
     if left_out:
         count = "1 photo is" if len(left_out) == 1 else f"{len(left_out)} photos are"
