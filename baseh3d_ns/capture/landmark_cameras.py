@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.face_tracks import Tracks, face_points, face_surface, find_tracks
-from baseh3d_ns.capture.track_residuals import SOFTNESS, track_residuals
+from baseh3d_ns.capture.track_residuals import SOFTNESS, borne_out, track_residuals
 from baseh3d_ns.pretrained.landmark_model import CORRELATION, LandmarkModel, soft_l1
 
 KNOWN_FOCAL_SD, FREE_FOCAL_SD = 0.03, 0.4
@@ -71,12 +71,14 @@ class LandmarkSolution:
     """Distances between detections and reprojections in standard deviations."""
     errors_px: Float[np.ndarray, " v"]
     """Mean reprojection errors in pixels."""
+    borne_out: Bool[np.ndarray, " v"]
+    """Whether tracks bear out a photo's camera; False where none were looked for."""
     head_mm: Float[np.ndarray, "l 3"]
     """Landmarks of the head in its frame."""
 
-    def of_views(self) -> Iterator[tuple[Pinhole, Float[np.ndarray, " l"], float]]:
-        """Camera, residuals and mean reprojection error of every photo."""
-        return zip(self.cameras, self.residuals, self.errors_px, strict=True)
+    def of_views(self) -> Iterator[tuple[Pinhole, Float[np.ndarray, " l"], float, bool]]:
+        """Camera, residuals, mean reprojection error and whether tracks bear it out, of every photo."""
+        return zip(self.cameras, self.residuals, self.errors_px, self.borne_out, strict=True)
 
 
 def solve_with_tracks(
@@ -87,7 +89,7 @@ def solve_with_tracks(
     apart = _furthest_apart(views, model, MOST_TOGETHER)
     solution = _solve_together([views[i] for i in apart], [photos[i] for i in apart], model)
     found = dict(zip(apart, solution.of_views(), strict=True))
-    ratios = {views[i].lens: camera.intrinsics[0, 0] / views[i].focal_px for i, (camera, _, _) in found.items()}
+    ratios = {views[i].lens: camera.intrinsics[0, 0] / views[i].focal_px for i, (camera, *_) in found.items()}
     this_head = replace(model, mean_mm=solution.head_mm, shapes_mm=model.shapes_mm[:0])
     others = [i for i in range(len(views)) if i not in found]
     for i in progress_bar(others, desc="Cameras of more photos", unit="photo"):
@@ -96,8 +98,8 @@ def solve_with_tracks(
             view = replace(view, focal_px=ratios[view.lens] * view.focal_px, focal_sd=SOLVED_FOCAL_SD)
         problem = _Problem([view], this_head)
         (found[i],) = problem.solution(_adjust(problem, problem.start(), 60)).of_views()
-    cameras, residuals, errors_px = zip(*(found[i] for i in range(len(views))), strict=True)
-    return LandmarkSolution(cameras, np.stack(residuals), np.array(errors_px), solution.head_mm)
+    cameras, residuals, errors_px, sure = zip(*(found[i] for i in range(len(views))), strict=True)
+    return LandmarkSolution(cameras, np.stack(residuals), np.array(errors_px), np.array(sure), solution.head_mm)
 
 
 def _furthest_apart(views: Sequence[FaceView], model: LandmarkModel, most: int) -> list[int]:
@@ -208,24 +210,23 @@ class _Problem:
         ]
         by_lens = {view.lens: view.focal_sd for view in self.views}
         priors = [focal / np.array([by_lens[lens] for lens in self.lenses]), shape, poses[:, 6:].ravel()]
-        tracked = (
-            []
-            if self.tracks is None
-            else [
-                track_residuals(
-                    self.tracks, self.cameras(unknowns), self.face.on(self.model.head(shape))[self.tracks.index]
-                )
-            ]
-        )
+        tracked = [] if self.tracks is None else [track_residuals(*self.tracked(self.tracks, unknowns))]
         return np.concatenate([*found, *priors, *tracked])
+
+    def tracked(
+        self, tracks: Tracks, unknowns: Float[np.ndarray, " n"]
+    ) -> tuple[Tracks, list[Pinhole], Float[np.ndarray, "t 3"]]:
+        """Tracks, cameras, and the points of the surface that the tracks are of."""
+        return tracks, self.cameras(unknowns), self.face.on(self.model.head(self.split(unknowns)[1]))[tracks.index]
 
     def solution(self, unknowns: Float[np.ndarray, " n"]) -> LandmarkSolution:
         _, shape, _ = self.split(unknowns)
-        offsets = self.offsets(unknowns)
+        offsets, untracked = self.offsets(unknowns), np.zeros(len(self.views), bool)
         return LandmarkSolution(
             cameras=tuple(self.cameras(unknowns)),
             residuals=np.stack([np.linalg.norm(offset, axis=1) / sd for offset, sd in offsets]),
             errors_px=np.array([np.linalg.norm(offset, axis=1).mean() for offset, _ in offsets]),
+            borne_out=untracked if self.tracks is None else borne_out(*self.tracked(self.tracks, unknowns)),
             head_mm=self.model.head(shape),
         )
 

@@ -30,7 +30,7 @@ from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, KNOWN_FOCAL_SD, F
 from baseh3d_ns.capture.photos import Photo, resized, with_likely_focals
 from baseh3d_ns.capture.solved import SolvedView, scaled
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
-from baseh3d_ns.capture.turned_views import KnownView, TurnedView, chain
+from baseh3d_ns.capture.turned_views import KnownView, TurnedView, chain, shows_head
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import require_extra
 from baseh3d_ns.own_photos.masks import faces_in_masks, find_faces_at_mask
@@ -174,25 +174,34 @@ def with_masks(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]
 def _from_landmarks(
     photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]], model: LandmarkModel
 ) -> tuple[list[SolvedView], Float[np.ndarray, "l 3"]]:
-    """Cameras of the photos that show a face, and the landmarks of the head."""
-    by_photo = _face_views(photos, faces)
-    chosen = [i for i, row in enumerate(by_photo) if row is not None]
-    rows = [row for row in by_photo if row is not None]
-    grey = [cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in chosen]
-    solution = solve_with_tracks(rows, grey, model)
+    """Cameras of the photos that show a face, and the landmarks of the head.
+
+    A face that may not be relied upon counts where other photos show the same spots.
+    """
+    lenses = {photo.lens: number for number, photo in enumerate(photos)}
+    chosen = [i for i, found in enumerate(faces) if found]
+    while True:
+        views = [_face_view(photos[i], faces[i][0], lenses[photos[i].lens]) for i in chosen]
+        grey = [cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in chosen]
+        solution = solve_with_tracks(views, grey, model)
+        sure = [faces[i][0].score >= RELIABLE or seen for i, seen in zip(chosen, solution.borne_out, strict=True)]
+        if all(sure):
+            break
+        # A wrong face would turn the others, too.
+        chosen = [i for i, good in zip(chosen, sure, strict=True) if good]
     check_one_head([photos[i].name for i in chosen], solution.residuals)
-    views = [SolvedView(photo.name, None) for photo in photos]
+    solved = [SolvedView(photo.name, None) for photo in photos]
     for i, camera, error in zip(chosen, solution.cameras, solution.errors_px, strict=True):
         whole = photos[i].at_full_size(camera)
-        views[i] = replace(views[i], camera=whole, reprojection_error_px=float(error) * photos[i].scale)
-    return views, solution.head_mm
+        solved[i] = replace(solved[i], camera=whole, reprojection_error_px=float(error) * photos[i].scale)
+    return solved, solution.head_mm
 
 
 def _with_turned(
     photos: Sequence[Photo], views: Sequence[SolvedView], head_mm: Float[np.ndarray, "l 3"], model: LandmarkModel
 ) -> list[SolvedView]:
     """The views, with cameras for photos that show no face but a mask with a head in it."""
-    masked = [i for i, photo in enumerate(photos) if photo.mask is not None and photo.mask.any()]
+    masked = [i for i, photo in enumerate(photos) if photo.mask is not None and shows_head(photo.mask)]
     known = [i for i in masked if views[i].camera is not None]
     turned = [i for i in masked if views[i].camera is None]
     if not known or not turned:
@@ -233,15 +242,6 @@ def camera_like(photo: Photo, known: Sequence[tuple[Photo, Pinhole]]) -> Pinhole
     factor = float(np.median(same_lens or alike or [1.0]))
     intrinsics = centred_intrinsics(factor * photo.expected_focal_px / photo.scale, width, height)
     return replace(known[0][1], intrinsics=intrinsics, width=width, height=height)
-
-
-def _face_views(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]) -> list[FaceView | None]:
-    """The first face of every photo; None where it may not be relied upon."""
-    lenses = {photo.lens: number for number, photo in enumerate(photos)}
-    return [
-        _face_view(photo, found[0], lenses[photo.lens]) if found and found[0].score >= RELIABLE else None
-        for photo, found in zip(photos, faces, strict=True)
-    ]
 
 
 def _face_view(photo: Photo, face: FaceLandmarks, lens: int) -> FaceView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.face_tracks import Tracks
@@ -17,12 +17,35 @@ SURFACE_SD_MM = 10.0
 """Standard deviation of the surface between the landmarks, along a ray, in millimetres."""
 SOFTNESS = 2.0
 """Residual in standard deviations beyond which the loss grows linearly."""
+AGREEING = 5.0
+"""Distance of an observation from where its point is seen, in standard deviations, up to which the two agree."""
+FEWEST_AGREEING, LEAST_SHARE = 40, 0.35
+"""Observations that must agree for a camera to be borne out, and their share of those that it has a part in."""
 
 
 def track_residuals(
     tracks: Tracks, cameras: Sequence[Pinhole], surface: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, " r"]:
     """Offsets of the tracks in standard deviations at the best depths of their points (variable projection)."""
+    offset, depth = _at_best_depths(tracks, cameras, surface)
+    return np.concatenate([soft_l1(offset, SOFTNESS).ravel(), depth / SURFACE_SD_MM])
+
+
+def borne_out(tracks: Tracks, cameras: Sequence[Pinhole], surface: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " v"]:
+    """Whether the other photos show the same spots as each one, where its camera says.
+
+    A camera by landmarks of what is no face, or of a profile that the detector took wrong, shares few spots, and those
+    by chance.
+    """
+    agree = np.linalg.norm(_at_best_depths(tracks, cameras, surface)[0], axis=1) < AGREEING
+    parts = [(tracks.view == view) | (tracks.reference[tracks.point] == view) for view in range(len(cameras))]
+    return np.array([agree[part].sum() >= max(FEWEST_AGREEING, LEAST_SHARE * part.sum()) for part in parts])
+
+
+def _at_best_depths(
+    tracks: Tracks, cameras: Sequence[Pinhole], surface: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, "o 2"], Float[np.ndarray, " n"]]:
+    """Offsets of all observations in standard deviations, and how far their points lie behind the surface, in mm."""
     points, rays = np.zeros((len(tracks.reference), 3)), np.zeros((len(tracks.reference), 3))
     normals = tracks.normals
     for view, camera in enumerate(cameras):
@@ -37,7 +60,7 @@ def track_residuals(
         curvature = np.bincount(tracks.point, (slope**2).sum(-1), len(points)) + 1.0 / SURFACE_SD_MM**2
         depth = depth - gradient / curvature
     offset, _ = _reprojected(tracks, cameras, points + depth[:, None] * rays, rays)
-    return np.concatenate([soft_l1(offset, SOFTNESS).ravel(), depth / SURFACE_SD_MM])
+    return offset, depth
 
 
 def _reprojected(

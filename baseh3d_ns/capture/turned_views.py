@@ -34,6 +34,8 @@ FEWEST_AGREEING = 40
 """Spots that must agree on a pose."""
 LEAST_SHARE = 0.35
 """Share of the spots found that must agree on a pose."""
+LEAST_SIDE = 0.05
+"""Width and height of a mask, as fractions of the photo's longer side, below which it shows no head."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +66,11 @@ class Found:
     agreeing: int
     error_px: float
     """Mean reprojection error of the spots that agree."""
+
+
+def shows_head(mask: Bool[np.ndarray, "h w"]) -> bool:
+    """Whether what is in a mask is large enough for a head."""
+    return all(mask.any(axis=axis).sum() >= LEAST_SIDE * max(mask.shape) for axis in (0, 1))
 
 
 def chain(
