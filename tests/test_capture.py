@@ -15,7 +15,14 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
-from baseh3d_ns.capture import bundle_adjustment, landmark_cameras, structure_from_motion, turned_views
+from baseh3d_ns.capture import (
+    bundle_adjustment,
+    face_cameras,
+    landmark_cameras,
+    structure_from_motion,
+    track_residuals,
+    turned_views,
+)
 from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
 from baseh3d_ns.capture.face_agreement import share_of_faces_that_meet
@@ -25,7 +32,6 @@ from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, Landmar
 from baseh3d_ns.capture.photos import USUAL_FOCAL, Photo, load_photo, resized, small_photo, with_likely_focals
 from baseh3d_ns.capture.solved import SolvedView, scaled
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
-from baseh3d_ns.capture.track_residuals import borne_out
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, _pose
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.pretrained.landmark_model import LANDMARKS, SeenHead, learn_landmark_model, load_landmark_model
@@ -304,44 +310,67 @@ def test_photos_with_faces_share_what_their_lens_is_off(monkeypatch: pytest.Monk
         given.extend(views)
         raise InterruptedError
 
-    monkeypatch.setattr(solve_room, "solve_with_tracks", solve)
+    monkeypatch.setattr(face_cameras, "solve_with_tracks", solve)
     photos = [photo_by(100.0), photo_by(100.0, 60, 80), photo_by(300.0)]
     with pytest.raises(InterruptedError):
-        solve_room._from_landmarks(photos, [[face(0.9, 20.0)]] * 3, load_landmark_model())
+        face_cameras.cameras_of_faces(photos, [[face(0.9, 20.0)]] * 3, load_landmark_model())
     assert given[0].lens == given[1].lens != given[2].lens
 
 
-@pytest.mark.parametrize(("away_px", "count", "sure"), [(0.1, 160, True), (6.0, 160, False), (0.1, 30, False)])
-def test_tracks_bear_out_a_camera_that_sees_the_same_spots(away_px: float, count: int, sure: bool) -> None:
-    cameras, surface, rng = (
-        [camera_at(0.0), camera_at(25.0), camera_at(-25.0)],
-        ball_surface(),
-        np.random.default_rng(0),
-    )
-    index, points = np.arange(len(surface.points_mm)), np.concatenate([np.arange(160), np.arange(count)])
-    view = np.repeat([1, 2], [160, count])
+def made_up_tracks(counts: tuple[int, int], away_px: tuple[float, float]) -> tuple[Tracks, list[Pinhole], np.ndarray]:
+    """Spots of the first of three photos that the second and third show, with noise; the cameras; the spots."""
+    cameras, rng = [camera_at(0.0), camera_at(25.0), camera_at(-25.0)], np.random.default_rng(0)
+    surface = ball_surface()
+    index = np.arange(len(surface.points_mm))
+    points, view = np.concatenate([np.arange(count) for count in counts]), np.repeat([1, 2], counts)
     pixels = np.stack([camera.project(surface.points_mm) for camera in cameras])
-    observed = pixels[view, points] + rng.normal(0.0, np.where(view == 2, away_px, 0.1)[:, None], (len(view), 2))
+    observed = pixels[view, points] + rng.normal(0.0, np.array([0.0, *away_px])[view, None], (len(view), 2))
     tracks = Tracks(0 * index, pixels[0], index, surface.normals, points, view, observed)
-    found = borne_out(tracks, cameras, surface.points_mm)
-    assert found[2] == sure and (found[:2].all() or not sure)  # a wrong photo moves the spots of the others
+    return tracks, cameras, surface.points_mm
+
+
+@pytest.mark.parametrize(
+    ("count", "away_px", "sure"), [(160, 0.1, True), (160, 6.0, False), (160, 1.7, False), (30, 0.1, False)]
+)
+def test_tracks_support_a_camera_that_sees_the_same_spots(
+    count: int, away_px: float, sure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if away_px == 1.7:  # many agree, but most do not
+        monkeypatch.setattr(track_residuals, "LEAST_SHARE", 0.9)
+    tracks = made_up_tracks((160, count), (0.1, away_px))
+    found = track_residuals.support(*tracks, np.array([True, False, False]))
+    assert found[0] == np.inf and (found[2] >= 1.0) == sure
+    assert found[1] == np.inf or not sure
+
+
+def test_photos_that_support_only_each_other_are_not_trusted() -> None:
+    """Two photos of the back of a head before one and the same poster with a face."""
+    tracks, cameras, points = made_up_tracks((160, 160), (0.1, 0.1))
+    alone = track_residuals.support(tracks, cameras, points, np.zeros(3, bool))
+    assert (alone == 0.0).all()
+    by_the_last = track_residuals.support(tracks, cameras, points, np.array([False, False, True]))
+    assert (by_the_last == np.inf).all()  # the first by the last, the second by the first
 
 
 def test_a_face_of_low_score_counts_where_other_photos_show_the_same_spots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Profiles of bald heads score no higher than a pattern that looks a little like a face."""
     asked, camera = [], camera_at(0.0)
+    spoilt, misfit, outside = 2, 3, 4
 
     def solve(views: list[FaceView], *_: Any) -> Any:
-        asked.append([round(view.points_px[0, 0] - face(1.0, 20.0).points_px[0, 0]) for view in views])
-        sure = np.array([number not in (0, 3) for number in asked[-1]])  # the first can be relied upon anyway
-        cameras, nothing = (camera,) * len(views), np.zeros((len(views), LANDMARKS))
-        return LandmarkSolution(cameras, nothing, nothing[:, 0], sure, np.zeros((LANDMARKS, 3)))
+        numbers = [round(view.points_px[0, 0] - face(1.0, 20.0).points_px[0, 0]) for view in views]
+        asked.append(numbers)
+        support = {0: np.inf, 1: np.inf, spoilt: 2.0 if outside not in numbers else 0.9, misfit: 3.0, outside: 0.1}
+        residuals = np.array([[9.0 if number == misfit else 1.0] * LANDMARKS for number in numbers])
+        cameras, head = (camera,) * len(views), np.zeros((LANDMARKS, 3))
+        return LandmarkSolution(cameras, residuals, residuals[:, 0], np.array([support[n] for n in numbers]), head)
 
-    monkeypatch.setattr(solve_room, "solve_with_tracks", solve)
-    found = [[face(score, 20.0, left=left)] for score, left in ((0.9, 0.0), (0.9, 1.0), (0.2, 2.0), (0.2, 3.0))]
-    views, _ = solve_room._from_landmarks([photo_by(100.0)] * 5, [*found, []], load_landmark_model())
-    assert asked == [[0, 1, 2, 3], [0, 1, 2]]
-    assert [view.camera is not None for view in views] == [True, True, True, False, False]
+    monkeypatch.setattr(face_cameras, "solve_with_tracks", solve)
+    monkeypatch.setattr(face_cameras, "MOST_TOGETHER", 5)
+    scores = {0: 0.9, 1: 0.9, spoilt: 0.2, misfit: 0.3, outside: 0.4, 5: 0.1}  # no place for the last
+    found = [[face(score, 20.0, left=float(number))] for number, score in scores.items()]
+    views, _ = face_cameras.cameras_of_faces([photo_by(100.0)] * 7, [*found, []], load_landmark_model())
+    assert asked == [[0, 1, 2, 3, 4], [0, 1, 2, 4], [0, 1, 2]]
+    assert [view.camera is not None for view in views] == [True] * 3 + [False] * 4
 
 
 def test_a_photo_without_a_face_has_the_camera_of_its_own_lens_and_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.face_tracks import Tracks, face_points, face_surface, find_tracks
-from baseh3d_ns.capture.track_residuals import SOFTNESS, borne_out, track_residuals
+from baseh3d_ns.capture.track_residuals import SOFTNESS, support, track_residuals
 from baseh3d_ns.pretrained.landmark_model import CORRELATION, LandmarkModel, soft_l1
 
 KNOWN_FOCAL_SD, FREE_FOCAL_SD = 0.03, 0.4
@@ -59,6 +59,8 @@ class FaceView:
     """Relative standard deviation of that."""
     lens: int
     """Number of the lens: photos of one share a factor on their focal lengths."""
+    sure: bool = True
+    """Whether the landmarks may be relied upon."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +73,14 @@ class LandmarkSolution:
     """Distances between detections and reprojections in standard deviations."""
     errors_px: Float[np.ndarray, " v"]
     """Mean reprojection errors in pixels."""
-    borne_out: Bool[np.ndarray, " v"]
-    """Whether tracks bear out a photo's camera; False where none were looked for."""
+    support: Float[np.ndarray, " v"]
+    """Spots that bear out the camera of an unsure photo, as a multiple of those needed; infinite for sure ones."""
     head_mm: Float[np.ndarray, "l 3"]
     """Landmarks of the head in its frame."""
 
-    def of_views(self) -> Iterator[tuple[Pinhole, Float[np.ndarray, " l"], float, bool]]:
-        """Camera, residuals, mean reprojection error and whether tracks bear it out, of every photo."""
-        return zip(self.cameras, self.residuals, self.errors_px, self.borne_out, strict=True)
+    def of_views(self) -> Iterator[tuple[Pinhole, Float[np.ndarray, " l"], float, float]]:
+        """Camera, residuals, mean reprojection error and support of every photo."""
+        return zip(self.cameras, self.residuals, self.errors_px, self.support, strict=True)
 
 
 def solve_with_tracks(
@@ -98,8 +100,8 @@ def solve_with_tracks(
             view = replace(view, focal_px=ratios[view.lens] * view.focal_px, focal_sd=SOLVED_FOCAL_SD)
         problem = _Problem([view], this_head)
         (found[i],) = problem.solution(_adjust(problem, problem.start(), 60)).of_views()
-    cameras, residuals, errors_px, sure = zip(*(found[i] for i in range(len(views))), strict=True)
-    return LandmarkSolution(cameras, np.stack(residuals), np.array(errors_px), np.array(sure), solution.head_mm)
+    cameras, residuals, errors_px, borne = zip(*(found[i] for i in range(len(views))), strict=True)
+    return LandmarkSolution(cameras, np.stack(residuals), np.array(errors_px), np.array(borne), solution.head_mm)
 
 
 def _furthest_apart(views: Sequence[FaceView], model: LandmarkModel, most: int) -> list[int]:
@@ -221,12 +223,13 @@ class _Problem:
 
     def solution(self, unknowns: Float[np.ndarray, " n"]) -> LandmarkSolution:
         _, shape, _ = self.split(unknowns)
-        offsets, untracked = self.offsets(unknowns), np.zeros(len(self.views), bool)
+        offsets, sure = self.offsets(unknowns), np.array([view.sure for view in self.views])
+        tracked = None if self.tracks is None else self.tracked(self.tracks, unknowns)
         return LandmarkSolution(
             cameras=tuple(self.cameras(unknowns)),
             residuals=np.stack([np.linalg.norm(offset, axis=1) / sd for offset, sd in offsets]),
             errors_px=np.array([np.linalg.norm(offset, axis=1).mean() for offset, _ in offsets]),
-            borne_out=untracked if self.tracks is None else borne_out(*self.tracked(self.tracks, unknowns)),
+            support=np.where(sure, np.inf, 0.0) if tracked is None else support(*tracked, sure),
             head_mm=self.model.head(shape),
         )
 

@@ -199,7 +199,7 @@ def _aimed(head: FittedHead, mask: Bool[np.ndarray, "h w"], like: Pinhole, yaw_d
     points_mm = _inside_points_mm(head)
     pixels = camera.project(points_mm)
     widths = _upper_width(pixels[:, 0], pixels[:, 1]), _upper_width(columns, rows)
-    depth *= widths[0] / widths[1]
+    depth *= widths[0] / max(widths[1], 1.0)
     wanted = np.array([0.5 * (columns.min() + columns.max()), rows.min()])
     camera = replace(camera, translation_mm=np.array([0.0, 0.0, depth]) - rotation @ middle_mm)
     pixels = camera.project(points_mm)

@@ -18,15 +18,15 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.bounds import Positive
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
-from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head
+from baseh3d_ns.capture.checks import check_apart, check_faces
 from baseh3d_ns.capture.face_agreement import (
     LEAST_AGREEING,
     SURELY_AGREEING,
     landmarks_from_ahead,
     share_of_faces_that_meet,
 )
+from baseh3d_ns.capture.face_cameras import cameras_of_faces
 from baseh3d_ns.capture.face_size import scale_factor
-from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, KNOWN_FOCAL_SD, FaceView, solve_with_tracks
 from baseh3d_ns.capture.photos import Photo, resized, with_likely_focals
 from baseh3d_ns.capture.solved import SolvedView, scaled
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
@@ -36,7 +36,7 @@ from baseh3d_ns.extras import require_extra
 from baseh3d_ns.own_photos.masks import faces_in_masks, find_faces_at_mask
 from baseh3d_ns.own_photos.metric_scale import BY_FACE, FACE_PERCENT, PUPILS_PERCENT, by_pupils
 from baseh3d_ns.pretrained.landmark_model import LandmarkModel, load_landmark_model
-from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
+from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 from baseh3d_ns.pretrained.model_files import model_file
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
@@ -131,7 +131,7 @@ def _by_landmarks(
     """Cameras in the head frame: of the photos with a face, then of those chained to them, then the scale."""
     model = load_landmark_model()
     check_faces(photos, faces)
-    views, head_mm = _from_landmarks(photos, faces, model)
+    views, head_mm = cameras_of_faces(photos, faces, model)
     if any(view.camera is None for view in views):
         views = _with_turned(with_masks(photos, faces), views, head_mm, model)
     factor = scale_factor(head_mm, model, pupils_mm)
@@ -169,32 +169,6 @@ def with_masks(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]
         else replace(photo, mask=guess_silhouette(photo.rgb, found[0] if found else None).mask)
         for photo, found in zip(bar, faces, strict=True)
     ]
-
-
-def _from_landmarks(
-    photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]], model: LandmarkModel
-) -> tuple[list[SolvedView], Float[np.ndarray, "l 3"]]:
-    """Cameras of the photos that show a face, and the landmarks of the head.
-
-    A face that may not be relied upon counts where other photos show the same spots.
-    """
-    lenses = {photo.lens: number for number, photo in enumerate(photos)}
-    chosen = [i for i, found in enumerate(faces) if found]
-    while True:
-        views = [_face_view(photos[i], faces[i][0], lenses[photos[i].lens]) for i in chosen]
-        grey = [cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in chosen]
-        solution = solve_with_tracks(views, grey, model)
-        sure = [faces[i][0].score >= RELIABLE or seen for i, seen in zip(chosen, solution.borne_out, strict=True)]
-        if all(sure):
-            break
-        # A wrong face would turn the others, too.
-        chosen = [i for i, good in zip(chosen, sure, strict=True) if good]
-    check_one_head([photos[i].name for i in chosen], solution.residuals)
-    solved = [SolvedView(photo.name, None) for photo in photos]
-    for i, camera, error in zip(chosen, solution.cameras, solution.errors_px, strict=True):
-        whole = photos[i].at_full_size(camera)
-        solved[i] = replace(solved[i], camera=whole, reprojection_error_px=float(error) * photos[i].scale)
-    return solved, solution.head_mm
 
 
 def _with_turned(
@@ -242,9 +216,3 @@ def camera_like(photo: Photo, known: Sequence[tuple[Photo, Pinhole]]) -> Pinhole
     factor = float(np.median(same_lens or alike or [1.0]))
     intrinsics = centred_intrinsics(factor * photo.expected_focal_px / photo.scale, width, height)
     return replace(known[0][1], intrinsics=intrinsics, width=width, height=height)
-
-
-def _face_view(photo: Photo, face: FaceLandmarks, lens: int) -> FaceView:
-    height, width = photo.rgb.shape[:2]
-    focal_sd = FREE_FOCAL_SD if photo.exif_focal_px is None else KNOWN_FOCAL_SD
-    return FaceView(face.points_px, width, height, photo.expected_focal_px / photo.scale, focal_sd, lens)

@@ -18,9 +18,9 @@ SURFACE_SD_MM = 10.0
 SOFTNESS = 2.0
 """Residual in standard deviations beyond which the loss grows linearly."""
 AGREEING = 5.0
-"""Distance of an observation from where its point is seen, in standard deviations, up to which the two agree."""
+"""Distance in standard deviations between an observation and its reprojected point, up to which the two agree."""
 FEWEST_AGREEING, LEAST_SHARE = 40, 0.35
-"""Observations that must agree for a camera to be borne out, and their share of those that it has a part in."""
+"""Spots that must agree on a camera, and their share of those that it was compared in."""
 
 
 def track_residuals(
@@ -31,15 +31,28 @@ def track_residuals(
     return np.concatenate([soft_l1(offset, SOFTNESS).ravel(), depth / SURFACE_SD_MM])
 
 
-def borne_out(tracks: Tracks, cameras: Sequence[Pinhole], surface: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " v"]:
-    """Whether the other photos show the same spots as each one, where its camera says.
+def support(
+    tracks: Tracks, cameras: Sequence[Pinhole], surface: Float[np.ndarray, "n 3"], trusted: Bool[np.ndarray, " v"]
+) -> Float[np.ndarray, " v"]:
+    """Spots that trusted photos show where a camera says, as a multiple of those needed; infinite for trusted photos.
 
-    A camera by landmarks of what is no face, or of a profile that the detector took wrong, shares few spots, and those
-    by chance.
+    A photo with at least 1 is trusted by the next. A camera by landmarks of what is no face, or of a profile that the
+    detector took wrong, shares few spots with the others, and those by chance.
+
+    Args:
+        trusted: photos whose cameras need no support.
     """
     agree = np.linalg.norm(_at_best_depths(tracks, cameras, surface)[0], axis=1) < AGREEING
-    parts = [(tracks.view == view) | (tracks.reference[tracks.point] == view) for view in range(len(cameras))]
-    return np.array([agree[part].sum() >= max(FEWEST_AGREEING, LEAST_SHARE * part.sum()) for part in parts])
+    first, second = tracks.reference[tracks.point], tracks.view
+    found, trusted = np.zeros(len(cameras)), trusted.copy()
+    while True:
+        for view in np.flatnonzero(~trusted):
+            compared = ((first == view) & trusted[second]) | ((second == view) & trusted[first])
+            found[view] = agree[compared].sum() / max(FEWEST_AGREEING, LEAST_SHARE * compared.sum())
+        more = ~trusted & (found >= 1.0)
+        if not more.any():
+            return np.where(trusted, np.inf, found)
+        trusted |= more
 
 
 def _at_best_depths(

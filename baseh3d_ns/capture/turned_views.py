@@ -21,7 +21,7 @@ from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.face_tracks import Surface, Tracks, cosine, find_patch
 from baseh3d_ns.capture.landmark_cameras import NO_DISTORTION
 from baseh3d_ns.capture.silhouettes import SEED, PosedMask, fit_head, poses_from_silhouette, surface_of
-from baseh3d_ns.capture.track_residuals import track_residuals
+from baseh3d_ns.capture.track_residuals import FEWEST_AGREEING, LEAST_SHARE, track_residuals
 
 SEARCHES_MM = (14.0, 6.0)
 """Ranges in which spots are searched for, in millimetres along the surface."""
@@ -30,10 +30,6 @@ MIN_COSINE, MIN_CORRELATION = 0.4, 0.75
 face, since the start is further off and many spots of hair look alike."""
 TOLERANCE_MM = 3.5
 """Reprojection error of a spot that agrees with a pose, in millimetres at the head."""
-FEWEST_AGREEING = 40
-"""Spots that must agree on a pose."""
-LEAST_SHARE = 0.35
-"""Share of the spots found that must agree on a pose."""
 LEAST_SIDE = 0.05
 """Width and height of a mask, as fractions of the photo's longer side, below which it shows no head."""
 

@@ -49,7 +49,8 @@ class Silhouette:
     """A head in a photo."""
 
     mask: Bool[np.ndarray, "h w"]
-    """True on the head and on what is joined to it (neck, shoulders), at the photo's resolution."""
+    """The best guess of the head and what is joined to it (neck, shoulders), also where it is not known, at the photo's
+    resolution."""
     known: Bool[np.ndarray, "h w"]
     """False where hair may be that both networks have missed, or where they contradict each other."""
     agreement: float
@@ -93,9 +94,10 @@ def guess_silhouette(
     tight = [Crop(head.centre_px, factor * head.side_px, head.turn_deg) for factor in TIGHT_WINDOWS]
     people, things = probabilities(copy, whole, tight)
     mean = 0.5 * (people + things)
-    if around is not None:
-        mean[_beside_head(head, mean.shape)] = 0.0
     unsure = _wide((people > 0.5) != (things > 0.5), EDGE * head.side_px)
+    if around is not None:
+        beside = _beside_head(head, mean.shape)
+        mean[beside], unsure[beside] = 0.0, False
     hair = np.zeros(mean.shape, bool)
     if face is not None:
         hair = missed_hair(face, scale, mean > 0.5)
@@ -104,8 +106,8 @@ def guess_silhouette(
     mask = _blob_at(_along_edges(copy, mean), middle)
     near = _box(mask, 0.1)
     agreement = _iou(people[near] > 0.5, things[near] > 0.5)
-    full = _resized(mask, width, height)
-    return Silhouette(full, ~_resized((hair & ~mask) | unsure, width, height), agreement)
+    full, left_open = _resized(mask, width, height), (hair & ~mask) | _touching(unsure, mask)
+    return Silhouette(full, ~_resized(left_open, width, height), agreement)
 
 
 def head_window(face: FaceLandmarks) -> Crop:
@@ -153,6 +155,15 @@ def _wide(mask: Bool[np.ndarray, "h w"], width: float) -> Bool[np.ndarray, "h w"
     across = 2 * round(0.5 * width) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0)
+
+
+def _touching(parts: Bool[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Connected parts that overlap a mask or lie next to it."""
+    from scipy.ndimage import binary_dilation
+    from skimage.measure import label
+
+    labels = label(parts, connectivity=1)
+    return parts & np.isin(labels, np.unique(labels[binary_dilation(mask)]))
 
 
 def _beside_head(head: Crop, shape: Sequence[int]) -> Bool[np.ndarray, "h w"]:

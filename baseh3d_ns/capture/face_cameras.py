@@ -1,0 +1,69 @@
+"""Cameras of the photos that show a face, by its landmarks.
+
+The detector gives profiles of bald heads no higher scores than patterns that look a little like a face. So faces of low
+score take part, too, and stay where photos that can be relied upon show the same spots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from baseh3d_ns.capture.checks import SAME_HEAD, check_one_head
+from baseh3d_ns.capture.landmark_cameras import (
+    FREE_FOCAL_SD,
+    KNOWN_FOCAL_SD,
+    MOST_TOGETHER,
+    FaceView,
+    solve_with_tracks,
+)
+from baseh3d_ns.capture.photos import Photo
+from baseh3d_ns.capture.solved import SolvedView
+from baseh3d_ns.pretrained.landmark_model import LandmarkModel
+from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
+
+
+def cameras_of_faces(
+    photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]], model: LandmarkModel
+) -> tuple[list[SolvedView], Float[np.ndarray, "l 3"]]:
+    """Cameras of the photos that show a face, and the landmarks of the head.
+
+    A face that may not be relied upon counts where other photos show the same spots.
+    """
+    lenses = {photo.lens: number for number, photo in enumerate(photos)}
+    chosen = _worth_trying(faces)
+    while True:
+        views = [_face_view(photos[i], faces[i][0], lenses[photos[i].lens]) for i in chosen]
+        grey = [cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in chosen]
+        solution = solve_with_tracks(views, grey, model)
+        fits = np.array([view.sure for view in views]) | (np.median(solution.residuals, axis=1) <= SAME_HEAD)
+        support = np.where(fits, solution.support, 0.0)
+        if support.min() >= 1.0:
+            break
+        # The worst alone: a wrong face spoils the spots of right ones.
+        del chosen[int(support.argmin())]
+    check_one_head([photos[i].name for i in chosen], solution.residuals)
+    solved = [SolvedView(photo.name, None) for photo in photos]
+    for i, camera, error in zip(chosen, solution.cameras, solution.errors_px, strict=True):
+        whole = photos[i].at_full_size(camera)
+        solved[i] = replace(solved[i], camera=whole, reprojection_error_px=float(error) * photos[i].scale)
+    return solved, solution.head_mm
+
+
+def _worth_trying(faces: Sequence[Sequence[FaceLandmarks]]) -> list[int]:
+    """Photos whose face may be relied upon, and the best others, as many as have a place in one bundle adjustment."""
+    there = [i for i, found in enumerate(faces) if found]
+    sure = [i for i in there if faces[i][0].score >= RELIABLE]
+    others = sorted(set(there).difference(sure), key=lambda i: -faces[i][0].score)
+    return sorted([*sure, *others[: max(0, MOST_TOGETHER - len(sure))]])
+
+
+def _face_view(photo: Photo, face: FaceLandmarks, lens: int) -> FaceView:
+    height, width = photo.rgb.shape[:2]
+    focal_sd = FREE_FOCAL_SD if photo.exif_focal_px is None else KNOWN_FOCAL_SD
+    focal_px = photo.expected_focal_px / photo.scale
+    return FaceView(face.points_px, width, height, focal_px, focal_sd, lens, face.score >= RELIABLE)
