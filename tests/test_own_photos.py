@@ -31,9 +31,10 @@ from baseh3d_ns.own_photos.head_frame import _ears
 from baseh3d_ns.own_photos.lens import Lens
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt, find_scale
 from baseh3d_ns.own_photos.own_views import _may_show_head
-from baseh3d_ns.own_photos.shots import Capture, Cut
+from baseh3d_ns.own_photos.shots import Capture, Cut, Shot
 from baseh3d_ns.own_photos.transforms_json import read_transforms
 from baseh3d_ns.pretrained import silhouettes
+from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 from baseh3d_ns.pretrained.silhouettes import Silhouette
 
 BENT = (-0.15, 0.04, 0.002, -0.001, 0.01)
@@ -268,6 +269,16 @@ def landmark_rays(views: int, wrong: int, scale: float = 0.01) -> tuple[list[Fac
         directions = aimed - origin
         rays.append(FaceRays(number, origin, directions / np.linalg.norm(directions, axis=1, keepdims=True)))
     return rays, points, world.turn
+
+
+@pytest.mark.parametrize(("scores", "agreeing"), [((0.9, 0.2, 0.2), (0, 1, 2)), ((0.9, 0.9, 0.2), (0, 1))])
+def test_landmarks_of_low_score_tell_the_face_where_no_others_do(scores, agreeing, monkeypatch):
+    rays, _, _ = landmark_rays(3, 0)
+    monkeypatch.setattr(looks, "_rays", lambda number, *_: rays[number])
+    found = [FaceLandmarks(np.zeros((468, 2)), np.zeros(468), score, 0.0) for score in scores]
+    shot = Shot("a", Path("a.jpg"), None, Lens(np.eye(3), np.zeros(8), 8, 8), False, np.eye(3), np.zeros(3))
+    face = looks._face_in_space([shot] * 3, [np.zeros((8, 8, 3), np.uint8)] * 3, found)
+    assert face is not None and face.shots == agreeing
 
 
 @pytest.mark.parametrize(("views", "wrong"), [(2, 0), (5, 2), (12, 5)])

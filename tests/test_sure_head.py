@@ -53,6 +53,11 @@ def test_from_behind_the_chin_is_in_the_silhouette_and_the_neck_is_left_open(fac
     assert known[(up < -180.0) | (up > 175.0) | (np.abs(right) > 140.0)].all()
     whole = hair | ((np.abs(right) < 70.0) & (up < 0.0) & (up > -150.0))
     np.testing.assert_array_equal(completed(seen_from(180.0, whole), everywhere, face), (whole, everywhere))
+    # What the networks left open they have not missed.
+    left_open = (np.abs(right) < 25.0) & (up > 10.0) & (up < 70.0)
+    np.testing.assert_array_equal(
+        completed(seen_from(180.0, whole & ~left_open), everywhere & ~left_open, face), (whole, everywhere)
+    )
 
 
 @pytest.mark.parametrize("side", [-1.0, 1.0])

@@ -73,9 +73,8 @@ def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face |
         faces = [[] if face is None else [face] for face in _find_landmarks(photos, masks)]
         inside = faces_in_masks([shot.name for shot in shots], masks, faces)
         landmarks = [found[0] if found else None for found in inside]
-    numbered = enumerate(zip(shots, photos, landmarks, strict=True))
-    rays = [_rays(number, shot, photo, found) for number, (shot, photo, found) in numbered if found is not None]
-    face = find_face_in_space(rays)
+    face = _face_in_space(shots, photos, landmarks)
+    landmarks = [found if found is not None and found.score >= RELIABLE else None for found in landmarks]
     looks, without, doubtful = [], [], []
     bar = progress_bar(shots, desc="Looking at silhouettes", unit="photo")
     for shot, photo, given, found in zip(bar, photos, masks, landmarks, strict=True):
@@ -164,7 +163,7 @@ def _find_landmarks(
 ) -> Sequence[FaceLandmarks | None]:
     """Landmarks of the face in each mask, else of the first that `find_faces` has.
 
-    None where there is no face that can be relied upon, or the networks are missing.
+    None where there is no face, or the networks are missing.
     """
     try:
         bar = progress_bar(zip(photos, masks, strict=True), total=len(photos), desc="Looking for faces", unit="photo")
@@ -176,8 +175,19 @@ def _find_landmarks(
 
 def _chosen(faces: Sequence[FaceLandmarks], mask: Bool[np.ndarray, "h w"] | None) -> FaceLandmarks | None:
     chosen = next((face for face in faces if mask is not None and face.share_in(mask) > HOLDS_FACE), None)
-    chosen = chosen or next(iter(faces), None)
-    return chosen if chosen is not None and chosen.score >= RELIABLE else None
+    return chosen or next(iter(faces), None)
+
+
+def _face_in_space(
+    shots: Sequence[Shot],
+    photos: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    landmarks: Sequence[FaceLandmarks | None],
+) -> Face | None:
+    """The face that landmarks which can be relied upon agree on, else all landmarks: profiles may lie near enough."""
+    numbered = enumerate(zip(shots, photos, landmarks, strict=True))
+    there = [(_rays(i, shot, photo, found), found.score) for i, (shot, photo, found) in numbered if found is not None]
+    reliable = find_face_in_space([rays for rays, score in there if score >= RELIABLE])
+    return reliable or find_face_in_space([rays for rays, _ in there])
 
 
 def _rays(number: int, shot: Shot, small: UInt8[np.ndarray, "h w 3"], landmarks: FaceLandmarks) -> FaceRays:

@@ -77,7 +77,7 @@ def guess_silhouette(
     if around is None and face is not None:
         around = head_window(face)
     scale = _working_scale(photo, around)
-    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    size = max(1, round(scale * width)), max(1, round(scale * height))
     copy = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
     middle = (np.array(size) - 1) / 2.0
     if around is not None:
@@ -98,14 +98,13 @@ def guess_silhouette(
     if around is not None:
         beside = _beside_head(head, mean.shape)
         mean[beside], unsure[beside] = 0.0, False
-    hair = np.zeros(mean.shape, bool)
+    hair = np.zeros_like(unsure)
     if face is not None:
         hair = missed_hair(face, scale, mean > 0.5)
         sure = face_and_skull(face, scale, mean.shape)
         mean[sure], unsure[sure] = 1.0, False
     mask = _blob_at(_along_edges(copy, mean), middle)
-    near = _box(mask, 0.1)
-    agreement = _iou(people[near] > 0.5, things[near] > 0.5)
+    agreement = _iou(*(part[_box(mask, 0.1)] > 0.5 for part in (people, things)))
     full, left_open = _resized(mask, width, height), (hair & ~mask) | _touching(unsure, mask)
     return Silhouette(full, ~_resized(left_open, width, height), agreement)
 
