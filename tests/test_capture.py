@@ -30,6 +30,7 @@ from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
 from baseh3d_ns.capture.face_tracks import Surface, Tracks, face_points, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, LandmarkSolution, solve_with_tracks
 from baseh3d_ns.capture.photos import USUAL_FOCAL, Photo, load_photo, resized, small_photo, with_likely_focals
+from baseh3d_ns.capture.silhouettes import _upper_width
 from baseh3d_ns.capture.solved import SolvedView, scaled
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, _pose
@@ -330,13 +331,13 @@ def made_up_tracks(counts: tuple[int, int], away_px: tuple[float, float]) -> tup
 
 
 @pytest.mark.parametrize(
-    ("count", "away_px", "sure"), [(160, 0.1, True), (160, 6.0, False), (160, 1.7, False), (30, 0.1, False)]
+    ("count", "away_px", "share", "sure"),
+    [(160, 0.1, 0.35, True), (160, 6.0, 0.35, False), (30, 0.1, 0.35, False), (160, 1.7, 0.9, False)],
 )
 def test_tracks_support_a_camera_that_sees_the_same_spots(
-    count: int, away_px: float, sure: bool, monkeypatch: pytest.MonkeyPatch
+    count: int, away_px: float, share: float, sure: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if away_px == 1.7:  # many agree, but most do not
-        monkeypatch.setattr(track_residuals, "LEAST_SHARE", 0.9)
+    monkeypatch.setattr(track_residuals, "LEAST_SHARE", share)
     tracks = made_up_tracks((160, count), (0.1, away_px))
     found = track_residuals.support(*tracks, np.array([True, False, False]))
     assert found[0] == np.inf and (found[2] >= 1.0) == sure
@@ -403,6 +404,11 @@ def test_a_photo_with_nothing_of_a_head_has_no_camera(columns: int) -> None:
     face, paper = (replace(photo_by(100.0), mask=np.tile(np.arange(80) < n, (60, 1))) for n in (80, columns))
     views = [SolvedView("face", camera_at(10.0)), SolvedView("paper", None)]
     assert solve_room._with_turned([face, paper], views, np.zeros((2, 3)), load_landmark_model()) == views
+
+
+def test_a_stray_pixel_above_a_head_has_a_width() -> None:
+    x, y = np.array([50.0, 0.0, 100.0]), np.array([0.0, 300.0, 300.0])
+    assert _upper_width(x, y) == 1.0 and _upper_width(x[1:], y[1:]) == 100.0
 
 
 def made_up_reconstruction(seed: int, outliers: float = 0.0) -> tuple[Any, dict[str, np.ndarray]]:

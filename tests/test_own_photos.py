@@ -281,6 +281,17 @@ def test_landmarks_of_low_score_tell_the_face_where_no_others_do(scores, agreein
     assert face is not None and face.shots == agreeing
 
 
+def test_what_a_guess_leaves_open_may_be_head_but_is_not_known(monkeypatch):
+    shot = Shot("a", Path("a.jpg"), None, Lens(np.eye(3), np.zeros(8), 8, 8), False, np.eye(3), np.zeros(3))
+    landmarks = FaceLandmarks(np.zeros((468, 2)), np.zeros(468), 0.9, 0.0)
+    rays, _, _ = landmark_rays(3, 0)
+    guess, known = np.tile(np.arange(8) < 6, (8, 1)), np.tile(np.arange(8) < 4, (8, 1))
+    monkeypatch.setattr(silhouettes, "guess_silhouette", lambda *_: Silhouette(guess, known, 0.6))
+    monkeypatch.setattr(looks, "completed", lambda silhouette, known, _: (silhouette.mask, known | silhouette.mask))
+    may_be, decided, _ = looks._guessed(shot, np.zeros((8, 8, 3), np.uint8), landmarks, find_face_in_space(rays))
+    assert may_be.all() and (decided == known).all()
+
+
 @pytest.mark.parametrize(("views", "wrong"), [(2, 0), (5, 2), (12, 5)])
 def test_a_face_is_triangulated_past_wrong_views(views, wrong):
     rays, points, turn = landmark_rays(views, wrong)

@@ -226,9 +226,9 @@ def test_what_only_one_network_sees_is_left_open_beyond_an_edge(
     rows, columns = np.indices((480, 480))
     head = (np.abs(columns - 240) < 90) & (np.abs(rows - 240) < 130)
     beside = (columns >= 330) & (columns < 330 + beside_px) & (np.abs(rows - 200) < 50)
-    monkeypatch.setattr(
-        silhouettes, "probabilities", lambda *_: ((head | beside).astype(np.float32), head.astype(np.float32))
-    )
+    elsewhere = (columns < 110) & (rows > 370)
+    one = (head | beside | elsewhere).astype(np.float32)
+    monkeypatch.setattr(silhouettes, "probabilities", lambda *_: (one, head.astype(np.float32)))
     photo = np.random.default_rng(0).integers(0, 255, (480, 480, 3)).astype(np.uint8)
     guess = silhouettes.guess_silhouette(photo, FaceLandmarks(points, -1.2 * seen[:, 2], 0.9, 0.0))
     share = (~guess.known[beside]).mean()  # a disc leaves the corners of a rectangle

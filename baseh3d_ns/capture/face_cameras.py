@@ -33,6 +33,9 @@ def cameras_of_faces(
     """Cameras of the photos that show a face, and the landmarks of the head.
 
     A face that may not be relied upon counts where other photos show the same spots.
+
+    Raises:
+        InputError: the faces are not of one head.
     """
     lenses = {photo.lens: number for number, photo in enumerate(photos)}
     chosen = _worth_trying(faces)

@@ -127,7 +127,7 @@ def _solve_together(
     """
     problem = _Problem(views, model)
     unknowns = _adjust(problem, problem.start(), 60)
-    for _ in range(MOST_ROUNDS):
+    for _ in progress_bar(range(MOST_ROUNDS), desc="Cameras by faces, at most", unit="round"):
         surface, before = face_surface(problem.face, model.head(problem.split(unknowns)[1])), problem.cameras(unknowns)
         problem.tracks = find_tracks(photos, before, surface, SEARCH_MM)
         unknowns = _adjust(problem, unknowns, 20)

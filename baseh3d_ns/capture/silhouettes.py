@@ -199,7 +199,7 @@ def _aimed(head: FittedHead, mask: Bool[np.ndarray, "h w"], like: Pinhole, yaw_d
     points_mm = _inside_points_mm(head)
     pixels = camera.project(points_mm)
     widths = _upper_width(pixels[:, 0], pixels[:, 1]), _upper_width(columns, rows)
-    depth *= widths[0] / max(widths[1], 1.0)
+    depth *= widths[0] / widths[1]
     wanted = np.array([0.5 * (columns.min() + columns.max()), rows.min()])
     camera = replace(camera, translation_mm=np.array([0.0, 0.0, depth]) - rotation @ middle_mm)
     pixels = camera.project(points_mm)
@@ -209,9 +209,9 @@ def _aimed(head: FittedHead, mask: Bool[np.ndarray, "h w"], like: Pinhole, yaw_d
 
 
 def _upper_width(x: np.ndarray, y: np.ndarray) -> float:
-    """Width of the part near the top whose height is two thirds of the whole width."""
+    """Width of the part near the top whose height is two thirds of the whole width; 1 where it is a stray pixel."""
     upper = y < y.min() + 0.67 * (x.max() - x.min())
-    return float(x[upper].max() - x[upper].min())
+    return max(1.0, float(x[upper].max() - x[upper].min()))
 
 
 def _inside_points_mm(head: FittedHead) -> Float[np.ndarray, "n 3"]:
