@@ -1,4 +1,4 @@
-"""Guessed silhouettes that leave out what the face in other photos says is head."""
+"""Guessed silhouettes that leave out what the face in other photos says is head, or hold what it says is none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from baseh3d_ns.own_photos.faces import POINTS, Face
 from baseh3d_ns.own_photos.hull import Silhouette
 from baseh3d_ns.own_photos.lens import Lens
 from baseh3d_ns.own_photos.shots import Shot
-from baseh3d_ns.own_photos.sure_head import completed
+from baseh3d_ns.own_photos.sure_head import cleared, completed
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 from baseh3d_ns.similarity import Similarity
 
@@ -72,11 +72,36 @@ def test_hair_that_is_lost_in_a_profile_is_left_open_behind_the_face(side: float
     assert not mask[hair].any() and not known[hair].any()
 
 
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_what_stands_before_a_profile_is_no_head(side: float, face: Face) -> None:
+    """The head looks to the right of the photo, or to its left."""
+    right, up = millimetres()
+    ahead = side * right
+    guess = np.ones_like(up, bool)
+    mask, known = cleared(seen_from(-80.0 * side, guess), np.zeros_like(guess), face)
+    eyes, lips = (up < 0.0) & (up > -20.0), (up < -60.0) & (up > -90.0)
+    assert not mask[(eyes | lips) & (ahead > 150.0)].any() and known[(eyes | lips) & (ahead > 150.0)].all()
+    # Nearer before the eyes than before the lips, where there may be a beard.
+    assert not mask[eyes & (ahead > 138.0)].any() and mask[lips & (ahead < 125.0)].all()
+    assert mask[(up > 3.0) & (up < 10.0) & (ahead < 108.0)].all()  # the brow
+    assert mask[(up > 20.0) | (up < -125.0) | (ahead < 95.0)].all()
+    np.testing.assert_array_equal(mask, ~known)
+
+
+@pytest.mark.parametrize("yaw_deg", [0.0, 40.0, -40.0, 180.0])
+def test_things_beside_a_face_that_is_seen_from_ahead_or_behind_are_left_alone(yaw_deg: float, face: Face) -> None:
+    guess = np.ones((SIDE, SIDE), bool)
+    mask, known = cleared(seen_from(yaw_deg, guess), ~guess, face)
+    assert mask.all() and not known.any()
+
+
 def test_a_silhouette_stays_where_the_camera_is_in_the_head_or_looks_away(face: Face) -> None:
     nothing = np.zeros((SIDE, SIDE), bool)
-    for turn in (np.eye(3), np.diag([-1.0, 1.0, -1.0])):
-        shot = seen_from(0.0, nothing).shot
-        inside = ELSEWHERE.inverse().points(np.array([[0.0, 20.0, 0.0]]))[0] if turn[0, 0] > 0.0 else shot.centre
-        moved = Shot("a", Path("a.jpg"), None, shot.lens, False, turn @ shot.rotation, inside)
+    shot, away = seen_from(0.0, nothing).shot, np.diag([-1.0, 1.0, -1.0])
+    inside = ELSEWHERE.inverse().points(np.array([[0.0, 20.0, 0.0]]))[0]
+    for turn, centre in ((np.eye(3), inside), (away, inside), (away, shot.centre)):
+        moved = Shot("a", Path("a.jpg"), None, shot.lens, False, turn @ shot.rotation, centre)
         mask, known = completed(Silhouette(moved, nothing), ~nothing, face)
         assert not mask.any() and known.all()
+        mask, known = cleared(Silhouette(moved, ~nothing), nothing, face)
+        assert mask.all() and not known.any()

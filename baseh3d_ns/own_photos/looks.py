@@ -20,7 +20,7 @@ from baseh3d_ns.own_photos.mask_turns import turned_as_shown
 from baseh3d_ns.own_photos.masks import HOLDS_FACE, faces_in_masks, find_faces_at_mask, given_trimap, unused_masks
 from baseh3d_ns.own_photos.photo_sizes import read_counted
 from baseh3d_ns.own_photos.shots import Shot
-from baseh3d_ns.own_photos.sure_head import completed
+from baseh3d_ns.own_photos.sure_head import cleared, completed
 from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
 
 LONGEST_PX = 1024
@@ -140,6 +140,7 @@ def _guessed(
     guess = guess_silhouette(small, found, around)
     mask, known = guess.mask & guess.known, guess.known
     if face is not None:
+        mask, known = cleared(Silhouette(shot, mask), known, face)
         mask, known = completed(Silhouette(shot, mask), known, face)
     return mask | ~known, known, guess.agreement
 

@@ -1,10 +1,13 @@
-"""Guessed silhouettes completed by the face that several photos show together.
+"""Guessed silhouettes corrected by the face that several photos show together.
 
 Wherever a head is seen from, its silhouette covers its skull, jaw and chin. Networks that look at one photo leave them
-out: the neck below the hair from behind, dark hair before a dark background from the side.
+out: the neck below the hair from behind, dark hair before a dark background from the side. And nothing stands before
+a face that is seen from its side: what the networks take for head there is another thing.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -27,6 +30,16 @@ NECK_MM, NECK_AXES_MM = (0.0, -70.0, 20.0), (85.0, 90.0, 100.0)
 """Centre and semi-axes, in the average adult's head frame, of an ellipsoid that holds jaw and neck."""
 MISSED = 0.02
 """Share of what is head for sure from which on a silhouette that leaves it out is not believed near the head."""
+FROM_THE_SIDE_DEG = 45.0
+"""Least angle between the direction that a face looks in and a camera that sees what is before it."""
+AHEAD_MM, REACH_MM = 12.0, 200.0
+"""Distance ahead of landmarks from which on nothing is head, since cameras are a little off, and that up to which a
+thing seen before the tip of the nose may stand."""
+STRIP_MM = 10.0
+"""Depth of the strips that this space is drawn in: the part outside of a photo cannot be drawn."""
+BROW_MM = (15.0, 18.0)
+"""Height of the brow over the inner corners of the eyes, above which hair and hats stand out, and its distance ahead of
+them."""
 
 
 def completed(
@@ -51,6 +64,46 @@ def completed(
         return mask, known | mask
     hair, neck = ellipsoid(HAIR_MM, HAIR_AXES_MM), ellipsoid(NECK_MM, NECK_AXES_MM)
     return mask, mask | (known & ~_drawn(silhouette, face, np.concatenate([hair, neck])))
+
+
+def cleared(
+    silhouette: Silhouette, known: Bool[np.ndarray, "h w"], face: Face
+) -> tuple[Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
+    """A guessed silhouette without what is seen before the face, from its side, and the pixels that are known.
+
+    Args:
+        silhouette: guess of a shot.
+        known: pixels that the guess decides on.
+        face: landmarks in space.
+    """
+    towards = face.in_average(silhouette.shot.centre[None])[0]
+    if abs(towards[2]) > np.cos(np.radians(FROM_THE_SIDE_DEG)) * np.linalg.norm(towards):
+        return silhouette.mask, known
+    points = face.in_average(face.points)
+    eyes, nose, chin = (points[list(POINTS).index(name)] for name in ("left_eye", "nose_tip", "chin"))
+    brow = np.array([nose[0], eyes[1] + BROW_MM[0], eyes[2] + BROW_MM[1]])
+    profile = np.concatenate([ellipsoid(SKULL_MM, SKULL_AXES_MM), [*points, brow] + np.array([0.0, 0.0, AHEAD_MM])])
+    may_be = [ellipsoid(HAIR_MM, HAIR_AXES_MM), ellipsoid(NECK_MM, NECK_AXES_MM), profile]
+    head = _drawn_any(silhouette, face, may_be)
+    # Beards stand out before the chin, nothing before the eyes.
+    before = [*_strips(nose, brow[1], eyes[2]), *_strips(nose, chin[1], nose[2] + AHEAD_MM)]
+    clear = _drawn_any(silhouette, face, before) & ~head & head.any()
+    return silhouette.mask & ~clear, known | clear
+
+
+def _strips(nose: Float[np.ndarray, " 3"], height_mm: float, depth_mm: float) -> list[Float[np.ndarray, "4 3"]]:
+    """Rectangles in the plane of symmetry, between the height of the nose and another one, from a depth on."""
+    return [
+        np.array([(nose[0], height, depth + width) for height in (nose[1], height_mm) for width in (0.0, STRIP_MM)])
+        for depth in np.arange(depth_mm, nose[2] + REACH_MM, STRIP_MM)
+    ]
+
+
+def _drawn_any(
+    silhouette: Silhouette, face: Face, parts_mm: Sequence[Float[np.ndarray, "_ 3"]]
+) -> Bool[np.ndarray, "h w"]:
+    """Pixels on any of several convex hulls."""
+    return np.any([_drawn(silhouette, face, part) for part in parts_mm], axis=0)
 
 
 def _drawn(silhouette: Silhouette, face: Face, points_mm: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, "h w"]:
