@@ -11,7 +11,7 @@ from baseh3d_ns.bounds import check_bounds
 from baseh3d_ns.commands.benchmarks import Bench, Report
 from baseh3d_ns.commands.data import Capture, Models, Synth
 from baseh3d_ns.commands.heads import Evaluate, Export, Prior, Turntable
-from baseh3d_ns.errors import exit_on_input_error
+from baseh3d_ns.errors import ended_by_interrupt, exit_on_input_error
 
 Commands = (
     Annotated[Synth, tyro.conf.subcommand(name="synth")]
@@ -25,13 +25,15 @@ Commands = (
     | Annotated[Report, tyro.conf.subcommand(name="report")]
 )
 
+STOPPED = "Stopped: the same command starts it again, and a benchmark goes on where it was."
+
 
 def entrypoint() -> None:
     """Console script `baseh3d`."""
     # nerfstudio uses names that torch is giving up: nothing that a user could act on.
     warnings.filterwarnings("ignore", category=FutureWarning)
     command = tyro.cli(Commands, prog="baseh3d", description=__doc__)  # type: ignore[arg-type]
-    with exit_on_input_error():
+    with exit_on_input_error(), ended_by_interrupt(lambda: STOPPED):
         check_bounds(command)
         command.main()
 

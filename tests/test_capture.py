@@ -280,6 +280,8 @@ def test_photos_of_one_size_but_two_lenses_have_two_cameras(tmp_path: Path) -> N
         ([0] * 15 + [1], 10.0, 0.1, [(False, True)]),
         ([0] * 15, 30.0, 0.1, [(True, True), (False, True)]),
         ([0] * 15, 10.0, 0.7, [(True, True), (False, True), (False, False)]),
+        # A wide lens's photo would fold over in its corners long before.
+        ([0] * 15, 10.0, 0.32, [(True, True), (False, True), (False, False)]),
         ([0] * 14, 30.0, 0.7, [(False, True), (False, False)]),
     ],
 )
@@ -299,7 +301,7 @@ def test_principal_point_and_distortion_are_found_where_they_are_a_lens_s(
     monkeypatch.setattr(pycolmap, "Reconstruction", lambda model: model)
     monkeypatch.setattr(pycolmap, "bundle_adjustment", adjust)
     images = {i: SimpleNamespace(camera_id=lens, has_pose=True) for i, lens in enumerate(lenses)}
-    cameras = {lens: pycolmap.Camera.create(lens, "SIMPLE_RADIAL", 1000.0, 640, 480) for lens in set(lenses)}
+    cameras = {lens: pycolmap.Camera.create(lens, "SIMPLE_RADIAL", 400.0, 640, 480) for lens in set(lenses)}
     bundle_adjustment.adjusted(pycolmap, SimpleNamespace(images=images, cameras=cameras))
     assert asked[::3] == tried
 

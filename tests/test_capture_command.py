@@ -82,6 +82,10 @@ def test_an_earlier_capture_is_kept_unless_told_otherwise(photos):
     os.utime(mended, (before + 60.0, before + 60.0))
     with pytest.raises(InputError, match=f"{mended.name} was changed after the capture: copy it into a folder masks"):
         capture(options(photos, out, overwrite=True))
+    # Taking out a photo afterwards makes the file of cameras younger than the mask.
+    os.utime(out / "transforms.json", (before + 90.0, before + 90.0))
+    with pytest.raises(InputError, match=f"{mended.name} was changed after the capture"):
+        capture(options(photos, out, overwrite=True))
     os.utime(mended, (before, before))
     (out / "masks" / "old.png").touch()
     capture(options(photos, out, overwrite=True))
@@ -139,6 +143,14 @@ def test_a_failure_leaves_the_earlier_capture(photos, monkeypatch):
     assert (out / "transforms.json").read_bytes() == before
 
 
+def test_one_camera_alone_does_not_tell_where_the_head_is(photos):
+    frames = json.loads((photos / "transforms.json").read_text())
+    frames["frames"] = frames["frames"][:1]
+    (photos / "transforms.json").write_text(json.dumps(frames))
+    with pytest.raises(InputError, match="does not tell where the head is: add photos, .*--estimate-cameras"):
+        capture(options(photos, photos / "head"))
+
+
 def test_one_photo_alone_takes_ball_and_cut_from_its_face(photos, monkeypatch):
     shot = read_capture(photos).shots[0]
     (photos / "transforms.json").unlink()
@@ -163,12 +175,30 @@ def test_one_photo_alone_takes_ball_and_cut_from_its_face(photos, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "said"), [("nowhere", "no such folder"), ("empty", "holds no photos"), ("a.txt", "is one file")]
 )
-def test_no_photos_is_a_sentence(tmp_path, name, said):
+def test_no_photos_is_a_sentence_and_nothing_is_made(tmp_path, name, said):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.txt").write_text("no photo")
     with pytest.raises(InputError, match=said):
-        capture(options(tmp_path / name, tmp_path / "out", scale=ScaleOptions()))
-    assert not (tmp_path / "out").exists()
+        capture(options(tmp_path / name, command.usual_out(tmp_path / name), scale=ScaleOptions()))
+    assert {path.name for path in tmp_path.rglob("*")} == {"empty", "a.txt"}
+
+
+def test_masks_among_the_photos_are_named(tmp_path):
+    for name in ("a.jfif", "a_mask.png", "b.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name, format="JPEG")
+    with pytest.raises(InputError, match=r"a_mask.png is a mask among the photos: move all masks into .*masks"):
+        find_photos(tmp_path)
+    (tmp_path / "a_mask.png").rename(tmp_path / "c_mask.png")
+    assert [path.name for path in find_photos(tmp_path)] == ["a.jfif", "b.jpg", "c_mask.png"]
+
+
+def test_a_capture_that_a_killed_process_had_set_aside_comes_back(photos):
+    out = photos / "head"
+    capture(options(photos, out))
+    out.rename(photos / ".head.before")
+    with pytest.raises(InputError, match="is there already: pass --overwrite"):
+        capture(options(photos, out))
+    assert (out / "transforms.json").is_file() and not (photos / ".head.before").exists()
 
 
 def test_masks_are_found_by_name(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from processes import COARSE, QUICK_START, SMALL, configured
 
+from baseh3d_ns import cli
 from baseh3d_ns.errors import ended_by_interrupt
 from baseh3d_ns.heads.readers import newest_checkpoint, open_head, step_of
 
@@ -102,3 +104,11 @@ def test_an_end_without_an_interrupt_says_nothing(capsys):
     with pytest.raises(ValueError, match="else"), ended_by_interrupt(lambda: "interrupted"):
         raise ValueError("something else")
     assert not capsys.readouterr().err
+
+
+def test_a_command_that_is_interrupted_ends_in_a_sentence(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["baseh3d", "models"])
+    monkeypatch.setattr(cli.Models, "main", ctrl_c)
+    with pytest.raises(SystemExit, match=str(INTERRUPTED)):
+        cli.entrypoint()
+    assert capsys.readouterr().err == f"{cli.STOPPED}\n"

@@ -28,9 +28,10 @@ from baseh3d_ns.own_photos.head_frame import _axes
 from baseh3d_ns.own_photos.hull import Silhouette
 from baseh3d_ns.own_photos.masks import faces_in_masks, find_faces_at_mask, find_mask, given_trimap
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
-from baseh3d_ns.own_photos.photo_sizes import STORED, counted_size, read_counted, up_as_shown
+from baseh3d_ns.own_photos.photo_sizes import STORED, as_shown, counted_size, read_counted, up_as_shown
 from baseh3d_ns.own_photos.scene import OwnScene, read_capture
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
+from baseh3d_ns.pretrained.model_files import MODELS
 
 ORIENTATIONS = range(1, 9)
 
@@ -123,6 +124,15 @@ def test_up_is_where_the_photo_as_shown_has_it(tmp_path, orientation):
         down, right = np.gradient(read_counted(tmp_path / "a.png", as_stored).mean(axis=2))
         brighter = np.array([right.mean(), down.mean(), 0.0])
         np.testing.assert_allclose(up_as_shown(tmp_path / "a.png", as_stored), brighter / np.linalg.norm(brighter))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_mask_of_the_stored_pixels_is_turned_as_shown(tmp_path, orientation):
+    shown = np.random.default_rng(0).random((20, 30)) > 0.5
+    save_as_shown(Image.fromarray(shown), tmp_path / "a.png", orientation)
+    stored = STORED[orientation](shown) if orientation > 1 else shown
+    np.testing.assert_array_equal(as_shown(stored, tmp_path / "a.png", True), shown)
+    np.testing.assert_array_equal(as_shown(stored, tmp_path / "a.png", False), stored)
 
 
 @pytest.mark.parametrize(("orientation", "turn_deg"), [(3, 180), (6, -90), (8, 90)])
@@ -607,7 +617,7 @@ def test_a_doubtful_scale_is_in_the_report(own, monkeypatch):
 
 @pytest.mark.parametrize(
     ("count", "needs_networks", "wanted"),
-    [(3, False, ["face_detection"]), (12, False, ["capture"]), (12, True, ["capture", "face_detection"])],
+    [(3, False, [*MODELS]), (12, False, ["capture"]), (12, True, ["capture", *MODELS])],
 )
 def test_what_finds_cameras_is_asked_for_first(monkeypatch, count, needs_networks, wanted):
     from baseh3d_ns.capture import solve

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
+
 FEWEST_FOR_PRINCIPAL_POINT = 15
 """Photos of every lens from which on the principal points are found too, instead of taken as the middles."""
 FARTHEST_PRINCIPAL_POINT, STRONGEST_DISTORTION = 0.03, 0.35
@@ -40,11 +42,15 @@ def adjusted(pycolmap: Any, model: Any) -> Any:
 
 
 def _is_likely(camera: Any) -> bool:
-    """Whether there are lenses with such a principal point and distortion."""
+    """Whether there are lenses with such a principal point and distortion, which can be undone all over the photo."""
     offset = np.hypot(camera.principal_point_x - camera.width / 2.0, camera.principal_point_y - camera.height / 2.0)
     distortion = np.abs(camera.params[camera.extra_params_idxs()])
     farthest = FARTHEST_PRINCIPAL_POINT * max(camera.width, camera.height)
-    return bool(offset <= farthest and (distortion <= STRONGEST_DISTORTION).all())
+    if offset > farthest or (distortion > STRONGEST_DISTORTION).any():
+        return False
+    coefficients = np.zeros(len(COEFFICIENTS))
+    coefficients[: len(distortion)] = camera.params[camera.extra_params_idxs()]
+    return Lens(camera.calibration_matrix(), coefficients, camera.width, camera.height).can_be_undone
 
 
 def _adjust(pycolmap: Any, model: Any, principal_point: bool, distortion: bool) -> None:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from baseh3d_ns.capture.report import PhotoReport, advice, table
 from baseh3d_ns.capture.sheet import save_sheet
 from baseh3d_ns.capture.solve import CameraConfig, FittedFace, SolvedCameras, check_tools, solve_cameras
 from baseh3d_ns.capture.solved import SolvedView
-from baseh3d_ns.capture.sources import check_output, find_photos, output_folder
+from baseh3d_ns.capture.sources import check_output, find_photos, output_folder, take_back
 from baseh3d_ns.capture.structure_from_motion import MotionConfig
 from baseh3d_ns.capture.video import MOST_FRAMES, VIDEO_SUFFIXES, save_frames
 from baseh3d_ns.data.pictures import read_photo
@@ -33,6 +34,7 @@ from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
 from baseh3d_ns.own_photos.looks import Look, full_trimap
 from baseh3d_ns.own_photos.masks import find_mask, mask_file
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
+from baseh3d_ns.own_photos.photo_sizes import as_shown
 from baseh3d_ns.own_photos.scene import OwnScene, open_capture, photos_without_camera, read_capture
 from baseh3d_ns.own_photos.shots import Capture, Cut, GivenFrame, Shot
 from baseh3d_ns.own_photos.transforms_json import FILE
@@ -69,6 +71,7 @@ def capture(options: CaptureOptions) -> str:
         InputError: the photos, their cameras or their masks cannot be used, or `out` is in the way.
     """
     options.scale.check()
+    take_back(options.out)
     check_output(options.source, options.out, options.overwrite)
     with output_folder(options.out) as folder:
         given, solved = None if options.estimate_cameras else _given_cameras(options.source), None
@@ -185,7 +188,8 @@ def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | No
     scale = scene.frame.scale
     said += advice(photos, lost, centres_mm, scale.source)
     lines = [table(photos), "", way, scale.summary(), *said, ""]
-    lines += [f"Look at {options.out / SHEET}, then:", f"ns-train baseh3d-fast --data {options.out} head-data"]
+    train = f"ns-train baseh3d-fast --data {shlex.quote(str(options.out))} head-data"
+    lines += [f"Look at {options.out / SHEET}, then:", train]
     return "\n".join(lines)
 
 
@@ -197,7 +201,7 @@ def _photo_report(look: Look, kept: bool, errors: Mapping[str, float | None]) ->
         sharpness=sharpness(read_photo(shot.photo_path)),
         guessed=look.guessed,
         agreement=look.agreement,
-        cut_off=touches_border(look.silhouette.mask),
+        cut_off=touches_border(as_shown(look.silhouette.mask, shot.photo_path, shot.as_stored)),
         face_score=look.face_score,
         reprojection_error_px=errors.get(shot.name),
     )

@@ -37,7 +37,7 @@ from baseh3d_ns.own_photos.masks import faces_in_masks, find_faces_at_mask
 from baseh3d_ns.own_photos.metric_scale import BY_FACE, FACE_PERCENT, PUPILS_PERCENT, by_pupils
 from baseh3d_ns.pretrained.landmark_model import LandmarkModel, load_landmark_model
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
-from baseh3d_ns.pretrained.model_files import model_file
+from baseh3d_ns.pretrained.model_files import MODELS, model_file
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
 FEWEST_FOR_MOTION = 9
@@ -91,7 +91,8 @@ def check_tools(count: int, needs_networks: bool) -> None:
     if count >= FEWEST_FOR_MOTION:
         require_extra("capture")
     if count < FEWEST_FOR_MOTION or needs_networks:
-        model_file("face_detection")
+        for name in MODELS:
+            model_file(name)
 
 
 def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCameras:

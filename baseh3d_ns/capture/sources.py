@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,10 +26,8 @@ def find_photos(source: Path) -> list[Path]:
     """Photos of a folder, or of its folder `images`, by name.
 
     Raises:
-        InputError: there is no such folder, or no photo in it.
+        InputError: there is no photo in it.
     """
-    if not source.exists():
-        raise InputError(f"no such folder of photos or video: {source}")
     if source.is_file():
         raise InputError(
             f"{source} is one file: pass the folder of the photos, or a video ({' '.join(VIDEO_SUFFIXES)})"
@@ -42,6 +40,7 @@ def find_photos(source: Path) -> list[Path]:
             for path in folder.iterdir()
             if path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
         )
+        _check_no_masks(found)
         if found:
             return found
     remedy = exported_by(source) or "pass the folder that they lie in"
@@ -54,10 +53,10 @@ def output_folder(out: Path) -> Iterator[Path]:
 
     Check `out` first, see `check_output`.
     """
-    replaced = out.with_name(f".{out.name}.before")
-    if replaced.exists():
-        shutil.rmtree(replaced)
+    replaced = _set_aside(out)
     had = out.exists()
+    if had and replaced.exists():
+        shutil.rmtree(replaced)
     with whole_folder(out) as unfinished:
         yield unfinished
         if had:
@@ -65,9 +64,17 @@ def output_folder(out: Path) -> Iterator[Path]:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
+def take_back(out: Path) -> None:
+    """Put an earlier capture back at `out`, which a killed process had set aside and not replaced yet."""
+    if _set_aside(out).exists() and not out.exists():
+        _set_aside(out).rename(out)
+
+
 def check_output(source: Path, out: Path, overwrite: bool) -> None:
-    """Raise `InputError` where an output folder is in the way: one that holds the source, what no capture made, or
-    masks that were changed by hand."""
+    """Raise `InputError` where there is no source, or an output folder is in the way: one that holds the source, what
+    no capture made, or masks that were changed by hand."""
+    if not source.exists():
+        raise InputError(f"no such folder of photos or video: {source}")
     if source == out or out in source.parents:
         raise InputError(f"{out} holds the photos themselves: pass another --out")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
@@ -79,12 +86,25 @@ def check_output(source: Path, out: Path, overwrite: bool) -> None:
     if others:
         raise InputError(f"{out} holds {others[0]}, which no capture made: move it away, or pass another --out")
     made = [path.stat().st_mtime for name in (FILE, SHEET) if (path := out / name).is_file()]
-    later = [mask for mask in sorted(out.glob(f"{MASKS}/*")) if made and mask.stat().st_mtime > max(made) + LATER_S]
+    later = [mask for mask in sorted(out.glob(f"{MASKS}/*")) if made and mask.stat().st_mtime > min(made) + LATER_S]
     if later:
         raise InputError(
             f"{later[0]} was changed after the capture: copy it into a folder masks beside the photos, under its "
             "photo's name, so that it is used, and pass another --out; or delete it"
         )
+
+
+def _set_aside(out: Path) -> Path:
+    """Place of the capture that is being replaced."""
+    return out.with_name(f".{out.name}.before")
+
+
+def _check_no_masks(photos: Sequence[Path]) -> None:
+    """Raise `InputError` where masks lie among their photos, and would be taken for photos."""
+    stems = {photo.stem for photo in photos}
+    mask = next((photo for photo in photos if photo.stem.removesuffix("_mask") in stems - {photo.stem}), None)
+    if mask is not None:
+        raise InputError(f"{mask} is a mask among the photos: move all masks into {mask.parent / MASKS}")
 
 
 def _is_capture(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from baseh3d_ns.errors import InputError
 
 HEIC = (".heic", ".heif")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", *HEIC)
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", *HEIC)
 MASK_THRESHOLD = 127
 """Mask values above this, of 255, are head."""
 UNDECIDED = 128

@@ -183,6 +183,11 @@ def _hull(capture: Capture, silhouettes: Sequence[Silhouette], face: Face | None
         def allowed(points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
             return np.linalg.norm(points - centre, axis=1) < reach
 
+    elif len(silhouettes) == 1:
+        raise InputError(
+            f"one camera alone ({silhouettes[0].shot.name}) does not tell where the head is: add photos, or have the "
+            "camera found by the face, with baseh3d capture --estimate-cameras"
+        )
     else:
         centre, reach = where_they_look(silhouettes)
         reach *= BALL_MARGIN

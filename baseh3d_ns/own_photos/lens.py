@@ -78,16 +78,22 @@ class Lens:
         Args:
             name: the photo, for messages.
         """
-        if not self.distorts:
-            return
-        there = self.normalised(self.project(np.column_stack([self.border, np.ones(len(self.border))])))
-        pixels, again = (self.intrinsics[0, 0] * points for points in (self.border, there))
-        size = np.ptp(self.border, axis=0) * self.intrinsics[[0, 1], [0, 1]] / (self.width, self.height)
-        if not (np.abs(pixels - again).max() < ROUND_TRIP_PX and size.max() < LARGEST_STRETCH):  # NaN fails too
+        if not self.can_be_undone:
             raise InputError(
                 f"the distortion of {name} (k1 {self.distortion[0]:g}, k2 {self.distortion[1]:g}) folds the photo over "
                 "at its border and cannot be undone: calibrate the camera again, or give undistorted photos"
             )
+
+    @cached_property
+    def can_be_undone(self) -> bool:
+        """Whether the distortion can be undone all over the photo."""
+        if not self.distorts:
+            return True
+        there = self.normalised(self.project(np.column_stack([self.border, np.ones(len(self.border))])))
+        pixels, again = (self.intrinsics[0, 0] * points for points in (self.border, there))
+        size = np.ptp(self.border, axis=0) * self.intrinsics[[0, 1], [0, 1]] / (self.width, self.height)
+        # NaN fails too.
+        return bool(np.abs(pixels - again).max() < ROUND_TRIP_PX and size.max() < LARGEST_STRETCH)
 
     def normalised(self, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         """Points at depth 1 that are seen at pixel coordinates."""

@@ -40,7 +40,7 @@ class Look:
     """A shot with its silhouette."""
 
     silhouette: Silhouette
-    """Of what is head, or is left open, which decides on the ball that holds all of the head."""
+    """Pixels of the head and those left open; together they decide on the ball that holds all of the head."""
     known: Bool[np.ndarray, "h w"] | None
     """False where a guessed silhouette leaves open what is head, at its size; None for a given one."""
     guessed: bool
@@ -119,7 +119,7 @@ def _small(photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "k l 3"]:
 
 
 def _small_mask(shot: Shot, shape: tuple[int, ...]) -> Bool[np.ndarray, "k l"]:
-    """What is head, or left open, by the mask that comes with a shot, at the size of the small photo."""
+    """Pixels of the head, or left open, by the mask that comes with a shot, at the size of the small photo."""
     trimap = given_trimap(shot)
     mask = Image.fromarray((trimap.mask | ~trimap.known).astype(np.float32))
     return np.asarray(mask.resize((shape[1], shape[0]), Image.Resampling.BOX)) > 0.5

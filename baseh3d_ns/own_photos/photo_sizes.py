@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from baseh3d_ns.data.pictures import Trimap, picture_size, read_photo, read_trimap
 from baseh3d_ns.errors import InputError
@@ -26,8 +26,17 @@ STORED: dict[int, Callable[[Any], Any]] = {
     8: lambda shown: np.rot90(shown, -1),
 }
 """Pixels as stored of a photo as shown, by its EXIF orientation."""
+SHOWN_BY = {6: 8, 8: 6}
+"""Orientation whose way from shown to stored leads back, where that is another one."""
 UP = {1: (0, -1), 2: (0, -1), 3: (0, 1), 4: (0, 1), 5: (-1, 0), 6: (-1, 0), 7: (1, 0), 8: (1, 0)}
 """Direction (right, down) in the stored pixels that is up in the photo as shown, by its EXIF orientation."""
+
+
+def as_shown(pixels: Bool[np.ndarray, "h w"], photo_path: Path, as_stored: bool) -> Bool[np.ndarray, "_ _"]:
+    """A mask in the pixels that a camera counts, turned as its photo is shown."""
+    orientation = picture_size(photo_path)[2] if as_stored else 1
+    back = STORED.get(SHOWN_BY.get(orientation, orientation))
+    return pixels if back is None else np.asarray(back(pixels))
 
 
 def counted_size(path: Path, size: tuple[int, int] | None, prefers_stored: bool) -> tuple[tuple[int, int], bool]:
