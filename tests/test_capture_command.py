@@ -24,7 +24,8 @@ from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import find_photos
 from baseh3d_ns.capture.video import choose_frames, save_frames
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.frames import HEAD_FRAME
+from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
+from baseh3d_ns.own_photos import scene
 from baseh3d_ns.own_photos.faces import POINTS
 from baseh3d_ns.own_photos.masks import find_mask
 from baseh3d_ns.own_photos.metric_scale import BY_FACE, ScaleOptions
@@ -170,6 +171,26 @@ def test_one_photo_alone_takes_ball_and_cut_from_its_face(photos, monkeypatch):
     chin_mm = face.landmarks_mm[POINTS["chin"]]
     assert head["cut"]["point"] == pytest.approx([chin_mm[0], chin_mm[1] - 90.0, chin_mm[2]])
     assert head["scale_source"] == "pupils 61 mm" and head["mm_per_unit"] == 1.0 and head["ears"] == [0.0, 0.0, 0.0]
+
+
+def test_the_face_that_gave_the_cameras_stands_in_where_no_photos_agree_on_one(photos, monkeypatch):
+    """Without it the ball would hold shoulders and all, and `--neck-mm` do nothing."""
+    given, head = read_capture(photos), open_own_photos(photos, SCALE, 90.0, 64).frame
+    (photos / "transforms.json").unlink()
+    landmarks_mm, cameras = load_landmark_model().mean_mm, []
+    for shot in given.shots:
+        rotation = shot.rotation @ head.rotation.T
+        centre_mm = 80.0 * head.rotation @ (shot.centre - head.centre) + HEAD_FRAME.centre_mm
+        lens = shot.lens
+        cameras.append(Pinhole(lens.intrinsics, rotation, -rotation @ centre_mm, lens.width, lens.height))
+    views = tuple(SolvedView(shot.name, camera) for shot, camera in zip(given.shots, cameras, strict=True))
+    solved = SolvedCameras(views, LANDMARKS, FittedFace(landmarks_mm, BY_FACE, 6.0))
+    monkeypatch.setattr(command, "solve_cameras", lambda *_: solved)
+    found, find = [], scene.find_head_frame
+    monkeypatch.setattr(scene, "find_head_frame", lambda *given: found.append(given[2]) or find(*given))
+    capture(options(photos, photos / "head", scale=ScaleOptions()))
+    np.testing.assert_allclose(found[0].points, landmarks_mm[list(POINTS.values())])
+    np.testing.assert_allclose(found[0].in_average(found[0].points)[:6], list(LANDMARKS_MM.values()), atol=8.0)
 
 
 @pytest.mark.parametrize(

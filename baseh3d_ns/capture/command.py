@@ -29,7 +29,7 @@ from baseh3d_ns.data.pictures import read_photo
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
-from baseh3d_ns.own_photos.faces import POINTS
+from baseh3d_ns.own_photos.faces import POINTS, face_of
 from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
 from baseh3d_ns.own_photos.looks import Look, full_trimap
 from baseh3d_ns.own_photos.masks import find_mask, mask_file
@@ -74,14 +74,16 @@ def capture(options: CaptureOptions) -> str:
     take_back(options.out)
     check_output(options.source, options.out, options.overwrite)
     with output_folder(options.out) as folder:
-        given, solved = None if options.estimate_cameras else _given_cameras(options.source), None
+        given, solved, face = None if options.estimate_cameras else _given_cameras(options.source), None, None
         if given is None:
             options.scale.check_without_cameras()
             given, solved = _estimate(options, _photos(options, folder))
         scale = options.scale
         if solved is not None and solved.face is not None:
             scale = replace(scale, pupils_mm=0.0)  # those cameras stand in millimetres by them already
-        scene = open_capture(given, scale, options.neck_mm, LONGEST_PX)
+            if len(given.shots) > 1:
+                face = face_of(solved.face.landmarks_mm[list(POINTS.values())], ())
+        scene = open_capture(given, scale, options.neck_mm, LONGEST_PX, face)
         kept = {view.shot.name for view in scene.views}
         shots = [
             replace(shot, mask_path=save_mask(folder, number, shot.name, full_trimap(look)))

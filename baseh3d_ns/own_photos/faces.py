@@ -121,15 +121,17 @@ def _face(
         agrees = _off(origins, directions, points) < AGREES
         if agrees.sum() < 2:
             return None
+    face = face_of(points, tuple(one.shot for one, does in zip(rays, agrees, strict=True) if does))
+    seen_from_ahead = ((origins[agrees] - points[2]) @ face.rotation[2]).mean() > 0.0
+    return face if face.rms_mm <= WORST_RMS_MM and seen_from_ahead else None
+
+
+def face_of(points: Float[np.ndarray, "9 3"], shots: tuple[int, ...]) -> Face:
+    """The face with these landmarks, in the order of `POINTS`, that so many shots agree with."""
     average = np.array(list(LANDMARKS_MM.values()))
     found = align(points[: len(average)], average)
     brought = found.points(points[: len(average)])
-    rms = float(np.sqrt(((brought - average) ** 2).sum(axis=1).mean()))
-    seen_from_ahead = ((origins[agrees] - points[2]) @ found.rotation[2]).mean() > 0.0
-    if rms > WORST_RMS_MM or not seen_from_ahead:
-        return None
-    shots = tuple(one.shot for one, does in zip(rays, agrees, strict=True) if does)
-    return Face(points, shots, found, rms)
+    return Face(points, shots, found, float(np.sqrt(((brought - average) ** 2).sum(axis=1).mean())))
 
 
 def intersection(

@@ -51,13 +51,14 @@ class Look:
     """Score of the face that was found in the photo; None where none was, or none was looked for."""
 
 
-def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face | None]:
+def look_at(shots: Sequence[Shot], find_faces: bool, otherwise: Face | None = None) -> tuple[list[Look], Face | None]:
     """Silhouettes of all shots and the face that they show.
 
     Shots in which no silhouette can be guessed, or none that is sure, are left out, with a sentence in the log.
 
     Args:
         find_faces: whether the face is wanted even where no silhouette has to be guessed.
+        otherwise: the face, by what found the cameras, where the landmarks of no two photos agree on one.
 
     Raises:
         InputError: a photo or mask cannot be used, or no photo shows a head.
@@ -73,7 +74,7 @@ def look_at(shots: Sequence[Shot], find_faces: bool) -> tuple[list[Look], Face |
         faces = [[] if face is None else [face] for face in _find_landmarks(photos, masks)]
         inside = faces_in_masks([shot.name for shot in shots], masks, faces)
         landmarks = [found[0] if found else None for found in inside]
-    face = _face_in_space(shots, photos, landmarks)
+    face = _face_in_space(shots, photos, landmarks) or otherwise
     landmarks = [found if found is not None and found.score >= RELIABLE else None for found in landmarks]
     looks, without, doubtful = [], [], []
     bar = progress_bar(shots, desc="Looking at silhouettes", unit="photo")

@@ -14,6 +14,7 @@ from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.contradictions import without_contradicted
+from baseh3d_ns.own_photos.faces import Face
 from baseh3d_ns.own_photos.head_frame import HeadFrame, find_head_frame
 from baseh3d_ns.own_photos.looks import Look, look_at
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt
@@ -114,12 +115,14 @@ def _opened(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, st
     return open_capture(capture, scale, neck_mm, longest_px)
 
 
-def open_capture(capture: Capture, scale: ScaleOptions, neck_mm: float, longest_px: int) -> OwnScene:
-    """The head of photos whose cameras are known; for arguments and errors see `open_own_photos`."""
+def open_capture(
+    capture: Capture, scale: ScaleOptions, neck_mm: float, longest_px: int, face: Face | None = None
+) -> OwnScene:
+    """The head of photos whose cameras are known; for arguments and errors see `open_own_photos`, `look_at`."""
     given = capture.given
     parts = (given.ball, given.mm_per_unit, given.up, given.ahead)
     complete = given.cut_decided and all(part is not None for part in parts)
-    looks, face = look_at(capture.shots, find_faces=not complete or bool(scale.pupils_mm))
+    looks, face = look_at(capture.shots, not complete or bool(scale.pupils_mm), face)
     silhouettes = [look.silhouette for look in looks]
     frame = find_head_frame(capture, silhouettes, face, scale, neck_mm)
     scale_doubt = doubt(frame.scale, face)
