@@ -135,6 +135,17 @@ def test_a_mask_of_the_stored_pixels_is_turned_as_shown(tmp_path, orientation):
     np.testing.assert_array_equal(as_shown(stored, tmp_path / "a.png", False), stored)
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_silhouette_is_cut_off_at_the_sides_of_the_photo_as_shown(own, orientation):
+    shot = read_capture(own).shots[0]
+    shown = np.zeros((48, 48), bool)
+    shown[10:, 10:38] = True
+    save_as_shown(Image.open(shot.photo_path).copy(), shot.photo_path, orientation)
+    stored = STORED[orientation](shown) if orientation > 1 else shown
+    look = looks.Look(Silhouette(replace(shot, as_stored=True), stored), None, False, 1.0, None)
+    assert command._photo_report(look, True, {}).cut_off == ("bottom",)
+
+
 @pytest.mark.parametrize(("orientation", "turn_deg"), [(3, 180), (6, -90), (8, 90)])
 def test_a_head_without_a_face_stands_as_its_photos_are_shown(own, orientation, turn_deg):
     """Cameras of the stored pixels, about their own axes."""
