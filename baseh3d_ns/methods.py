@@ -45,7 +45,8 @@ def _common(method_name: str, pipeline: Any, max_norm: float | None = None, **lr
         "viewer": ViewerConfig(num_rays_per_chunk=1 << 16),
         "vis": "viewer+tensorboard",
         "steps_per_save": 250,
-        "steps_per_eval_batch": 500,
+        # One loss value would need the rays of all photos that are held out.
+        "steps_per_eval_batch": 10**9,
         "steps_per_eval_image": 1000,
         # `ns-eval` does that; a shape space has no photos, and nerfstudio's default would end its training at 25000.
         "steps_per_eval_all_images": 10**9,

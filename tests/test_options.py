@@ -16,6 +16,7 @@ from test_config_fields import COMMANDS, METHODS, options_shown
 from baseh3d_ns.bounds import Count, Fraction, check_bounds, numbers
 from baseh3d_ns.commands.data import Synth
 from baseh3d_ns.commands.heads import Export
+from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.errors import InputError
 
 
@@ -193,3 +194,13 @@ def test_the_length_of_a_fit_follows_from_the_number_of_its_views(views, steps, 
 def test_only_fits_from_a_prior_have_a_length_of_their_own():
     with pytest.raises(InputError, match="--epochs 0 is out of range"):
         changed("idr", "epochs", 0).check()
+
+
+def test_every_kind_of_ray_has_a_share():
+    """Rays are weighted by the inverse of their kind's share."""
+    with pytest.raises(InputError, match=r"ray-shares 0\.0 is out of range"):
+        check_bounds(HeadDataManagerConfig(ray_shares=(0.7, 0.3, 0.0)))
+
+
+def test_no_training_asks_for_the_rays_of_all_photos_that_are_held_out():
+    assert all(config.steps_per_eval_batch > 10**8 for config in METHODS.values())

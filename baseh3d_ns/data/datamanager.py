@@ -13,7 +13,7 @@ from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIndicesEvalDataloader
 from torch import Tensor
 
-from baseh3d_ns.bounds import Count, Fraction, Weight
+from baseh3d_ns.bounds import Count, Fraction, Share, Weight
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool, find_strata
@@ -35,7 +35,7 @@ class HeadDataManagerConfig(VanillaDataManagerConfig):
     so with `rays_on_head`)."""
     rays_on_head: bool = False
     """Draw most rays on the head and round its silhouette, of all views, weighted so that the expected loss stays."""
-    ray_shares: tuple[Fraction, Fraction, Fraction] = (0.55, 0.25, 0.2)
+    ray_shares: tuple[Share, Share, Share] = (0.55, 0.25, 0.2)
     """Fractions of a batch that lie well inside the head, near its silhouette, well outside (with `rays_on_head`)."""
     edge_band: Fraction = 0.015
     """Half width of the band round the silhouette, as a fraction of the photo's longer side (with `rays_on_head`)."""
