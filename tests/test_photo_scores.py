@@ -19,6 +19,7 @@ from torch.nn.functional import normalize
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import load_scene
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation import head_photos
 from baseh3d_ns.evaluation import photo_scores as photo_scores_module
 from baseh3d_ns.evaluation.camera_corrections import camera_corrections
 from baseh3d_ns.evaluation.evaluate_run import evaluate_run
@@ -179,3 +180,25 @@ def test_own_photos_are_opened_as_they_were_trained_on(tiny_root: Path, tmp_path
     assert not (seen.hit + seen.mask)[unknown].any()
     with pytest.raises(InputError, match="does not record how its photos were read"):
         photos_of_head(OpenedHead(replace(head, provenance={**known, "neck_mm": None}), tmp_path))
+
+
+def test_own_photos_are_known_by_name_where_one_was_taken_out(tiny_root: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))  # the egg has no face
+    content = write_own_photos(tiny_root, SCENE, tmp_path)
+    config = HeadDataParserConfig(data=tmp_path, views=("3,1",), mm_per_unit=81.0, neck_mm=70.0)
+    metadata = config.setup().get_dataparser_outputs("train").metadata
+    known = {**metadata["provenance"], "data": str(tmp_path), "views": metadata["view_indices"]}
+    opened = OpenedHead(Head(weights_of_field(SMALL.setup()), known, metadata["frame"]), tmp_path / HEAD_FILE)
+    before = photos_of_head(opened).training.image_filenames
+    del content["frames"][0]
+    trained_on = content["frames"][2]
+    # The frame is found anew from fewer photos; only the numbers of the photos matter here.
+    monkeypatch.setattr(head_photos, "SAME_FRAME", 1e3)
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    photos = photos_of_head(opened)
+    assert photos.training.image_filenames == before and photos.training.metadata["view_indices"] == [2, 0]
+    assert photos.held_out.metadata["view_indices"] == [1, 3]
+    content["frames"].remove(trained_on)
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=f"{HEAD_FILE} was trained on the photo {trained_on['file_path']}, which is"):
+        photos_of_head(opened)

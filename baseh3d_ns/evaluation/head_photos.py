@@ -10,11 +10,11 @@ import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 
 from baseh3d_ns.data.dataset import HeadDataset
-from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParser, H3dsDataParserConfig
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.opened import OpenedHead
-from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
+from baseh3d_ns.own_photos.dataparser import HeadDataParser, HeadDataParserConfig
 
 SIDE_PX = 256
 """Longest side in pixels of the photos that a head is scored by: larger ones are made smaller."""
@@ -39,8 +39,8 @@ def photos_of_head(opened: OpenedHead, side_px: int = SIDE_PX) -> HeadPhotos:
         side_px: longest side in pixels; larger photos are made smaller.
 
     Raises:
-        InputError: the file does not say which photos it was trained on, these are gone or damaged, or they are of
-            another head.
+        InputError: the file does not say which photos it was trained on, one of these is gone or damaged, or they are
+            of another head.
     """
     where, views = opened.data, opened.head.provenance.get("views")
     if not isinstance(views, list) or not views:
@@ -50,12 +50,32 @@ def photos_of_head(opened: OpenedHead, side_px: int = SIDE_PX) -> HeadPhotos:
         )
     if where is None:
         raise InputError(f"{opened.file} does not record its photos: pass --data (and --scene, in the H3DS layout)")
-    parser = _parser_config(opened, where, tuple(f"{view}," for view in views), side_px).setup()
+    parser = _parser(opened, where, views, side_px)
     training, others = (parser.get_dataparser_outputs(split) for split in ("train", "val"))
     check_same_frame(opened, training.metadata["frame"], f"the photos in {where}")
     seen = set(training.metadata["view_indices"])
     held_out = None if seen & set(others.metadata["view_indices"]) else _reduced(others, side_px)
     return HeadPhotos(_reduced(training, side_px), held_out)
+
+
+def _parser(opened: OpenedHead, where: Path, views: list[int], side_px: int) -> H3dsDataParser | HeadDataParser:
+    """Dataparser that the head was trained with, set to its training views: by their names where the file has them."""
+    known = opened.head.provenance
+    names = known.get("photos") if known.get("dataparser") == "head-data" else None
+    # Own photos may have been added or taken out since, which gives the others new numbers.
+    by_name = isinstance(names, list) and len(names) == len(views)
+    chosen = ("all",) if by_name else tuple(f"{view}," for view in views)
+    parser = _parser_config(opened, where, chosen, side_px).setup()
+    if by_name and isinstance(parser, HeadDataParser):
+        numbers = {view.shot.name: number for number, view in enumerate(parser.scene.views)}
+        gone = [name for name in names if name not in numbers]
+        if gone:
+            raise InputError(
+                f"{opened.file} was trained on the photo {gone[0]}, which is gone from {where}: put it back, or fit "
+                "the head again"
+            )
+        parser.train_views = [numbers[name] for name in names]
+    return parser
 
 
 def _parser_config(
