@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import submitit
 import trimesh
 from filelock import FileLock
 from processes import begin, call, call_here
@@ -284,6 +285,15 @@ def test_slurm_where_there_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(InputError, match="no srun on this machine"):
         SlurmExecutor(tmp_path)
+
+
+def test_slurm_gives_whole_gpus_and_no_job_of_no_time(tmp_path, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(submitit.AutoExecutor, "update_parameters", lambda self, **given: asked.update(given))
+    with pytest.raises(InputError, match=r"--gpus 0\.5 is no whole number"):
+        SlurmExecutor(tmp_path, cluster="local", gpus=0.5)
+    SlurmExecutor(tmp_path, cluster="local", gpus=1.0, hours=0.01)
+    assert asked["timeout_min"] == 1 and asked["gpus_per_node"] == 1
 
 
 def test_a_full_disk_leaves_earlier_results_alone(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 import os
 import shutil
@@ -137,12 +138,14 @@ class SlurmExecutor:
         require_extra("slurm")
         import submitit
 
+        if self.gpus % 1:
+            raise InputError(f"--executor slurm: --gpus {self.gpus:g} is no whole number, and a job gets whole GPUs")
         if self.cluster == "slurm" and shutil.which("srun") is None:
             raise InputError("--executor slurm: there is no srun on this machine; log in to the cluster")
         self.executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster)
         slurm = {"slurm_partition": self.partition} if self.partition else {}
         self.executor.update_parameters(
-            timeout_min=int(60 * self.hours), cpus_per_task=self.cpus, gpus_per_node=int(self.gpus), **slurm
+            timeout_min=math.ceil(60 * self.hours), cpus_per_task=self.cpus, gpus_per_node=int(self.gpus), **slurm
         )
 
     def run(self, arguments: list[str], log: Path) -> int:
@@ -188,7 +191,7 @@ def _enter_cell(arguments: list[str], log: Path) -> None:
 
 
 def _check_listens(address: str) -> None:
-    """Ray itself would try for minutes, and then end the process."""
+    """Raise `InputError` unless something listens at HOST:PORT: Ray would try for minutes, then end the process."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10.0).close()
