@@ -26,7 +26,7 @@ from baseh3d_ns.benchmark.executors import LocalExecutor, RayExecutor, SlurmExec
 from baseh3d_ns.benchmark.plan import check_scans, plan
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.results import load_result, read_results
-from baseh3d_ns.benchmark.run_folder import only_one, open_sweep
+from baseh3d_ns.benchmark.run_folder import only_one, open_sweep, reopen_sweep
 from baseh3d_ns.benchmark.sweep import Sweep
 from baseh3d_ns.errors import InputError
 
@@ -294,6 +294,21 @@ def test_slurm_gives_whole_gpus_and_no_job_of_no_time(tmp_path, monkeypatch):
         SlurmExecutor(tmp_path, cluster="local", gpus=0.5)
     SlurmExecutor(tmp_path, cluster="local", gpus=1.0, hours=0.01)
     assert asked["timeout_min"] == 1 and asked["gpus_per_node"] == 1
+
+
+def test_a_report_is_not_written_over_results_of_another_version(tmp_path):
+    """After an upgrade no cell is known by the id that it had."""
+    shutil.copy(SMALL, tmp_path / "definition.toml")
+    begun = reopen_sweep(tmp_path)
+    assert not begun.done
+    old = tmp_path / "cells" / "ours-0123456789ab"
+    old.mkdir(parents=True)
+    replace(begun.cells[0].no_result(""), status="done", version="0.2.9").save(old)
+    with pytest.raises(InputError, match=r"holds results of version 0\.2\.9, and none of a cell as version"):
+        reopen_sweep(tmp_path)
+    cell = begun.cells[0]
+    cell.no_result("it failed").save(cell.prepare(tmp_path))
+    assert reopen_sweep(tmp_path).results()[0][1].reason == "it failed"
 
 
 def test_a_full_disk_leaves_earlier_results_alone(tmp_path, monkeypatch):

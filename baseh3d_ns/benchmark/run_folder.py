@@ -8,12 +8,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from baseh3d_ns import __version__
 from baseh3d_ns.benchmark.cells import CELLS, Cell
 from baseh3d_ns.benchmark.definition import Definition
 from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.markdown import to_markdown
 from baseh3d_ns.benchmark.plan import check_scans, plan
 from baseh3d_ns.benchmark.read_definition import read_definition
+from baseh3d_ns.benchmark.results import RESULT, load_result
 from baseh3d_ns.benchmark.sweep import Sweep
 from baseh3d_ns.benchmark.unequal_settings import settings_table
 from baseh3d_ns.data.text_files import read_text
@@ -62,13 +64,32 @@ def reopen_sweep(run: Path) -> Sweep:
     """The benchmark in a results folder, as far as it got.
 
     Raises:
-        InputError: there is none, or the data that it names are gone.
+        InputError: there is none, the data that it names are gone, or all its results are of other cells.
     """
     if not (run / DEFINITION).is_file():
         raise InputError(f"{run} holds no benchmark: pass the folder that `baseh3d bench` wrote")
     root = _root_of(run)
     definition = read_definition(run / DEFINITION).on(Path(root) if root else None)
-    return Sweep(definition, plan(definition), run.resolve())
+    sweep = Sweep(definition, plan(definition), run.resolve())
+    _check_has_its_results(sweep)
+    return sweep
+
+
+def _check_has_its_results(sweep: Sweep) -> None:
+    """Raise `InputError` where a folder holds results, but none of a planned cell: a report would lose them all.
+
+    The version is part of a cell's identity, so that this is so after an upgrade.
+    """
+    if any(cell.result(sweep.run) for cell in sweep.cells):
+        return
+    kept = [load_result(file.parent) for file in sorted((sweep.run / CELLS).glob(f"*/{RESULT}"))]
+    made_with = sorted({one.version or "unknown" for one in kept if one})
+    if made_with:
+        raise InputError(
+            f"{sweep.run} holds results of version {', '.join(made_with)}, and none of a cell as version {__version__} "
+            "plans it, so its report is left as it is: take that version to write it again, or run `baseh3d bench` "
+            "with another --out"
+        )
 
 
 def _named_root(definition: Definition) -> str:
