@@ -18,6 +18,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation import any_scan, global_alignment
 from baseh3d_ns.evaluation.any_scan import score_against_scan
 from baseh3d_ns.evaluation.distance import Surface
+from baseh3d_ns.evaluation.evaluate_run import evaluate_run
 from baseh3d_ns.evaluation.global_alignment import spread_rotations
 from baseh3d_ns.evaluation.icp import SHARE, align_by_similarity, align_plainly, align_rigidly, descend
 from baseh3d_ns.evaluation.nose import nose_tip
@@ -152,6 +153,16 @@ def test_a_head_against_its_own_export_and_what_is_written(quick, tmp_path):
     assert run.scores.rigid.face.mean_mm < 0.1 and run.warnings == ()
     known = json.loads((run.folder / "evaluation.json").read_text())["provenance"]
     assert known["scan_unit"] == "m" and np.allclose(known["scan_extents_mm"], mesh.extents, atol=0.01)
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_before_anything_is_read(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "scores"):
+        with pytest.raises(InputError, match="is no folder you may write to"):
+            evaluate_run(OpenedHead.read(BUILTIN), folder, 4.0, tmp_path / "no.ply")
+    with pytest.raises(InputError, match=r"no\.ply"):
+        evaluate_run(OpenedHead.read(BUILTIN), tmp_path / "out", 4.0, tmp_path / "no.ply")
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_rotation_is_near_one_of_those_spread():

@@ -9,11 +9,12 @@ from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.head_size import Unit
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.photo_run import NO_ACCURACY, JudgedRun, in_words, judge_by_photos
-from baseh3d_ns.evaluation.run_files import scale_sentence
+from baseh3d_ns.evaluation.run_files import evaluation_folder, scale_sentence
 from baseh3d_ns.evaluation.scan_run import NOT_OFFICIAL, ScanRun, score_with_scan
 from baseh3d_ns.evaluation.score_run import ScoredRun, score_run
 from baseh3d_ns.evaluation.scores import scan_files
 from baseh3d_ns.evaluation.silhouettes import MARGIN_MM, OnBackground
+from baseh3d_ns.evaluation.write import check_evaluation_folder
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.heads.opened import OpenedHead
 
@@ -31,8 +32,9 @@ def evaluate_run(
         unit: unit of that mesh.
 
     Raises:
-        InputError: the head, the data or the scan cannot be used.
+        InputError: the folder cannot be written to; the head, the data or the scan cannot be used.
     """
+    check_evaluation_folder(evaluation_folder(opened.file, output_dir))
     if scan is not None:
         return list(_scan_lines(score_with_scan(opened, scan, unit, output_dir, spacing_mm)))
     if unit is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +17,7 @@ from jaxtyping import Float
 from baseh3d_ns.evaluation.pictures import PhotoView, evaluation_picture, heatmap_mesh
 from baseh3d_ns.evaluation.rigid import RigidScores
 from baseh3d_ns.evaluation.scores import Evaluation
-from baseh3d_ns.files import whole_file
+from baseh3d_ns.files import check_folder_of, whole_file
 from baseh3d_ns.mesh.files import encode_mesh
 
 SCORES, HEAD, HEATMAP, PICTURE = "evaluation.json", "head.ply", "error_heatmap.ply", "evaluation.png"
@@ -71,6 +72,11 @@ def write_files(folder: Path, content: dict[str, bytes], picture: Callable[[Path
     return chosen
 
 
+def check_evaluation_folder(folder: Path) -> None:
+    """Raise `InputError` where an evaluation for a folder could not be written: before minutes are spent on it."""
+    check_folder_of(_free_folder(Path(folder)) / SCORES)
+
+
 def evaluation_json(evaluation: Evaluation) -> str:
     """The content of `evaluation.json`."""
     content = dataclasses.asdict(evaluation)
@@ -96,7 +102,8 @@ def _free_folder(folder: Path) -> Path:
     """`folder`, or the first of `folder-2`, `folder-3` ... that holds no evaluation."""
     folder = folder if folder.name not in ("", "..") else folder.resolve()
     chosen, number = folder, 1
-    while any((chosen / name).exists() for name in FILES):
+    # Not Path.exists, which raises for a folder that may not be entered.
+    while any(os.path.exists(chosen / name) for name in FILES):
         number += 1
         chosen = folder.with_name(f"{folder.name}-{number}")
     return chosen
