@@ -19,7 +19,7 @@ from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.heads.head_file import Head, save_head
 from baseh3d_ns.heads.networks import weights_of_field
 from baseh3d_ns.heads.opened import OpenedHead
-from baseh3d_ns.heads.readers import open_head
+from baseh3d_ns.heads.readers import BUILTIN, find_head_file, open_head
 
 
 def refusal(method: str, root: Path, out: Path, *options: object, views: str = "3") -> str:
@@ -157,6 +157,11 @@ def test_an_evaluation_lies_in_the_runs_folder_from_wherever_it_is_named(tmp_pat
     written = tmp_path / "run" / "evaluation"
     assert evaluation_folder(Path("step-000000009.ckpt"), None) == written
     assert evaluation_folder(tmp_path / "run" / "head.safetensors", None) == written
+
+
+def test_an_evaluation_of_the_builtin_head_is_not_written_into_the_package():
+    assert evaluation_folder(find_head_file(BUILTIN), None) == Path("evaluation")
+    assert evaluation_folder(find_head_file(BUILTIN), Path("mine")) == Path("mine")
 
 
 def test_another_scene_than_the_heads_is_refused(fit_run):

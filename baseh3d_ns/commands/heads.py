@@ -161,7 +161,7 @@ class Evaluate:
     """Unit of --scan; by default metres for a .glb, else millimetres."""
     output_dir: Path | None = None
     """Folder for evaluation.json, evaluation.png and, with a scan, two .ply; by default `evaluation` in the run's
-    folder, or `evaluation-2`, `-3` ... beside it when it is there."""
+    folder (of `builtin`: here), or `evaluation-2`, `-3` ... beside it when it is there."""
     spacing_mm: Positive = SCORED_SPACING_MM
     """Distance in millimetres between the vertices that the official score measures to: above 0.6 it reads too high.
     The mesh, and so every rigid score, is twice as coarse. Without a scan it has no effect."""

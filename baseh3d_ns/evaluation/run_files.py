@@ -9,14 +9,20 @@ import torch
 
 from baseh3d_ns.evaluation.scores import environment
 from baseh3d_ns.heads.head_file import Head
+from baseh3d_ns.heads.readers import BUILTIN_FILE
 
 KEPT = ("method", "dataparser", "views", "steps", "planned_steps", "load_prior", "seed", "trained_on")
 
 
 def evaluation_folder(file: Path, output_dir: Path | None) -> Path:
-    """`output_dir`, or else `evaluation` in the folder of the run that a head file or a checkpoint belongs to."""
+    """`output_dir`, or else `evaluation` in the folder of the run that a head file or a checkpoint belongs to.
+
+    The built-in head belongs to no run, but to the package: its evaluation is for the current folder.
+    """
     if output_dir is not None:
         return output_dir
+    if file.resolve() == BUILTIN_FILE.resolve():
+        return Path("evaluation")
     folder = file.resolve().parent
     return (folder.parent if folder.name == "nerfstudio_models" else folder) / "evaluation"
 
