@@ -17,11 +17,11 @@ from tqdm import tqdm
 from baseh3d_ns.cameras import Pinhole, decompose
 from baseh3d_ns.data.pictures import read_photo
 from baseh3d_ns.pretrained.landmark_model import MODEL_FILE, SeenHead, learn_landmark_model, save_landmark_model
-from baseh3d_ns.pretrained.landmarks import RELIABLE, find_face
+from baseh3d_ns.pretrained.landmarks import POINTS, RELIABLE, find_face
 from baseh3d_ns.shape_space.surface_samples import standard_pose
 from baseh3d_ns.synthetic.head import make_head
 from baseh3d_ns.synthetic.light import light_up
-from baseh3d_ns.synthetic.render import Background, Renderer
+from baseh3d_ns.synthetic.render import Background, Renderer, wall
 from baseh3d_ns.synthetic.visibility import sphere_directions
 
 YAWS_DEG = (-58.0, -40.0, -20.0, 0.0, 0.0, 20.0, 40.0, 58.0)
@@ -61,10 +61,10 @@ def detect(work: Path, index: int) -> SeenHead:
     """Landmarks of one head in the photographs where they may be relied upon."""
     matrices = np.load(work / f"{index:04d}.npz")["matrices"]
     faces = [find_face(read_photo(work / f"{index:04d}_{view}.png")) for view in range(len(matrices))]
-    sure = [view for view, face in enumerate(faces) if face is not None and face.score >= RELIABLE]
+    sure = {view: face.points_px for view, face in enumerate(faces) if face is not None and face.score >= RELIABLE}
     return SeenHead(
         tuple(Pinhole(*decompose(matrices[view]), SIZE, SIZE) for view in sure),
-        np.stack([face.points_px for face in faces if face is not None and face.score >= RELIABLE]),
+        np.array(list(sure.values())).reshape(len(sure), POINTS, 2),
     )
 
 
@@ -84,7 +84,7 @@ def photograph(args: Args, index: int) -> None:
             SIZE,
             SIZE,
         )
-        photo = renderer.photograph(placed, lighting, Background(rng.uniform(0.3, 0.8, 3), 0.1))
+        photo = renderer.photograph(placed, lighting, wall(SIZE, Background(rng.uniform(0.3, 0.8, 3), 0.1)))
         Image.fromarray(photo.rgb).save(args.work / f"{index:04d}_{view}.png")
         matrices.append(camera.world_mat[:3])
     np.savez(args.work / f"{index:04d}.npz", matrices=np.stack(matrices))
