@@ -24,6 +24,7 @@ from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.training.fair_lock import FairLock
 from baseh3d_ns.training.loss_history import MOST, LossHistory
 from baseh3d_ns.viewer import head_mesh
+from baseh3d_ns.viewer import panel as panel_module
 from baseh3d_ns.viewer.cut import Plane, picture
 from baseh3d_ns.viewer.inspection import HeadInspection
 from baseh3d_ns.viewer.panel import INSTEAD, NO_CUT, HeadPanel
@@ -95,6 +96,21 @@ def test_every_button_does_its_work(viewer, pipeline, monkeypatch):
     assert "face" in panel.score() and "mm" in panel.score()
     panel.follow("rgb")
     assert panel.curve.figure.data[0].y == (0.5,)
+
+
+def test_a_plane_that_was_taken_away_while_it_was_computed_stays_away(viewer, pipeline, monkeypatch):
+    panel = pipeline.panel
+
+    def picture_of_a_moment_ago(*arguments):
+        made = picture(*arguments)
+        panel.axis.value = NO_CUT
+        panel.scene.remove_plane()
+        return made
+
+    panel.axis.value = "z"
+    monkeypatch.setattr(panel_module, "picture", picture_of_a_moment_ago)
+    panel.cut()
+    assert head_mesh.CUT not in panel.scene.handles
 
 
 def test_a_mesh_of_no_surface_is_a_notice_and_the_lock_is_free_again(viewer, pipeline, monkeypatch):

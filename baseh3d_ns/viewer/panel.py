@@ -179,6 +179,8 @@ class HeadPanel(ViewerControl):
             if chosen != (self.axis.value, self.offset_mm.value):
                 return  # moved on while this waited for the training step
             shown = picture(plane, field.sdf, start.sdf if start else None, frame, self.model.device)
+        if self.axis.value != chosen[0]:
+            return  # or a plane that was taken away meanwhile would come back
         self.scene.put_plane(plane, shown)
         self._composite()
 
