@@ -1,4 +1,4 @@
-"""What more photos give: the rigid errors of a kept benchmark against the number of photos, as one picture."""
+"""Gain from more photos: the rigid errors of a kept benchmark against the number of photos, as one picture."""
 
 from __future__ import annotations
 

@@ -31,9 +31,9 @@ class Sweep:
     run: Path
     """The results folder."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Why, by cell id; skipped ones are not among them."""
+    """Reasons, by cell id; skipped ones are not among them."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Why this machine cannot run a cell, by cell id."""
+    """Reasons why this machine cannot run a cell, by cell id."""
     eta: Eta = field(default_factory=Eta)
     """Times that are known from elsewhere; its own cells are added."""
 

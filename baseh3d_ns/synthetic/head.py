@@ -17,7 +17,6 @@ from baseh3d_ns.synthetic.identity import Identity, draw_identity, identity_rng
 from baseh3d_ns.synthetic.surface import Surface, join
 from baseh3d_ns.synthetic.visibility import directional_visibility, sphere_directions, visible_to_scanner
 
-"""Radius of the region `face_sphere` about the tip of the nose, in millimetres, as in H3DS."""
 EYES_MM = (0.0, 48.0, 75.0)
 """World position of the middle between the eyes before the random offset, in millimetres."""
 POSE_RANGE_DEG, OFFSET_RANGE_MM = (6.0, 4.0, 3.0), 20.0
