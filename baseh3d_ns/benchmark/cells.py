@@ -39,7 +39,7 @@ DATA = "heads"
 
 @dataclass(frozen=True, config=STRICT)
 class SceneId:
-    """One scene, wherever its data lie."""
+    """One scene, wherever its data lie. A change of its photos, masks or scan is not seen, only one of its cameras."""
 
     name: str
     """Name for `--scene`: an id, or scanN of synthetic subjects."""
