@@ -61,7 +61,7 @@ def photos_of_head(opened: OpenedHead, side_px: int = SIDE_PX) -> HeadPhotos:
 def _parser(opened: OpenedHead, where: Path, views: list[int], side_px: int) -> H3dsDataParser | HeadDataParser:
     """Dataparser that the head was trained with, set to its training views: by their names where the file has them."""
     known = opened.head.provenance
-    names = known.get("photos") if known.get("dataparser") == "head-data" else None
+    names = known.get("photos", ()) if known.get("dataparser") == "head-data" else ()
     # Own photos may have been added or taken out since, which gives the others new numbers.
     by_name = isinstance(names, list) and len(names) == len(views)
     chosen = ("all",) if by_name else tuple(f"{view}," for view in views)
