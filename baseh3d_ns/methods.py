@@ -83,7 +83,7 @@ def _fast(model: type[IdrModelConfig] = IdrModelConfig, networks: Any = None, **
 
 
 DETAIL_CELLS = (32, 64, 128, 256)
-"""Cells along an axis of the grids of detail: from a centimetre to a millimetre on a head."""
+"""Cells along an axis of the grids of detail: from 15 mm to 2 mm in the ball of `builtin`."""
 DETAIL_LR = 2e-3
 """Learning rate of a detail grid: its rows are seldom met."""
 VIEWS_LR = 2e-2

@@ -51,7 +51,8 @@ class Photo:
     height: int
     """Height of the whole photo in pixels."""
     exif_focal_px: float | None = None
-    """Focal length by EXIF in pixels of the whole photo; None where EXIF has none."""
+    """Focal length in pixels of the whole photo by EXIF, its own or that of the only lens known for its size; None
+    where there is neither."""
     usual_focal: float = USUAL_FOCAL
     """Focal length to expect without EXIF, in longer sides."""
     cropped: bool = False
@@ -72,7 +73,7 @@ class Photo:
         """Longer and shorter side of `rgb` and focal length by EXIF in its pixels: the same for photos of one lens,
         however held, and whatever their resolution was.
 
-        A phone's lenses, and its digital zoom, give photos of one size.
+        The focal length is a part of it: all lenses of a phone, and its digital zoom, give photos of the same size.
         """
         focal = None if self.exif_focal_px is None else round(self.exif_focal_px / self.scale)
         return max(self.rgb.shape[:2]), min(self.rgb.shape[:2]), focal

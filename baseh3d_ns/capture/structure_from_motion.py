@@ -3,7 +3,8 @@
 1. SIFT features of every photo, inside its dilated mask where the background moves. Of few photos, which stand far
    apart, also faint ones, in affine frames (Mikolajczyk and Schmid 2004) and pooled over scales (DSP-SIFT, Dong and
    Soatto 2015).
-2. Matches of all pairs, or of neighbours where the photos are frames of a video, verified by epipolar geometry.
+2. Matches of all pairs, or of neighbours by name for frames of a video and for very many photos, verified by epipolar
+   geometry.
 3. Incremental mapping, without distortion; photos of one lens share intrinsics, seeded by EXIF. Few photos are mapped
    several times, each time with other focal lengths that stay; one reconstruction is kept (`_map_best`).
 4. Bundle adjustment of everything together, with distortion (`bundle_adjustment`).

@@ -27,8 +27,8 @@ class H3dsDataParserConfig(DataParserConfig):
     scene: str = "scan0"
     """Scene id, `scanN` (N-th of the sorted config_v1 ids, from 0), or a tag that names one scene."""
     views: tuple[str, ...] = ("3",)
-    """Training views: a default configuration of the scene (1, 3, 4, 8, 16, 32), `all`, or indices (0,4,9; a single
-    one is 4,). All others are for evaluation."""
+    """Training views: a default configuration of the scene (3, 4, 8, 16, 32; 1, but not in H3DS 0.2; 6 in 0.4), `all`,
+    or indices (0,4,9; a single one is 4,). All others are for evaluation."""
     downscale: AtLeastOne = 1.0
     """Divide width and height of images and masks by this factor (at least 1)."""
 

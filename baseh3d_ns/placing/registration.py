@@ -10,8 +10,8 @@ prior that is loaded as it is starts centimetres off. A similarity of seven degr
    hair for head;
 3. a prior on the pose: two heads are about as large, in millimetres, and stand as the landmarks say.
 
-The prior's SDF is cached on a grid, so that no step asks the network. A shape space's latent is fitted as well, once
-it is placed: the grid says where on a ray the SDF is smallest, the network its value there.
+The prior's SDF is cached on a grid, so that placing it never asks the network. A shape space's latent is fitted as
+well, once it is placed: then the grid says where on a ray the SDF is smallest, and the network its value there.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from baseh3d_ns.rendering.picture_tracing import PictureTracer
 from baseh3d_ns.rendering.sphere_tracing import Hits, first_crossing, secant, uniform_samples
 
 BAND = 0.1
-"""Absolute cached SDF below which a grid corner is near the surface, in units of the unit ball (about 15 mm)."""
+"""Absolute cached SDF below which a grid corner is near the surface, in units of the unit ball (15 to 25 mm)."""
 CLOSE_CELLS = 1.5
 """Least cached SDF along a ray, in cells, from which a training ray is taken to miss: interpolation is off by at most
 half a cell's diagonal, samples lie half a cell apart, and gradients may be longer than 1."""

@@ -41,7 +41,7 @@ def learn_colours(
     known: HeadField | None = None,
     corrections: Corrections | None = None,
 ) -> None:
-    """Train the colour network of `field`, and its feature network where it has one; nothing else.
+    """Train the colours of `field`: colour network and, where it has one, feature network; detail where asked for.
 
     Args:
         field: the head.
