@@ -287,9 +287,14 @@ def test_what_a_guess_leaves_open_may_be_head_but_is_not_known(monkeypatch):
     rays, _, _ = landmark_rays(3, 0)
     guess, known = np.tile(np.arange(8) < 6, (8, 1)), np.tile(np.arange(8) < 4, (8, 1))
     monkeypatch.setattr(silhouettes, "guess_silhouette", lambda *_: Silhouette(guess, known, 0.6))
+    column = np.tile(np.arange(8), (8, 1))
+    # Nothing is head for sure; the first column stands before the face, and so does the last.
     monkeypatch.setattr(looks, "completed", lambda silhouette, known, _: (silhouette.mask, known | silhouette.mask))
+    monkeypatch.setattr(
+        looks, "cleared", lambda silhouette, known, _: (silhouette.mask & (column > 0), known | (column == 7))
+    )
     may_be, decided, _ = looks._guessed(shot, np.zeros((8, 8, 3), np.uint8), landmarks, find_face_in_space(rays))
-    assert may_be.all() and (decided == known).all()
+    assert (may_be == ((column > 0) & (column < 7))).all() and (decided == (known | (column == 7))).all()
 
 
 @pytest.mark.parametrize(("views", "wrong"), [(2, 0), (5, 2), (12, 5)])
