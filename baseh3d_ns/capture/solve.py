@@ -1,8 +1,8 @@
 """Cameras of photos of one head, however many there are.
 
 Nine photos that overlap, or more: structure from motion, by everything they show; by the head alone where that fails,
-as before backgrounds that differ between photos or move with the camera. Fewer: cameras from the landmarks and from tracks across
-the face, then from silhouettes and tracks across the head for photos that show no face.
+as before backgrounds that differ between photos or move with the camera. Fewer: cameras from the landmarks and from
+tracks across the face, then from silhouettes and tracks across the head for photos that show no face.
 """
 
 from __future__ import annotations
