@@ -175,8 +175,21 @@ def test_damage_is_a_sentence(change, said, saved, tiny_root, tmp_path):
     assert said in refusal(saved, tiny_root, tmp_path, change=change)
 
 
-def test_mixed_precision_goes_on_only_where_it_began(saved, tiny_root, tmp_path):
-    assert "without --mixed-precision" in refusal(saved, tiny_root, tmp_path, "--use-grad-scaler", True)
+@pytest.mark.parametrize("option", ["mixed_precision", "use_grad_scaler"])
+def test_half_precision_is_refused_with_the_reason(option, tiny_root, tmp_path):
+    """The options are not in --help; a config.yml or a program may still set them."""
+    config = replace(configured(METHOD, tiny_root, tmp_path), **{option: True})
+    with pytest.raises(InputError, match=f"{option} True: .* need float32: leave it at False"):
+        config.check()
+
+
+def test_a_finished_training_is_named_before_anything_is_set_up(saved, tiny_root, tmp_path, capsys):
+    options = ["--max-num-iterations", 1, "--vis", "tensorboard"]
+    config = configured(METHOD, tiny_root, tmp_path, *options, "--load-dir", saved.parent)
+    with pytest.raises(SystemExit):
+        config.save_config()
+    assert "has already reached its last step 0" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_schedule_takes_only_what_it_knows():

@@ -70,14 +70,13 @@ def holds_start(pipeline: dict[str, Any]) -> bool:
     return any(name.startswith(f"{_MODEL}start.") for name in pipeline)
 
 
-def check_checkpoint(path: Path, model: SdfModel, optimizers: dict[str, torch.optim.Optimizer], scaled: bool) -> None:
+def check_checkpoint(path: Path, model: SdfModel, optimizers: dict[str, torch.optim.Optimizer]) -> None:
     """Raise `InputError` unless a training with that model and those optimisers can go on from the checkpoint.
 
     Args:
         model: the model as it is configured, untrained; changed into one that remembers its start, where the checkpoint
             does.
         optimizers: optimisers of its parameters, by the names of their groups.
-        scaled: whether the training scales its gradients (mixed precision).
     """
     state = open_checkpoint(path)
     if holds_start(state["pipeline"]):
@@ -92,9 +91,22 @@ def check_checkpoint(path: Path, model: SdfModel, optimizers: dict[str, torch.op
         _check_pipeline(state["pipeline"])
         _check_optimizers(state["optimizers"], optimizers)
         _check_schedulers(state.get("schedulers", {}), set(optimizers))
-        _check_scaler(state["scalers"], scaled)
+        _check_scaler(state["scalers"])
     except ValueError as error:
         raise InputError(f"{path} cannot be resumed, {error}: take an earlier checkpoint, or start afresh") from error
+
+
+def check_unfinished(path: Path, steps: int) -> None:
+    """Raise `InputError` for a checkpoint of the last step of a training, or of a later one.
+
+    Args:
+        steps: length of the training.
+    """
+    if open_checkpoint(path)["step"] + 1 >= steps:
+        raise InputError(
+            f"the training in {path} has already reached its last step {steps - 1}: raise what ended it (--epochs, "
+            "--steps-of-one-view, --max-num-iterations)"
+        )
 
 
 def _model_difference(saved: dict[str, Any], ours: dict[str, Tensor]) -> str | None:
@@ -181,12 +193,10 @@ def _check_schedulers(saved: Any, names: set[str]) -> None:
             raise ValueError(f"its scheduler '{name}' is damaged")
 
 
-def _check_scaler(saved: dict[str, Any], scaled: bool) -> None:
-    """Raise `ValueError` unless this is the state of a gradient scaler, or of none where none is used."""
+def _check_scaler(saved: dict[str, Any]) -> None:
+    """Raise `ValueError` unless this is the state of a gradient scaler, or of none."""
     if not set(saved) <= _SCALER or not all(map(_is_number, saved.values())):
         raise ValueError("its gradient scaler is damaged")
-    if scaled and set(saved) != _SCALER:
-        raise ValueError("it was trained without --mixed-precision and --use-grad-scaler")
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Devices that a training is asked to run on, compared with those of this machine, and their memory."""
+"""Devices that a training is asked to run on, compared with those of this machine, their precision and memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from nerfstudio.configs.base_config import MachineConfig
+from nerfstudio.engine.trainer import TrainerConfig
 
 from baseh3d_ns.errors import InputError
 
@@ -30,6 +31,16 @@ def check_devices(machine: MachineConfig) -> None:
         raise InputError(f"--machine.device-type {kind}: there is none on this machine, pass {others}")
     if machine.num_devices > there[kind]:
         raise InputError(f"--machine.num-devices {machine.num_devices}: this machine has {there[kind]} ({kind})")
+
+
+def check_precision(config: TrainerConfig) -> None:
+    """Raise `InputError` for a training in mixed precision, or with gradients scaled for it."""
+    for name in ("mixed_precision", "use_grad_scaler"):
+        if getattr(config, name):
+            raise InputError(
+                f"{name} True: half precision is too coarse for the eikonal loss and the tracing of surfaces, which "
+                "need float32: leave it at False"
+            )
 
 
 @contextmanager

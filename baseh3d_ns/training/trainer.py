@@ -24,9 +24,9 @@ from baseh3d_ns.files import make_run_folder, named_disk_errors, remove_left_by_
 from baseh3d_ns.heads.readers import newest_checkpoint, step_of
 from baseh3d_ns.models.sdf_model import SdfModel
 from baseh3d_ns.quiet import quiet_libraries
-from baseh3d_ns.training.checkpoint import check_checkpoint
+from baseh3d_ns.training.checkpoint import check_checkpoint, check_unfinished
 from baseh3d_ns.training.closing_words import how_to_go_on
-from baseh3d_ns.training.devices import check_devices, named_memory_errors
+from baseh3d_ns.training.devices import check_devices, check_precision, named_memory_errors
 from baseh3d_ns.training.fair_lock import FairLock
 from baseh3d_ns.training.learning_rates import following, set_rates
 from baseh3d_ns.training.loss_history import LossHistory
@@ -50,6 +50,8 @@ class SdfTrainerConfig(TrainerConfig):
     steps of a fresh Adam are as large as any, and a prior is worth keeping."""
 
     prompt: tyro.conf.Suppress[str | None] = None
+    mixed_precision: tyro.conf.Suppress[bool] = False
+    use_grad_scaler: tyro.conf.Suppress[bool] = False
 
     def lr_factor(self, progress: float) -> float:
         """Factor on the learning rates after that fraction of the training."""
@@ -68,6 +70,8 @@ class SdfTrainerConfig(TrainerConfig):
         with exit_on_input_error():
             self.check()
             self.resolve()
+            if (checkpoint := self.resume_from()) is not None:
+                check_unfinished(checkpoint, self.max_num_iterations)
             if (made := make_run_folder(named := self.get_base_dir())) != named:
                 self.timestamp = made.name
             path = made / "config.yml"
@@ -78,6 +82,7 @@ class SdfTrainerConfig(TrainerConfig):
         """Raise `InputError` when the training cannot be run as it is configured; changes nothing."""
         check_bounds(self)
         check_devices(self.machine)
+        check_precision(self)
         if self.resume_from() is None:
             self.check_start()
 
@@ -97,7 +102,7 @@ class SdfTrainerConfig(TrainerConfig):
             model = self.untrained_model()
         groups = model.get_param_groups()
         optimizers = {name: self.optimizers[name]["optimizer"].setup(params=group) for name, group in groups.items()}
-        check_checkpoint(checkpoint, model, optimizers, scaled=self.mixed_precision or self.use_grad_scaler)
+        check_checkpoint(checkpoint, model, optimizers)
 
     def resolve(self) -> None:
         """Write out what config.yml must say, so that the run opens from any folder."""
@@ -159,11 +164,6 @@ class SdfTrainer(Trainer):
     def setup(self, test_mode="val") -> None:
         with exit_on_input_error(), named_memory_errors(), ended_by_interrupt(lambda: NOTHING_SAVED):
             super().setup(test_mode)
-            if self._start_step >= self.total_steps:
-                raise InputError(
-                    f"the training in {self.config.resume_from()} has already reached its last step "
-                    f"{self.total_steps - 1}: raise what ended it (--epochs, --steps-of-one-view, --max-num-iterations)"
-                )
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_step))
 
     def setup_optimizers(self) -> Optimizers:
