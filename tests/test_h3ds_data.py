@@ -11,10 +11,12 @@ from nerfstudio.cameras.cameras import Cameras
 from PIL import Image
 from tiny_root import CENTRE_MM, SCENE, UNIT_RADIUS_MM, write_root
 
+from baseh3d_ns.data import h3ds_scene
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.h3ds_root import PACKAGED_CONFIGS, H3dsRoot, _packaged_config, choose_views, open_h3ds
+from baseh3d_ns.data.pictures import read_mask
 from baseh3d_ns.data.ray_pool import RayPool, find_strata
 from baseh3d_ns.data.views import Picture, view_outputs
 from baseh3d_ns.errors import InputError
@@ -227,6 +229,29 @@ def test_rays_on_the_head_are_weighted_back_to_the_photos(tiny_root):
     far = rays.metadata["far_from_edge"][:, 0]
     assert far.float().mean() == pytest.approx(HeadDataManagerConfig().ray_shares[0], abs=0.01)
     assert in_mask[far].all() and not in_mask[~far].all()
+
+
+def test_a_kind_without_a_share_is_never_drawn(tiny_root):
+    dataset = HeadDataset(outputs_of(tiny_root))
+    rays, batch = RayPool(dataset, "cpu", 500, False, find_strata(dataset, "cpu", (0.7, 0.3, 0.0), 0.015, 0.0)).draw()
+    assert len(rays) == 500 and batch["weight"].isfinite().all()
+    with pytest.raises(InputError, match="ray-shares are all 0"):
+        HeadDataManagerConfig(ray_shares=(0.0, 0.0, 0.0)).check()
+    with pytest.raises(InputError, match="ray-shares .* leave no pixel"):
+        find_strata(dataset, "cpu", (0.0, 0.0, 0.0), 0.015, 0.0)
+
+
+def test_a_scene_is_read_once_and_says_so_once(own_root, monkeypatch, capsys):
+    read = []
+    monkeypatch.setattr(h3ds_scene, "read_mask", lambda path: read.append(path) or read_mask(path))
+    for _ in range(3):
+        outputs_of(own_root, "val", views=("all",))
+    assert len(read) == len(set(read)) and read
+    assert capsys.readouterr().out.count("No other view") <= 1
+    read[0].write_bytes(read[0].read_bytes())
+    count = len(read)
+    outputs_of(own_root, "val", views=("all",))
+    assert len(read) == 2 * count
 
 
 def test_pixels_at_the_masks_edge_can_be_left_out(tiny_root):

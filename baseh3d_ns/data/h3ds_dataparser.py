@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
@@ -74,11 +75,17 @@ class H3dsDataParser(DataParser):
         if split == "train":
             return self.train_views
         if not rest:
-            CONSOLE.log(
+            _say_once(
                 f"No other view of scene {self.scene.scene_id} is there, so the training views are also the eval views."
             )
             return self.train_views
         return rest
+
+
+@cache
+def _say_once(sentence: str) -> None:
+    """A line in the log, the first time only: a training sets up several dataparsers of its scene."""
+    CONSOLE.log(sentence)
 
 
 h3ds_data = DataParserSpecification(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,8 @@ class H3dsScene:
 
 
 def load_scene(root: H3dsRoot, scene_id: str, needed: Collection[int] | None = None) -> H3dsScene:
-    """Read the cameras of a scene and check all its files, before any long work starts.
+    """Read the cameras of a scene and check all its files, before any long work starts; as long as they stay as they
+    are, not twice.
 
     Args:
         root: the dataset.
@@ -65,6 +67,22 @@ def load_scene(root: H3dsRoot, scene_id: str, needed: Collection[int] | None = N
     images = _pictures(folder / "image", helper.scene_images(scene_id))
     masks = _pictures(folder / "mask", helper.scene_masks(scene_id))
     cameras_path = Path(helper.scene_cameras(scene_id))
+    stats = [path.stat() for path in (*images, *masks, cameras_path) if path.is_file()]
+    stamp = tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+    chosen = None if needed is None else frozenset(needed)
+    return _loaded(scene_id, tuple(images), tuple(masks), cameras_path, chosen, stamp)
+
+
+@lru_cache(maxsize=4)
+def _loaded(
+    scene_id: str,
+    images: tuple[Path, ...],
+    masks: tuple[Path, ...],
+    cameras_path: Path,
+    needed: frozenset[int] | None,
+    stamp: tuple,
+) -> H3dsScene:
+    """The scene of those files; `stamp` tells changed files from those that were read before."""
     world_mats, frame = read_cameras(cameras_path, len(images))
     views, wrong = [], []
     for index, (image, mask, world_mat) in enumerate(zip(images, masks, world_mats, strict=True)):
