@@ -231,16 +231,6 @@ def test_rays_on_the_head_are_weighted_back_to_the_photos(tiny_root):
     assert in_mask[far].all() and not in_mask[~far].all()
 
 
-def test_a_kind_without_a_share_is_never_drawn(tiny_root):
-    dataset = HeadDataset(outputs_of(tiny_root))
-    rays, batch = RayPool(dataset, "cpu", 500, False, find_strata(dataset, "cpu", (0.7, 0.3, 0.0), 0.015, 0.0)).draw()
-    assert len(rays) == 500 and batch["weight"].isfinite().all()
-    with pytest.raises(InputError, match="ray-shares are all 0"):
-        HeadDataManagerConfig(ray_shares=(0.0, 0.0, 0.0)).check()
-    with pytest.raises(InputError, match="ray-shares .* leave no pixel"):
-        find_strata(dataset, "cpu", (0.0, 0.0, 0.0), 0.015, 0.0)
-
-
 def test_a_scene_is_read_once_and_says_so_once(own_root, monkeypatch, capsys):
     read = []
     monkeypatch.setattr(h3ds_scene, "read_mask", lambda path: read.append(path) or read_mask(path))
