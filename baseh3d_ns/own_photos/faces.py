@@ -127,7 +127,7 @@ def _face(
 
 
 def face_of(points: Float[np.ndarray, "9 3"], shots: tuple[int, ...]) -> Face:
-    """The face with these landmarks, in the order of `POINTS`, that so many shots agree with."""
+    """The face of some landmarks, in the order of `POINTS`, with the numbers of the shots that agree with them."""
     average = np.array(list(LANDMARKS_MM.values()))
     found = align(points[: len(average)], average)
     brought = found.points(points[: len(average)])
