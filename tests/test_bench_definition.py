@@ -14,7 +14,7 @@ from baseh3d_ns.benchmark.commands import length
 from baseh3d_ns.benchmark.definition import Row, SnapshotRef
 from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.markdown import Table
-from baseh3d_ns.benchmark.plan import plan
+from baseh3d_ns.benchmark.plan import content_of, plan
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.run_folder import dry_run_report, open_sweep
@@ -180,8 +180,20 @@ def test_another_root_is_before_the_heads_that_a_definition_makes(tiny_root):
     cells = plan(read_definition(SMALL).on(tiny_root))
     assert {cell.kind for cell in cells} == {"prior", "fit", "floor"}
     assert {cell.spec.scene.name for cell in cells} == {"00000000000000aa", "00000000000000bb"}
-    assert all(cell.spec.scene.cameras for cell in cells)
+    assert all(cell.spec.scene.content for cell in cells)
     assert read_definition(SMALL).on(None) == read_definition(SMALL)
+
+
+@pytest.mark.parametrize("name", ["cameras.npz", "mask/mask_0001.png", "full_head.obj"])
+def test_a_scene_whose_files_changed_is_another_scene(tmp_path, own_root, name):
+    scene = next(own_root.glob("*00aa"))
+    before = content_of(scene)
+    (scene / ".DS_Store").write_bytes(b"left by a file manager")
+    assert content_of(scene) == before
+    with (scene / name).open("ab") as file:
+        file.write(b"more")
+    assert content_of(scene) not in (before, "not there")
+    assert content_of(tmp_path / "nowhere") == "not there"
 
 
 def test_tags_stand_for_their_scenes_and_no_scene_comes_twice(tmp_path, tiny_root):

@@ -147,7 +147,7 @@ def test_published_scene_sets():
 @pytest.mark.parametrize(
     ("name", "count", "config", "expected"),
     [
-        ("BaseH3D-Net", 10, "config_v1", "not known: same scenes, same evaluation"),
+        ("BaseH3D-Net", 10, "config_v1", "same scenes and evaluation: another method or implementation, other priors"),
         ("BaseH3D-Net", 10, "config_v2", "other evaluation: published with config_v1, ours with config_v2"),
         (
             "BaseH3D-Net",

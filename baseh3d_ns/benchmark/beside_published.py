@@ -83,7 +83,7 @@ def reasons(published: Published, definition: Definition, done: pd.DataFrame, pl
         found.append("other evaluation: its own")
     elif configs - {published.config}:
         found.append(f"other evaluation: published with {published.config}, ours with {', '.join(sorted(configs))}")
-    return "; ".join(found) or "not known: same scenes, same evaluation"
+    return "; ".join(found) or "same scenes and evaluation: another method or implementation, other priors"
 
 
 def _ours_in_words(definition: Definition, done: pd.DataFrame) -> str:

@@ -39,12 +39,12 @@ DATA = "heads"
 
 @dataclass(frozen=True, config=STRICT)
 class SceneId:
-    """One scene, wherever its data lie. A change of its photos, masks or scan is not seen, only one of its cameras."""
+    """One scene, wherever its data lie."""
 
     name: str
     """Name for `--scene`: an id, or scanN of synthetic subjects."""
-    cameras: str = ""
-    """Hash of its cameras.npz; empty where the data are made by a cell."""
+    content: str = ""
+    """Hash of its files (`plan.content_of`); empty where the data are made by a cell."""
     dataset: str = ""
     """Version of the dataset."""
 

@@ -33,9 +33,7 @@ class _Source:
         if self.root is None:
             return SceneId(name)
         scene_id = self.scenes.get(name) or self.root.resolve_scene(name)
-        cameras = self.root.path / scene_id / "cameras.npz"
-        content = hashlib.sha256(cameras.read_bytes()).hexdigest()[:12] if cameras.is_file() else "not there"
-        return SceneId(scene_id, content, self.root.version)
+        return SceneId(scene_id, content_of(self.root.path / scene_id), self.root.version)
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,19 @@ class _Copy:
     scene: SceneId
     change: str
     needs: tuple[Cell, ...]
+
+
+def content_of(scene: Path) -> str:
+    """Hash of a scene's folder: its cameras, names and sizes of all other files (photos are too large to read).
+
+    Sizes tell: a photo or mask that was painted over hardly ever keeps its size, and a scan never.
+    """
+    cameras = scene / "cameras.npz"
+    if not cameras.is_file():
+        return "not there"
+    files = sorted(file for file in scene.rglob("[!.]*") if file.is_file() and file != cameras)
+    sizes = "".join(f"{file.relative_to(scene).as_posix()} {file.stat().st_size}\n" for file in files)
+    return hashlib.sha256(cameras.read_bytes() + sizes.encode()).hexdigest()[:12]
 
 
 def plan(definition: Definition) -> list[Cell]:
