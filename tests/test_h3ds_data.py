@@ -207,6 +207,13 @@ def test_one_view_a_step_and_every_view_once_an_epoch(tiny_root):
         assert sorted(map(tuple, drawn)) == [(0,), (1,), (2,)]
 
 
+def test_a_pooled_pixel_takes_sixteen_bytes(tiny_root):
+    """Direction, colour, mask: of a hundred photos, every number more is half a gigabyte."""
+    rays = RayPool(HeadDataset(outputs_of(tiny_root)), "cpu", 16, one_view=False).rays
+    sizes = [part.nbytes for part in vars(rays).values() if isinstance(part, torch.Tensor) and part is not rays.origins]
+    assert sum(sizes) == 16 * rays.starts[-1]
+
+
 def pool_on_head(dataset: HeadDataset, count: int, skip_edge_px: float = 0.0) -> RayPool:
     """Rays mostly on the head, with the shares and the band of the data manager's defaults."""
     config = HeadDataManagerConfig()
