@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -53,18 +54,23 @@ class RayPool:
         device: torch.device | str,
         num_rays_per_batch: int,
         one_view: bool,
-        strata: Strata | None = None,
+        find_strata: Callable[[], Strata] | None = None,
     ) -> None:
         self.dataset, self.device = dataset, device
         self.num_rays_per_batch = num_rays_per_batch
         self.one_view = one_view
-        self.strata = strata
+        self.find_strata = find_strata
         self.order: list[int] = []
 
     @cached_property
     def rays(self) -> PooledRays:
         """Made when the first is drawn: those of the eval views may never be."""
         return pool_rays(self.dataset, self.device)
+
+    @cached_property
+    def strata(self) -> Strata | None:
+        """Found when the first rays are drawn: evaluation and viewer draw none; None: rays are drawn evenly."""
+        return self.find_strata() if self.find_strata else None
 
     @cached_property
     def ends(self) -> Int[Tensor, " views"]:
