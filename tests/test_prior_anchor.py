@@ -107,6 +107,14 @@ def test_a_prior_without_surface_holds_nothing():
     assert float(anchor.confidence) == 0.0
 
 
+@pytest.mark.parametrize(("shell", "confidence", "said"), [(1e-3, 1.0, True), (1e-3, 0.0, False), (SHELL, 1.0, False)])
+def test_an_anchor_that_finds_no_points_says_so(shell: float, confidence: float, said: bool, capsys):
+    anchor = PriorAnchor(AnchorConfig(points=1000, shell=shell), one_view=True)
+    anchor.set_reference(Ball(), confidence)
+    assert ("of 1000 points lie" in capsys.readouterr().out) == said
+    assert bool(anchor.confidence > 0.0) == (confidence > 0.0 and not said)
+
+
 def eikonal_loss(anchor: AnchorConfig) -> float:
     """Loss of one batch on an untrained head, with everything behind it held."""
     torch.manual_seed(0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
 from baseh3d_ns.bounds import Count, GridCells, Positive, Weight
@@ -114,7 +115,10 @@ class PriorAnchor(nn.Module):
 
     @torch.no_grad()
     def set_reference(self, field: HeadField, confidence: float) -> None:
-        """Remember the prior as it lies in `field`; `confidence` in [0, 1] is a factor on the loss."""
+        """Remember the prior as it lies in `field`; `confidence` in [0, 1] is a factor on the loss.
+
+        Where too few points lie near its surface, nothing is held, with a line in the log.
+        """
         device = self.points.device
         near = torch.zeros(0, 3, device=device)
         for _ in range(DRAWS):
@@ -124,7 +128,12 @@ class PriorAnchor(nn.Module):
             points = points[points.norm(dim=-1) < 1.0]
             near = torch.cat([near, points[field.sdf(points).abs() < self.config.shell]])[: self.config.points]
         if len(near) < self.config.points:
-            return  # no surface to speak of in the ball
+            if confidence > 0.0:
+                CONSOLE.log(
+                    f"Where no photo sees, the prior holds nothing: {len(near)} of {self.config.points} points lie "
+                    f"within {self.config.shell:g} of its surface, too few; raise --pipeline.model.anchor.shell."
+                )
+            return
         self.points.copy_(near)
         sdf, _, gradient = field.with_gradient(near, create_graph=False)
         self.sdf.copy_(sdf)
