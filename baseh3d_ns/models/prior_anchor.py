@@ -78,7 +78,7 @@ class AnchorSamples:
         return self.points + self.apart * (2.0 * torch.rand_like(self.points) - 1.0)
 
     def no_detail_loss(self, added: Float[Tensor, " n"], gradient: Float[Tensor, "n 3"]) -> Float[Tensor, ""]:
-        """Mean size of what a detail grid adds to SDF and gradient where no photo sees: the prior knows no detail."""
+        """Mean size of what a detail grid adds to SDF and gradient where no photo sees, beyond the prior's own."""
         if not len(self.points):
             return added.sum()
         return self.confidence * (added.abs().mean() + gradient.square().sum(-1).mean())
@@ -173,6 +173,17 @@ class PriorAnchor(nn.Module):
             unseen = unseen[torch.randint(len(unseen), (count,), device=unseen.device)]
         held = self.points[unseen], self.sdf[unseen], self.gradient[unseen]
         return AnchorSamples(*held, self.confidence, apart=1.0 / self.config.visibility_cells)
+
+
+def detail_beyond(
+    prior: HeadField | None, field: HeadField, points: Float[Tensor, "n 3"]
+) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
+    """The detail grid's part of the signed distance at `points`, and of its gradient, less that of the placed prior."""
+    added, gradient = field.detail_with_gradient(points)
+    if prior is None or prior.detail is None or not prior.detail.opened.any():
+        return added, gradient
+    own, own_gradient = prior.detail_with_gradient(points)
+    return added - own.detach(), gradient - own_gradient.detach()
 
 
 def _cell_index(points: Float[Tensor, "n 3"], cells: int) -> Int[Tensor, " n"]:
