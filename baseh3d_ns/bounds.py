@@ -37,7 +37,8 @@ AtLeastOne = Annotated[float, Ge(1.0)]
 """A factor that makes something smaller."""
 HeightMm = Annotated[float, Ge(-1000.0), Le(1000.0)]
 """A height on a head, in millimetres."""
-GridCells = Annotated[int, Ge(4), Le(512)]
+FEWEST_CELLS, MOST_CELLS = 4, 512
+GridCells = Annotated[int, Ge(FEWEST_CELLS), Le(MOST_CELLS)]
 """Cells of a grid along an axis: more do not fit in memory."""
 Pixels = Annotated[int, Ge(16), Le(1 << 14)]
 """Width or height of a picture."""

@@ -28,7 +28,7 @@ from baseh3d_ns.training.few_shot import FewShotTrainerConfig
 from baseh3d_ns.training.head_trainer import HeadTrainerConfig
 from baseh3d_ns.training.prior import PriorTrainerConfig
 from baseh3d_ns.viewer.pipeline import ViewedPipelineConfig
-from baseh3d_ns.warm_start.config import ColourConfig, LatentFitConfig, WarmStartConfig
+from baseh3d_ns.warm_start.config import ColourConfig, LatentFitConfig, StartColourConfig, WarmStartConfig
 
 
 def _common(method_name: str, pipeline: Any, max_norm: float | None = None, **lr: float) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _fit_start() -> dict[str, Any]:
         "load_prior": BUILTIN,
         "register": True,
         "finish_colours": ColourConfig(steps=400, batches=256, points=2048, learning_rate=FIT_LR, lr_final=0.1),
-        "warm_start": WarmStartConfig(colours=ColourConfig(steps=240), latent=LatentFitConfig(steps=200)),
+        "warm_start": WarmStartConfig(colours=StartColourConfig(steps=240), latent=LatentFitConfig(steps=200)),
     }
 
 

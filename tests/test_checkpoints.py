@@ -61,6 +61,27 @@ def refusal(
     return said
 
 
+def rates(trainer: Any) -> list[float]:
+    """Learning rates of all optimisers."""
+    return [group["lr"] for one in trainer.optimizers.optimizers.values() for group in one.param_groups]
+
+
+@pytest.mark.parametrize("load_scheduler", [True, False])
+def test_a_resumed_training_has_the_learning_rates_of_its_own_options(load_scheduler, saved, tiny_root, tmp_path):
+    """They were the checkpoint's, or warmed up once more."""
+    options = ["--epochs", 20, "--load-dir", saved.parent, "--vis", "tensorboard"]
+    options += ["--optimizers.fields.optimizer.lr", 5e-4, "--pipeline.datamanager.train-num-rays-per-batch", 64]
+    config = configured(METHOD, tiny_root, tmp_path, *options)
+    config.pipeline.model.refine_from, config.load_scheduler = 0.0, load_scheduler
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+    for step in (1, 2):
+        factor = config.lr_factor(step / 60)
+        assert rates(trainer) == pytest.approx([5e-4 * factor, methods.VIEWS_LR * factor], rel=1e-6)
+        trainer.train_iteration(step)
+
+
 def test_an_unharmed_checkpoint_is_gone_on_from(saved, tiny_root, tmp_path):
     for odd in ("notes.txt", ".DS_Store", "step-000000000.ckpt.bak", "step-old.ckpt"):
         (saved.parent / odd).write_text("not a checkpoint")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import train
+from processes import configured, train
 from test_heads import POINTS, SMALL
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -179,6 +179,16 @@ def test_no_grid_is_finer_than_a_pixel_on_the_head(tiny_root: Path):
     assert 0.5 < pixel * float(cameras.width[0]) / 2.0 < 2.0
     kept = cells_to_see((4, 8, 4096), pixel)
     assert kept == (4, 8)
+
+
+@pytest.mark.parametrize(("factor", "kept"), [(1.0, (4, 16)), (0.25, (4,))])
+def test_photos_that_are_made_smaller_show_fewer_levels(
+    factor: float, kept: tuple[int, ...], tiny_root: Path, tmp_path
+):
+    config = configured("baseh3d-fast", tiny_root, tmp_path)
+    config.pipeline.datamanager.camera_res_scale_factor = factor
+    config.pipeline.model.sdf_field = replace(DETAILED, detail=DetailGridConfig(cells=(4, 16)))
+    assert config.networks().detail.cells == kept
 
 
 class Brighter:

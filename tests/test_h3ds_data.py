@@ -1,5 +1,6 @@
 """H3DS roots through the real h3ds package: names, views, cameras to 0.01 px, silhouettes."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from nerfstudio.cameras.cameras import Cameras
 from PIL import Image
 from tiny_root import CENTRE_MM, SCENE, UNIT_RADIUS_MM, write_root
 
-from baseh3d_ns.data import h3ds_dataparser, h3ds_scene
+from baseh3d_ns.data import datamanager, h3ds_dataparser, h3ds_scene
 from baseh3d_ns.data.datamanager import HeadDataManagerConfig
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
@@ -207,11 +208,18 @@ def test_one_view_a_step_and_every_view_once_an_epoch(tiny_root):
         assert sorted(map(tuple, drawn)) == [(0,), (1,), (2,)]
 
 
+def test_a_pooled_pixel_takes_sixteen_bytes(tiny_root):
+    """Direction, colour, mask: of a hundred photos, every number more is half a gigabyte."""
+    rays = RayPool(HeadDataset(outputs_of(tiny_root)), "cpu", 16, one_view=False).rays
+    sizes = [part.nbytes for part in vars(rays).values() if isinstance(part, torch.Tensor) and part is not rays.origins]
+    assert sum(sizes) == 16 * rays.starts[-1]
+
+
 def pool_on_head(dataset: HeadDataset, count: int, skip_edge_px: float = 0.0) -> RayPool:
     """Rays mostly on the head, with the shares and the band of the data manager's defaults."""
     config = HeadDataManagerConfig()
-    strata = find_strata(dataset, "cpu", config.ray_shares, config.edge_band, skip_edge_px)
-    return RayPool(dataset, "cpu", count, one_view=False, strata=strata)
+    strata = partial(find_strata, dataset, "cpu", config.ray_shares, config.edge_band, skip_edge_px)
+    return RayPool(dataset, "cpu", count, one_view=False, find_strata=strata)
 
 
 def test_rays_on_the_head_are_weighted_back_to_the_photos(tiny_root):
@@ -229,6 +237,21 @@ def test_rays_on_the_head_are_weighted_back_to_the_photos(tiny_root):
     far = rays.metadata["far_from_edge"][:, 0]
     assert far.float().mean() == pytest.approx(HeadDataManagerConfig().ray_shares[0], abs=0.01)
     assert in_mask[far].all() and not in_mask[~far].all()
+
+
+def test_nothing_is_drawn_from_photos_that_are_only_looked_at(tiny_root, monkeypatch):
+    """As `ns-eval`, `ns-render` and `ns-viewer` do: where the head's edge lies is found with the first rays."""
+    asked = []
+    found = datamanager.find_strata
+    monkeypatch.setattr(datamanager, "find_strata", lambda *options: asked.append(options) or found(*options))
+    parser = H3dsDataParserConfig(data=tiny_root, scene="scan0", views=("3",))
+    config = HeadDataManagerConfig(data=tiny_root, dataparser=parser, rays_on_head=True, train_num_rays_per_batch=16)
+    manager = config.setup(device="cpu", test_mode="test", world_size=1, local_rank=0)
+    manager.next_eval(0)
+    assert not asked and "rays" not in vars(manager.ray_pool)
+    for step in range(3):
+        manager.next_train(step)
+    assert len(asked) == 1
 
 
 def test_a_scene_is_read_once_and_says_so_once(own_root, monkeypatch, capsys):
@@ -259,7 +282,7 @@ def test_pixels_at_the_masks_edge_can_be_left_out(tiny_root):
         which[torch.cat(pool.strata.indices)] = True
     assert drawn[0].all() and torch.equal(drawn[1], ~edge.flatten())
     with pytest.raises(InputError, match="skip-edge-px 99.0 leaves no pixel"):
-        pool_on_head(dataset, 64, 99.0)
+        pool_on_head(dataset, 64, 99.0).draw()
 
 
 def test_rays_on_a_head_that_fills_its_photos(own_root):

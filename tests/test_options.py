@@ -196,6 +196,20 @@ def test_only_fits_from_a_prior_have_a_length_of_their_own():
         changed("idr", "epochs", 0).check()
 
 
+def test_a_fit_from_a_prior_starts_from_no_sphere(tiny_root, tmp_path):
+    config = configured("baseh3d-fast", tiny_root, tmp_path, "--pipeline.model.sdf-field.sdf.sphere-radius", 0.5)
+    with pytest.raises(InputError, match="sphere-radius: a fit starts from its prior"):
+        config.check()
+    config.pipeline.model.sdf_field.sdf.sphere_radius = 0.6
+    config.check()
+
+
+def test_options_of_finished_colours_are_none_of_the_first_ones(monkeypatch):
+    shown = options_shown(METHODS["baseh3d_fast"], monkeypatch)
+    for name in ("detail-learning-rate", "unseen-weight"):
+        assert f"finish-colours.{name}" in shown and f"warm-start.colours.{name}" not in shown
+
+
 def test_every_kind_of_ray_has_a_share():
     """Rays are weighted by the inverse of their kind's share."""
     with pytest.raises(InputError, match=r"ray-shares 0\.0 is out of range"):

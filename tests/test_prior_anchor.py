@@ -1,10 +1,13 @@
 """The prior anchor: which points count as unseen, and what holding them costs."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_heads import SMALL
 from torch.nn.functional import normalize
 
+from baseh3d_ns.fields.detail_grid import DetailGridConfig
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.models.idr import IdrModelConfig
@@ -105,6 +108,40 @@ def test_a_prior_without_surface_holds_nothing():
     anchor = PriorAnchor(CONFIG, one_view=False)
     anchor.set_reference(Ball(3.0), confidence=1.0)
     assert float(anchor.confidence) == 0.0
+
+
+@pytest.mark.parametrize(("shell", "confidence", "said"), [(1e-3, 1.0, True), (1e-3, 0.0, False), (SHELL, 1.0, False)])
+def test_an_anchor_that_finds_no_points_says_so(shell: float, confidence: float, said: bool, capsys):
+    anchor = PriorAnchor(AnchorConfig(points=1000, shell=shell), one_view=True)
+    anchor.set_reference(Ball(), confidence)
+    assert ("of 1000 points lie" in capsys.readouterr().out) == said
+    assert bool(anchor.confidence > 0.0) == (confidence > 0.0 and not said)
+
+
+def test_a_priors_own_detail_is_held_as_it_is():
+    """It had been pulled to nothing, against the very anchor that holds it."""
+    torch.manual_seed(0)
+    frame, axis = SceneFrame((0.0, 0.0, 0.0), 150.0), torch.tensor([[0.0, 0.0, -1.0]])
+    metadata = {"camera_axes": axis, "camera_centres": -4.0 * axis, "frame": frame}
+    config = IdrModelConfig(
+        sdf_field=replace(SMALL, detail=DetailGridConfig(cells=(4, 8))), anchor=AnchorConfig(weight=1.0, points=1000)
+    )
+    model = config.setup(scene_box=None, num_train_data=1, metadata=metadata)
+    grid = model.field.detail
+    with torch.no_grad():
+        for parameter in grid.learning():
+            parameter.normal_(0.0, 0.1)
+    grid.opened.fill_(1.0)
+    model.keep_start()
+    model.anchor.set_reference(model.field, confidence=1.0)
+    model.anchor.unseen = torch.arange(1000)
+    origins, directions = front_rays(200)
+    rays = Rays(origins, directions.contiguous(), IN_MASK[:200], IN_MASK[:200], torch.zeros(200, dtype=torch.long))
+    assert float(model.training_pass(rays).anchor) < 1e-5
+    with torch.no_grad():
+        grid.last.bias += 0.1
+    # The SDF at the held points and the detail about them.
+    assert float(model.training_pass(rays).anchor) == pytest.approx(0.2, rel=1e-3)
 
 
 def eikonal_loss(anchor: AnchorConfig) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import tyro
@@ -69,13 +70,14 @@ class HeadDataManager(VanillaDataManager[HeadDataset]):
         return self.train_pixel_sampler
 
     def setup_train(self) -> None:
-        config, strata = self.config, None
-        if config.rays_on_head:
-            strata = find_strata(
-                self.train_dataset, self.device, config.ray_shares, config.edge_band, config.skip_edge_px
-            )
+        config, photos, device = self.config, self.train_dataset, self.device
+        strata = partial(find_strata, photos, device, config.ray_shares, config.edge_band, config.skip_edge_px)
         self.train_pixel_sampler = RayPool(
-            self.train_dataset, self.device, config.train_num_rays_per_batch, config.one_view_per_step, strata
+            photos,
+            device,
+            config.train_num_rays_per_batch,
+            config.one_view_per_step,
+            strata if config.rays_on_head else None,
         )
 
     def setup_eval(self) -> None:

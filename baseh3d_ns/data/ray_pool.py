@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,10 +34,6 @@ class PooledRays:
     """Camera centres in the unit frame."""
     directions: Float[Tensor, "pixels 3"]
     """Unit directions in the unit frame."""
-    directions_norm: Float[Tensor, "pixels 1"]
-    """Length of the direction before normalising: distance along the ray over distance along the optical axis."""
-    pixel_area: Float[Tensor, "pixels 1"]
-    """Area of a pixel at distance 1 from the camera, in squared units of the unit ball."""
     colours: UInt8[Tensor, "pixels 3"]
     """RGB."""
     in_mask: UInt8[Tensor, "pixels 1"]
@@ -58,18 +54,23 @@ class RayPool:
         device: torch.device | str,
         num_rays_per_batch: int,
         one_view: bool,
-        strata: Strata | None = None,
+        find_strata: Callable[[], Strata] | None = None,
     ) -> None:
         self.dataset, self.device = dataset, device
         self.num_rays_per_batch = num_rays_per_batch
         self.one_view = one_view
-        self.strata = strata
+        self.find_strata = find_strata
         self.order: list[int] = []
 
     @cached_property
     def rays(self) -> PooledRays:
         """Made when the first is drawn: those of the eval views may never be."""
         return pool_rays(self.dataset, self.device)
+
+    @cached_property
+    def strata(self) -> Strata | None:
+        """Found when the first rays are drawn: evaluation and viewer draw none; None: rays are drawn evenly."""
+        return self.find_strata() if self.find_strata else None
 
     @cached_property
     def ends(self) -> Int[Tensor, " views"]:
@@ -128,13 +129,9 @@ class RayPool:
         bundle = RayBundle(
             origins=rays.origins[views],
             directions=rays.directions[indices],
-            pixel_area=rays.pixel_area[indices],
+            pixel_area=torch.ones_like(in_mask),  # nerfstudio's cones, which no ray here has
             camera_indices=views[:, None],
-            metadata={
-                "directions_norm": rays.directions_norm[indices],
-                "fg_mask": in_mask,
-                "far_from_edge": in_mask > 0.5,
-            },
+            metadata={"fg_mask": in_mask, "far_from_edge": in_mask > 0.5},
         )
         weight = torch.ones_like(in_mask[:, 0])
         return bundle, {"image": rays.colours[indices].float() / 255.0, "fg_mask": in_mask, "weight": weight}
@@ -186,25 +183,19 @@ def pool_rays(dataset: HeadDataset, device: torch.device | str) -> PooledRays:
         InputError: a view has no known pixel.
     """
     cameras = dataset.cameras.to(device)
-    bundles, colours, in_mask, starts = [], [], [], [0]
+    directions, colours, in_mask, starts = [], [], [], [0]
     for index in range(len(dataset)):
         known = torch.tensor(dataset.known(index)).reshape(-1).to(device)
         if not known.any():
             raise InputError(f"{dataset.image_filenames[index]} shows nothing of the head: leave that view out")
-        bundles.append(cameras.generate_rays(camera_indices=index).flatten()[known])
+        directions.append(cameras.generate_rays(camera_indices=index).directions.reshape(-1, 3)[known])
         colours.append(torch.tensor(dataset.photo(index)).reshape(-1, 3).to(device)[known])
         in_mask.append(torch.tensor(dataset.mask(index)).reshape(-1, 1).to(device, torch.uint8)[known])
         starts.append(starts[-1] + len(colours[-1]))
     return PooledRays(
         origins=cameras.camera_to_worlds[:, :3, 3].clone(),
-        directions=_stack([bundle.directions for bundle in bundles]),
-        directions_norm=_stack([bundle.metadata["directions_norm"] for bundle in bundles]),
-        pixel_area=_stack([bundle.pixel_area for bundle in bundles]),
+        directions=torch.cat(directions),
         colours=torch.cat(colours),
         in_mask=torch.cat(in_mask),
         starts=tuple(starts),
     )
-
-
-def _stack(parts: Sequence[Tensor]) -> Tensor:
-    return torch.cat(list(parts)).contiguous()

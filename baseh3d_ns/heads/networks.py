@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from baseh3d_ns.bounds import FEWEST_CELLS, MOST_CELLS
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.detail_grid import DetailGridConfig
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
@@ -18,8 +19,8 @@ from baseh3d_ns.fields.networks import ColourNetworkConfig, SdfNetworkConfig
 from baseh3d_ns.heads.head_file import LATENT, MOMENTS, PLACEMENT, Head
 
 SAME_FAMILY = "take a prior of the same method family (idr / baseh3d: 8 x 512, the -fast ones: 4 x 128)"
-MOST_CELLS, MOST_LEVELS = 512, 16
-"""Cells along an axis of a detail grid, and grids, at most."""
+MOST_LEVELS = 16
+"""Grids of a detail, at most."""
 POINT_AND_NORMAL = 6
 """Inputs of the colour network beside the encoded viewing direction and the features."""
 _MODULE_NAMES = {
@@ -196,7 +197,7 @@ def _detail_config(weights: dict[str, Any], grid: str) -> DetailGridConfig:
     recorded, hidden = weights[f"{grid}.cells"], weights[f"{grid}.hidden.weight"]
     if recorded.ndim != 1 or not 0 < len(recorded) <= MOST_LEVELS or hidden.ndim != 2:
         raise KeyError(f"{grid}.cells")
-    if not all(4 <= count <= MOST_CELLS and count % 1 == 0 for count in recorded.tolist()):
+    if not all(FEWEST_CELLS <= count <= MOST_CELLS and count % 1 == 0 for count in recorded.tolist()):
         raise KeyError(f"{grid}.cells")
     cells = tuple(map(int, recorded.tolist()))
     width, inputs = hidden.shape

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
-from baseh3d_ns.fields.networks import SdfNetworkConfig
+from baseh3d_ns.fields.networks import SdfNetworkConfig, encoded_size
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.heads.networks import SAME_FAMILY, architecture, field_of_head, named_parameters, summary
 from baseh3d_ns.heads.readers import MAKE_ONE
@@ -81,10 +81,6 @@ def _layers(network: nn.Module) -> list[nn.Linear]:
     return [getattr(network, f"lin{index}") for index in range(network.layers + 1)]  # type: ignore[operator]
 
 
-def _encoded(config: SdfNetworkConfig) -> int:
-    return 3 * (1 + 2 * config.octaves)
-
-
 def _fold(sdf: Layers, latent: Float[Tensor, " l"], config: HeadFieldConfig) -> None:
     """The latent's columns as a bias of their layers."""
     for index in {0, config.sdf.skip_layer}:
@@ -101,7 +97,7 @@ def _holds(wanted: HeadFieldConfig, have: HeadFieldConfig) -> bool:
     if sdf.skip_layer > ours.skip_layer or sdf.layers - sdf.skip_layer > ours.layers - ours.skip_layer:
         return False
     same = (sdf.layers, sdf.width, sdf.skip_layer) == (ours.layers, ours.width, ours.skip_layer)
-    if not same and 2 * sdf.width > ours.width - _encoded(ours):
+    if not same and 2 * sdf.width > ours.width - encoded_size(ours.octaves):
         return False
     colour, painted = have.colour, wanted.colour
     return wanted.feature_layers > 0 or (
@@ -116,7 +112,7 @@ def _write_sdf(sdf: Layers, have: SdfNetworkConfig, field: HeadField) -> None:
     place = {index: index for index in range(their_skip)}
     place |= {skip + index - their_skip: index for index in range(their_skip, have.layers)}
     place[len(big) - 1] = have.layers
-    hidden = {skip: field.config.sdf.width - _encoded(field.config.sdf)} if skip else {}
+    hidden = {skip: field.config.sdf.width - encoded_size(field.config.sdf.octaves)} if skip else {}
     _write(sdf, big, place, hidden, handed_on_in_pairs=True)
 
 

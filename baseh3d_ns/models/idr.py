@@ -28,7 +28,7 @@ from torch.nn.utils import parametrize
 from baseh3d_ns.bounds import Fraction, Share, Weight
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.models.photo_consistency import PhotoConfig, Photos
-from baseh3d_ns.models.prior_anchor import AnchorConfig, PriorAnchor
+from baseh3d_ns.models.prior_anchor import AnchorConfig, PriorAnchor, detail_beyond
 from baseh3d_ns.models.sdf_model import SdfModel, SdfModelConfig
 from baseh3d_ns.models.surface_view import BACKGROUND
 from baseh3d_ns.models.training_records import FieldSamples, Rays, TrainingPass
@@ -184,7 +184,7 @@ class IdrModel(SdfModel):
         if held:
             anchor = held.loss(sdf[2], gradients[2])
             if self.field.detail:
-                anchor = anchor + held.no_detail_loss(*self.field.detail_with_gradient(held.nearby()))
+                anchor = anchor + held.no_detail_loss(*detail_beyond(self.start, self.field, held.nearby()))
         return FieldSamples(sdf_on_rays, gradients[0], gradients[1], anchor)
 
     def surface(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
 from baseh3d_ns.bounds import Count, GridCells, Positive, Weight
@@ -77,7 +78,7 @@ class AnchorSamples:
         return self.points + self.apart * (2.0 * torch.rand_like(self.points) - 1.0)
 
     def no_detail_loss(self, added: Float[Tensor, " n"], gradient: Float[Tensor, "n 3"]) -> Float[Tensor, ""]:
-        """Mean size of what a detail grid adds to SDF and gradient where no photo sees: the prior knows no detail."""
+        """Mean size of what a detail grid adds to SDF and gradient where no photo sees, beyond the prior's own."""
         if not len(self.points):
             return added.sum()
         return self.confidence * (added.abs().mean() + gradient.square().sum(-1).mean())
@@ -114,7 +115,10 @@ class PriorAnchor(nn.Module):
 
     @torch.no_grad()
     def set_reference(self, field: HeadField, confidence: float) -> None:
-        """Remember the prior as it lies in `field`; `confidence` in [0, 1] is a factor on the loss."""
+        """Remember the prior as it lies in `field`; `confidence` in [0, 1] is a factor on the loss.
+
+        Where too few points lie near its surface, nothing is held, with a line in the log.
+        """
         device = self.points.device
         near = torch.zeros(0, 3, device=device)
         for _ in range(DRAWS):
@@ -124,7 +128,12 @@ class PriorAnchor(nn.Module):
             points = points[points.norm(dim=-1) < 1.0]
             near = torch.cat([near, points[field.sdf(points).abs() < self.config.shell]])[: self.config.points]
         if len(near) < self.config.points:
-            return  # no surface to speak of in the ball
+            if confidence > 0.0:
+                CONSOLE.log(
+                    f"Where no photo sees, the prior holds nothing: {len(near)} of {self.config.points} points lie "
+                    f"within {self.config.shell:g} of its surface, too few; raise --pipeline.model.anchor.shell."
+                )
+            return
         self.points.copy_(near)
         sdf, _, gradient = field.with_gradient(near, create_graph=False)
         self.sdf.copy_(sdf)
@@ -164,6 +173,17 @@ class PriorAnchor(nn.Module):
             unseen = unseen[torch.randint(len(unseen), (count,), device=unseen.device)]
         held = self.points[unseen], self.sdf[unseen], self.gradient[unseen]
         return AnchorSamples(*held, self.confidence, apart=1.0 / self.config.visibility_cells)
+
+
+def detail_beyond(
+    prior: HeadField | None, field: HeadField, points: Float[Tensor, "n 3"]
+) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
+    """The detail grid's part of the signed distance at `points`, and of its gradient, less that of the placed prior."""
+    added, gradient = field.detail_with_gradient(points)
+    if prior is None or prior.detail is None or not prior.detail.opened.any():
+        return added, gradient
+    own, own_gradient = prior.detail_with_gradient(points)
+    return added - own.detach(), gradient - own_gradient.detach()
 
 
 def _cell_index(points: Float[Tensor, "n 3"], cells: int) -> Int[Tensor, " n"]:

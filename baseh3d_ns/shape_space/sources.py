@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from baseh3d_ns.bars import progress_bar
+from baseh3d_ns.data.head_size import UNITS_MM, Unit
 from baseh3d_ns.data.mesh_rows import check_all_rows
 from baseh3d_ns.data.obj import plain_obj, read_obj
 from baseh3d_ns.data.scan_files import read_landmarks
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 SUFFIXES = (".ply", ".obj", ".glb")
 TEST_TAG = "h3d-net"
 """H3DS' tag of the scenes that methods are compared on: never learned from."""
-MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 
 
 @runtime_checkable
@@ -64,13 +64,13 @@ class Source:
     """Raises `InputError` when the heads cannot be loaded, as far as can be told at once."""
 
 
-def folder_source(folder: Path, points: int, unit: str) -> Source:
+def folder_source(folder: Path, points: int, unit: Unit) -> Source:
     """Scans of an H3DS root, or the meshes of a folder.
 
     Args:
         folder: an H3DS root, or a folder of .ply, .obj and .glb files.
         points: points taken from every head.
-        unit: unit of the files of a folder of meshes (mm, cm, m).
+        unit: unit of the files of a folder of meshes.
 
     Raises:
         InputError: no such folder, or nothing in it to learn from.
@@ -79,7 +79,7 @@ def folder_source(folder: Path, points: int, unit: str) -> Source:
         raise InputError(f"no such folder: {folder}; pass an H3DS root or a folder of {', '.join(SUFFIXES)} files")
     if (folder / "version.txt").is_file():
         return _h3ds(folder, points)
-    return _meshes(folder, points, MM_PER_UNIT[unit])
+    return _meshes(folder, points, UNITS_MM[unit])
 
 
 def synthetic_source(generator: HeadGenerator, cache_dir: Path, heads: int, seed: int, points: int) -> Source:

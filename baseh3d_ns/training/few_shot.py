@@ -14,6 +14,7 @@ from baseh3d_ns.bounds import Count, CountOrNone
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.fields.detail_grid import DetailGridConfig
 from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
+from baseh3d_ns.fields.networks import SdfNetworkConfig
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head
 from baseh3d_ns.heads.networks import carry_optimizer, check_carries_on, field_of_head
 from baseh3d_ns.heads.readers import BUILTIN, MAKE_ONE, find_head_file, open_head
@@ -65,6 +66,10 @@ class FewShotTrainerConfig(HeadTrainerConfig):
     def check_start(self) -> None:
         if self.load_prior is None:
             raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {MAKE_ONE}")
+        if self.pipeline.model.sdf_field.sdf.sphere_radius != SdfNetworkConfig.sphere_radius:
+            raise InputError(
+                "--pipeline.model.sdf-field.sdf.sphere-radius: a fit starts from its prior, no sphere: leave it out"
+            )
         warm_up_steps = (self.warm_start.colours.steps, self.warm_start.latent.steps)
         if self.carry_optimizer and max(warm_up_steps) > 0:
             raise InputError(

@@ -70,7 +70,7 @@ class HeadTrainerConfig(SdfTrainerConfig):
         """Networks of the model, without the levels of detail that no photo can show."""
         networks = self.pipeline.model.sdf_field
         views, _ = self.splits()
-        pixel = pixel_at_head(views.cameras)
+        pixel = pixel_at_head(views.cameras) / self.pipeline.datamanager.camera_res_scale_factor
         detail, colour_detail = (
             replace(grid, cells=cells_to_see(grid.cells, pixel)) for grid in (networks.detail, networks.colour_detail)
         )

@@ -28,8 +28,13 @@ def following(
     return optimizers
 
 
-def set_rates(optimizers: Optimizers, factor: float) -> None:
-    """Set all learning rates to their configs' times a factor."""
-    for optimizer in optimizers.optimizers.values():
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+def set_rates(optimizers: Optimizers, step: int) -> None:
+    """Let the learning rates of `following` go on at a step, as their configs say, whatever a checkpoint has brought.
+
+    nerfstudio takes a checkpoint's rates for the new ones, or begins their schedule anew (`--load-scheduler False`).
+    """
+    for name, optimizer in optimizers.optimizers.items():
+        rate, scheduler = optimizers.config[name]["optimizer"].lr, optimizers.schedulers[name]
+        scheduler.base_lrs, scheduler.last_epoch = [rate] * len(optimizer.param_groups), step
+        for group, factor in zip(optimizer.param_groups, scheduler.lr_lambdas, strict=True):
+            group["initial_lr"], group["lr"] = rate, rate * factor(step)

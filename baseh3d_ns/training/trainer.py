@@ -52,6 +52,7 @@ class SdfTrainerConfig(TrainerConfig):
     prompt: tyro.conf.Suppress[str | None] = None
     mixed_precision: tyro.conf.Suppress[bool] = False
     use_grad_scaler: tyro.conf.Suppress[bool] = False
+    load_scheduler: tyro.conf.Suppress[bool] = True
 
     def lr_factor(self, progress: float) -> float:
         """Factor on the learning rates after that fraction of the training."""
@@ -225,7 +226,7 @@ class SdfTrainer(Trainer):
             # The viewer is open already; its pictures wait, since weight norm's cache is one for all threads.
             with self.train_lock:
                 self.start()
-        set_rates(self.optimizers, self.config.lr_factor(self.schedule.progress(self._start_step)))
+        set_rates(self.optimizers, self._start_step)
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:

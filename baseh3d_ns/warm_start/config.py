@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
+import tyro
 from annotated_types import Ge, Le
 
 from baseh3d_ns.bounds import Count, CountOrNone, GridCells, LearningRate, Positive, Share, SignedFraction, Weight
@@ -29,6 +30,15 @@ class ColourConfig:
     unseen_weight: Weight = 0.3
     """Weight of the colours that are expected where no photo sees, beside those of the photos; only on a finished
     surface (--finish-colours)."""
+
+
+@dataclass
+class StartColourConfig(ColourConfig):
+    """Settings of the colours that are learned before the fit."""
+
+    # Of the finished surface: not in --help.
+    detail_learning_rate: tyro.conf.Suppress[LearningRate] = 1e-2
+    unseen_weight: tyro.conf.Suppress[Weight] = 0.3
 
 
 @dataclass
@@ -95,7 +105,7 @@ class WarmStartConfig:
 
     grid_cells: GridCells = 64
     """Cells along an axis of the SDF grid that the rays are traced on."""
-    colours: ColourConfig = field(default_factory=ColourConfig)
+    colours: StartColourConfig = field(default_factory=StartColourConfig)
     """Colours first, on the prior's surface: its own are another person's."""
     latent: LatentFitConfig = field(default_factory=LatentFitConfig)
     """Then a shape space's latent, placement and colours."""
