@@ -98,12 +98,8 @@ def make_run_folder(folder: Path) -> Path:
     return chosen
 
 
-def check_writable(folder: Path, remedy: str = "choose another --output-dir") -> None:
+def check_writable(folder: Path) -> None:
     """Make a folder, if need be.
-
-    Args:
-        folder: the folder.
-        remedy: end of the sentence where it cannot be used.
 
     Raises:
         InputError: nothing can be written there, or the disk is full.
@@ -116,7 +112,7 @@ def check_writable(folder: Path, remedy: str = "choose another --output-dir") ->
         if shutil.disk_usage(folder).free < FULL_BELOW_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
-        raise InputError(f"cannot write to {folder} ({error.strerror}): {remedy}") from error
+        raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --output-dir") from error
 
 
 def check_folder_of(path: Path) -> None:

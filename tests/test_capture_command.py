@@ -69,29 +69,6 @@ def test_what_is_written_opens_as_the_same_head(photos):
         assert min(sheet.size) > 300
 
 
-def test_a_rational_lens_is_written_as_one_that_is_read_again(photos):
-    given = json.loads((photos / "transforms.json").read_text())
-    for frame in given["frames"]:
-        frame |= {"camera_model": "FULL_OPENCV", "k4": 0.01, "k5": -0.02, "k6": 0.003}
-    (photos / "transforms.json").write_text(json.dumps(given))
-    capture(options(photos, photos / "head"))
-    before, after = (read_capture(folder).shots for folder in (photos, photos / "head"))
-    assert before[0].lens.distortion[5] == 0.01
-    for ours, theirs in zip(after, before, strict=True):
-        np.testing.assert_allclose(ours.lens.distortion, theirs.lens.distortion)
-    for frame in given["frames"]:
-        frame["camera_model"] = "OPENCV"
-    (photos / "transforms.json").write_text(json.dumps(given))
-    with pytest.raises(InputError, match="has a distortion with k4"):
-        read_capture(photos)
-
-
-def test_a_turning_head_with_given_cameras_is_refused(photos):
-    with pytest.raises(InputError, match=r"transforms\.json has the cameras: add --estimate-cameras"):
-        capture(options(photos, photos / "head", turning_head=True))
-    assert not (photos / "head").exists()
-
-
 def test_an_earlier_capture_is_kept_unless_told_otherwise(photos):
     out = photos / "head"
     capture(options(photos, out))

@@ -515,13 +515,6 @@ def test_sizes_of_no_head_are_refused(own):
             HeadDataParserConfig(data=own, mm_per_unit=mm_per_unit).setup()
 
 
-@pytest.mark.parametrize("neck_mm", [90.0, 60.0])
-def test_a_neck_that_the_capture_has_decided_on_is_named(own, said, neck_mm):
-    rewrite(own, lambda meta: meta["head"].update(cut=None))
-    HeadDataParserConfig(data=own, neck_mm=neck_mm).setup()
-    assert any("--neck-mm has no effect" in line for line in said) == (neck_mm != 90.0)
-
-
 def test_a_unit_that_contradicts_the_capture_is_refused(own):
     with pytest.raises(InputError, match="--unit m makes the head 12.3 times as large as a head is: leave it out"):
         HeadDataParserConfig(data=own, unit="m").setup()

@@ -75,10 +75,6 @@ def capture(options: CaptureOptions) -> str:
     check_output(options.source, options.out, options.overwrite)
     with output_folder(options.out) as folder:
         given, solved, face = None if options.estimate_cameras else _given_cameras(options.source), None, None
-        if given is not None and options.turning_head:
-            raise InputError(
-                f"{given.path} has the cameras: add --estimate-cameras to --turning-head, or leave both out"
-            )
         if given is None:
             options.scale.check_without_cameras()
             given, solved = _estimate(options, _photos(options, folder))

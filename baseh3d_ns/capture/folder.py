@@ -15,7 +15,7 @@ from baseh3d_ns.frames import OPENCV_TO_OPENGL, PIXEL_CENTRE
 from baseh3d_ns.own_photos.head_frame import HeadFrame
 from baseh3d_ns.own_photos.lens import COEFFICIENTS
 from baseh3d_ns.own_photos.shots import Shot
-from baseh3d_ns.own_photos.transforms_json import AS_STORED, FILE, MODELS, RATIONAL
+from baseh3d_ns.own_photos.transforms_json import AS_STORED, FILE
 
 MASKS, FRAMES, SHEET = "masks", "frames", "capture.png"
 """Names, within the folder, of the masks, of the frames of a video, and of the picture to look at."""
@@ -40,7 +40,7 @@ def write_transforms(folder: Path, out: Path, shots: Sequence[Shot], frame: Head
         frame: frame of the head in the world of the shots.
     """
     frames = [_frame(folder, out, shot) for shot in shots]
-    text = json.dumps({"camera_model": MODELS[0], "frames": frames, "head": frame.block()}, indent=1)
+    text = json.dumps({"camera_model": "OPENCV", "frames": frames, "head": frame.block()}, indent=1)
     (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
 
@@ -61,7 +61,6 @@ def _frame(folder: Path, out: Path, shot: Shot) -> dict[str, object]:
         "fl_y": lens.intrinsics[1, 1],
         "cx": lens.intrinsics[0, 2] + PIXEL_CENTRE,
         "cy": lens.intrinsics[1, 2] + PIXEL_CENTRE,
-        **({"camera_model": RATIONAL} if lens.distortion[5:].any() else {}),
         **{name: float(value) for name, value in zip(COEFFICIENTS, lens.distortion, strict=True) if value},
         "transform_matrix": matrix.tolist(),
     }

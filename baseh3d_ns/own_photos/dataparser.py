@@ -64,11 +64,6 @@ class HeadDataParser(DataParser):
         config = self.config
         scale = ScaleOptions(config.mm_per_unit, config.pupils_mm, config.unit)
         self.scene: OwnScene = open_own_photos(Path(config.data), scale, config.neck_mm, config.longest_side_px)
-        if config.neck_mm != HeadDataParserConfig.neck_mm and self.scene.capture.given.cut_decided:
-            CONSOLE.log(
-                f"--neck-mm has no effect: {self.scene.capture.path} says where the head ends. "
-                "Give it to `baseh3d capture`."
-            )
         self.train_views = self._train_views()
         if config.views != ("all",):
             chosen = ", ".join(self.scene.views[view].shot.name for view in self.train_views)

@@ -23,8 +23,6 @@ from baseh3d_ns.own_photos.shots import Capture, Shot, check_shots, is_number, l
 FILE = "transforms.json"
 MODELS = ("OPENCV", "FULL_OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
 """Camera models that are a perspective lens with Brown-Conrady distortion."""
-RATIONAL = "FULL_OPENCV"
-"""The model of `MODELS` whose k4 to k6 are OpenCV's; nerfstudio knows it of COLMAP alone."""
 SPLITS = ("train", "val", "test")
 LISTED = ("k1", "k2", "k3", "k4", "p1", "p2")
 """Order of nerfstudio's `distortion_params`."""
@@ -156,14 +154,14 @@ def _focal(frame: Table, size: tuple[int, int], named: str) -> tuple[float, floa
 
 
 def _distortion(frame: Table, named: str) -> list[float]:
-    """`COEFFICIENTS` of nerfstudio's names; its k4 is another than OpenCV's, so that it must be 0 in other models."""
+    """`COEFFICIENTS` of nerfstudio's names; its k4 is another than OpenCV's, so that it must be 0."""
     listed = frame.get("distortion_params")
     if isinstance(listed, list) and len(listed) == len(LISTED):
         frame = {**frame, **dict(zip(LISTED, listed, strict=True))}
     elif listed is not None:
         raise InputError(f"{named} has distortion_params that are no list of {len(LISTED)} numbers: {REMEDY}")
     values = [_number(frame, key, named, 0.0) for key in COEFFICIENTS]
-    if any(values[5:]) and frame.get("camera_model") != RATIONAL:
+    if any(values[5:]):
         raise InputError(f"{named} has a distortion with k4, which head-data cannot undo: undistort the photos first")
     return values
 

