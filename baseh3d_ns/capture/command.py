@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.capture.checks import say_cropped
@@ -32,7 +33,7 @@ from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.faces import POINTS, face_of
 from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
 from baseh3d_ns.own_photos.looks import Look, full_trimap
-from baseh3d_ns.own_photos.masks import find_mask, mask_file
+from baseh3d_ns.own_photos.masks import find_mask, mask_file, unused_masks
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
 from baseh3d_ns.own_photos.photo_sizes import as_shown
 from baseh3d_ns.own_photos.scene import OwnScene, open_capture, photos_without_camera, read_capture
@@ -113,7 +114,11 @@ def _photos(options: CaptureOptions, folder: Path) -> dict[Path, Path | None]:
     if source.is_file() and source.suffix.lower() in VIDEO_SUFFIXES:
         check_tools(MOST_FRAMES, needs_networks=True)
         # An earlier capture's frames have the same names.
-        return {frame: mask_file(source.with_name(frame.name)) for frame in save_frames(source, folder / FRAMES)}
+        masks = {frame: mask_file(source.with_name(frame.name)) for frame in save_frames(source, folder / FRAMES)}
+        unused = None if any(masks.values()) else unused_masks([source])
+        if unused is not None:
+            CONSOLE.log(f"{unused} holds no mask with the name of a frame, such as {next(iter(masks)).stem}.png.")
+        return masks
     masks = {photo: find_mask(photo) for photo in find_photos(source)}
     check_tools(len(masks), options.turning_head or None in masks.values())
     return masks
