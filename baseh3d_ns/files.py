@@ -124,6 +124,25 @@ def check_folder_of(path: Path) -> None:
 
 
 @contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Context of a new folder in the system's temporary one, gone afterwards.
+
+    Raises:
+        InputError: nothing can be written there, or its disk, which need not be that of the results, is full.
+    """
+    made = ""
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as made, _full_disk_as_os_error(Path(made)):
+            yield Path(made)
+    except OSError as error:
+        if made and error.errno not in DISK_ERRORS:
+            raise
+        place = Path(made).parent if made else "the temporary folder"
+        remedy = "free some space there, or set TMPDIR to another folder"
+        raise InputError(f"{place} cannot be written to ({error.strerror or error}): {remedy}") from error
+
+
+@contextmanager
 def named_disk_errors(path: Path) -> Iterator[None]:
     """Context in which an error of the disk that `path` is written to becomes an `InputError` that names its folder."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import find_photos
 from baseh3d_ns.capture.video import choose_frames, save_frames
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.files import whole_folder
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 from baseh3d_ns.own_photos import scene
 from baseh3d_ns.own_photos.faces import POINTS
@@ -291,13 +293,30 @@ def test_the_sharpest_frame_of_every_stretch_of_motion():
     assert len(choose_frames(np.ones(500), np.ones(500))) == 60
 
 
-def test_frames_of_a_video_become_photos(tmp_path):
-    video = tmp_path / "walk.avi"
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (64, 48))
+def write_video(video: Path, width: int, height: int) -> None:
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (width, height))
     rng = np.random.default_rng(0)
     for _ in range(8):
-        writer.write(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+        writer.write(rng.integers(0, 255, (height, width, 3), dtype=np.uint8))
     writer.release()
+
+
+def test_a_frame_that_cannot_be_written_is_a_sentence(tmp_path):
+    """OpenCV would go on without it."""
+    write_video(tmp_path / "walk.avi", 640, 480)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    said = "walk-head cannot be written .File too large"
+    with pytest.raises(InputError, match=said), whole_folder(tmp_path / "walk-head") as folder:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+        try:
+            save_frames(tmp_path / "walk.avi", folder / "frames")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_frames_of_a_video_become_photos(tmp_path):
+    video = tmp_path / "walk.avi"
+    write_video(video, 64, 48)
     frames = save_frames(video, tmp_path / "frames")
     assert 1 < len(frames) <= 8 and all(path.is_file() for path in frames)
     (tmp_path / "broken.mp4").write_bytes(b"no video")

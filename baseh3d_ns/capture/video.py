@@ -26,6 +26,7 @@ def save_frames(video: Path, folder: Path) -> list[Path]:
 
     Raises:
         InputError: the video cannot be decoded.
+        OSError: a frame cannot be written.
     """
     chosen = choose_frames(*_measured(video))
     folder.mkdir()
@@ -34,7 +35,9 @@ def save_frames(video: Path, folder: Path) -> list[Path]:
     for number, frame in enumerate(_frames(video)):
         if number in wanted:
             paths.append(folder / frame_name(video, number))
-            cv2.imwrite(str(paths[-1]), frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            # cv2.imwrite would not say why it failed.
+            _, jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            paths[-1].write_bytes(jpeg.tobytes())
     return paths
 
 
