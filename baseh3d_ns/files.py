@@ -98,8 +98,11 @@ def make_run_folder(folder: Path) -> Path:
     return chosen
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, remedy: str = "choose another --output-dir") -> None:
     """Make a folder, if need be.
+
+    Args:
+        remedy: end of the sentence.
 
     Raises:
         InputError: nothing can be written there, or the disk is full.
@@ -112,7 +115,7 @@ def check_writable(folder: Path) -> None:
         if shutil.disk_usage(folder).free < FULL_BELOW_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
-        raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --output-dir") from error
+        raise InputError(f"cannot write to {folder} ({error.strerror}): {remedy}") from error
 
 
 def check_folder_of(path: Path) -> None:
