@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from own_capture import write_own_photos
+from own_capture import rewrite, write_own_photos
 from PIL import Image
 from tiny_root import SCENE
 
@@ -69,6 +69,27 @@ def test_what_is_written_opens_as_the_same_head(photos):
     assert "Cameras as given" in said and "given" in said and f"--data {out} head-data" in said
     with Image.open(out / "capture.png") as sheet:
         assert min(sheet.size) > 300
+
+
+def test_splits_and_rational_lenses_are_handed_over(photos):
+    """k4 to k6, by COLMAP's FULL_OPENCV, are another model than nerfstudio's k4."""
+    lens = {"camera_model": "FULL_OPENCV", "k4": 0.05, "k5": -0.02, "k6": 0.01}
+    splits = {"train": [0, 2, 3], "val": [1], "test": [4]}
+
+    def change(meta: dict) -> None:
+        names = [frame["file_path"] for frame in meta["frames"]]
+        meta.update({f"{split}_filenames": [names[i] for i in numbers] for split, numbers in splits.items()}, **lens)
+
+    rewrite(photos, change)
+    capture(options(photos, photos / "head"))
+    before, after = read_capture(photos), open_own_photos(photos / "head", SCALE, 90.0, 64)
+    assert after.splits == splits
+    for ours, theirs in zip(after.capture.shots, before.shots, strict=True):
+        np.testing.assert_allclose(ours.lens.distortion, theirs.lens.distortion)
+        assert ours.lens.distortion[5:].all()
+    rewrite(photos / "head", lambda meta: meta.update(camera_model="OPENCV"))
+    with pytest.raises(InputError, match="a distortion with k4, which head-data cannot undo"):
+        read_capture(photos / "head")
 
 
 def test_an_earlier_capture_is_kept_unless_told_otherwise(photos):

@@ -91,7 +91,7 @@ def capture(options: CaptureOptions) -> str:
             for number, look in enumerate(scene.looks)
             if (shot := look.silhouette.shot).name in kept
         ]
-        write_transforms(folder, options.out, shots, scene.frame)
+        write_transforms(folder, options.out, shots, scene.frame, scene.splits)
         save_sheet(folder / SHEET, scene.views, scene.frame, scene.frame.scale.summary())
         report = _report(options, scene, solved)
     return report
