@@ -24,14 +24,16 @@ from baseh3d_ns.capture.solve import LANDMARKS, FittedFace, SolvedCameras
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import find_photos
 from baseh3d_ns.capture.video import choose_frames, save_frames
+from baseh3d_ns.commands import data as commands
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_folder
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 from baseh3d_ns.own_photos import scene
+from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
 from baseh3d_ns.own_photos.faces import POINTS
 from baseh3d_ns.own_photos.masks import find_mask
 from baseh3d_ns.own_photos.metric_scale import BY_FACE, ScaleOptions
-from baseh3d_ns.own_photos.scene import open_own_photos, read_capture
+from baseh3d_ns.own_photos.scene import NECK_MM, open_own_photos, read_capture
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 
 SCALE = ScaleOptions(mm_per_unit=80.0)
@@ -136,6 +138,19 @@ def test_a_unit_of_cameras_that_are_yet_to_be_found_is_refused_before_a_photo_is
             capture(options(photos, photos / "head", scale=scale, estimate_cameras=True))
     with pytest.raises(InputError, match=r"--pupils-mm 6\.3.*give millimetres"):
         capture(options(photos, photos / "head", scale=ScaleOptions(pupils_mm=6.3)))
+
+
+def test_options_that_would_do_nothing_are_refused_before_a_photo_is_read(photos, monkeypatch):
+    capture(options(photos, photos / "head"))
+    assert commands.Capture(photos).neck_mm == HeadDataParserConfig().neck_mm == NECK_MM
+    monkeypatch.setattr(scene, "look_at", None)
+    said = r"--neck-mm 60 does nothing here, .*head/transforms.json says already where the head ends: leave it out"
+    with pytest.raises(InputError, match=said):
+        HeadDataParserConfig(data=photos / "head", neck_mm=60.0).setup()
+    with pytest.raises(InputError, match=said):
+        capture(options(photos / "head", photos / "again", neck_mm=60.0))
+    with pytest.raises(InputError, match=r"--turning-head is for cameras .*/photos/transforms.json has them: leave it"):
+        capture(options(photos, photos / "again", turning_head=True))
 
 
 def test_a_cropped_photo_is_named_before_cameras_are_looked_for(tmp_path, monkeypatch, capsys):

@@ -36,7 +36,7 @@ from baseh3d_ns.own_photos.looks import Look, full_trimap
 from baseh3d_ns.own_photos.masks import find_mask, mask_file, unused_masks
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
 from baseh3d_ns.own_photos.photo_sizes import as_shown
-from baseh3d_ns.own_photos.scene import OwnScene, open_capture, photos_without_camera, read_capture
+from baseh3d_ns.own_photos.scene import OwnScene, check_neck, open_capture, photos_without_camera, read_capture
 from baseh3d_ns.own_photos.shots import Capture, Cut, GivenFrame, Shot
 from baseh3d_ns.own_photos.transforms_json import FILE
 from baseh3d_ns.pretrained.silhouettes import touches_border
@@ -75,7 +75,7 @@ def capture(options: CaptureOptions) -> str:
     take_back(options.out)
     check_output(options.source, options.out, options.overwrite)
     with output_folder(options.out) as folder:
-        given, solved, face = None if options.estimate_cameras else _given_cameras(options.source), None, None
+        given, solved, face = None if options.estimate_cameras else _given_cameras(options), None, None
         if given is None:
             options.scale.check_without_cameras()
             given, solved = _estimate(options, _photos(options, folder))
@@ -124,12 +124,26 @@ def _photos(options: CaptureOptions, folder: Path) -> dict[Path, Path | None]:
     return masks
 
 
-def _given_cameras(source: Path) -> Capture | None:
-    """Cameras that lie beside the photos, not those of an earlier capture below them; None where there are none."""
+def _given_cameras(options: CaptureOptions) -> Capture | None:
+    """Cameras that lie beside the photos, not those of an earlier capture below them; None where there are none.
+
+    Raises:
+        InputError: they cannot be used, or an option would do nothing with them.
+    """
+    source = options.source
     if source.suffix.lower() == ".json" or (source / FILE).is_file():
-        return read_capture(source)
-    model = find_model(source) if source.is_dir() else None
-    return None if model is None else read_colmap(source, model)
+        given = read_capture(source)
+    elif source.is_dir() and (model := find_model(source)) is not None:
+        given = read_colmap(source, model)
+    else:
+        return None
+    if options.turning_head:
+        raise InputError(
+            f"--turning-head is for cameras that are yet to be found, and {given.path} has them: leave it out, or add "
+            "--estimate-cameras"
+        )
+    check_neck(given, options.neck_mm)
+    return given
 
 
 def _estimate(options: CaptureOptions, masks: Mapping[Path, Path | None]) -> tuple[Capture, SolvedCameras]:
