@@ -98,8 +98,11 @@ def make_run_folder(folder: Path) -> Path:
     return chosen
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, remedy: str = "choose another --output-dir") -> None:
     """Make a folder, if need be.
+
+    Args:
+        remedy: end of the sentence.
 
     Raises:
         InputError: nothing can be written there, or the disk is full.
@@ -112,7 +115,7 @@ def check_writable(folder: Path) -> None:
         if shutil.disk_usage(folder).free < FULL_BELOW_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
-        raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --output-dir") from error
+        raise InputError(f"cannot write to {folder} ({error.strerror}): {remedy}") from error
 
 
 def check_folder_of(path: Path) -> None:
@@ -121,6 +124,25 @@ def check_folder_of(path: Path) -> None:
     existing = next(folder for folder in path.absolute().parents if os.path.exists(folder))
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(f"{path} cannot be written: {existing} is no folder you may write to; choose another")
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Context of a new folder in the system's temporary one, gone afterwards.
+
+    Raises:
+        InputError: nothing can be written there, or its disk, which need not be that of the results, is full.
+    """
+    made = ""
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as made, _full_disk_as_os_error(Path(made)):
+            yield Path(made)
+    except OSError as error:
+        if made and error.errno not in DISK_ERRORS:
+            raise
+        place = Path(made).parent if made else "the temporary folder"
+        remedy = "free some space there, or set TMPDIR to another folder"
+        raise InputError(f"{place} cannot be written to ({error.strerror or error}): {remedy}") from error
 
 
 @contextmanager

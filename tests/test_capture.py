@@ -625,6 +625,26 @@ def face(score: float, size: float, left: float = 0.0) -> FaceLandmarks:
     return FaceLandmarks(points_px=points, depth_px=np.zeros(LANDMARKS), score=score, turn_deg=0.0)
 
 
+def test_two_people_in_many_photos_are_named_before_cameras_are_looked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cameras of nine photos or more need no face, the head does."""
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    photos = [small_photo(f"{i}.jpg", noise) for i in range(9)]
+    one, two = [face(0.9, 90.0)], [face(0.9, 90.0), face(0.8, 80.0, 200.0)]
+    monkeypatch.setattr(solve_room, "share_of_faces_that_meet", lambda *_: 1.0)
+    monkeypatch.setattr(solve_room, "solve_motion", None)
+    config = solve_room.CameraConfig(MotionConfig())
+    monkeypatch.setattr(solve_room, "_faces", lambda _: [one, two, two, one, two, *4 * [[]]])
+    with pytest.raises(InputError, match=r"^two people are seen in 1\.jpg, 2\.jpg, 4\.jpg: lay a mask of one"):
+        solve_room.solve_cameras(photos, config)
+    views = [SolvedView(photo.name, camera_at(9.0 * i)) for i, photo in enumerate(photos)]
+    monkeypatch.setattr(solve_room, "solve_motion", lambda *_: views)
+    monkeypatch.setattr(solve_room, "_faces", lambda _: [one, two, one, one, one, *4 * [[]]])
+    assert solve_room.solve_cameras(photos, config).way == solve_room.MOTION
+    assert "Two people are seen in 1.jpg: lay a mask" in " ".join(capsys.readouterr().out.split())
+
+
 def test_unusable_photos_are_named() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
     photos = [small_photo(f"{i}.jpg", noise) for i in range(3)]

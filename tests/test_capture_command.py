@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from own_capture import write_own_photos
+from own_capture import rewrite, write_own_photos
 from PIL import Image
 from tiny_root import SCENE
 
@@ -23,13 +24,16 @@ from baseh3d_ns.capture.solve import LANDMARKS, FittedFace, SolvedCameras
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import find_photos
 from baseh3d_ns.capture.video import choose_frames, save_frames
+from baseh3d_ns.commands import data as commands
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.files import whole_folder
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 from baseh3d_ns.own_photos import scene
+from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
 from baseh3d_ns.own_photos.faces import POINTS
 from baseh3d_ns.own_photos.masks import find_mask
 from baseh3d_ns.own_photos.metric_scale import BY_FACE, ScaleOptions
-from baseh3d_ns.own_photos.scene import open_own_photos, read_capture
+from baseh3d_ns.own_photos.scene import NECK_MM, open_own_photos, read_capture
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 
 SCALE = ScaleOptions(mm_per_unit=80.0)
@@ -67,6 +71,27 @@ def test_what_is_written_opens_as_the_same_head(photos):
     assert "Cameras as given" in said and "given" in said and f"--data {out} head-data" in said
     with Image.open(out / "capture.png") as sheet:
         assert min(sheet.size) > 300
+
+
+def test_splits_and_rational_lenses_are_handed_over(photos):
+    """k4 to k6, by COLMAP's FULL_OPENCV, are another model than nerfstudio's k4."""
+    lens = {"camera_model": "FULL_OPENCV", "k4": 0.05, "k5": -0.02, "k6": 0.01}
+    splits = {"train": [0, 2, 3], "val": [1], "test": [4]}
+
+    def change(meta: dict) -> None:
+        names = [frame["file_path"] for frame in meta["frames"]]
+        meta.update({f"{split}_filenames": [names[i] for i in numbers] for split, numbers in splits.items()}, **lens)
+
+    rewrite(photos, change)
+    capture(options(photos, photos / "head"))
+    before, after = read_capture(photos), open_own_photos(photos / "head", SCALE, 90.0, 64)
+    assert after.splits == splits
+    for ours, theirs in zip(after.capture.shots, before.shots, strict=True):
+        np.testing.assert_allclose(ours.lens.distortion, theirs.lens.distortion)
+        assert ours.lens.distortion[5:].all()
+    rewrite(photos / "head", lambda meta: meta.update(camera_model="OPENCV"))
+    with pytest.raises(InputError, match="a distortion with k4, which head-data cannot undo"):
+        read_capture(photos / "head")
 
 
 def test_an_earlier_capture_is_kept_unless_told_otherwise(photos):
@@ -113,6 +138,19 @@ def test_a_unit_of_cameras_that_are_yet_to_be_found_is_refused_before_a_photo_is
             capture(options(photos, photos / "head", scale=scale, estimate_cameras=True))
     with pytest.raises(InputError, match=r"--pupils-mm 6\.3.*give millimetres"):
         capture(options(photos, photos / "head", scale=ScaleOptions(pupils_mm=6.3)))
+
+
+def test_options_that_would_do_nothing_are_refused_before_a_photo_is_read(photos, monkeypatch):
+    capture(options(photos, photos / "head"))
+    assert commands.Capture(photos).neck_mm == HeadDataParserConfig().neck_mm == NECK_MM
+    monkeypatch.setattr(scene, "look_at", None)
+    said = r"--neck-mm 60 does nothing here, .*head/transforms.json says already where the head ends: leave it out"
+    with pytest.raises(InputError, match=said):
+        HeadDataParserConfig(data=photos / "head", neck_mm=60.0).setup()
+    with pytest.raises(InputError, match=said):
+        capture(options(photos / "head", photos / "again", neck_mm=60.0))
+    with pytest.raises(InputError, match=r"--turning-head is for cameras .*/photos/transforms.json has them: leave it"):
+        capture(options(photos, photos / "again", turning_head=True))
 
 
 def test_a_cropped_photo_is_named_before_cameras_are_looked_for(tmp_path, monkeypatch, capsys):
@@ -291,13 +329,30 @@ def test_the_sharpest_frame_of_every_stretch_of_motion():
     assert len(choose_frames(np.ones(500), np.ones(500))) == 60
 
 
-def test_frames_of_a_video_become_photos(tmp_path):
-    video = tmp_path / "walk.avi"
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (64, 48))
+def write_video(video: Path, width: int, height: int) -> None:
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (width, height))
     rng = np.random.default_rng(0)
     for _ in range(8):
-        writer.write(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+        writer.write(rng.integers(0, 255, (height, width, 3), dtype=np.uint8))
     writer.release()
+
+
+def test_a_frame_that_cannot_be_written_is_a_sentence(tmp_path):
+    """OpenCV would go on without it."""
+    write_video(tmp_path / "walk.avi", 640, 480)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    said = "walk-head cannot be written .File too large"
+    with pytest.raises(InputError, match=said), whole_folder(tmp_path / "walk-head") as folder:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+        try:
+            save_frames(tmp_path / "walk.avi", folder / "frames")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_frames_of_a_video_become_photos(tmp_path):
+    video = tmp_path / "walk.avi"
+    write_video(video, 64, 48)
     frames = save_frames(video, tmp_path / "frames")
     assert 1 < len(frames) <= 8 and all(path.is_file() for path in frames)
     (tmp_path / "broken.mp4").write_bytes(b"no video")

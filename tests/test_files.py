@@ -26,6 +26,7 @@ from baseh3d_ns.files import (
     make_run_folder,
     move_library_caches,
     named_disk_errors,
+    temporary_folder,
     whole_file,
     whole_folder,
     write_text,
@@ -87,6 +88,28 @@ def test_a_full_disk_is_one_sentence_that_names_the_folder(tmp_path: Path, whole
     message = str(caught.value)
     assert str(tmp_path / "data") in message and "No space left" in message and "\n" not in message
     assert names(tmp_path / "data") == ["old"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), RuntimeError("database or disk is full")]
+)
+def test_a_full_temporary_folder_is_not_blamed_on_the_results(tmp_path: Path, monkeypatch, error: Exception) -> None:
+    """COLMAP's database lies there, whose errors are no `OSError`."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0 if place in path.parents else 1 << 40))
+    said = f"^{place} cannot be written to .No space left on device.: free some space there, or set TMPDIR"
+    with pytest.raises(InputError, match=said), whole_folder(tmp_path / "head"), temporary_folder() as folder:
+        assert folder.parent == place and folder.is_dir()
+        raise error
+    assert names(tmp_path) == ["temporary"] and names(place) == []
+    with pytest.raises(ValueError, match="no disk"), temporary_folder():
+        monkeypatch.undo()
+        raise ValueError("no disk")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="the temporary folder cannot be written to"), temporary_folder():
+        pytest.fail("there is none")
 
 
 def test_a_full_disk_is_recognised_behind_another_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from baseh3d_ns.capture.command import CaptureOptions, capture
 from baseh3d_ns.capture.photos import load_photo
 from baseh3d_ns.capture.solve import check_tools
 from baseh3d_ns.capture.sources import find_photos
+from baseh3d_ns.capture.video import frame_name
 from baseh3d_ns.data.pictures import picture_size, read_mask
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos import looks, masks
@@ -603,15 +604,20 @@ def test_masks_of_another_person_beside_are_not_taken(tmp_path):
     assert find_mask(tmp_path / "patient3" / "images" / "IMG_1.jpg") is None
 
 
-def test_masks_of_frames_lie_beside_the_video(tmp_path, monkeypatch):
-    (tmp_path / "masks").mkdir()
-    (tmp_path / "masks" / "frame_00007.png").touch()
-    frames = [tmp_path / "new" / f"frame_0000{number}.jpg" for number in (3, 7)]
+def test_masks_of_frames_lie_beside_the_video_and_are_no_other_videos(tmp_path, monkeypatch, said):
+    mask = tmp_path / "masks" / "a_mp4_00007.png"
+    mask.parent.mkdir()
+    mask.touch()
     monkeypatch.setattr(command, "check_tools", lambda *_, **__: None)
-    monkeypatch.setattr(command, "save_frames", lambda *_: frames)
-    (tmp_path / "a.mp4").touch()
-    found = command._photos(options(tmp_path / "a.mp4", tmp_path / "head"), tmp_path / "new")
-    assert found == {frames[0]: None, frames[1]: tmp_path / "masks" / "frame_00007.png"}
+    monkeypatch.setattr(command, "save_frames", lambda video, to: [to / frame_name(video, number) for number in (3, 7)])
+
+    def masks_of(name: str) -> list[Path | None]:
+        (tmp_path / name).touch()
+        return list(command._photos(options(tmp_path / name, tmp_path / "head"), tmp_path / "new").values())
+
+    assert masks_of("a.mp4") == [None, mask] and not said
+    assert masks_of("a.MOV") == masks_of("b.mp4") == [None, None]
+    assert said[0] == f"{mask.parent} holds no mask with the name of a frame, such as a_mov_00003.png."
 
 
 def test_views_that_were_asked_for_are_named(own, said):

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from own_capture import BLOCK, ELSEWHERE, World, rewrite, write_colmap, write_own_photos
 from PIL import Image
+from scipy.spatial.transform import Rotation
 from test_fuzz_readers import EXAMPLES, damages, readable
 from tiny_root import CENTRE_MM, SCENE, SEMI_AXES_MM
 
@@ -295,6 +296,40 @@ def test_what_a_guess_leaves_open_may_be_head_but_is_not_known(monkeypatch):
     )
     may_be, decided, _ = looks._guessed(shot, np.zeros((8, 8, 3), np.uint8), landmarks, find_face_in_space(rays))
     assert (may_be == ((column > 0) & (column < 7))).all() and (decided == (known | (column == 7))).all()
+
+
+@pytest.mark.parametrize("aside_mm", [40.0, 250.0])
+def test_a_bystanders_face_says_nothing_of_the_head(aside_mm, monkeypatch):
+    rays, points, _ = landmark_rays(4, 0)
+    shots, landmarks = [], []
+    for number, one in enumerate(rays):
+        ahead = points.mean(axis=0) - one.origin
+        rotation = Rotation.align_vectors([[0.0, 0.0, 1.0]], [ahead])[0].as_matrix()
+        lens = Lens(np.array([[400.0, 0, 200], [0, 400, 200], [0, 0, 1]]), np.zeros(8), 400, 400)
+        shots.append(Shot(f"{number}.jpg", Path(f"{number}.jpg"), None, lens, False, rotation, one.origin))
+        seen = np.zeros((468, 2))
+        seen[list(POINTS.values())] = lens.project(shots[-1].in_camera(points))
+        # The last camera is 600 mm away; what it shows is a profile whose points miss, or somebody beside.
+        seen[:, 0] += 400.0 * aside_mm / 600.0 * (number == 3)
+        landmarks.append(FaceLandmarks(seen, np.zeros(468), 0.9, 0.0))
+    windows = []
+
+    def guess(photo, face, around):
+        windows.append((face, around))
+        return Silhouette(np.ones((400, 400), bool), np.ones((400, 400), bool), 0.9)
+
+    monkeypatch.setattr(looks, "read_counted", lambda *_: np.zeros((400, 400, 3), np.uint8))
+    monkeypatch.setattr(looks, "_find_landmarks", lambda *_: landmarks)
+    monkeypatch.setattr(silhouettes, "guess_silhouette", guess)
+    for name in ("completed", "cleared"):
+        monkeypatch.setattr(looks, name, lambda silhouette, known, _: (silhouette.mask, known))
+    found, face = looks.look_at(shots, find_faces=True)
+    assert face is not None and face.shots == (0, 1, 2)
+    assert [look.face_score for look in found] == [0.9, 0.9, 0.9, 0.9 if aside_mm < 100.0 else None]
+    (used, around) = windows[3]
+    assert used is (landmarks[3] if aside_mm < 100.0 else None)
+    # The window of the head is then where the camera, not the bystander, has it.
+    assert around is None if used else np.linalg.norm(around.centre_px - 200.0) < 80.0
 
 
 @pytest.mark.parametrize(("views", "wrong"), [(2, 0), (5, 2), (12, 5)])

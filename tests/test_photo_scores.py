@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from own_capture import write_own_photos
+from own_capture import BLOCK, write_own_photos
 from PIL import Image
 from tiny_heads import EGG_AXES, SMALL, egg, set_to
 from tiny_root import SCENE
@@ -180,6 +180,16 @@ def test_own_photos_are_opened_as_they_were_trained_on(tiny_root: Path, tmp_path
     assert not (seen.hit + seen.mask)[unknown].any()
     with pytest.raises(InputError, match="does not record how its photos were read"):
         photos_of_head(OpenedHead(replace(head, provenance={**known, "neck_mm": None}), tmp_path))
+
+
+def test_a_head_of_a_capture_whose_neck_did_nothing_is_opened(tiny_root: Path, tmp_path: Path, monkeypatch):
+    """Versions before 0.3.0 ignored it; it is refused now, but that head was trained all the same."""
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))  # the egg has no face
+    write_own_photos(tiny_root, SCENE, tmp_path, head={**BLOCK, "cut": None})
+    metadata = HeadDataParserConfig(data=tmp_path).setup().get_dataparser_outputs("train").metadata
+    known = {**metadata["provenance"], "data": str(tmp_path), "views": metadata["view_indices"], "neck_mm": 60.0}
+    head = Head(weights_of_field(SMALL.setup()), known, metadata["frame"])
+    assert len(photos_of_head(OpenedHead(head, tmp_path)).training) == len(known["views"])
 
 
 def test_own_photos_are_known_by_name_where_one_was_taken_out(tiny_root: Path, tmp_path: Path, monkeypatch):

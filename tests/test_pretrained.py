@@ -69,6 +69,12 @@ def test_without_network_one_sentence_says_what_to_do(tmp_path, monkeypatch):
     assert [path.name for path in models_folder().iterdir()] == ["fetch.lock"]
 
 
+def test_a_cache_that_cannot_be_written_to_names_its_own_setting(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(InputError, match="cannot write to .*file/cache .*: free some space there, or set XDG_CACHE_"):
+        fetch(tmp_path / "file" / "cache")
+
+
 def test_a_wheel_that_holds_something_else_is_refused(tmp_path, monkeypatch):
     no_index(monkeypatch, tmp_path)
     models_folder().mkdir(parents=True)

@@ -21,6 +21,8 @@ ONE_SPOT_DEG = 3.0
 """Largest angle between directions to the cameras below which they stand on one spot, in degrees."""
 MOST_NAMED = 5
 """Photos that a sentence names at most."""
+ONE_PERSON = "lay a mask of one of them, under the photo's name, into a folder masks beside the photos"
+"""Remedy where two people are seen."""
 
 
 def check_faces(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]) -> None:
@@ -30,18 +32,41 @@ def check_faces(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]
         photos: all photos.
         faces: the faces found in each, in the order of `find_faces`.
     """
-    for photo, found in zip(photos, faces, strict=True):
-        sure = [face for face in found if face.score >= RELIABLE]
-        if len(sure) > 1 and sure[1].size_px > SECOND_FACE * sure[0].size_px:
-            raise InputError(
-                f"{photo.name} shows two people: lay a mask of one of them, under its name, into a folder masks beside "
-                "the photos, or leave it out"
-            )
+    crowded = _with_two_people(photos, faces)
+    if crowded:
+        raise InputError(f"{crowded[0]} shows two people: {ONE_PERSON}, or leave it out")
     if not any(face.score >= RELIABLE for found in faces for face in found[:1]):
         raise InputError(
             f"no face was found in {names([photo.name for photo in photos])}: add a photo from the front, in focus and "
             "in even light"
         )
+
+
+def check_one_person(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]) -> None:
+    """Raise `InputError` where half of the photos with a face, or more, show two people; log which do, where fewer do.
+
+    Cameras of many photos, which all of the picture tells, stand a few such photos.
+
+    Args:
+        photos: all photos.
+        faces: the faces found in each, in the order of `find_faces`.
+    """
+    crowded = _with_two_people(photos, faces)
+    with_face = sum(any(face.score >= RELIABLE for face in found) for found in faces)
+    if crowded and 2 * len(crowded) >= with_face:
+        raise InputError(f"two people are seen in {names(crowded)}: {ONE_PERSON}, or take photos of one person alone")
+    if crowded:
+        CONSOLE.log(f"Two people are seen in {names(crowded)}: {ONE_PERSON}, or leave such photos out.")
+
+
+def _with_two_people(photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]]) -> list[str]:
+    """Names of the photos with a second face that is about as large as the first."""
+    sure = [[face.size_px for face in found if face.score >= RELIABLE] for found in faces]
+    return [
+        photo.name
+        for photo, sizes_px in zip(photos, sure, strict=True)
+        if len(sizes_px) > 1 and sizes_px[1] > SECOND_FACE * sizes_px[0]
+    ]
 
 
 def say_cropped(photos: Sequence[Photo]) -> None:

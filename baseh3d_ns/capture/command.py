@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.capture.checks import say_cropped
@@ -32,10 +33,10 @@ from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.faces import POINTS, face_of
 from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
 from baseh3d_ns.own_photos.looks import Look, full_trimap
-from baseh3d_ns.own_photos.masks import find_mask, mask_file
+from baseh3d_ns.own_photos.masks import find_mask, mask_file, unused_masks
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
 from baseh3d_ns.own_photos.photo_sizes import as_shown
-from baseh3d_ns.own_photos.scene import OwnScene, open_capture, photos_without_camera, read_capture
+from baseh3d_ns.own_photos.scene import OwnScene, check_neck, open_capture, photos_without_camera, read_capture
 from baseh3d_ns.own_photos.shots import Capture, Cut, GivenFrame, Shot
 from baseh3d_ns.own_photos.transforms_json import FILE
 from baseh3d_ns.pretrained.silhouettes import touches_border
@@ -74,7 +75,7 @@ def capture(options: CaptureOptions) -> str:
     take_back(options.out)
     check_output(options.source, options.out, options.overwrite)
     with output_folder(options.out) as folder:
-        given, solved, face = None if options.estimate_cameras else _given_cameras(options.source), None, None
+        given, solved, face = None if options.estimate_cameras else _given_cameras(options), None, None
         if given is None:
             options.scale.check_without_cameras()
             given, solved = _estimate(options, _photos(options, folder))
@@ -90,7 +91,7 @@ def capture(options: CaptureOptions) -> str:
             for number, look in enumerate(scene.looks)
             if (shot := look.silhouette.shot).name in kept
         ]
-        write_transforms(folder, options.out, shots, scene.frame)
+        write_transforms(folder, options.out, shots, scene.frame, scene.splits)
         save_sheet(folder / SHEET, scene.views, scene.frame, scene.frame.scale.summary())
         report = _report(options, scene, solved)
     return report
@@ -113,18 +114,36 @@ def _photos(options: CaptureOptions, folder: Path) -> dict[Path, Path | None]:
     if source.is_file() and source.suffix.lower() in VIDEO_SUFFIXES:
         check_tools(MOST_FRAMES, needs_networks=True)
         # An earlier capture's frames have the same names.
-        return {frame: mask_file(source.with_name(frame.name)) for frame in save_frames(source, folder / FRAMES)}
+        masks = {frame: mask_file(source.with_name(frame.name)) for frame in save_frames(source, folder / FRAMES)}
+        unused = None if any(masks.values()) else unused_masks([source])
+        if unused is not None:
+            CONSOLE.log(f"{unused} holds no mask with the name of a frame, such as {next(iter(masks)).stem}.png.")
+        return masks
     masks = {photo: find_mask(photo) for photo in find_photos(source)}
     check_tools(len(masks), options.turning_head or None in masks.values())
     return masks
 
 
-def _given_cameras(source: Path) -> Capture | None:
-    """Cameras that lie beside the photos, not those of an earlier capture below them; None where there are none."""
+def _given_cameras(options: CaptureOptions) -> Capture | None:
+    """Cameras that lie beside the photos, not those of an earlier capture below them; None where there are none.
+
+    Raises:
+        InputError: they cannot be used, or an option would do nothing with them.
+    """
+    source = options.source
     if source.suffix.lower() == ".json" or (source / FILE).is_file():
-        return read_capture(source)
-    model = find_model(source) if source.is_dir() else None
-    return None if model is None else read_colmap(source, model)
+        given = read_capture(source)
+    elif source.is_dir() and (model := find_model(source)) is not None:
+        given = read_colmap(source, model)
+    else:
+        return None
+    if options.turning_head:
+        raise InputError(
+            f"--turning-head is for cameras that are yet to be found, and {given.path} has them: leave it out, or add "
+            "--estimate-cameras"
+        )
+    check_neck(given, options.neck_mm)
+    return given
 
 
 def _estimate(options: CaptureOptions, masks: Mapping[Path, Path | None]) -> tuple[Capture, SolvedCameras]:

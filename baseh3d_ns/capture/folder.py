@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from baseh3d_ns.frames import OPENCV_TO_OPENGL, PIXEL_CENTRE
 from baseh3d_ns.own_photos.head_frame import HeadFrame
 from baseh3d_ns.own_photos.lens import COEFFICIENTS
 from baseh3d_ns.own_photos.shots import Shot
-from baseh3d_ns.own_photos.transforms_json import AS_STORED, FILE
+from baseh3d_ns.own_photos.transforms_json import AS_STORED, FILE, MODELS, RATIONAL
 
 MASKS, FRAMES, SHEET = "masks", "frames", "capture.png"
 """Names, within the folder, of the masks, of the frames of a video, and of the picture to look at."""
@@ -30,17 +30,23 @@ def save_mask(folder: Path, number: int, name: str, trimap: Trimap) -> Path:
     return path
 
 
-def write_transforms(folder: Path, out: Path, shots: Sequence[Shot], frame: HeadFrame) -> None:
-    """Write the cameras, and the head's frame in their world.
+def write_transforms(
+    folder: Path, out: Path, shots: Sequence[Shot], frame: HeadFrame, splits: Mapping[str, Sequence[int]]
+) -> None:
+    """Write the cameras, nerfstudio's splits of them, and the head's frame in their world.
 
     Args:
         folder: where to write.
         out: where the folder will lie; paths of photos are relative to it.
         shots: photos whose masks lie in `folder`.
         frame: frame of the head in the world of the shots.
+        splits: numbers of the shots of each split, where the cameras came with splits.
     """
     frames = [_frame(folder, out, shot) for shot in shots]
-    text = json.dumps({"camera_model": "OPENCV", "frames": frames, "head": frame.block()}, indent=1)
+    named = {f"{split}_filenames": [frames[i]["file_path"] for i in numbers] for split, numbers in splits.items()}
+    # nerfstudio, to which k4 is another coefficient, refuses the name of the rational model.
+    model = RATIONAL if any(shot.lens.distortion[5:].any() for shot in shots) else MODELS[0]
+    text = json.dumps({"camera_model": model, "frames": frames, **named, "head": frame.block()}, indent=1)
     (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
 

@@ -18,7 +18,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.bounds import Positive
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
-from baseh3d_ns.capture.checks import check_apart, check_faces
+from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_person
 from baseh3d_ns.capture.face_agreement import (
     LEAST_AGREEING,
     SURELY_AGREEING,
@@ -105,6 +105,9 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
     faces, photos = None, with_likely_focals(photos)
     found: list[tuple[float, list[SolvedView]]] = []
     if len(photos) >= FEWEST_FOR_MOTION:
+        faces = _faces_if_known(photos)
+        if faces is not None:
+            check_one_person(photos, faces)
         for in_masks in (True,) if config.motion.in_masks_only else (False, True):
             if in_masks:
                 faces = faces or _faces(photos)
@@ -113,7 +116,6 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
                 views = solve_motion(photos, replace(config.motion, in_masks_only=in_masks))
             if sum(view.camera is not None for view in views) < MOST_REGISTERED * len(photos):
                 continue
-            faces = faces or _faces_if_known(photos)
             found.append(
                 (share_of_faces_that_meet(views, landmarks_from_ahead(photos, faces)) if faces else 1.0, views)
             )

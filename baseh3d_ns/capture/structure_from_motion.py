@@ -28,6 +28,7 @@ from baseh3d_ns.capture.bundle_adjustment import adjusted
 from baseh3d_ns.capture.photos import Photo, resized
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.extras import require_extra
+from baseh3d_ns.files import temporary_folder
 from baseh3d_ns.frames import PIXEL_CENTRE
 
 SEED = 0
@@ -75,14 +76,13 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
     The largest reconstruction is kept; photos outside it have no camera.
 
     Raises:
-        InputError: the extra `capture` is not installed.
+        InputError: the extra `capture` is not installed, or the disk of the temporary folder is full.
     """
     require_extra("capture")
     import pycolmap
 
     pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+    with temporary_folder() as place:
         few = len(photos) <= FEW and not config.ordered
         _extract(pycolmap, photos, place, config.in_masks_only, few)
         _match(pycolmap, place / "database.db", config.ordered or len(photos) > MOST_FOR_ALL_PAIRS, few)

@@ -22,10 +22,11 @@ JPEG_QUALITY = 95
 
 
 def save_frames(video: Path, folder: Path) -> list[Path]:
-    """Write the chosen frames as JPEG into a folder that is made; their paths.
+    """Write the chosen frames as JPEG into a folder that is made; their paths, see `frame_name`.
 
     Raises:
         InputError: the video cannot be decoded.
+        OSError: a frame cannot be written.
     """
     chosen = choose_frames(*_measured(video))
     folder.mkdir()
@@ -33,9 +34,16 @@ def save_frames(video: Path, folder: Path) -> list[Path]:
     wanted = set(chosen)
     for number, frame in enumerate(_frames(video)):
         if number in wanted:
-            paths.append(folder / f"frame_{number:05d}.jpg")
-            cv2.imwrite(str(paths[-1]), frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            paths.append(folder / frame_name(video, number))
+            # cv2.imwrite would not say why it failed.
+            _, jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            paths[-1].write_bytes(jpeg.tobytes())
     return paths
+
+
+def frame_name(video: Path, number: int) -> str:
+    """File name of a frame, `a_mp4_00012.jpg` of a.mp4: masks of several videos may lie in one folder."""
+    return f"{video.stem}_{video.suffix[1:].lower()}_{number:05d}.jpg"
 
 
 def choose_frames(sharp: Float[np.ndarray, " n"], motion: Float[np.ndarray, " n"]) -> list[int]:

@@ -15,6 +15,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.own_photos.dataparser import HeadDataParser, HeadDataParserConfig
+from baseh3d_ns.own_photos.scene import read_capture
 
 SIDE_PX = 256
 """Longest side in pixels of the photos that a head is scored by: larger ones are made smaller."""
@@ -88,7 +89,9 @@ def _parser_config(
         mm_per_unit = frame.get("mm_per_unit") if isinstance(frame, dict) else None
         if not isinstance(mm_per_unit, float) or not isinstance(neck_mm, float):
             raise InputError(f"{opened.file} does not record how its photos were read: fit the head again")
-        config = HeadDataParserConfig(data=where, views=views, mm_per_unit=mm_per_unit, neck_mm=neck_mm)
+        config = HeadDataParserConfig(data=where, views=views, mm_per_unit=mm_per_unit)
+        if not read_capture(where).given.cut_decided:  # which made it without effect, and is refused now
+            config.neck_mm = neck_mm
         return replace(config, longest_side_px=max(config.longest_side_px, side_px))
     root, scene = opened.scene_named()
     return H3dsDataParserConfig(data=root, scene=scene, views=views)

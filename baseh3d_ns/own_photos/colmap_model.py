@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.files import temporary_folder
 from baseh3d_ns.own_photos.masks import find_mask
 from baseh3d_ns.own_photos.photo_sizes import counted_size
 from baseh3d_ns.own_photos.shots import LARGEST, Capture, Shot, check_shots, lens_of, spellings
@@ -92,6 +92,8 @@ def _read(model: Path) -> tuple[dict[int, Any], dict[int, Any]]:
                 colmap.read_images_binary(model / "images.bin"),
             )
         return _read_text_model(model)
+    except InputError:
+        raise
     except Exception as error:  # it raises whatever damaged bytes lead it to
         raise InputError(
             f"{model / f'cameras{suffix}'} or images{suffix} is damaged ({type(error).__name__}): {REMEDY}"
@@ -105,8 +107,8 @@ def _read_text_model(model: Path) -> tuple[dict[int, Any], dict[int, Any]]:
     """
     from nerfstudio.data.utils import colmap_parsing_utils as colmap
 
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("cameras.txt", "images.txt")]
+    with temporary_folder() as folder:
+        files = [folder / name for name in ("cameras.txt", "images.txt")]
         texts = [_text(model / file.name) for file in files]
         for file, text in zip(files, texts, strict=True):
             file.write_text(text, encoding="utf-8")

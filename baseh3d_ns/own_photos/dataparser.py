@@ -20,7 +20,7 @@ from baseh3d_ns.data.h3ds_root import choose_views
 from baseh3d_ns.data.views import nerfstudio_cameras, view_outputs
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
-from baseh3d_ns.own_photos.scene import OwnScene, open_own_photos
+from baseh3d_ns.own_photos.scene import NECK_MM, OwnScene, open_own_photos
 
 FRONTAL_DEG = (0.0, 45.0, -45.0)
 """Azimuths of up to three views that were asked for by their number."""
@@ -40,9 +40,9 @@ class HeadDataParserConfig(DataParserConfig):
     indices (0,4,9; a single one is 4,), or names of photos. All others are for evaluation."""
     longest_side_px: Pixels = 768
     """Longer side in pixels of the pictures, cut to the head, that are trained on; larger ones are made smaller."""
-    neck_mm: Weight = 90.0
+    neck_mm: Weight = NECK_MM
     """Distance below the chin, in millimetres, of the plane that head and neck end at, where silhouettes go on to the
-    borders of the photos or farther than a head."""
+    borders of the photos or farther than a head; not of a folder by `baseh3d capture`, which has decided on it."""
     mm_per_unit: Weight = 0.0
     """Millimetres in the unit of the cameras' positions; 0: by the other sources."""
     pupils_mm: Weight = 0.0

@@ -27,6 +27,9 @@ LONGEST_PX = 1024
 """Longer side of the photos that are looked at."""
 HEAD_MIDDLE_MM, HEAD_SIDE_MM = (0.0, 10.0, 5.0), 330.0
 """Middle of the average adult's head with its hair, and the side of a square that holds it, in millimetres."""
+FARTHEST_MM = 100.0
+"""Distance between the middles of a face as found and as the camera sees the one in space, in millimetres beside it,
+beyond which they are two people's: more than landmarks or cameras are off, less than between two heads."""
 LEAST_HEAD = 1e-3
 """Fraction of a photo below which a guessed silhouette is no head."""
 DISTRUSTED, ENOUGH = 0.5, 3
@@ -48,7 +51,7 @@ class Look:
     agreement: float
     """Agreement of the two networks on a guessed silhouette; 1 for a given one."""
     face_score: float | None
-    """Score of the face that was found in the photo; None where none was, or none was looked for."""
+    """Score of the face that was found in the photo; None where none was, or a bystander's, or none was looked for."""
 
 
 def look_at(shots: Sequence[Shot], find_faces: bool, otherwise: Face | None = None) -> tuple[list[Look], Face | None]:
@@ -75,7 +78,10 @@ def look_at(shots: Sequence[Shot], find_faces: bool, otherwise: Face | None = No
         inside = faces_in_masks([shot.name for shot in shots], masks, faces)
         landmarks = [found[0] if found else None for found in inside]
     face = _face_in_space(shots, photos, landmarks) or otherwise
-    landmarks = [found if found is not None and found.score >= RELIABLE else None for found in landmarks]
+    landmarks = [
+        found if found is not None and found.score >= RELIABLE and _is_there(shot, photo.shape, found, face) else None
+        for shot, photo, found in zip(shots, photos, landmarks, strict=True)
+    ]
     looks, without, doubtful = [], [], []
     bar = progress_bar(shots, desc="Looking at silhouettes", unit="photo")
     for shot, photo, given, found in zip(bar, photos, masks, landmarks, strict=True):
@@ -144,6 +150,18 @@ def _guessed(
         mask, known = cleared(Silhouette(shot, mask), known, face)
         mask, known = completed(Silhouette(shot, mask), known, face)
     return mask | ~known, known, guess.agreement
+
+
+def _is_there(shot: Shot, shape: tuple[int, ...], found: FaceLandmarks, face: Face | None) -> bool:
+    """Whether landmarks in a small photo lie where its camera sees the face in space, so that they are no bystander's;
+    true where there is no such face."""
+    if face is None:
+        return True
+    centre = shot.in_camera(face.points.mean(axis=0)[None])
+    pixel = shot.lens.project(centre)[0]
+    middle = (found.points_px[list(POINTS.values())].mean(axis=0) + 0.5) * shot.lens.width / shape[1] - 0.5
+    farthest_px = FARTHEST_MM / face.mm_per_unit * shot.lens.intrinsics[0, 0] / centre[0, 2]
+    return bool(np.linalg.norm(middle - pixel) < farthest_px)  # NaN, where the photo does not show it, is not
 
 
 def _head_window(shot: Shot, shape: tuple[int, ...], face: Face) -> Any:

@@ -22,6 +22,8 @@ from baseh3d_ns.own_photos.own_views import OwnView, view_of
 from baseh3d_ns.own_photos.shots import Capture, Shot
 from baseh3d_ns.own_photos.transforms_json import FILE, read_transforms
 
+NECK_MM = 90.0
+"""Distance of the cut below the chin, unless the user gives another."""
 WORTH_SAYING = 0.01
 """Share of a silhouette from which it is said that it was left out."""
 
@@ -63,6 +65,15 @@ def read_capture(data: Path) -> Capture:
     return read_colmap(data, model)
 
 
+def check_neck(capture: Capture, neck_mm: float) -> None:
+    """Raise `InputError` where the user says where the cut is and the file of the cameras has decided on it already."""
+    if capture.given.cut_decided and neck_mm != NECK_MM:
+        raise InputError(
+            f"--neck-mm {neck_mm:g} does nothing here, {capture.path} says already where the head ends: leave it out, "
+            "or give it to `baseh3d capture` of the photos"
+        )
+
+
 def exported_by(folder: Path) -> str | None:
     """Remedy for cameras in a format that nerfstudio has to convert first; None where none is seen."""
     if (folder / "keyframes").is_dir():
@@ -86,10 +97,11 @@ def open_own_photos(data: Path, scale: ScaleOptions, neck_mm: float, longest_px:
         longest_px: longer side of a view, at most.
 
     Raises:
-        InputError: photos, masks or cameras cannot be used.
+        InputError: photos, masks or cameras cannot be used, or `neck_mm` is of no use.
     """
     scale.check()
     capture = read_capture(data)
+    check_neck(capture, neck_mm)
     files = {path for shot in capture.shots for path in (shot.photo_path, shot.mask_path) if path} | {capture.path}
     stamp = tuple(sorted((str(path), path.stat().st_mtime_ns) for path in files))
     return _opened(data, scale, neck_mm, longest_px, stamp)

@@ -21,7 +21,9 @@ from baseh3d_ns.own_photos.photo_sizes import counted_size
 from baseh3d_ns.own_photos.shots import Capture, Shot, check_shots, is_number, lens_of, pose_of, positive, spellings
 
 FILE = "transforms.json"
-MODELS = ("OPENCV", "FULL_OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
+RATIONAL = "FULL_OPENCV"
+"""COLMAP's name of OpenCV's rational model, whose k4 to k6 only our captures write: nerfstudio knows no such lens."""
+MODELS = ("OPENCV", RATIONAL, "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
 """Camera models that are a perspective lens with Brown-Conrady distortion."""
 SPLITS = ("train", "val", "test")
 LISTED = ("k1", "k2", "k3", "k4", "p1", "p2")
@@ -154,14 +156,14 @@ def _focal(frame: Table, size: tuple[int, int], named: str) -> tuple[float, floa
 
 
 def _distortion(frame: Table, named: str) -> list[float]:
-    """`COEFFICIENTS` of nerfstudio's names; its k4 is another than OpenCV's, so that it must be 0."""
+    """`COEFFICIENTS` of nerfstudio's names; its k4 is another than that of `RATIONAL`, so that it must be 0."""
     listed = frame.get("distortion_params")
     if isinstance(listed, list) and len(listed) == len(LISTED):
         frame = {**frame, **dict(zip(LISTED, listed, strict=True))}
     elif listed is not None:
         raise InputError(f"{named} has distortion_params that are no list of {len(LISTED)} numbers: {REMEDY}")
     values = [_number(frame, key, named, 0.0) for key in COEFFICIENTS]
-    if any(values[5:]):
+    if any(values[5:]) and (listed is not None or frame.get("camera_model") != RATIONAL):
         raise InputError(f"{named} has a distortion with k4, which head-data cannot undo: undistort the photos first")
     return values
 

