@@ -8,6 +8,7 @@ import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -408,6 +409,20 @@ def faces(monkeypatch, *middles: tuple[float, float] | None) -> None:
 def middle_of(mask: Path) -> tuple[float, float]:
     rows, columns = np.nonzero(np.asarray(Image.open(mask)) > 127)
     return float(columns.mean()), float(rows.mean())
+
+
+def test_much_grey_in_a_mask_is_said(own, said):
+    """Soft edges are usual, and a trimap is meant so; a trimap as JPEG has other greys."""
+    paths = sorted((own / "masks").iterdir())[:4]
+    soft, *others = (np.asarray(Image.open(path)) for path in paths)
+    tops = [(mask > 127) & (np.cumsum(mask > 127).reshape(mask.shape) < 0.3 * (mask > 127).sum()) for mask in others]
+    noise = np.random.default_rng(0).integers(-8, 9, soft.shape)
+    greys = [np.where(top, grey, mask) for top, grey, mask in zip(tops, (128, 128 + noise, 180), others, strict=True)]
+    for path, content in zip(paths, (cv2.GaussianBlur(soft, (3, 3), 0), *greys), strict=True):
+        Image.fromarray(content.astype(np.uint8)).save(path)
+    opened(own)
+    (line,) = [line for line in said if "much grey" in line]
+    assert f"counts as head: {paths[2].name}, {paths[3].name}; save them" in line
 
 
 def test_masks_that_leave_out_the_faces_are_refused(own, monkeypatch):

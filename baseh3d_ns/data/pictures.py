@@ -44,6 +44,8 @@ class Trimap:
     """True where a pixel is head for sure."""
     known: Bool[np.ndarray, "h w"]
     """False where it may be head or not."""
+    grey: float = 0.0
+    """Pixels decided though neither nearly black nor nearly white, as a ratio to those of the head."""
 
 
 def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -103,7 +105,9 @@ def read_trimap(path: Path) -> Trimap:
         )
     if mask.mean() < LEAST_SHARE:
         raise InputError(f"{path} has {mask.sum()} white pixels of {mask.size}, which are no head: make the mask again")
-    return Trimap(mask, np.asarray(levels != UNDECIDED) if is_trimap else np.ones_like(mask))
+    middle = counts[np.abs(values - float(UNDECIDED)) < 0.5 * UNDECIDED].sum() if len(values) > 2 + is_trimap else 0
+    known = np.asarray(levels != UNDECIDED) if is_trimap else np.ones_like(mask)
+    return Trimap(mask, known, float(middle / mask.sum()))
 
 
 def check_not_inverted(path: Path, mask: Bool[np.ndarray, "h w"]) -> None:

@@ -17,7 +17,14 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.faces import POINTS, Face, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.hull import Silhouette
 from baseh3d_ns.own_photos.mask_turns import turned_as_shown
-from baseh3d_ns.own_photos.masks import HOLDS_FACE, faces_in_masks, find_faces_at_mask, given_trimap, unused_masks
+from baseh3d_ns.own_photos.masks import (
+    HOLDS_FACE,
+    faces_in_masks,
+    find_faces_at_mask,
+    given_trimap,
+    small_masks,
+    unused_masks,
+)
 from baseh3d_ns.own_photos.photo_sizes import read_counted
 from baseh3d_ns.own_photos.shots import Shot
 from baseh3d_ns.own_photos.sure_head import cleared, completed
@@ -68,9 +75,7 @@ def look_at(shots: Sequence[Shot], find_faces: bool, otherwise: Face | None = No
     """
     bar = progress_bar(shots, desc="Reading the photos", unit="photo")
     photos = [_small(read_counted(shot.photo_path, shot.as_stored)) for shot in bar]
-    masks = [
-        _small_mask(shot, photo.shape) if shot.mask_path else None for shot, photo in zip(shots, photos, strict=True)
-    ]
+    masks = small_masks(shots, photos)
     shots, masks = turned_as_shown(shots, photos, masks)
     landmarks: list[FaceLandmarks | None] = [None] * len(shots)
     if find_faces or any(mask is None for mask in masks):
@@ -123,13 +128,6 @@ def _small(photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "k l 3"]:
     factor = min(1.0, LONGEST_PX / max(width, height))
     size = max(1, round(factor * width)), max(1, round(factor * height))
     return photo if factor == 1.0 else np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
-
-
-def _small_mask(shot: Shot, shape: tuple[int, ...]) -> Bool[np.ndarray, "k l"]:
-    """Pixels of the head, or left open, by the mask that comes with a shot, at the size of the small photo."""
-    trimap = given_trimap(shot)
-    mask = Image.fromarray((trimap.mask | ~trimap.known).astype(np.float32))
-    return np.asarray(mask.resize((shape[1], shape[0]), Image.Resampling.BOX)) > 0.5
 
 
 def _guessed(

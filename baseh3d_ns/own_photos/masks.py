@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 from nerfstudio.utils.rich_utils import CONSOLE
+from PIL import Image
 
-from baseh3d_ns.data.pictures import SUFFIXES, Trimap, check_not_inverted, has_cutout
+from baseh3d_ns.data.pictures import SUFFIXES, UNDECIDED, Trimap, check_not_inverted, has_cutout
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.photo_sizes import read_counted_mask
 from baseh3d_ns.own_photos.shots import Shot
@@ -26,6 +27,9 @@ LEVELS = 3
 """Folders above a photo, its own among them, that may hold the folder of masks."""
 MARGIN = 0.2
 """Width of what is looked at round a mask, in its longer sides."""
+MOSTLY_GREY = 0.15
+"""Grey pixels, as a ratio to those of the head, from which on a mask is more than soft at its edge: the blurred edges
+of thumbnails hold as much, those of photos a tenth of it."""
 HOLDS_FACE = 0.5
 """Share of a face's landmarks inside a mask from which it holds the face; hands and hair may hide some."""
 
@@ -90,6 +94,35 @@ def given_trimap(shot: Shot) -> Trimap:
     trimap = read_counted_mask(path, shot.photo_path, shot.as_stored, size, shot.mask_as_stored)
     check_not_inverted(path, trimap.mask)
     return trimap
+
+
+def small_masks(
+    shots: Sequence[Shot], photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+) -> list[Bool[np.ndarray, "_ _"] | None]:
+    """Pixels of the head, or left open, by the masks that come with shots, at the sizes of their small photos.
+
+    Masks with much grey that is decided by a threshold are named in a sentence.
+
+    Raises:
+        InputError: see `given_trimap`.
+    """
+    small: list[Bool[np.ndarray, "_ _"] | None] = []
+    grey = []
+    for shot, photo in zip(shots, photos, strict=True):
+        if shot.mask_path is None:
+            small.append(None)
+            continue
+        trimap = given_trimap(shot)
+        mask = Image.fromarray((trimap.mask | ~trimap.known).astype(np.float32))
+        small.append(np.asarray(mask.resize((photo.shape[1], photo.shape[0]), Image.Resampling.BOX)) > 0.5)
+        if trimap.grey > MOSTLY_GREY:
+            grey.append(shot.mask_path.name)
+    if grey:
+        CONSOLE.log(
+            f"Masks with much grey, whose brighter half counts as head: {', '.join(grey[:10])}; save them black and "
+            f"white, with {UNDECIDED} and no other grey, as .png, for what is to be left open."
+        )
+    return small
 
 
 def find_faces_at_mask(photo: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"] | None) -> list[FaceLandmarks]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ def read_counted_mask(
 
 
 def _turned(trimap: Trimap, turn: Callable[[Any], Any]) -> Trimap:
-    return Trimap(*(np.ascontiguousarray(turn(part)) for part in (trimap.mask, trimap.known)))
+    mask, known = (np.ascontiguousarray(turn(part)) for part in (trimap.mask, trimap.known))
+    return replace(trimap, mask=mask, known=known)
 
 
 def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
