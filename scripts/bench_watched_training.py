@@ -4,7 +4,7 @@
 
 One training on the real page in headless Chromium. The page is closed, open with the browser halted, and open, in turn,
 since a step's cost changes over a training. The browser draws in software on the same cores; a user's has a graphics
-card, so the halted one is closer to what a user sees.
+card, so the halted one is closer to what a user sees. How many stills were rendered meanwhile is printed, too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class WatchedTraining:
     views: str = "3"
     rounds: int = 4
     """Times that every state of the page is measured."""
-    seconds: float = 12.0
+    seconds: float = 20.0
     """Time that steps are counted in one state."""
     settle_s: float = 3.0
     """Time between a change of the page and the count."""
@@ -99,17 +99,23 @@ class WatchedTraining:
             process.nice(19)
         page.wait(lambda: notes.of(FULL), "a still")
         rates: dict[str, list[float]] = {CLOSED: [], HALTED: [], OPEN: []}
+        stills = dict.fromkeys(rates, 0)
         for _ in range(self.rounds):
             for state, found in rates.items():
                 with self.in_state(page, notes, state):
+                    begun = time.monotonic()
                     found.append(self.steps_a_second())
+                    stills[state] += len(notes.of(FULL, begun))
         page.driver.quit()
         free = rates[CLOSED]
-        lines = [f"{CLOSED}: {median(free):.2f} steps/s in the median of {self.rounds}"]
+        lines = [f"{CLOSED}: {median(free):.2f} steps/s in the median of {self.rounds}, {stills[CLOSED]} stills"]
         for state in (HALTED, OPEN):
             slower = [100.0 * (1.0 - rate / without) for rate, without in zip(rates[state], free, strict=True)]
             each = ", ".join(f"{percent:.0f}" for percent in slower)
-            lines.append(f"{state}: {median(rates[state]):.2f} steps/s, slower by {median(slower):.0f} % ({each})")
+            lines.append(
+                f"{state}: {median(rates[state]):.2f} steps/s, slower by {median(slower):.0f} % ({each}), "
+                f"{stills[state]} stills"
+            )
         return "\n".join(lines)
 
     @contextmanager
@@ -120,7 +126,7 @@ class WatchedTraining:
         if state != CLOSED:
             page.wait(lambda: notes.of(FULL, asked), "a still")
         time.sleep(self.settle_s)
-        with browser_halted() if state == HALTED else nullcontext():
+        with nullcontext() if state == OPEN else browser_halted():
             yield
 
     def steps_a_second(self) -> float:
