@@ -50,7 +50,7 @@ class _Copy:
 def content_of(scene: Path) -> str:
     """Hash of a scene's folder: its cameras, names and sizes of all other files (photos are too large to read).
 
-    Sizes tell: a photo or mask that was painted over hardly ever keeps its size, and a scan never.
+    Sizes tell: a photo, mask or scan that was changed hardly ever keeps its own.
     """
     cameras = scene / "cameras.npz"
     if not cameras.is_file():
