@@ -98,11 +98,13 @@ def interpolated(points: Float[Tensor, "n 3"], table: Float[Tensor, "r f"], cell
     low = at.detach().floor().clamp(max=cells - 1)
     along = at - low
     upper = along * along * (3.0 - 2.0 * along)
-    x, y, z = torch.stack([1.0 - upper, upper], dim=-1).unbind(dim=1)
-    weights = x[:, :, None, None] * y[:, None, :, None] * z[:, None, None, :]
     corners = torch.stack([low.long(), low.long() + 1], dim=-1)
     features = nn.functional.embedding(rows_of(corners, cells, len(table)), table)
-    return (weights.flatten(1)[..., None] * features.flatten(1, 3)).sum(dim=1)
+    # Axis by axis, which is faster than eight weights a cell.
+    for share in upper.unbind(dim=1):
+        below, above = features.unbind(dim=1)
+        features = torch.lerp(below, above, share.view(-1, *[1] * (below.dim() - 1)))
+    return features
 
 
 def rows_of(corners: Int[Tensor, "n 3 2"], cells: int, rows: int) -> Int[Tensor, "n 2 2 2"]:
