@@ -68,8 +68,8 @@ def _small_networks(latent: int = 0) -> HeadFieldConfig:
 
 def _detailed(networks: HeadFieldConfig) -> HeadFieldConfig:
     """The same networks with detail above both."""
-    grid = DetailGridConfig(cells=DETAIL_CELLS)
-    return replace(networks, detail=grid, colour_detail=grid)
+    colours = DetailGridConfig(cells=COLOUR_DETAIL_CELLS)
+    return replace(networks, detail=DetailGridConfig(cells=DETAIL_CELLS), colour_detail=colours)
 
 
 def _fast(model: type[IdrModelConfig] = IdrModelConfig, networks: Any = None, **options: Any) -> ViewedPipelineConfig:
@@ -83,7 +83,9 @@ def _fast(model: type[IdrModelConfig] = IdrModelConfig, networks: Any = None, **
 
 
 DETAIL_CELLS = (32, 64, 128, 256)
-"""Cells along an axis of the grids of detail: from 15 mm to 2 mm in the ball of `builtin`."""
+"""Cells along an axis of the grids of the surface's detail: from 15 mm to 2 mm in the ball of `builtin`."""
+COLOUR_DETAIL_CELLS = (*DETAIL_CELLS, 512)
+"""The same of the colours' detail."""
 DETAIL_LR = 2e-3
 """Learning rate of a detail grid: its rows are seldom met."""
 VIEWS_LR = 2e-2
@@ -119,7 +121,9 @@ def _fit_start() -> dict[str, Any]:
         "epochs": 0,
         "load_prior": BUILTIN,
         "register": True,
-        "finish_colours": ColourConfig(steps=400, batches=256, points=2048, learning_rate=FIT_LR, lr_final=0.1),
+        "finish_colours": ColourConfig(
+            steps=400, batches=384, points=2048, learning_rate=FIT_LR, detail_learning_rate=2e-2, lr_final=0.1
+        ),
         "warm_start": WarmStartConfig(colours=StartColourConfig(steps=240), latent=LatentFitConfig(steps=200)),
     }
 

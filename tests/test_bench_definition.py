@@ -294,7 +294,7 @@ def test_what_rows_do_not_share_is_a_table():
             "pipeline.model.sdf-field.colour-detail.cells",
             [],
             "cells of the colours' detail grid, at most",
-            ["32/64/128/256", "none"],
+            ["32/64/128/256/512", "none"],
         ),
         ("finish-colours.steps", 0, "steps of the colours alone, after", ["400", "0"]),
         ("steps-of-one-view", 20, "epochs", ["350 steps x root of views", "20 steps x root of views"]),

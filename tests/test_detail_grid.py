@@ -181,14 +181,18 @@ def test_no_grid_is_finer_than_a_pixel_on_the_head(tiny_root: Path):
     assert kept == (4, 8)
 
 
-@pytest.mark.parametrize(("factor", "kept"), [(1.0, (4, 16)), (0.25, (4,))])
+@pytest.mark.parametrize(("cell_px", "kept", "in_colours"), [(1.2, 16, 16), (0.8, 4, 16), (0.4, 4, 4)])
 def test_photos_that_are_made_smaller_show_fewer_levels(
-    factor: float, kept: tuple[int, ...], tiny_root: Path, tmp_path
+    cell_px: float, kept: int, in_colours: int, tiny_root: Path, tmp_path
 ):
+    """Of grids of 4 and of 16 cells, whose cells are so many pixels wide: colours have one up to half a pixel."""
     config = configured("baseh3d-fast", tiny_root, tmp_path)
-    config.pipeline.datamanager.camera_res_scale_factor = factor
-    config.pipeline.model.sdf_field = replace(DETAILED, detail=DetailGridConfig(cells=(4, 16)))
-    assert config.networks().detail.cells == kept
+    pixel = pixel_at_head(config.splits()[0].cameras)
+    config.pipeline.datamanager.camera_res_scale_factor = cell_px * pixel / (2.0 / 16)
+    grid = DetailGridConfig(cells=(4, 16))
+    config.pipeline.model.sdf_field = replace(DETAILED, detail=grid, colour_detail=grid)
+    networks = config.networks()
+    assert (networks.detail.cells[-1], networks.colour_detail.cells[-1]) == (kept, in_colours)
 
 
 class Brighter:
@@ -216,6 +220,16 @@ def brightness(field: HeadField, pool: RayPool) -> tuple[float, float]:
     hits = hits[hits.hit]
     shown = field.colour(hits.points, hits.gradients, -hits.directions, hits.features).detach()
     return float(hits.colour.mean()), float(shown.mean())
+
+
+def test_rays_outside_the_masks_are_left_out_where_nothing_is_learned_from_them(egg: tuple[HeadField, RayPool]):
+    field, pool = egg
+    torch.manual_seed(0)
+    every = trace_frozen(field, pool, 2, 24)
+    torch.manual_seed(0)
+    inside = trace_frozen(field, pool, 2, 24, in_masks_only=True)
+    assert inside.in_mask.all() and 0 < len(inside) < len(every) == 2 * 256
+    assert inside.hit.float().mean() > 0.9 * every.hit[every.in_mask].float().mean()
 
 
 def test_finishing_the_colours_moves_no_surface_and_undoes_what_views_add(egg: tuple[HeadField, RayPool]):

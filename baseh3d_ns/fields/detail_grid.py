@@ -30,7 +30,8 @@ class DetailGridConfig:
 
     cells: tuple[GridCells, ...] = ()
     """Cells along an axis of each level's grid over the box [-1, 1]^3 of the prior's frame, from coarse to fine; none:
-    no detail. Grids finer than a pixel on the head are left out; a prior's own detail goes on as it is."""
+    no detail. Grids finer than a pixel on the head (for colours: half a pixel) are left out; a prior's own detail goes
+    on as it is."""
     features: Count = 2
     """Features at a corner of a grid."""
     width: Count = 32
@@ -87,9 +88,9 @@ class DetailGrid(nn.Module):
         return [*self.tables, *self.hidden.parameters(), *self.last.parameters()]
 
 
-def cells_to_see(cells: tuple[int, ...], pixel: float) -> tuple[int, ...]:
-    """Those levels whose cells are at least as wide as a pixel on the head, in units of the unit ball."""
-    return tuple(count for count in cells if 2.0 / count >= pixel)
+def cells_to_see(cells: tuple[int, ...], finest: float) -> tuple[int, ...]:
+    """Those levels whose cells are at least so wide, in units of the unit ball."""
+    return tuple(count for count in cells if 2.0 / count >= finest)
 
 
 def interpolated(points: Float[Tensor, "n 3"], table: Float[Tensor, "r f"], cells: int) -> Float[Tensor, "n f"]:

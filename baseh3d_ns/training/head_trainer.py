@@ -71,8 +71,10 @@ class HeadTrainerConfig(SdfTrainerConfig):
         networks = self.pipeline.model.sdf_field
         views, _ = self.splits()
         pixel = pixel_at_head(views.cameras) / self.pipeline.datamanager.camera_res_scale_factor
+        # Colours between the cells' corners are blurred, so a pattern of one pixel takes cells of half of it.
         detail, colour_detail = (
-            replace(grid, cells=cells_to_see(grid.cells, pixel)) for grid in (networks.detail, networks.colour_detail)
+            replace(grid, cells=cells_to_see(grid.cells, finest))
+            for grid, finest in ((networks.detail, pixel), (networks.colour_detail, 0.5 * pixel))
         )
         return replace(networks, detail=detail, colour_detail=colour_detail)
 

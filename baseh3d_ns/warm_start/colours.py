@@ -54,7 +54,7 @@ def learn_colours(
         known: the prior in its own colours, for what no photo sees; None: there, colours stay.
         corrections: of the views, as a training has found them.
     """
-    hits = trace_frozen(field, pool, config.batches, grid_cells, corrections)
+    hits = trace_frozen(field, pool, config.batches, grid_cells, corrections, in_masks_only=True)
     hits = hits[hits.hit]
     if not len(hits):
         CONSOLE.log("No ray in the masks meets the head, so its colours stay: check the masks, or --register True.")

@@ -72,9 +72,19 @@ class FrozenHits:
 
 @torch.no_grad()
 def trace_frozen(
-    field: HeadField, pool: RayPool, batches: int, grid_cells: int, corrections: Corrections | None = None
+    field: HeadField,
+    pool: RayPool,
+    batches: int,
+    grid_cells: int,
+    corrections: Corrections | None = None,
+    *,
+    in_masks_only: bool = False,
 ) -> FrozenHits:
-    """Surface points of so many of the pool's batches, traced on an SDF grid of `grid_cells` cells along an axis."""
+    """Surface points of so many of the pool's batches, traced on an SDF grid of `grid_cells` cells along an axis.
+
+    Args:
+        in_masks_only: rays outside the masks are neither traced nor returned.
+    """
     from baseh3d_ns.bars import progress_bar
 
     tracer, parts = GridTracer(grid_cells), []
@@ -83,14 +93,16 @@ def trace_frozen(
         bundle, batch = pool.draw()
         assert bundle.camera_indices is not None
         in_mask, views = batch["fg_mask"][:, 0] > 0.5, bundle.camera_indices[:, 0]
-        origins, directions = bundle.origins, bundle.directions
+        rays = (bundle.origins, bundle.directions, views, in_mask, batch["image"], batch["weight"])
+        if in_masks_only:
+            rays = tuple(part[in_mask] for part in rays)
+        origins, directions, views, in_mask, colour, weight = rays
         if corrections is not None:
             origins, directions = corrections.rays(origins, directions, views)
         traced = tracer.training_points(field.sdf, origins, directions, in_mask)
         points = origins + traced.t[:, None] * directions
         _, features, gradients = field.with_gradient(points, create_graph=False)
-        at_points = (points, directions, gradients.detach(), features, traced.hit)
-        parts.append((*at_points, views, in_mask, batch["image"], batch["weight"]))
+        parts.append((points, directions, gradients.detach(), features, traced.hit, views, in_mask, colour, weight))
     return FrozenHits(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
