@@ -92,17 +92,16 @@ def trace_frozen(
     for _ in progress_bar(range(batches), desc="Tracing rays", unit="batch"):
         bundle, batch = pool.draw()
         assert bundle.camera_indices is not None
-        in_mask, views = batch["fg_mask"][:, 0] > 0.5, bundle.camera_indices[:, 0]
-        rays = (bundle.origins, bundle.directions, views, in_mask, batch["image"], batch["weight"])
-        if in_masks_only:
-            rays = tuple(part[in_mask] for part in rays)
-        origins, directions, views, in_mask, colour, weight = rays
+        in_mask = batch["fg_mask"][:, 0] > 0.5
+        kept = in_mask if in_masks_only else torch.ones_like(in_mask)
+        origins, directions, views = bundle.origins[kept], bundle.directions[kept], bundle.camera_indices[kept, 0]
         if corrections is not None:
             origins, directions = corrections.rays(origins, directions, views)
-        traced = tracer.training_points(field.sdf, origins, directions, in_mask)
+        traced = tracer.training_points(field.sdf, origins, directions, in_mask[kept])
         points = origins + traced.t[:, None] * directions
         _, features, gradients = field.with_gradient(points, create_graph=False)
-        parts.append((points, directions, gradients.detach(), features, traced.hit, views, in_mask, colour, weight))
+        at_points = (points, directions, gradients.detach(), features, traced.hit)
+        parts.append((*at_points, views, in_mask[kept], batch["image"][kept], batch["weight"][kept]))
     return FrozenHits(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
