@@ -122,7 +122,7 @@ def _fit_start() -> dict[str, Any]:
         "load_prior": BUILTIN,
         "register": True,
         "finish_colours": ColourConfig(
-            steps=400, batches=384, points=2048, learning_rate=FIT_LR, detail_learning_rate=2e-2, lr_final=0.1
+            steps=400, batches=768, points=2048, learning_rate=FIT_LR, detail_learning_rate=2e-2, lr_final=0.1
         ),
         "warm_start": WarmStartConfig(colours=StartColourConfig(steps=240), latent=LatentFitConfig(steps=200)),
     }

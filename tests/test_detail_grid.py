@@ -23,7 +23,7 @@ from baseh3d_ns.models.prior_anchor import AnchorSamples
 from baseh3d_ns.training.head_trainer import pixel_at_head
 from baseh3d_ns.warm_start.colours import learn_colours
 from baseh3d_ns.warm_start.config import ColourConfig
-from baseh3d_ns.warm_start.frozen_hits import trace_frozen, unseen_surface
+from baseh3d_ns.warm_start.frozen_hits import trace_frozen, trace_seen_surface, unseen_surface
 
 CELLS = (4, 8, 16)
 GRID = DetailGridConfig(cells=CELLS)
@@ -222,14 +222,25 @@ def brightness(field: HeadField, pool: RayPool) -> tuple[float, float]:
     return float(hits.colour.mean()), float(shown.mean())
 
 
-def test_rays_outside_the_masks_are_left_out_where_nothing_is_learned_from_them(egg: tuple[HeadField, RayPool]):
+def test_the_seen_surface_is_what_rays_in_the_masks_meet(egg: tuple[HeadField, RayPool]):
+    """Behind the grid of 24 cells, 0.08 wide, stands one Newton step, except where the unit ball cuts the head."""
     field, pool = egg
     torch.manual_seed(0)
-    every = trace_frozen(field, pool, 2, 24)
+    every = trace_frozen(field, pool, 4, 24)
     torch.manual_seed(0)
-    inside = trace_frozen(field, pool, 2, 24, in_masks_only=True)
-    assert inside.in_mask.all() and 0 < len(inside) < len(every) == 2 * 256
-    assert inside.hit.float().mean() > 0.9 * every.hit[every.in_mask].float().mean()
+    seen = trace_seen_surface(field, pool, 4, 24)
+    assert seen.hit.all() and len(seen) == pytest.approx(int(every.hit.sum()), rel=0.02)
+    inside = seen.points.norm(dim=1) < 0.99
+    assert 0.5 < inside.float().mean() < 0.9
+    assert field.sdf(seen.points[inside]).abs().quantile(0.9) < 2e-4
+    assert seen.points.norm(dim=1).max() < 1.0 + 1e-4
+    assert (seen.colour.mean(dim=0) - every.colour[every.hit].mean(dim=0)).abs().max() < 0.02
+
+
+def test_more_than_three_views_finish_their_colours_with_more_steps_and_rays():
+    one, three, twelve = (ColourConfig(steps=100, batches=10).for_views(views) for views in (1, 3, 12))
+    assert (one.steps, one.batches) == (three.steps, three.batches) == (100, 10)
+    assert (twelve.steps, twelve.batches) == (200, 20)
 
 
 def test_finishing_the_colours_moves_no_surface_and_undoes_what_views_add(egg: tuple[HeadField, RayPool]):

@@ -129,7 +129,7 @@ class FewShotTrainer(HeadTrainer):
         model, config = self.pipeline.model, self.config
         if config.finish_colours.steps:
             cells, known, views = config.warm_start.grid_cells, self._in_prior_colours(), model.views
-            finish = config.finish_colours
+            finish = config.finish_colours.for_views(len(self.dataset))
             learn_colours(model.field, self.ray_pool, finish, cells, detail=True, known=known, corrections=views)
         self.finished = True
 

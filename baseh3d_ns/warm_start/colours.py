@@ -18,7 +18,7 @@ from baseh3d_ns.warm_start.frozen_hits import (
     FrozenHits,
     frozen_colour_loss,
     is_apart,
-    trace_frozen,
+    trace_seen_surface,
     unseen_surface,
 )
 from baseh3d_ns.warm_start.unseen_colours import UnseenColours
@@ -54,8 +54,7 @@ def learn_colours(
         known: the prior in its own colours, for what no photo sees; None: there, colours stay.
         corrections: of the views, as a training has found them.
     """
-    hits = trace_frozen(field, pool, config.batches, grid_cells, corrections, in_masks_only=True)
-    hits = hits[hits.hit]
+    hits = trace_seen_surface(field, pool, config.batches, grid_cells, corrections)
     if not len(hits):
         CONSOLE.log("No ray in the masks meets the head, so its colours stay: check the masks, or --register True.")
         return
@@ -107,9 +106,11 @@ def _unseen_and_seen(
 
     Rays that graze the surface, where no photo sees it from ahead, are left out: their pixels show background as well.
     """
-    facing = hits[hits.cos_incidence > GRAZING]
+    ahead = hits.cos_incidence > GRAZING
+    facing = hits[ahead]
     unseen = unseen_surface(field, facing.points, UNSEEN_RAYS, grid_cells, UNSEEN) if len(facing) else facing.points
     if not len(unseen):
         return None, hits
-    seen = hits[~is_apart(hits.points, facing.points, UNSEEN)]
-    return UnseenColours.find(field, known, facing, unseen), seen
+    seen = ahead.clone()
+    seen[~ahead] = ~is_apart(hits.points[~ahead], facing.points, UNSEEN)
+    return UnseenColours.find(field, known, facing, unseen), hits[seen]

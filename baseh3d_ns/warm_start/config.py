@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import tyro
@@ -16,9 +16,10 @@ class ColourConfig:
     """Settings of the colours that are learned with the surface frozen."""
 
     steps: CountOrNone = 0
-    """Adam steps on the colours alone; 0 leaves them out."""
+    """Adam steps on the colours alone; 0 leaves them out. After the training of more than three views, times the square
+    root of a third of their number."""
     batches: Count = 32
-    """Batches of rays, of the training's size, that are traced once and learned from."""
+    """Batches of rays, of the training's size, that are traced once and learned from; times the same root."""
     points: Count = 1024
     """Surface points a step."""
     learning_rate: LearningRate = 2e-3
@@ -30,6 +31,11 @@ class ColourConfig:
     unseen_weight: Weight = 0.3
     """Weight of the colours that are expected where no photo sees, beside those of the photos; only on a finished
     surface (--finish-colours)."""
+
+    def for_views(self, views: int) -> ColourConfig:
+        """The same settings for so many views: every one shows some of the head that no other does."""
+        factor = max(1.0, views / 3) ** 0.5
+        return replace(self, steps=round(factor * self.steps), batches=round(factor * self.batches))
 
 
 @dataclass

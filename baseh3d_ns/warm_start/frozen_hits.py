@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -16,8 +16,10 @@ from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.rendering.losses import colour_loss
 from baseh3d_ns.rendering.sdf_grid import GridTracer
 
-RAYS = 1 << 12
+RAYS = 1 << 13
 """Rays traced at a time."""
+NEWTON_CELLS = 0.25
+"""Cells of the SDF grid that a Newton step may move a point found on it."""
 
 
 @runtime_checkable
@@ -71,20 +73,8 @@ class FrozenHits:
 
 
 @torch.no_grad()
-def trace_frozen(
-    field: HeadField,
-    pool: RayPool,
-    batches: int,
-    grid_cells: int,
-    corrections: Corrections | None = None,
-    *,
-    in_masks_only: bool = False,
-) -> FrozenHits:
-    """Surface points of so many of the pool's batches, traced on an SDF grid of `grid_cells` cells along an axis.
-
-    Args:
-        in_masks_only: rays outside the masks are neither traced nor returned.
-    """
+def trace_frozen(field: HeadField, pool: RayPool, batches: int, grid_cells: int) -> FrozenHits:
+    """Surface points of so many of the pool's batches, traced on an SDF grid of `grid_cells` cells along an axis."""
     from baseh3d_ns.bars import progress_bar
 
     tracer, parts = GridTracer(grid_cells), []
@@ -92,17 +82,63 @@ def trace_frozen(
     for _ in progress_bar(range(batches), desc="Tracing rays", unit="batch"):
         bundle, batch = pool.draw()
         assert bundle.camera_indices is not None
-        in_mask = batch["fg_mask"][:, 0] > 0.5
-        kept = in_mask if in_masks_only else torch.ones_like(in_mask)
-        origins, directions, views = bundle.origins[kept], bundle.directions[kept], bundle.camera_indices[kept, 0]
+        in_mask, views = batch["fg_mask"][:, 0] > 0.5, bundle.camera_indices[:, 0]
+        traced = tracer.training_points(field.sdf, bundle.origins, bundle.directions, in_mask)
+        points = bundle.origins + traced.t[:, None] * bundle.directions
+        _, features, gradients = field.with_gradient(points, create_graph=False)
+        at_points = (points, bundle.directions, gradients.detach(), features, traced.hit)
+        parts.append((*at_points, views, in_mask, batch["image"], batch["weight"]))
+    return FrozenHits(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def trace_seen_surface(
+    field: HeadField, pool: RayPool, batches: int, grid_cells: int, corrections: Corrections | None = None
+) -> FrozenHits:
+    """Surface points of the rays inside the masks, of so many of the pool's batches; without those that miss the head.
+
+    Found on an SDF grid of `grid_cells` cells along an axis and a Newton step behind it: for many rays.
+    """
+    from baseh3d_ns.bars import progress_bar
+
+    tracer, parts = GridTracer(grid_cells), []
+    tracer.refresh(field.sdf, field.placement.similarity.device)
+    max_move = NEWTON_CELLS * tracer.cell
+    rays = [part.split(RAYS) for part in _drawn_in_masks(pool, batches)]
+    for origins, directions, views, *photo in progress_bar(list(zip(*rays, strict=True)), desc="Tracing rays"):
         if corrections is not None:
             origins, directions = corrections.rays(origins, directions, views)
-        traced = tracer.training_points(field.sdf, origins, directions, in_mask[kept])
+        traced = tracer.trace_roughly(field.sdf, origins, directions)
         points = origins + traced.t[:, None] * directions
-        _, features, gradients = field.with_gradient(points, create_graph=False)
-        at_points = (points, directions, gradients.detach(), features, traced.hit)
-        parts.append((*at_points, views, in_mask[kept], batch["image"][kept], batch["weight"][kept]))
-    return FrozenHits(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        sdf, features, gradients = field.with_gradient(points, create_graph=False)
+        hits = FrozenHits(points, directions, gradients, features, traced.hit, views, traced.hit, *photo)
+        # Where the unit ball cuts the head, points stay on the ball.
+        off = torch.where(points.norm(dim=1) < 1.0 - max_move, sdf, 0.0)
+        parts.append(replace(hits, points=newton_step(hits, off, max_move))[hits.hit])
+    return FrozenHits(*(torch.cat([getattr(hits, part.name) for hits in parts]) for part in fields(FrozenHits)))
+
+
+def _drawn_in_masks(pool: RayPool, batches: int) -> list[Tensor]:
+    """Origins, directions, views, colours and weights of the rays inside the masks of so many of the pool's batches."""
+    parts = []
+    for _ in range(batches):
+        bundle, batch = pool.draw()
+        assert bundle.camera_indices is not None
+        in_mask = batch["fg_mask"][:, 0] > 0.5
+        rays = (bundle.origins, bundle.directions, bundle.camera_indices[:, 0], batch["image"], batch["weight"])
+        parts.append([part[in_mask] for part in rays])
+    return [torch.cat(part) for part in zip(*parts, strict=True)]
+
+
+def newton_step(rays: FrozenHits, sdf: Float[Tensor, " n"], max_move: float) -> Float[Tensor, "n 3"]:
+    """Points where rays meet the surface near traced points off it: f + grad f . v dt = 0.
+
+    Args:
+        sdf: SDF at the traced points.
+        max_move: largest |dt|, in units of the unit ball.
+    """
+    along = (sdf / rays.cos_incidence).clamp(-max_move, max_move)
+    return rays.points + along[:, None] * rays.directions
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ from baseh3d_ns.placing.config import PlacingConfig
 from baseh3d_ns.placing.correspondences import FaceCorrespondences
 from baseh3d_ns.rendering.losses import mask_loss
 from baseh3d_ns.warm_start.config import LatentFitConfig
-from baseh3d_ns.warm_start.frozen_hits import FrozenHits, frozen_colour_loss, trace_frozen
+from baseh3d_ns.warm_start.frozen_hits import FrozenHits, frozen_colour_loss, newton_step, trace_frozen
 from baseh3d_ns.warm_start.unseen_shape import UnseenRange
 
 
@@ -157,14 +157,3 @@ def _photo_loss(
     sharpness = config.sharpness[0] ** (1.0 - done) * config.sharpness[1] ** done
     mask = mask_loss(sdf[misses], rays.in_mask[misses], rays.weight[misses], sharpness, len(rays))
     return colour + config.mask_weight * mask
-
-
-def newton_step(rays: FrozenHits, sdf: Float[Tensor, " n"], max_move: float) -> Float[Tensor, "n 3"]:
-    """Points where rays meet a surface that has moved since they were traced: f + grad f . v dt = 0.
-
-    Args:
-        sdf: SDF of the present head at the traced points.
-        max_move: largest |dt|, in units of the unit ball.
-    """
-    along = (sdf / rays.cos_incidence).clamp(-max_move, max_move)
-    return rays.points + along[:, None] * rays.directions
