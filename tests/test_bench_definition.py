@@ -273,7 +273,7 @@ def test_what_rows_do_not_share_is_a_table():
     table = settings_table(read_definition(CONFIGS / "main.toml"))
     assert column(table, "method") == ["idr", "baseh3d-fast, one head", "baseh3d-fast, builtin", "h3dnet-fast, builtin"]
     assert column(table, "steps of a shape space's latent, before") == ["0", "0", "200", "200"]
-    assert column(table, "steps of the colours alone, after") == ["0", "400", "400", "400"]
+    assert column(table, "steps of the colours alone, after, with up to three views") == ["0", "400", "400", "400"]
     assert column(table, "epochs") == ["350, at most 1000 steps", *["350 steps x root of views"] * 3]
     table = settings_table(read_definition(CONFIGS / "h3ds_table2_methods.toml"))
     assert column(table, "epochs") == ["2000", "2000", "2000", "350 steps x root of views"]
@@ -296,7 +296,7 @@ def test_what_rows_do_not_share_is_a_table():
             "cells of the colours' detail grid, at most",
             ["32/64/128/256/512", "none"],
         ),
-        ("finish-colours.steps", 0, "steps of the colours alone, after", ["400", "0"]),
+        ("finish-colours.steps", 0, "steps of the colours alone, after, with up to three views", ["400", "0"]),
         ("steps-of-one-view", 20, "epochs", ["350 steps x root of views", "20 steps x root of views"]),
     ],
 )

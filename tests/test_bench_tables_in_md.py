@@ -76,6 +76,18 @@ def test_a_table_is_filled_from_kept_numbers(results, tmp_path):
     assert "| ours | 3 views | 1.50 | 6.00 |" in text and text.startswith("# Results\n") and text.endswith("Text.\n")
 
 
+@pytest.mark.parametrize("view", ["all", "errors"])
+def test_settings_are_those_of_the_measurement(view, results, tmp_path, monkeypatch):
+    """A default that has changed since says nothing of kept numbers."""
+    keep_benchmark(tmp_path / "run", results)
+    before = kept_markdown(results, "two", view)
+    assert "| 128 | 32/64/128/256 |" in before  # width and detail of `ours`
+    changed = replace(read_origin(results, "two").settings, rows=())
+    monkeypatch.setattr("baseh3d_ns.benchmark.tables.settings_table", lambda _: changed)
+    monkeypatch.setattr("baseh3d_ns.benchmark.kept.settings_table", lambda _: changed)
+    assert kept_markdown(results, "two", view) == before
+
+
 def test_a_number_changed_by_hand_is_stale(results, tmp_path):
     keep_benchmark(tmp_path / "run", results)
     text = with_tables(PAGE, results)

@@ -37,8 +37,8 @@ from baseh3d_ns.files import whole_file, write_text
 
 KEPT = "results"
 """Folder of kept results, beside the definitions."""
-Numbers = tuple[Definition, pd.DataFrame, pd.DataFrame]
-"""A definition, its results, its scores on the way."""
+Numbers = tuple[Definition, pd.DataFrame, pd.DataFrame, Table]
+"""A definition, its results, its scores on the way, the settings that its rows did not share."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -57,6 +57,8 @@ class Origin:
     """Hash of the benchmark's definition (`content_hash`)."""
     digits: dict[str, int] = field(default_factory=dict)
     """Digits after the point, by column of a table that is no benchmark."""
+    settings: Table = Table("", "", (), ())
+    """Settings that the rows of a benchmark did not share; defaults may have changed since."""
 
     @property
     def line(self) -> str:
@@ -68,9 +70,7 @@ class Origin:
 VIEWS: dict[str, Callable[[Numbers], str]] = {
     "all": lambda numbers: summary_markdown(*numbers),
     "brief": lambda numbers: to_markdown(brief_table(*numbers[:2])),
-    "errors": lambda numbers: _each_views(
-        numbers, lambda views: error_table(*numbers[:2], views), settings_table(numbers[0])
-    ),
+    "errors": lambda numbers: _each_views(numbers, lambda views: error_table(*numbers[:2], views), numbers[3]),
     "changes": lambda numbers: _each_views(numbers, lambda views: change_table(*numbers[:2], views)),
     "race": lambda numbers: _each_views(numbers, lambda views: race_table(numbers[0], numbers[2], views)),
     "scans": lambda numbers: _each_views(numbers, lambda views: scan_table(*numbers[:2], views)),
@@ -130,8 +130,8 @@ def keep_benchmark(run: Path, results: Path, command: str = "") -> Path:
         if len(values) != 1:
             raise InputError(f"{run} has more than one {name} ({', '.join(values)}): measure with one")
     command = command or f"baseh3d bench configs/{definition.name}.toml"
-    (version,), hashed = known["version"], content_hash(run / DEFINITION)
-    origin = Origin(command, version, definition.seeds, "; ".join(machines), MEANING, True, hashed)
+    (version,), hashed, settings = known["version"], content_hash(run / DEFINITION), settings_table(definition)
+    origin = Origin(command, version, definition.seeds, "; ".join(machines), MEANING, True, hashed, settings=settings)
     curves = results / f"{definition.name}.curves.csv"
     if (run / CURVES).is_file():
         with whole_file(curves) as copy:
@@ -164,15 +164,15 @@ def kept_markdown(results: Path, name: str, view: str = "all") -> str:
         ]
         return f"{origin.line}\n\n{pipe_table(tuple(frame.columns), tuple(cells))}\n"
     frame = read_results(results / f"{name}.csv")
-    others = sorted(set(frame["version"]) - {origin.version})
-    if others:
+    if others := sorted(set(frame["version"]) - {origin.version}):
         raise InputError(f"{results / name}.csv holds results of {others[0]}, not {origin.version}: measure it again")
     if view not in VIEWS:
         raise InputError(f"{name} has no table '{view}': take {', '.join(VIEWS)}")
     file = results.parent / f"{name}.toml"
     if content_hash(file) != origin.definition:
         raise InputError(f"{file} is not what {name} was measured with: measure it again")
-    numbers = read_definition(file), frame, read_curves(results / f"{name}.curves.csv")
+    curves = read_curves(results / f"{name}.curves.csv")
+    numbers = read_definition(file), frame, curves, origin.settings
     return f"{origin.line}\n\n{VIEWS[view](numbers).strip()}\n"
 
 

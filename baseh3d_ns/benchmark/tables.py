@@ -11,7 +11,9 @@ from baseh3d_ns.benchmark.markdown import Table, to_markdown
 from baseh3d_ns.benchmark.unequal_settings import settings_table
 
 
-def main_tables(definition: Definition, frame: pd.DataFrame, curves: pd.DataFrame) -> list[Table]:
+def main_tables(
+    definition: Definition, frame: pd.DataFrame, curves: pd.DataFrame, settings: Table | None = None
+) -> list[Table]:
     """Tables over all scenes: of each view configuration, of all of them side by side where there are several, and of
     the settings that differ.
 
@@ -19,6 +21,7 @@ def main_tables(definition: Definition, frame: pd.DataFrame, curves: pd.DataFram
         definition: the benchmark.
         frame: its results (`results.to_frame`).
         curves: scores on the way (`results.curves_frame`).
+        settings: the settings that differ; None: as the definition and today's defaults have them.
     """
     tables = [views_table(definition, frame)] if len(definition.all_views) > 1 else []
     for views in definition.all_views:
@@ -29,7 +32,7 @@ def main_tables(definition: Definition, frame: pd.DataFrame, curves: pd.DataFram
             tables.append(difference_table(definition, frame, views))
             tables.append(race_table(definition, curves, views))
         tables.append(published_table(definition, frame, views))
-    tables.append(settings_table(definition))
+    tables.append(settings or settings_table(definition))
     return [table for table in tables if table.rows]
 
 
@@ -41,6 +44,6 @@ def markdown_tables(definition: Definition, frame: pd.DataFrame, curves: pd.Data
     return "\n\n".join(to_markdown(table) for table in tables if table.rows) + "\n"
 
 
-def summary_markdown(definition: Definition, frame: pd.DataFrame, curves: pd.DataFrame) -> str:
-    """The tables over all scenes as Markdown."""
-    return "\n\n".join(to_markdown(table) for table in main_tables(definition, frame, curves)) + "\n"
+def summary_markdown(definition: Definition, frame: pd.DataFrame, curves: pd.DataFrame, settings: Table) -> str:
+    """The tables over all scenes as Markdown, the last that of the settings that differed."""
+    return "\n\n".join(to_markdown(table) for table in main_tables(definition, frame, curves, settings)) + "\n"

@@ -19,7 +19,7 @@ SHARED = {
 STAGES = {
     "steps of the colours alone, before": "warm_start.colours.steps",
     "steps of a shape space's latent, before": "warm_start.latent.steps",
-    "steps of the colours alone, after": "finish_colours.steps",
+    "steps of the colours alone, after, with up to three views": "finish_colours.steps",
 }
 """Likewise; a method without the option takes none of these steps."""
 LATENT_STEPS = "warm_start.latent.steps"
