@@ -261,6 +261,14 @@ def test_without_detail_the_colours_grid_learns_nothing(egg: tuple[HeadField, Ra
     assert field.colour_detail is not None and field.colour_detail.last.weight.abs().max() == 0.0
 
 
+def test_colours_stay_where_the_masks_are_empty(egg: tuple[HeadField, RayPool]):
+    field, pool = egg
+    pool.rays.in_mask[:] = 0
+    before = {name: weight.clone() for name, weight in field.state_dict().items()}
+    learn_colours(field, pool, ColourConfig(steps=2, batches=1), 24, detail=True)
+    assert all(torch.equal(weight, before[name]) for name, weight in field.state_dict().items())
+
+
 def test_unseen_surface_lies_on_it_and_apart_from_what_is_seen(egg: tuple[HeadField, RayPool]):
     field, pool = egg
     seen = trace_frozen(field, pool, 4, 24)
