@@ -148,6 +148,15 @@ def test_a_silhouette_is_cut_off_at_the_sides_of_the_photo_as_shown(own, orienta
     assert command._photo_report(look, True, {}).cut_off == ("bottom",)
 
 
+def test_what_is_left_open_at_the_side_of_a_photo_cuts_off_no_head(own):
+    shot = read_capture(own).shots[0]
+    may_be, known = np.zeros((48, 48), bool), np.ones((48, 48), bool)
+    may_be[10:, 10:] = True
+    known[10:, 38:] = False
+    report = command._photo_report(looks.Look(Silhouette(shot, may_be), known, True, 0.6, None), True, {})
+    assert report.cut_off == ("bottom",)
+
+
 @pytest.mark.parametrize(("orientation", "turn_deg"), [(3, 180), (6, -90), (8, 90)])
 def test_a_head_without_a_face_stands_as_its_photos_are_shown(own, orientation, turn_deg):
     """Cameras of the stored pixels, about their own axes."""

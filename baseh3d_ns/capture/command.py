@@ -222,7 +222,7 @@ def _photo_report(look: Look, kept: bool, errors: Mapping[str, float | None]) ->
         sharpness=sharpness(read_photo(shot.photo_path)),
         guessed=look.guessed,
         agreement=look.agreement,
-        cut_off=touches_border(as_shown(look.silhouette.mask, shot.photo_path, shot.as_stored)),
+        cut_off=touches_border(as_shown(look.head, shot.photo_path, shot.as_stored)),
         face_score=look.face_score,
         reprojection_error_px=errors.get(shot.name),
     )

@@ -60,6 +60,12 @@ class Look:
     face_score: float | None
     """Score of the face that was found in the photo; None where none was, or a bystander's, or none was looked for."""
 
+    @property
+    def head(self) -> Bool[np.ndarray, "h w"]:
+        """Pixels of the head, without those left open."""
+        mask = self.silhouette.mask
+        return mask if self.known is None else mask & self.known
+
 
 def look_at(shots: Sequence[Shot], find_faces: bool, otherwise: Face | None = None) -> tuple[list[Look], Face | None]:
     """Silhouettes of all shots and the face that they show.
@@ -118,7 +124,7 @@ def full_trimap(look: Look) -> Trimap:
     size, may_be = (shot.lens.width, shot.lens.height), look.silhouette.mask  # less what other photos contradict
     mask, known = (
         np.asarray(Image.fromarray(part.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)) > 0.5
-        for part in (may_be & look.known, look.known | ~may_be)
+        for part in (look.head, look.known | ~may_be)
     )
     return Trimap(mask, known | mask)
 
