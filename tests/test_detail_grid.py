@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from baseh3d_ns.heads.networks import field_of_head, weights_of_field
 from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.heads.transfer import transfer
 from baseh3d_ns.models.prior_anchor import AnchorSamples
+from baseh3d_ns.training.few_shot import FewShotTrainer
 from baseh3d_ns.training.head_trainer import pixel_at_head
 from baseh3d_ns.warm_start.colours import learn_colours
 from baseh3d_ns.warm_start.config import ColourConfig
@@ -237,10 +239,15 @@ def test_the_seen_surface_is_what_rays_in_the_masks_meet(egg: tuple[HeadField, R
     assert (seen.colour.mean(dim=0) - every.colour[every.hit].mean(dim=0)).abs().max() < 0.02
 
 
-def test_more_than_three_views_finish_their_colours_with_more_steps_and_rays():
-    one, three, twelve = (ColourConfig(steps=100, batches=10).for_views(views) for views in (1, 3, 12))
-    assert (one.steps, one.batches) == (three.steps, three.batches) == (100, 10)
-    assert (twelve.steps, twelve.batches) == (200, 20)
+@pytest.mark.parametrize(("views", "steps", "batches"), [(1, 100, 10), (3, 100, 10), (12, 200, 20)])
+def test_more_than_three_views_finish_their_colours_with_more_steps_and_rays(views, steps, batches, monkeypatch):
+    learned = Mock()
+    monkeypatch.setattr("baseh3d_ns.training.few_shot.learn_colours", learned)
+    trainer = Mock(dataset=range(views))
+    trainer.config.finish_colours = ColourConfig(steps=100, batches=10)
+    FewShotTrainer.finish(trainer)
+    config = learned.call_args.args[2]
+    assert (config.steps, config.batches) == (steps, batches)
 
 
 def test_finishing_the_colours_moves_no_surface_and_undoes_what_views_add(egg: tuple[HeadField, RayPool]):
