@@ -225,7 +225,7 @@ def test_the_face_that_gave_the_cameras_stands_in_where_no_photos_agree_on_one(p
     solved = SolvedCameras(views, LANDMARKS, FittedFace(landmarks_mm, BY_FACE, 6.0))
     monkeypatch.setattr(command, "solve_cameras", lambda *_: solved)
     found, find = [], scene.find_head_frame
-    monkeypatch.setattr(scene, "find_head_frame", lambda *given: found.append(given[2]) or find(*given))
+    monkeypatch.setattr(scene, "find_head_frame", lambda *given: found.append(given[3]) or find(*given))
     capture(options(photos, photos / "head", scale=ScaleOptions()))
     np.testing.assert_allclose(found[0].points, landmarks_mm[list(POINTS.values())])
     np.testing.assert_allclose(found[0].in_average(found[0].points)[:6], list(LANDMARKS_MM.values()), atol=8.0)

@@ -9,9 +9,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.own_photos.faces import POINTS, Face
+from baseh3d_ns.own_photos.head_frame import _hull
 from baseh3d_ns.own_photos.hull import Silhouette
 from baseh3d_ns.own_photos.lens import Lens
-from baseh3d_ns.own_photos.shots import Shot
+from baseh3d_ns.own_photos.shots import Capture, Shot
 from baseh3d_ns.own_photos.sure_head import cleared, completed
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 from baseh3d_ns.similarity import Similarity
@@ -105,3 +106,24 @@ def test_a_silhouette_stays_where_the_camera_is_in_the_head_or_looks_away(face: 
         assert not mask.any() and known.all()
         mask, known = cleared(Silhouette(moved, ~nothing), nothing, face)
         assert mask.all() and not known.any()
+
+
+def test_what_is_left_open_beside_the_neck_does_not_make_the_hull_larger(face: Face) -> None:
+    right, up = millimetres()
+    head = (np.abs(right) < 80.0) & (up > -60.0) & (up < 120.0)
+    neck = (np.abs(right) < 60.0) & (up < 0.0) & (up > -130.0)
+    gravel = (up < -120.0) & (up > -180.0)
+
+    def extent(mask: np.ndarray, left_open: np.ndarray) -> np.ndarray:
+        """Largest distance aside, and height of the lowest point, in the average head's frame."""
+        heads = [seen_from(yaw_deg, mask) for yaw_deg in (-40.0, 0.0, 40.0)]
+        silhouettes = [seen_from(yaw_deg, mask | left_open) for yaw_deg in (-40.0, 0.0, 40.0)]
+        capture = Capture(Path("a.json"), tuple(one.shot for one in heads))
+        points = face.in_average(_hull(capture, silhouettes, heads, face).points)
+        return np.array([np.abs(points[:, 0]).max(), points[:, 1].min()])
+
+    nothing = np.zeros_like(head)
+    np.testing.assert_allclose(extent(head, nothing), [80.0, -60.0], atol=15.0)
+    np.testing.assert_allclose(extent(head, neck), [80.0, -130.0], atol=15.0)
+    np.testing.assert_allclose(extent(head, gravel | neck), [80.0, -150.0], atol=15.0)
+    np.testing.assert_allclose(extent(head | neck | gravel, nothing), [200.0, -200.0], atol=25.0)

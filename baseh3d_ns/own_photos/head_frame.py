@@ -3,7 +3,7 @@
 1. Axes: up and ahead of the triangulated face; without one, up in the photos, and where the cameras are.
 2. Scale: `metric_scale`.
 3. Cut: the plane that far below the chin, where silhouettes run out of the photos or of what a head can be.
-4. Ball: round the visual hull above the cut.
+4. Ball: round the visual hull above the cut. What the silhouettes leave open counts, but beside the neck.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 from baseh3d_ns.own_photos.faces import POINTS, Face
 from baseh3d_ns.own_photos.head_block import VERSION
-from baseh3d_ns.own_photos.hull import Hull, Silhouette, ball_round, carve, where_they_look
+from baseh3d_ns.own_photos.hull import Hull, Silhouette, ball_round, carve, inside_all, where_they_look
 from baseh3d_ns.own_photos.metric_scale import MetricScale, ScaleOptions, find_scale
 from baseh3d_ns.own_photos.photo_sizes import up_as_shown
 from baseh3d_ns.own_photos.shots import Capture, Cut
+from baseh3d_ns.own_photos.sure_head import beside_neck
 
 LARGEST_MM = 1.1 * HEAD_FRAME.radius_mm
 """Distance from the middle of the average adult's head, up to which things belong to a head."""
@@ -93,13 +94,19 @@ class HeadFrame:
 
 
 def find_head_frame(
-    capture: Capture, silhouettes: Sequence[Silhouette], face: Face | None, scale: ScaleOptions, neck_mm: float
+    capture: Capture,
+    silhouettes: Sequence[Silhouette],
+    heads: Sequence[Silhouette],
+    face: Face | None,
+    scale: ScaleOptions,
+    neck_mm: float,
 ) -> HeadFrame:
     """Frame of the head, each part from the capture's own where that has it.
 
     Args:
         capture: cameras, with what their file says of the frame.
-        silhouettes: masks of its shots.
+        silhouettes: what may be head in its shots.
+        heads: what is head in them.
         face: landmarks, where they were found.
         scale: what the user knows of the scale.
         neck_mm: distance of the cut from the chin.
@@ -109,7 +116,7 @@ def find_head_frame(
     """
     given = capture.given
     rotation, up_from = _axes(capture, silhouettes, face)
-    hull = None if given.ball and given.cut_decided else _hull(capture, silhouettes, face)
+    hull = None if given.ball and given.cut_decided else _hull(capture, silhouettes, heads, face)
     extent = float(np.ptp(hull.points @ rotation.T, axis=0).max()) if hull else None
     metric = find_scale(scale, capture, face, extent)
     cut = given.cut
@@ -175,13 +182,17 @@ def _axes(
     return np.stack([np.cross(up, ahead), up, ahead]), source
 
 
-def _hull(capture: Capture, silhouettes: Sequence[Silhouette], face: Face | None) -> Hull:
+def _hull(capture: Capture, silhouettes: Sequence[Silhouette], heads: Sequence[Silhouette], face: Face | None) -> Hull:
     if face is not None:
         middle_mm = np.array(HEAD_FRAME.centre_mm)
         centre, reach = face.from_average(middle_mm[None])[0], LARGEST_MM / face.mm_per_unit
 
         def allowed(points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-            return np.linalg.norm(points - centre, axis=1) < reach
+            near = np.linalg.norm(points - centre, axis=1) < reach
+            # A wall or gravel beside the shoulders, left open in all photos, would make the ball as large as it can be.
+            doubtful = near & beside_neck(points, face)
+            near[doubtful] = inside_all(heads, points[doubtful])
+            return near
 
     elif len(silhouettes) == 1:
         raise InputError(

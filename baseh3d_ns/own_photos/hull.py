@@ -80,7 +80,7 @@ def carve(
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
         points = grid.reshape(-1, 3)
         kept = allowed(points)
-        kept[kept] = _inside_all(silhouettes, points[kept])
+        kept[kept] = inside_all(silhouettes, points[kept])
         if not kept.any():
             return found
         points = points[_largest_part(kept.reshape(counts)).ravel()]
@@ -116,7 +116,7 @@ def where_they_look(silhouettes: Sequence[Silhouette]) -> tuple[Float[np.ndarray
     return middle_point, float((distances * half_sizes).max())
 
 
-def _inside_all(silhouettes: Sequence[Silhouette], points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+def inside_all(silhouettes: Sequence[Silhouette], points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
     """Whether points lie inside the masks of (nearly) all views that see them, and of two at least."""
     inside, outside = np.zeros(len(points), dtype=int), np.zeros(len(points), dtype=int)
     for silhouette in silhouettes:

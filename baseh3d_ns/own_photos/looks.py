@@ -50,7 +50,7 @@ class Look:
     """A shot with its silhouette."""
 
     silhouette: Silhouette
-    """Pixels of the head and those left open; together they decide on the ball that holds all of the head."""
+    """Pixels of the head and those left open."""
     known: Bool[np.ndarray, "h w"] | None
     """False where a guessed silhouette leaves open what is head, at its size; None for a given one."""
     guessed: bool

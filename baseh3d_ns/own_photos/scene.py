@@ -136,7 +136,8 @@ def open_capture(
     complete = given.cut_decided and all(part is not None for part in parts)
     looks, face = look_at(capture.shots, not complete or bool(scale.pupils_mm), face)
     silhouettes = [look.silhouette for look in looks]
-    frame = find_head_frame(capture, silhouettes, face, scale, neck_mm)
+    heads = [replace(look.silhouette, mask=look.head) for look in looks]
+    frame = find_head_frame(capture, silhouettes, heads, face, scale, neck_mm)
     scale_doubt = doubt(frame.scale, face)
     _report(frame, scale_doubt)
     looks = _without_contradicted(looks, frame)

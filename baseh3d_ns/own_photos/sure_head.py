@@ -91,6 +91,13 @@ def cleared(
     return silhouette.mask & ~clear, known | clear
 
 
+def beside_neck(points: Float[np.ndarray, "n 3"], face: Face) -> Bool[np.ndarray, " n"]:
+    """Whether points of the file's world lie lower than the mouth of an upright face, where no jaw or neck can be."""
+    local = face.in_average(points)
+    mouth = face.in_average(face.points)[list(POINTS).index("left_lips")]
+    return np.asarray((local[:, 1] < mouth[1]) & (np.linalg.norm((local - NECK_MM) / NECK_AXES_MM, axis=1) > 1.0))
+
+
 def _strips(nose: Float[np.ndarray, " 3"], height_mm: float, depth_mm: float) -> list[Float[np.ndarray, "4 3"]]:
     """Rectangles in the plane of symmetry, between the height of the nose and another one, from a depth on."""
     return [
