@@ -111,9 +111,8 @@ def scored_views(dataset: HeadDataset, centres: Tensor, middle: Tensor, within_d
 
 
 @torch.no_grad()
-def score(run: Path, args: Args) -> list[dict[str, str | int | float]]:
-    """A line of the table for the training photos of a run, and one for those held out."""
-    opened = OpenedHead.read(run)
+def score(opened: OpenedHead, args: Args) -> list[dict[str, str | int | float]]:
+    """A line of the table for the training photos of a head, and one for those held out."""
     file, head = opened.file, opened.head
     photos = photos_of_head(opened, args.side_px)
     renderer = HeadRenderer(head, field_of_head(head, file), photos, CPU)
@@ -135,7 +134,7 @@ def score(run: Path, args: Args) -> list[dict[str, str | int | float]]:
             seen = renderer.render(dataset, view, held_out)
             rows.append(row(seen, textured_view(textured, dataset, view, corrections, seen)))
         means = dict(zip(COLUMNS, np.mean(rows, axis=0).tolist(), strict=True))
-        method = head.provenance.get("method", run.name)
+        method = head.provenance.get("method", file.name)
         lines.append({"method": method, "photos": f"{len(rows)} {name}", **means})
     return lines
 
@@ -143,8 +142,12 @@ def score(run: Path, args: Args) -> list[dict[str, str | int | float]]:
 def main(args: Args) -> None:
     """Score every run and print the table."""
     check_writable(args.out)
-    lines = [line for run in args.runs for line in score(run, args)]
-    origin = Origin("python " + " ".join(sys.argv), __version__, (42,), device_name(), METRIC, digits=DIGITS)
+    heads = [OpenedHead.read(run) for run in args.runs]
+    lines = [line for opened in heads for line in score(opened, args)]
+    seeds = {opened.head.provenance["seed"] for opened in heads if "seed" in opened.head.provenance}
+    origin = Origin(
+        "python " + " ".join(sys.argv), __version__, tuple(sorted(seeds)), device_name(), METRIC, digits=DIGITS
+    )
     keep_table(args.out / "texture.csv", pd.DataFrame(lines), origin)
     print(kept_markdown(args.out, "texture"))
 
