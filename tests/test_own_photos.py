@@ -23,7 +23,7 @@ from baseh3d_ns.data.pictures import Trimap, read_mask, read_photo
 from baseh3d_ns.data.ray_pool import find_strata, pool_rays
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import LANDMARKS_MM
-from baseh3d_ns.own_photos import looks
+from baseh3d_ns.own_photos import looks, scene
 from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.dataparser import HeadDataParser, HeadDataParserConfig, indices_of, spread_views
 from baseh3d_ns.own_photos.faces import POINTS, FaceRays, find_face_in_space
@@ -32,6 +32,7 @@ from baseh3d_ns.own_photos.head_frame import _ears
 from baseh3d_ns.own_photos.lens import Lens
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt, find_scale
 from baseh3d_ns.own_photos.own_views import _may_show_head
+from baseh3d_ns.own_photos.scene import open_capture, read_capture
 from baseh3d_ns.own_photos.shots import Capture, Cut, Shot
 from baseh3d_ns.own_photos.transforms_json import read_transforms
 from baseh3d_ns.pretrained import silhouettes
@@ -280,6 +281,23 @@ def test_landmarks_of_low_score_tell_the_face_where_no_others_do(scores, agreein
     shot = Shot("a", Path("a.jpg"), None, Lens(np.eye(3), np.zeros(8), 8, 8), False, np.eye(3), np.zeros(3))
     face = looks._face_in_space([shot] * 3, [np.zeros((8, 8, 3), np.uint8)] * 3, found)
     assert face is not None and face.shots == agreeing
+
+
+def test_the_frame_is_told_what_may_be_head_and_what_is(own, monkeypatch):
+    asked, find, look_at = [], scene.find_head_frame, scene.look_at
+
+    def with_lower_half_open(*given):
+        seen, face = look_at(*given)
+        rows = [np.indices(look.silhouette.mask.shape)[0] for look in seen]
+        return [replace(look, known=row < len(row) // 2) for look, row in zip(seen, rows, strict=True)], face
+
+    monkeypatch.setattr(scene, "look_at", with_lower_half_open)
+    monkeypatch.setattr(scene, "find_head_frame", lambda *given: asked.append(given[1:3]) or find(*given))
+    open_capture(read_capture(own), ScaleOptions(), 90.0, 64)
+    for may_be, head in zip(*asked[0], strict=True):
+        half = len(head.mask) // 2
+        assert may_be.mask[half:].any() and not head.mask[half:].any()
+        np.testing.assert_array_equal(head.mask[:half], may_be.mask[:half])
 
 
 def test_what_a_guess_leaves_open_may_be_head_but_is_not_known(monkeypatch):

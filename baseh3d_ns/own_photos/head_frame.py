@@ -3,7 +3,7 @@
 1. Axes: up and ahead of the triangulated face; without one, up in the photos, and where the cameras are.
 2. Scale: `metric_scale`.
 3. Cut: the plane that far below the chin, where silhouettes run out of the photos or of what a head can be.
-4. Ball: round the visual hull above the cut. What the silhouettes leave open counts, but beside the neck.
+4. Ball: round the visual hull above the cut. What the silhouettes leave open counts, except beside the neck.
 """
 
 from __future__ import annotations
