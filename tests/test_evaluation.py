@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
-from egg_head import SCENE, head, photo_view, sphere, wavy, write_h3ds
+from egg_head import SCENE, camera, head, photo_view, sphere, wavy, write_h3ds
 from h3ds.numeric import unidirectional_chamfer_distance
 
 from baseh3d_ns.data.h3ds_package import H3DS, PackagedH3DS
@@ -91,6 +91,22 @@ def test_floaters_count_from_prediction_to_ground_truth_only(head_root: H3DS) ->
     assert scores.face.pred_to_gt.mean_mm > 5.0
     assert scores.pred_to_gt_mm[: len(head().vertices)].max() < 0.01
     assert scores.pred_to_gt_mm[len(head().vertices) :].min() > 20.0
+
+
+def test_what_no_photo_can_show_is_left_out_of_the_shown_face(tmp_path: Path) -> None:
+    """A ball within the scan's head, which two cameras look at and no prediction has."""
+    hidden = sphere(20.0, subdivisions=3)
+    hidden.apply_translation([0.0, 0.0, 50.0])
+    root = write_h3ds(tmp_path, trimesh.util.concatenate([head(), hidden]))
+    assert rigid_scores(root, SCENE, head()).shown_face is None  # no cameras
+    matrices = {f"world_mat_{view}": camera(angle_deg).world_mat for view, angle_deg in enumerate((-10.0, 10.0))}
+    np.savez(tmp_path / SCENE / "cameras.npz", scale_mat_0=np.diag([130.0, 130.0, 130.0, 1.0]), **matrices)
+    config = tmp_path / "config.toml"
+    config.write_text(config.read_text().replace("views = 1", "views = 2"))
+    scores = rigid_scores(H3DS(str(tmp_path), config_path=str(config)), SCENE, head())
+    assert scores.face.gt_to_pred.mean_mm > 1.0
+    assert scores.shown_face is not None and scores.shown_face.mean_mm < 0.01
+    assert scores.shown_face.points == scores.face.gt_to_pred.points - len(hidden.vertices)
 
 
 # --- official ---------------------------------------------------------------------------------------------------------

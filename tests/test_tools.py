@@ -122,6 +122,7 @@ def test_baseh3d_evaluate(fit_run, tmp_path):
     arguments = ["--load-config", fit_run.config, "--output-dir", tmp_path / "e", "--spacing-mm", 3.0]
     text = call("baseh3d", "evaluate", *arguments)
     assert re.search(r"face \d+\.\d+ mm, head \d+\.\d+ mm", text)
+    assert re.search(r"what is shown: \d+\.\d+ mm over the \d+ % of the scan's face", text)
     files = {path.name for path in (tmp_path / "e").iterdir()}
     assert files == {"evaluation.json", "evaluation.png", "error_heatmap.ply", "head.ply"}
     recorded = json.loads((tmp_path / "e" / "evaluation.json").read_text())

@@ -66,6 +66,10 @@ def _official_lines(run: ScoredRun) -> Iterator[str]:
     scales = f"{official.face_icp_scale:.3f}, {official.head_icp_scale:.3f}"
     yield f"h3ds package : face {official.face_mm:.2f} mm, head {official.head_mm:.2f} mm (its scale: {scales})"
     yield f"rigid, 2-way : face {rigid.face.mean_mm:.2f} mm, head {rigid.head.mean_mm:.2f} mm"
+    if rigid.shown_face is not None:
+        share = rigid.shown_face.points / rigid.face.gt_to_pred.points
+        where = f"the {100.0 * share:.0f} % of the scan's face that two of its photos can see"
+        yield f"what is shown: {rigid.shown_face.mean_mm:.2f} mm over {where} (rigid, to the surface)"
     yield from _background(run.evaluation.on_background)
     yield from _closing(run.evaluation.warnings, run.folder)
 

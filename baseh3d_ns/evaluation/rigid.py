@@ -10,7 +10,7 @@ on the head it also counts surface that the scan lacks (the bottom of a closed b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import trimesh
@@ -21,6 +21,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.distance import Surface
 from baseh3d_ns.evaluation.icp import align_rigidly
 from baseh3d_ns.evaluation.protocol import ALIGNED_REGION, FACE_RADIUS_MM, FACE_REGION
+from baseh3d_ns.evaluation.shown_face import shown_face
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ class RigidScores:
     """Alignment: predicted world mm -> ground-truth world mm."""
     pred_to_gt_mm: Float[np.ndarray, " m"]
     """Distance of every predicted vertex to the ground-truth surface: the heat map."""
+    shown_face: DistanceSummary | None = None
+    """From the ground truth to the prediction, over the part of the face that photos can show (`shown_face`); None
+    where no cameras are known."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,8 @@ def rigid_scores(h3ds_root: H3DS, scene_id: str, mesh: trimesh.Trimesh) -> Rigid
             f"The mesh has no vertex within {FACE_RADIUS_MM:.0f} mm of the nose of scene {scene_id}; it must be in the "
             "scene's world frame and in millimetres."
         )
-    return scores
+    shown = shown_face(h3ds_root, scene_id)
+    return scores if shown is None else replace(scores, shown_face=DistanceSummary.of(found.distances_mm[shown]))
 
 
 def score_aligned(

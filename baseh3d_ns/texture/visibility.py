@@ -9,19 +9,16 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from torch import from_numpy
 
+from baseh3d_ns.mesh.visibility import LEAST_COS, facing, seen_from
 from baseh3d_ns.texture.photos import TexturePhotos, sample
 
 if TYPE_CHECKING:
     import trimesh
     from scipy.sparse import csr_matrix
 
-LEAST_COS = 0.2
-"""Cosine between the normal and the direction to the camera below which a surface is too foreshortened."""
 MARGIN_MM = 3.0
 """Distance, along the surface, that a photo stays away from what it does not show: from silhouettes and from the shadow
 edges of ears and nose, where a shape that is off by a millimetre would take the colours of something else."""
-OFFSET_MM = 0.5
-"""Height above the surface from which a camera is looked for: a ray must not meet its own triangle."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +42,11 @@ FARTHEST_MM = 50.0
 """Distance from what a photo does not show from which it is far enough for any weight."""
 
 
-def facing(mesh_mm: trimesh.Trimesh, centre_mm: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " v"]:
-    """Cosine between the normals of the vertices and the directions to a camera."""
-    towards = centre_mm - mesh_mm.vertices.view(np.ndarray)
-    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-    return np.einsum("vx,vx->v", towards, mesh_mm.vertex_normals.view(np.ndarray))
-
-
 def seen_by(mesh_mm: trimesh.Trimesh, photos: TexturePhotos, view: int) -> Bool[np.ndarray, " v"]:
-    """Whether a photo shows the vertices: they face its camera, nothing is in between, and its silhouette agrees."""
-    vertices, normals = mesh_mm.vertices.view(np.ndarray), mesh_mm.vertex_normals.view(np.ndarray)
-    centre_mm = photos.centre_mm(view)
-    seen = facing(mesh_mm, centre_mm) > LEAST_COS
+    """Whether a photo shows the vertices: its camera sees them, and its silhouette agrees."""
+    seen = seen_from(mesh_mm, photos.centre_mm(view))
     inside = from_numpy(photos.inside(view))[None]
-    seen[seen] = sample(inside, photos.project(vertices[seen], view))[:, 0].numpy() > 0.5
-    origins = vertices[seen] + OFFSET_MM * normals[seen]
-    seen[seen] = ~mesh_mm.ray.intersects_any(origins, centre_mm - origins)
+    seen[seen] = sample(inside, photos.project(mesh_mm.vertices.view(np.ndarray)[seen], view))[:, 0].numpy() > 0.5
     return seen
 
 
