@@ -101,6 +101,7 @@ def test_what_no_photo_can_show_is_left_out_of_the_shown_face(tmp_path: Path) ->
     assert rigid_scores(root, SCENE, head()).shown_face is None  # no cameras
     matrices = {f"world_mat_{view}": camera(angle_deg).world_mat for view, angle_deg in enumerate((-10.0, 10.0))}
     np.savez(tmp_path / SCENE / "cameras.npz", scale_mat_0=np.diag([130.0, 130.0, 130.0, 1.0]), **matrices)
+    assert rigid_scores(root, SCENE, head()).shown_face is None  # one camera
     config = tmp_path / "config.toml"
     config.write_text(config.read_text().replace("views = 1", "views = 2"))
     scores = rigid_scores(H3DS(str(tmp_path), config_path=str(config)), SCENE, head())

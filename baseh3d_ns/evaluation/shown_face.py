@@ -18,9 +18,10 @@ LEAST_CAMERAS = 2
 
 
 def shown_face(h3ds_root: H3DS, scene_id: str) -> Int[np.ndarray, " n"] | None:
-    """Vertices of `FACE_REGION` that cameras of the scene can see; None without cameras, or where these see none.
+    """Vertices of `FACE_REGION` that at least `LEAST_CAMERAS` cameras of the scene can see; None where there are none.
 
-    All cameras of the scene count, whichever photos a head was trained on, so that scores can be compared.
+    All cameras of the scene count, whichever photos a head was trained on, so that scores can be compared. Without a
+    file of cameras there are none.
 
     Raises:
         InputError: the file of cameras is damaged.
