@@ -160,6 +160,7 @@ def _material_files(path: Path) -> tuple[Path, Path, Path]:
 def _material_text(texture: Path, normals: Path | None) -> str:
     """Content of a textured .obj's material."""
     text = f"newmtl {MATERIAL}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture.name}\n"
+    # Not as map_Bump as well: Blender (5.0) would read the map as sRGB and shade even flat places wrongly.
     return text if normals is None else f"{text}norm {normals.name}\n"
 
 
