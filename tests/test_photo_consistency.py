@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from torch.nn.functional import normalize
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.data.ray_pool import RayPool
+from baseh3d_ns.models.compared_photos import without_shading
 from baseh3d_ns.models.idr import IdrModelConfig
 from baseh3d_ns.models.photo_consistency import PhotoConfig, Photos, normalised_cross_correlation, occluded
 from baseh3d_ns.models.view_corrections import ViewCorrections
@@ -46,7 +48,8 @@ def surface(photos: Photos, views: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
 def test_a_photo_shows_a_point_where_its_ray_passes(tmp_path: Path, corrected: bool, skew: float):
     """Pixels' own grey comes back from points anywhere on their rays, also on those of corrected cameras."""
     dataset = photos_of(write_root(tmp_path, skew=skew))
-    photos, pool = Photos.read(dataset, "cpu", 1.3, CONFIG), RayPool(dataset, "cpu", 200, one_view=False)
+    photos = Photos.read(dataset, "cpu", 1.3, replace(CONFIG, high_pass=0.0))
+    pool = RayPool(dataset, "cpu", 200, one_view=False)
     bundle, batch = pool.draw()
     views = bundle.camera_indices[:, 0]
     origins, directions, corrections = bundle.origins, bundle.directions, None
@@ -72,8 +75,11 @@ def test_another_head_in_the_way_occludes_a_point():
     assert occluded(two_balls, points, towards, CONFIG).tolist() == [[True, False], [False, False]]
 
 
-def with_texture(photos: Photos) -> Photos:
-    """The same cameras; photos of an egg with a pattern in space on it."""
+LIGHT = normalize(torch.tensor([0.3, 0.5, 1.0]), dim=-1)
+
+
+def with_texture(photos: Photos, fineness: float = 1.0, gloss: float = 0.0) -> Photos:
+    """The same cameras; photos of an egg with a pattern in space on it, and a highlight (Blinn and Phong)."""
     size = 240
     pixel = (torch.arange(size) + 0.5) / size
     v, u = torch.meshgrid(pixel, pixel, indexing="ij")
@@ -86,7 +92,10 @@ def with_texture(photos: Photos) -> Photos:
         for _ in range(40):
             t = t + egg(photos.centres[view] + t * rays)[..., None].clamp(-0.2, 0.2)
         point = photos.centres[view] + t * rays
-        pattern = 0.5 + 0.2 * (torch.sin(23.0 * point[..., 0]) + torch.sin(31.0 * point[..., 1] + 17.0 * point[..., 2]))
+        x, y, z = (fineness * point).unbind(dim=-1)
+        pattern = 0.5 + 0.2 * (torch.sin(23.0 * x) + torch.sin(31.0 * y + 17.0 * z))
+        halfway = normalize(LIGHT - rays, dim=-1)
+        pattern = pattern + gloss * (normalize(point / EGG_AXES**2, dim=-1) * halfway).sum(-1).clamp(min=0.0) ** 20
         # Another exposure in every view.
         pictures.append(torch.stack([0.3 * view + (1.0 - 0.2 * view) * pattern, egg(point).abs() < 0.01]))
     return replace(photos, pictures=torch.stack(pictures, dim=1)[None])
@@ -106,6 +115,19 @@ def test_photos_agree_on_the_surface_and_say_which_way_it_lies(dataset: HeadData
         slopes.append(float(torch.autograd.grad(value, along)[0]))
     assert values[1] < 0.3 * min(values[0], values[2])
     assert slopes[0] < 0.0 < slopes[2]
+
+
+def test_photos_agree_on_a_glossy_surface_without_their_shading(dataset: HeadDataset):
+    glossy = with_texture(Photos.read(dataset, "cpu", 1.3, CONFIG), fineness=3.0, gloss=4.0)
+    pictures = [without_shading(each, sigma_px=4.0) for each in glossy.pictures[0].transpose(0, 1).numpy()]
+    without = replace(glossy, pictures=torch.from_numpy(np.stack(pictures, axis=1))[None])
+    views = torch.arange(3).repeat(200)
+    points, normals = surface(glossy, views, 0.25 * torch.randn(600, 3, generator=torch.Generator().manual_seed(0)))
+    losses = []
+    for photos in (glossy, without):
+        torch.manual_seed(0)  # the same views are compared
+        losses.append(float(photos.ncc_loss(points, normals, views, egg)))
+    assert 0.0 < losses[1] < 0.3 * losses[0]
 
 
 def test_points_that_one_photo_sees_have_nothing_to_agree_on(dataset: HeadDataset):
@@ -185,7 +207,7 @@ def test_ncc_is_symmetric_bounded_and_small_without_texture(seed: int):
 @pytest.fixture(scope="module")
 def textured(tiny_root: Path) -> Photos:
     """Textured photos; a noise level that does not show beside their contrast."""
-    return with_texture(Photos.read(photos_of(tiny_root), "cpu", 1.3, PhotoConfig(noise=1e-6)))
+    return replace(with_texture(Photos.read(photos_of(tiny_root), "cpu", 1.3, CONFIG)), noise=1e-6)
 
 
 @settings(max_examples=20)

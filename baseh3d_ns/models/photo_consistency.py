@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from annotated_types import Ge
 from jaxtyping import Bool, Float, Int
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize, one_hot
 
 from baseh3d_ns.bounds import Count, Fraction, Positive, SignedFraction, Weight
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.views import world_to_camera_axes
+from baseh3d_ns.models.compared_photos import grey_and_mask, noise_level, without_shading
 from baseh3d_ns.models.view_corrections import ViewCorrections
 from baseh3d_ns.rendering.chunks import Sdf, in_chunks
 
@@ -46,8 +46,14 @@ class PhotoConfig:
     """Views that a patch is compared with, among those that see it."""
     min_cos_incidence: SignedFraction = 0.35
     """Cosine between normal and direction to the camera below which a patch is too foreshortened."""
-    noise: Positive = 3.0 / 255.0
+    high_pass: Weight = 2.0
+    """Standard deviation of the blur that is taken away from the photos, in distances between two points of a patch;
+    0: none. Shading and gloss are smooth and pull the surface inwards; spots and creases tell where it is."""
+    noise: Positive = 1.5 / 255.0
     """Noise level of the grey values in [0, 1], added to the NCC's denominator: textureless patches weigh little."""
+    shading_noise: Positive = 3.0 / 255.0
+    """The same for photos that keep their shading: those in which at least that much noise is measured, since noise
+    would be all that their patches show without it."""
     occlusion_range: tuple[Weight, Weight] = (0.03, 0.6)
     """Distances from a point towards a camera between which occlusion is looked for, in units of the unit ball."""
     occlusion_samples: Count = 16
@@ -61,7 +67,7 @@ class Photos:
     """The photos of a head in grey, their masks and their cameras, on the device."""
 
     pictures: Float[Tensor, "1 2 views h w"]
-    """Grey and known head, in [0, 1], all resized alike: positions are fractions of width and height."""
+    """Grey, with or without shading, and known head, all resized alike: positions are fractions of width and height."""
     world_to_camera: Float[Tensor, "views 3 3"]
     """World-to-camera axes (OpenCV, skew included): `row_vector @ world_to_camera`."""
     centres: Float[Tensor, "views 3"]
@@ -72,6 +78,8 @@ class Photos:
     """Principal points in widths and heights of the photo."""
     spacing: float
     """Distance between two points of a patch, in units of the unit ball."""
+    noise: float
+    """Noise level of the grey values, added to the NCC's denominator."""
     config: PhotoConfig
 
     @classmethod
@@ -83,14 +91,19 @@ class Photos:
         c2w = cameras.camera_to_worlds
         pixel = c2w[:, :, 3].norm(dim=1) / focal[:, 0]
         width, height = (size * (pixel / spacing).clamp(max=1.0)[:, None]).amax(dim=0).round().int().tolist()
-        pictures = [_grey_and_mask(dataset, view, (width, height)) for view in range(len(dataset))]
+        pictures = np.stack([grey_and_mask(dataset, view, (width, height)) for view in range(len(dataset))])
+        loses_shading = config.high_pass > 0.0 and noise_level(pictures) < config.shading_noise
+        if loses_shading:
+            sigma_px = config.high_pass * spacing / pixel * width / size[:, 0]
+            pictures = np.stack([without_shading(*each) for each in zip(pictures, sigma_px.tolist(), strict=True)])
         return cls(
-            pictures=torch.from_numpy(np.stack(pictures, axis=1))[None].to(device),
+            pictures=torch.from_numpy(pictures.transpose(1, 0, 2, 3))[None].to(device),
             world_to_camera=world_to_camera_axes(c2w),
             centres=c2w[:, :, 3],
             focal=focal / size,
             principal_point=torch.cat([cameras.cx, cameras.cy], dim=1) / size,
             spacing=spacing,
+            noise=config.noise if loses_shading else config.shading_noise,
             config=config,
         )
 
@@ -153,7 +166,7 @@ class Photos:
         shown = self.sample(points[:, None] + self._patch(normals), compared, corrections)
         whole = shown[..., 1].detach().amin(dim=-1) > 0.5
         counts = whole & visible.gather(1, compared)
-        ncc = normalised_cross_correlation(shown[:, :1, :, 0], shown[:, 1:, :, 0], config.noise)
+        ncc = normalised_cross_correlation(shown[:, :1, :, 0], shown[:, 1:, :, 0], self.noise)
         return ncc, counts[:, :1] & counts[:, 1:]
 
     def _patch(self, normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n k 3"]:
@@ -182,10 +195,3 @@ def occluded(
     t = torch.linspace(*config.occlusion_range, config.occlusion_samples, device=points.device)
     way = points[:, None, None] + t[:, None] * towards[:, :, None]
     return in_chunks(sdf, way).amin(dim=-1) < config.occlusion_sdf
-
-
-def _grey_and_mask(dataset: HeadDataset, view: int, size: tuple[int, int]) -> Float[np.ndarray, "2 h w"]:
-    picture = dataset.picture(view)
-    grey = Image.fromarray(picture.photo).convert("F")
-    mask = Image.fromarray(255.0 * (picture.mask & picture.known).astype(np.float32))
-    return np.stack([np.asarray(part.resize(size, Image.Resampling.BILINEAR)) / 255.0 for part in (grey, mask)])
