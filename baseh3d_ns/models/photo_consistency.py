@@ -97,7 +97,7 @@ class Photos:
             sigma_px = config.high_pass * spacing / pixel * width / size[:, 0]
             pictures = np.stack([without_shading(*each) for each in zip(pictures, sigma_px.tolist(), strict=True)])
         return cls(
-            pictures=torch.from_numpy(pictures.transpose(1, 0, 2, 3))[None].to(device),
+            pictures=torch.from_numpy(np.stack(pictures, axis=1))[None].to(device),
             world_to_camera=world_to_camera_axes(c2w),
             centres=c2w[:, :, 3],
             focal=focal / size,
