@@ -14,6 +14,7 @@ from baseh3d_ns.data.h3ds_dataparser import H3dsDataParserConfig
 from baseh3d_ns.models.compared_photos import noise_level, without_shading
 from baseh3d_ns.models.photo_consistency import PhotoConfig, Photos
 
+CONFIG = PhotoConfig()
 SPACING_MM = 1.3
 SIZE = 96
 DOWN, RIGHT = np.mgrid[:SIZE, :SIZE] / SIZE
@@ -51,9 +52,9 @@ def test_shading_goes_and_a_spot_stays(background: float):
     assert (spotted - plain).min() < 0.8 * spot.min()
 
 
-def read(root: Path, **options: float) -> Photos:
+def read(root: Path, high_pass: float, config: PhotoConfig = CONFIG) -> Photos:
     parser = H3dsDataParserConfig(data=root, scene="scan0", views=("3",)).setup()
-    return Photos.read(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", SPACING_MM, PhotoConfig(**options))
+    return Photos.read(HeadDataset(parser.get_dataparser_outputs("train")), "cpu", SPACING_MM, config, high_pass)
 
 
 def mean_grey(photos: Photos) -> float:
@@ -62,8 +63,8 @@ def mean_grey(photos: Photos) -> float:
 
 
 def test_the_blur_is_as_wide_as_it_says(tiny_root: Path):
-    pictures = read(tiny_root, high_pass=0.0).pictures[0].transpose(0, 1).numpy()
-    less_blur = read(tiny_root, high_pass=3.0)
+    pictures = read(tiny_root, 0.0).pictures[0].transpose(0, 1).numpy()
+    less_blur = read(tiny_root, 3.0)
     pixels_mm = UNIT_RADIUS_MM * less_blur.centres.norm(dim=1) / (less_blur.focal[:, 0] * pictures.shape[-1])
     expected = [without_shading(*each) for each in zip(pictures, (3.0 * SPACING_MM / pixels_mm).tolist(), strict=True)]
     np.testing.assert_allclose(less_blur.pictures[0].transpose(0, 1), np.stack(expected), atol=1e-5)
@@ -71,14 +72,13 @@ def test_the_blur_is_as_wide_as_it_says(tiny_root: Path):
 
 def test_noisy_photos_keep_their_shading(own_root: Path):
     """And the noise level that goes with it."""
-    config = PhotoConfig()
-    clean, as_it_is = read(own_root), read(own_root, high_pass=0.0)
-    assert clean.noise == config.noise and mean_grey(clean) == pytest.approx(0.0, abs=0.01)
-    assert as_it_is.noise == config.shading_noise and mean_grey(as_it_is) > 0.3
+    clean, as_it_is = read(own_root, 2.0), read(own_root, 0.0)
+    assert clean.noise == CONFIG.noise and mean_grey(clean) == pytest.approx(0.0, abs=0.01)
+    assert as_it_is.noise == CONFIG.shading_noise and mean_grey(as_it_is) > 0.3
     rng = np.random.default_rng(0)
     for path in (own_root / SCENE / "image").iterdir():
         photo = np.asarray(Image.open(path))
         Image.fromarray((photo + rng.normal(0.0, 20.0, photo.shape)).clip(0, 255).astype(np.uint8)).save(path)
-    noisy, anyway = read(own_root), read(own_root, shading_noise=1.0)
-    assert noisy.noise == config.shading_noise and mean_grey(noisy) > 0.3
-    assert anyway.noise == config.noise and mean_grey(anyway) == pytest.approx(0.0, abs=0.01)
+    noisy, anyway = read(own_root, 2.0), read(own_root, 2.0, PhotoConfig(shading_noise=1.0))
+    assert noisy.noise == CONFIG.shading_noise and mean_grey(noisy) > 0.3
+    assert anyway.noise == CONFIG.noise and mean_grey(anyway) == pytest.approx(0.0, abs=0.01)

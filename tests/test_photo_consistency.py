@@ -48,8 +48,7 @@ def surface(photos: Photos, views: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
 def test_a_photo_shows_a_point_where_its_ray_passes(tmp_path: Path, corrected: bool, skew: float):
     """Pixels' own grey comes back from points anywhere on their rays, also on those of corrected cameras."""
     dataset = photos_of(write_root(tmp_path, skew=skew))
-    photos = Photos.read(dataset, "cpu", 1.3, replace(CONFIG, high_pass=0.0))
-    pool = RayPool(dataset, "cpu", 200, one_view=False)
+    photos, pool = Photos.read(dataset, "cpu", 1.3, CONFIG), RayPool(dataset, "cpu", 200, one_view=False)
     bundle, batch = pool.draw()
     views = bundle.camera_indices[:, 0]
     origins, directions, corrections = bundle.origins, bundle.directions, None
@@ -173,6 +172,15 @@ def test_patches_become_smaller(dataset: HeadDataset):
 
     early, late = loss(0.39, 1.3, 0.8), loss(0.4, 1.3, 0.8)
     assert early == loss(0.0, 1.3, 1.3) and late == loss(1.0, 0.8, 0.8) and early != late
+
+
+def test_small_patches_are_compared_without_shading(dataset: HeadDataset):
+    def loss(progress: float, high_pass: tuple[float, float]) -> float | None:
+        return photo_loss(dataset, progress, weight=0.3, high_pass=high_pass)
+
+    assert PhotoConfig().high_pass[0] == 0.0 < PhotoConfig().high_pass[1]
+    assert loss(0.0, (0.0, 2.0)) == loss(0.0, (0.0, 0.0)) != loss(0.0, (2.0, 0.0))
+    assert loss(1.0, (2.0, 0.0)) == loss(1.0, (0.0, 0.0)) != loss(1.0, (0.0, 2.0))
 
 
 SEEDS, GAINS, OFFSETS = st.integers(0, 2**32), st.floats(0.3, 3.0), st.floats(-0.5, 0.5)

@@ -211,8 +211,7 @@ def photo_consistency(
     """
     if len(points) < 2:
         return None
-    # Photos as one sees them, with their shading.
-    config = PhotoConfig(compared_views=len(points) - 1, high_pass=0.0)
+    config = PhotoConfig(compared_views=len(points) - 1)
     photos = Photos.read(training, renderer.device, PATCH_SPACING_MM, config)
     each = max(1, PATCHES // len(points))
     chosen = [seen[:: max(1, len(seen) // each)][:each] for seen in points]

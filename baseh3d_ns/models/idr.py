@@ -109,7 +109,8 @@ class IdrModel(SdfModel):
         manager, photos = pipeline.datamanager, self.config.photos
         if photos.weight > 0 and len(self.camera_centres) > 1:
             self.early_photos, self.late_photos = (
-                Photos.read(manager.train_dataset, self.device, spacing, photos) for spacing in photos.spacings_mm
+                Photos.read(manager.train_dataset, self.device, spacing, photos, high_pass)
+                for spacing, high_pass in zip(photos.spacings_mm, photos.high_pass, strict=True)
             )
 
         def before_step(step: int) -> None:

@@ -46,9 +46,10 @@ class PhotoConfig:
     """Views that a patch is compared with, among those that see it."""
     min_cos_incidence: SignedFraction = 0.35
     """Cosine between normal and direction to the camera below which a patch is too foreshortened."""
-    high_pass: Weight = 2.0
-    """Standard deviation of the blur that is taken away from the photos, in distances between two points of a patch;
-    0: none. Shading and gloss are smooth and pull the surface inwards; spots and creases tell where it is."""
+    high_pass: tuple[Weight, Weight] = (0.0, 2.0)
+    """Standard deviation of the blur that is taken away from the photos, early and late in the training, in distances
+    between two points of a patch; 0: none. Shading and gloss are smooth and pull the surface inwards, so that small
+    patches do without; large ones need them, since noses have little else that tells how long they are."""
     noise: Positive = 1.5 / 255.0
     """Noise level of the grey values in [0, 1], added to the NCC's denominator: textureless patches weigh little."""
     shading_noise: Positive = 3.0 / 255.0
@@ -83,8 +84,15 @@ class Photos:
     config: PhotoConfig
 
     @classmethod
-    def read(cls, dataset: HeadDataset, device: torch.device | str, spacing_mm: float, config: PhotoConfig) -> Photos:
-        """All photos of a split, as coarse as patches with that spacing need them."""
+    def read(
+        cls,
+        dataset: HeadDataset,
+        device: torch.device | str,
+        spacing_mm: float,
+        config: PhotoConfig,
+        high_pass: float = 0.0,
+    ) -> Photos:
+        """All photos of a split, as coarse as patches with that spacing need them, less a blur (see `PhotoConfig`)."""
         cameras, spacing = dataset.cameras.to(device), spacing_mm / dataset.metadata["frame"].radius_mm
         size = torch.cat([cameras.width, cameras.height], dim=1).float()
         focal = torch.cat([cameras.fx, cameras.fy], dim=1)
@@ -92,9 +100,9 @@ class Photos:
         pixel = c2w[:, :, 3].norm(dim=1) / focal[:, 0]
         width, height = (size * (pixel / spacing).clamp(max=1.0)[:, None]).amax(dim=0).round().int().tolist()
         pictures = np.stack([grey_and_mask(dataset, view, (width, height)) for view in range(len(dataset))])
-        loses_shading = config.high_pass > 0.0 and noise_level(pictures) < config.shading_noise
+        loses_shading = high_pass > 0.0 and noise_level(pictures) < config.shading_noise
         if loses_shading:
-            sigma_px = config.high_pass * spacing / pixel * width / size[:, 0]
+            sigma_px = high_pass * spacing / pixel * width / size[:, 0]
             pictures = np.stack([without_shading(*each) for each in zip(pictures, sigma_px.tolist(), strict=True)])
         return cls(
             pictures=torch.from_numpy(np.stack(pictures, axis=1))[None].to(device),
