@@ -49,7 +49,7 @@ class PhotoConfig:
     high_pass: tuple[Weight, Weight] = (0.0, 2.0)
     """Standard deviation of the blur that is taken away from the photos, early and late in the training, in distances
     between two points of a patch; 0: none. Shading and gloss are smooth and pull the surface inwards, so that small
-    patches do without; large ones need them, since noses have little else that tells how long they are."""
+    patches do without; large ones keep them, since a smooth nose shows little else that tells how long it is."""
     noise: Positive = 1.5 / 255.0
     """Noise level of the grey values in [0, 1], added to the NCC's denominator: textureless patches weigh little."""
     shading_noise: Positive = 3.0 / 255.0
