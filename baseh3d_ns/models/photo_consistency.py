@@ -53,8 +53,8 @@ class PhotoConfig:
     noise: Positive = 1.5 / 255.0
     """Noise level of the grey values in [0, 1], added to the NCC's denominator: textureless patches weigh little."""
     shading_noise: Positive = 3.0 / 255.0
-    """The same for photos that keep their shading: those in which at least that much noise is measured, since noise
-    would be all that their patches show without it."""
+    """The same for photos that keep their shading: where the high-pass is 0, and where at least that much noise is
+    measured, since noise would be all that their patches show without it."""
     occlusion_range: tuple[Weight, Weight] = (0.03, 0.6)
     """Distances from a point towards a camera between which occlusion is looked for, in units of the unit ball."""
     occlusion_samples: Count = 16
