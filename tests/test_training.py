@@ -116,6 +116,14 @@ def test_ten_steps_of_the_full_size_methods(method, tiny_root, tmp_path):
         assert (tmp_path / "t" / "baseh3d" / "t" / "nerfstudio_models" / "step-000000009.ckpt").is_file()
 
 
+@pytest.mark.parametrize("spec", [methods.idr, methods.baseh3d_prior, methods.baseh3d, methods.h3dnet])
+def test_the_losses_of_the_full_size_methods_are_idrs(spec):
+    """IDR's supplement B: mask 100, eikonal 0.1, alpha 50; what fast fits weigh otherwise stays theirs."""
+    model = spec.config.pipeline.model
+    assert (model.mask_weight, model.eikonal_weight, model.mask_alpha) == (100.0, 0.1, 50.0)
+    assert (model.photos.weight, model.refine_cameras, model.refine_colours) == (0.0, False, False)
+
+
 def test_colours_first_teaches_the_colours_and_leaves_the_priors_shape_alone(tiny_root, prior_run, tmp_path, capsys):
     config = deepcopy(methods.baseh3d_fast.config)
     config.pipeline.datamanager.data, config.pipeline.datamanager.dataparser.scene = tiny_root, "scan0"
