@@ -108,7 +108,7 @@ FIT_LATENT_LR = 5e-5
 def _fit_model() -> dict[str, Any]:
     """Options of the model in a fit from a prior: sharp, heavy silhouettes, photos compared, unseen parts held."""
     return {
-        # Gloss on a nose seems to lie behind it and draws photo consistency inwards: silhouettes must outweigh that.
+        # Photo consistency may draw a glossy nose inwards, past what its silhouettes show: they must outweigh it.
         "mask_weight": 400.0,
         "mask_alpha": 200.0,
         "refine_from": 0.0,

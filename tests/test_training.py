@@ -124,6 +124,12 @@ def test_the_losses_of_the_full_size_methods_are_idrs(spec):
     assert (model.photos.weight, model.refine_cameras, model.refine_colours) == (0.0, False, False)
 
 
+@pytest.mark.parametrize("spec", [methods.baseh3d_fast, methods.h3dnet_fast])
+def test_silhouettes_weigh_four_times_as_much_in_fast_fits(spec):
+    """As README says."""
+    assert spec.config.pipeline.model.mask_weight == 4.0 * methods.idr.config.pipeline.model.mask_weight
+
+
 def test_colours_first_teaches_the_colours_and_leaves_the_priors_shape_alone(tiny_root, prior_run, tmp_path, capsys):
     config = deepcopy(methods.baseh3d_fast.config)
     config.pipeline.datamanager.data, config.pipeline.datamanager.dataparser.scene = tiny_root, "scan0"
