@@ -109,7 +109,7 @@ def _fit_model() -> dict[str, Any]:
     """Options of the model in a fit from a prior: sharp, heavy silhouettes, photos compared, unseen parts held."""
     return {
         # Photo consistency may draw a glossy nose inwards, past what its silhouettes show: they must outweigh it.
-        "mask_weight": 400.0,
+        "late_mask_factor": 4.0,
         "mask_alpha": 200.0,
         "refine_from": 0.0,
         "photos": PhotoConfig(weight=0.3),

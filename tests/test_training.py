@@ -120,14 +120,17 @@ def test_ten_steps_of_the_full_size_methods(method, tiny_root, tmp_path):
 def test_the_losses_of_the_full_size_methods_are_idrs(spec):
     """IDR's supplement B: mask 100, eikonal 0.1, alpha 50; what fast fits weigh otherwise stays theirs."""
     model = spec.config.pipeline.model
-    assert (model.mask_weight, model.eikonal_weight, model.mask_alpha) == (100.0, 0.1, 50.0)
+    assert (model.mask_weight, model.late_mask_factor) == (100.0, 1.0)
+    assert (model.eikonal_weight, model.mask_alpha) == (0.1, 50.0)
     assert (model.photos.weight, model.refine_cameras, model.refine_colours) == (0.0, False, False)
 
 
 @pytest.mark.parametrize("spec", [methods.baseh3d_fast, methods.h3dnet_fast])
-def test_silhouettes_weigh_four_times_as_much_in_fast_fits(spec):
+def test_silhouettes_of_fast_fits_weigh_as_idrs_and_later_four_times_as_much(spec):
     """As README says."""
-    assert spec.config.pipeline.model.mask_weight == 4.0 * methods.idr.config.pipeline.model.mask_weight
+    fast, published = spec.config.pipeline.model, methods.idr.config.pipeline.model
+    assert (fast.mask_weight, fast.late_mask_factor) == (published.mask_weight, 4.0)
+    assert published.late_mask_factor == 1.0
 
 
 def test_colours_first_teaches_the_colours_and_leaves_the_priors_shape_alone(tiny_root, prior_run, tmp_path, capsys):
@@ -216,6 +219,20 @@ def test_an_anchor_leaves_the_eikonal_loss_alone(tiny_root, tmp_path):
     assert asked[1.0].anchor > 0 and asked[0.0].anchor == 0
     assert len(asked[1.0].gradients) == 256 + 128
     assert torch.equal(asked[1.0].gradients, asked[0.0].gradients)
+
+
+def test_silhouettes_weigh_more_once_patches_are_small(tiny_root, tmp_path):
+    config = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2, "--pipeline.model.late-mask-factor", 3)
+    config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2), 0, 0
+    trainer = started(config)
+    before_step(trainer, 0)
+    model, (bundle, batch) = trainer.pipeline.model, trainer.ray_pool.draw()
+    outputs, losses = {"training_pass": model.training_pass(model.training_rays(bundle))}, {}
+    small_from = config.pipeline.model.photos.small_from
+    for model.progress in (small_from - 0.01, small_from):
+        losses[model.progress] = model.get_loss_dict(outputs, batch)["mask"].item()
+    large, small = losses.values()
+    assert large > 0.0 and small == pytest.approx(3.0 * large)
 
 
 def test_patches_lie_well_inside_the_masks_in_whatever_order_rays_come(tiny_root, tmp_path, monkeypatch):

@@ -46,6 +46,8 @@ class IdrModelConfig(SdfModelConfig):
     _target: type = field(default_factory=lambda: IdrModel)
     mask_weight: Weight = 100.0
     """Weight of the silhouette's cross entropy."""
+    late_mask_factor: Weight = 1.0
+    """How many times that weight silhouettes get once patches are small (--pipeline.model.photos.small-from)."""
     mask_alpha: Annotated[float, Gt(0.0), Le(ALPHA_END)] = 50.0
     """Sharpness of the silhouette at the start, at most 1600; it doubles five times, every eighth of the training, but
     not beyond 1600."""
@@ -226,7 +228,8 @@ class IdrModel(SdfModel):
             # In the networks' frame, so that a prior's silhouettes are as sharp in a larger unit ball.
             min_sdf = result.sdf[~on] * self.field.placement.scale
             silhouette = mask_loss(min_sdf, in_mask[~on], batch["weight"][~on], alpha, rays)
-            losses["mask"] = self.config.mask_weight * silhouette
+            late = self.progress >= self.config.photos.small_from
+            losses["mask"] = self.config.mask_weight * (self.config.late_mask_factor if late else 1.0) * silhouette
         if self.views:
             losses["views"] = self.config.refine_weight * self.views.penalty()
         if result.ncc is not None:
