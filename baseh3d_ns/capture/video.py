@@ -78,6 +78,7 @@ def _measured(video: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "
 def _frames(video: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Frames in OpenCV's channel order, turned as the video says."""
     reader = cv2.VideoCapture(str(video))
+    reader.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # OpenCV 4.11 leaves frames as stored unless told so.
     try:
         while True:
             there, frame = reader.read()
