@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,11 @@ from baseh3d_ns.own_photos.transforms_json import FILE
 
 MADE = frozenset({FILE, SHEET, MASKS, FRAMES})
 """Everything that a capture writes into its folder."""
+MADE_INSIDE = {
+    MASKS: re.compile(r"\d{3,}_.+\.png"),
+    FRAMES: re.compile(rf".+_({'|'.join(suffix[1:] for suffix in VIDEO_SUFFIXES)})_\d{{5,}}\.jpg"),
+}
+"""Names of the files that a capture writes into its own folders, see `save_mask` and `frame_name`."""
 LATER_S = 2.0
 """Seconds after the end of a capture from which a mask in its folder was made by hand."""
 
@@ -26,23 +32,20 @@ def find_photos(source: Path) -> list[Path]:
     """Photos of a folder, or of its folder `images`, by name.
 
     Raises:
-        InputError: there is no photo in it.
+        InputError: there is no photo in it, or there are some in both.
     """
     if source.is_file():
         raise InputError(
             f"{source} is one file: pass the folder of the photos, or a video ({' '.join(VIDEO_SUFFIXES)})"
         )
-    for folder in (source, source / "images"):
-        if not folder.is_dir():
-            continue
-        found = sorted(
-            path
-            for path in folder.iterdir()
-            if path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    own, inside = (_pictures(folder) for folder in (source, source / "images"))
+    if own and inside:
+        raise InputError(
+            f"{source} holds pictures ({own[0].name}), and so does its folder images ({inside[0].name}): pass "
+            f"{source / 'images'}, or move what does not show the head out of {source}"
         )
-        _check_no_masks(found)
-        if found:
-            return found
+    if own or inside:
+        return own or inside
     remedy = exported_by(source) or "pass the folder that they lie in"
     raise InputError(f"{source} holds no photos ({' '.join(SUFFIXES)}): {remedy}")
 
@@ -75,14 +78,14 @@ def check_output(source: Path, out: Path, overwrite: bool) -> None:
     no capture made, or masks that were changed by hand."""
     if not source.exists():
         raise InputError(f"no such folder of photos or video: {source}")
-    if source == out or out in source.parents:
+    if source.resolve() == out or out in source.resolve().parents:
         raise InputError(f"{out} holds the photos themselves: pass another --out")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:
         raise InputError(f"{out} is there already: pass --overwrite to make it anew, or another --out")
     there = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    others = sorted(there - MADE if _is_capture(out) else there)
+    others = sorted(there - MADE if _is_capture(out) else there) or _not_made(out)
     if others:
         raise InputError(f"{out} holds {others[0]}, which no capture made: move it away, or pass another --out")
     made = [path.stat().st_mtime for name in (FILE, SHEET) if (path := out / name).is_file()]
@@ -92,6 +95,33 @@ def check_output(source: Path, out: Path, overwrite: bool) -> None:
             f"{later[0]} was changed after the capture: copy it into a folder masks beside the photos, under its "
             "photo's name, so that it is used, and pass another --out; or delete it"
         )
+
+
+def _not_made(out: Path) -> list[str]:
+    """Files that no capture made, in the folders within one."""
+    return [
+        f"{folder}/{path.name}"
+        for folder, made in MADE_INSIDE.items()
+        for path in sorted((out / folder).glob("*"))
+        if not made.fullmatch(path.name)
+    ]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Pictures of a folder, by name, without the sheet of a capture; none where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    left_out = {SHEET} if _is_capture(folder) else set()
+    found = sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file()
+        and path.suffix.lower() in SUFFIXES
+        and not path.name.startswith(".")
+        and path.name not in left_out
+    )
+    _check_no_masks(found)
+    return found
 
 
 def _set_aside(out: Path) -> Path:
