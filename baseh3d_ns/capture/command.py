@@ -33,6 +33,7 @@ from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.faces import POINTS, face_of
 from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
 from baseh3d_ns.own_photos.looks import Look, full_trimap
+from baseh3d_ns.own_photos.mask_turns import MaskFile, turned_masks
 from baseh3d_ns.own_photos.masks import find_mask, mask_file, unused_masks
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions
 from baseh3d_ns.own_photos.photo_sizes import as_shown
@@ -150,11 +151,19 @@ def _estimate(options: CaptureOptions, masks: Mapping[Path, Path | None]) -> tup
     """Cameras of photos that have none, in the head frame where a face says where that is."""
     bar = progress_bar(masks.items(), desc="Reading the photos", unit="photo")
     photos = [load_photo(photo, mask) for photo, mask in bar]
+    files = [None if mask is None else MaskFile(photo, mask, as_stored=False) for photo, mask in masks.items()]
+    turned = turned_masks(files, [photo.rgb for photo in photos], [photo.mask for photo in photos])
+    photos = [
+        photo if other is None else replace(photo, mask=other) for photo, other in zip(photos, turned, strict=True)
+    ]
     say_cropped(photos)
     is_video = options.source.suffix.lower() in VIDEO_SUFFIXES
     config = CameraConfig(MotionConfig(options.turning_head, is_video), options.scale.pupils_mm or None)
     solved = solve_cameras(photos, config)
-    found = [_shot(*files, view) for files, view in zip(masks.items(), solved.views, strict=True)]
+    found = [
+        _shot(*beside, view, None if other is None else True)
+        for beside, view, other in zip(masks.items(), solved.views, turned, strict=True)
+    ]
     shots = tuple(shot for shot in found if shot is not None)
     if not shots:
         raise InputError(f"no camera could be found for the photos of {options.source}: see README on how to take them")
@@ -182,14 +191,14 @@ def _known_frame(face: FittedFace, neck_mm: float, alone: bool) -> GivenFrame:
     return replace(frame, ball=ball, cut=cut, cut_decided=True)
 
 
-def _shot(photo: Path, mask: Path | None, view: SolvedView) -> Shot | None:
+def _shot(photo: Path, mask: Path | None, view: SolvedView, mask_as_stored: bool | None) -> Shot | None:
     camera = view.camera
     if camera is None:
         return None
     distortion = np.zeros(len(COEFFICIENTS))
     distortion[: len(view.distortion)] = view.distortion
     lens = Lens(camera.intrinsics, distortion, camera.width, camera.height)
-    return Shot(photo.name, photo, mask, lens, False, camera.rotation, camera.centre_mm)
+    return Shot(photo.name, photo, mask, lens, False, camera.rotation, camera.centre_mm, mask_as_stored)
 
 
 def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | None) -> str:

@@ -16,7 +16,7 @@ from baseh3d_ns.data.pictures import Trimap
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.faces import POINTS, Face, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.hull import Silhouette
-from baseh3d_ns.own_photos.mask_turns import turned_as_shown
+from baseh3d_ns.own_photos.mask_turns import turned_like_photos
 from baseh3d_ns.own_photos.masks import (
     HOLDS_FACE,
     faces_in_masks,
@@ -82,7 +82,7 @@ def look_at(shots: Sequence[Shot], find_faces: bool, otherwise: Face | None = No
     bar = progress_bar(shots, desc="Reading the photos", unit="photo")
     photos = [_small(read_counted(shot.photo_path, shot.as_stored)) for shot in bar]
     masks = small_masks(shots, photos)
-    shots, masks = turned_as_shown(shots, photos, masks)
+    shots, masks = turned_like_photos(shots, photos, masks)
     landmarks: list[FaceLandmarks | None] = [None] * len(shots)
     if find_faces or any(mask is None for mask in masks):
         faces = [[] if face is None else [face] for face in _find_landmarks(photos, masks)]

@@ -86,21 +86,23 @@ def read_counted_mask(
 
     Args:
         size: width and height of the photo as its camera counts them.
-        mask_as_stored: False: the mask is of the photo as shown, though its size says it is not.
+        mask_as_stored: whether the mask is of the stored pixels; None where its size or orientation says it.
 
     Raises:
         InputError: the mask cannot be read, or has another size than its photo.
     """
     trimap, orientation = read_trimap(mask_path), picture_size(photo_path)[2]
     # A cut-out photo is turned as it is shown.
-    if as_stored and (mask_as_stored is False or picture_size(mask_path)[2] in STORED):
-        trimap = _turned(trimap, STORED[orientation])
+    if picture_size(mask_path)[2] in STORED:
+        mask_as_stored = False
+    if orientation in STORED and mask_as_stored is not None and mask_as_stored != as_stored:
+        trimap = _turned(trimap, STORED[orientation if as_stored else SHOWN_BY.get(orientation, orientation)])
     height, width = trimap.mask.shape
     if (width, height) == size:
         return trimap
     if orientation in SWAPPED and (height, width) == size:
         # Each of these turns undoes itself, but for quarter turns, whose opposite is the other one.
-        turn = orientation if as_stored else {6: 8, 8: 6}.get(orientation, orientation)
+        turn = orientation if as_stored else SHOWN_BY.get(orientation, orientation)
         return _turned(trimap, STORED[turn])
     raise InputError(
         f"{mask_path} is {width}x{height} but its photo {photo_path.name} is {size[0]}x{size[1]}: make the mask again "

@@ -42,8 +42,8 @@ class Shot:
     centre: Float[np.ndarray, " 3"]
     """Camera centre in the file's world and unit."""
     mask_as_stored: bool | None = None
-    """Whether the mask is of the stored pixels, of a photo that is counted so, not of those shown; None where its size
-    or orientation says it (see `mask_turns`)."""
+    """Whether the mask is of the stored pixels, not of those shown; None where its size or orientation says it (see
+    `mask_turns`)."""
 
     def in_camera(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
         """Points of the file's world in the camera's axes."""

@@ -80,7 +80,7 @@ def _shot(path: Path, frame: Table) -> Shot:
     rotation, centre = pose_of(frame.get("transform_matrix"), named)
     lens, as_stored = _lens(frame, photo, named)
     # nerfstudio reads a mask that is named as it reads the photo, and so do we in a capture of ours.
-    return Shot(name, photo, mask, lens, as_stored, rotation, centre, mask_as_stored=True if has_mask else None)
+    return Shot(name, photo, mask, lens, as_stored, rotation, centre, mask_as_stored=as_stored if has_mask else None)
 
 
 def _text(path: Path, frame: Table, key: str) -> str:
