@@ -22,6 +22,8 @@ MASK_THRESHOLD = 127
 """Mask values above this, of 255, are head."""
 UNDECIDED = 128
 """Value of the pixels of a trimap that are left open, between 0 and 255."""
+OPEN_SHARE = 0.7
+"""Share of the grey pixels that a trimap's open ones exceed: no level of a mask's soft edges has so many."""
 MOST_LABELS, LABEL_SHARE = 12, 0.05
 """Number of grey levels up to which a picture may be a map of labels, and the share of what is not black that a dark
 level covers in one: at the edges of a mask each covers less."""
@@ -74,8 +76,8 @@ def read_trimap(path: Path) -> Trimap:
     """A silhouette, turned as its EXIF orientation says.
 
     Alpha that is not the same everywhere is the silhouette. Of two grey levels of which one is 0, the other is head,
-    whatever it is (masks of 0 and 1, palettes); of more levels, those above `MASK_THRESHOLD`. The three levels 0,
-    `UNDECIDED` and 255 are a trimap.
+    whatever it is (masks of 0 and 1, palettes); of more levels, those above `MASK_THRESHOLD`. The levels 0, `UNDECIDED`
+    and 255 are a trimap, also with some others between them, as a soft brush leaves them on one.
 
     Raises:
         InputError: not an image, cut off, all of one value, a map of labels, or with no more than a speck brighter than
@@ -95,7 +97,8 @@ def read_trimap(path: Path) -> Trimap:
             f"{path} holds {len(values)} labels ({', '.join(f'{value:g}' for value in values)}), so it does not tell "
             "what is head: save it with two values, white = head, black = not"
         )
-    is_trimap = np.array_equal(values, (0, UNDECIDED, 255))
+    left_open = int(counts[values == UNDECIDED].sum())
+    is_trimap = {0, 255} < set(values.tolist()) and left_open > OPEN_SHARE * counts[1:-1].sum()
     threshold = UNDECIDED if is_trimap else 0 if len(values) == 2 and values[0] == 0 else MASK_THRESHOLD
     mask = np.asarray(levels > threshold)
     if mask.all() or not mask.any():
@@ -105,17 +108,13 @@ def read_trimap(path: Path) -> Trimap:
         )
     if mask.mean() < LEAST_SHARE:
         raise InputError(f"{path} has {mask.sum()} white pixels of {mask.size}, which are no head: make the mask again")
-    middle = counts[np.abs(values - float(UNDECIDED)) < 0.5 * UNDECIDED].sum() if len(values) > 2 + is_trimap else 0
+    middle = counts[np.abs(values - float(UNDECIDED)) < 0.5 * UNDECIDED].sum() if len(values) > 2 else 0
     known = np.asarray(levels != UNDECIDED) if is_trimap else np.ones_like(mask)
-    return Trimap(mask, known, float(middle / mask.sum()))
+    return Trimap(mask, known, float((middle - is_trimap * left_open) / mask.sum()))
 
 
 def check_not_inverted(path: Path, mask: Bool[np.ndarray, "h w"]) -> None:
-    """Raise `InputError` where a silhouette holds all corners and not the middle of its photo.
-
-    Args:
-        path: its file, for the message.
-    """
+    """Raise `InputError` where a silhouette, of that file, holds all corners and not the middle of its photo."""
     corners = mask[[0, 0, -1, -1], [0, -1, 0, -1]]
     height, width = mask.shape
     if corners.all() and not mask[height // 2, width // 2]:
