@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -45,7 +46,13 @@ class Capture:
         out = (self.out or usual_out(self.photos)).resolve()
         scale = ScaleOptions(self.mm_per_unit, self.pupils_mm, self.unit)
         options = CaptureOptions(
-            self.photos.resolve(), out, scale, self.neck_mm, self.estimate_cameras, self.turning_head, self.overwrite
+            Path(os.path.abspath(self.photos)),
+            out,
+            scale,
+            self.neck_mm,
+            self.estimate_cameras,
+            self.turning_head,
+            self.overwrite,
         )
         print(capture(options))
 
