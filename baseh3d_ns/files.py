@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -156,14 +156,15 @@ def named_disk_errors(path: Path) -> Iterator[None]:
         raise _cannot_be_written(path, error) from error
 
 
-def cache_folder(name: str, otherwise: Path) -> Path:
-    """The user's cache folder NAME (`~/.cache/NAME` on Linux) where it can be written to, else `otherwise`.
+def cache_folder(name: str, otherwise: Path, holds: Sequence[str] = ()) -> Path:
+    """The user's cache folder NAME (`~/.cache/NAME` on Linux) where it can be written to, or holds all of some files
+    (paths within it), else `otherwise`.
 
     Nothing is made.
     """
     with suppress(RuntimeError, OSError):
         usual = user_cache_path(name, appauthor=False)
-        if _could_be_made(usual):
+        if _could_be_made(usual) or (holds and all((usual / file).is_file() for file in holds)):
             return usual
     return otherwise
 

