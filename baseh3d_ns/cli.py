@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import warnings
 from typing import Annotated
 
@@ -32,6 +34,9 @@ def entrypoint() -> None:
     """Console script `baseh3d`."""
     # nerfstudio uses names that torch is giving up: nothing that a user could act on.
     warnings.filterwarnings("ignore", category=FutureWarning)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # Names of files may hold bytes that are no UTF-8.
     command = tyro.cli(Commands, prog="baseh3d", description=__doc__)  # type: ignore[arg-type]
     with exit_on_input_error(), ended_by_interrupt(lambda: STOPPED):
         check_bounds(command)

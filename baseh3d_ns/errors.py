@@ -13,6 +13,11 @@ class InputError(ValueError):
     """Unusable input from the user; the message is one sentence naming the file and the remedy."""
 
 
+def readable(name: str) -> str:
+    """A file's name as it can be shown: bytes of it that are no UTF-8 become question marks."""
+    return name.encode("utf-8", "replace").decode()
+
+
 @contextmanager
 def exit_on_input_error() -> Iterator[None]:
     """Turn an `InputError` into its sentence on stderr and exit code 1: the boundary of every command."""

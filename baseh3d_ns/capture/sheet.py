@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
+from baseh3d_ns.errors import readable
 from baseh3d_ns.own_photos.head_frame import HeadFrame
 from baseh3d_ns.own_photos.own_views import OwnView
 
@@ -37,7 +38,7 @@ def save_sheet(path: Path, views: Sequence[OwnView], frame: HeadFrame, title: st
     rows = math.ceil(count / columns)
     lines = textwrap.wrap(title, round(LETTERS_PER_IN * TILE_IN * columns))
     figure = Figure(figsize=(TILE_IN * columns, TILE_IN * rows + LINE_IN * (len(lines) + 2)), layout="constrained")
-    figure.suptitle("\n".join(lines), fontsize=9)
+    figure.suptitle(readable("\n".join(lines)), fontsize=9, parse_math=False)
     tiles = figure.subplots(rows, columns, squeeze=False).ravel()
     _plan(tiles[0], views, frame.radius_mm)
     for tile, view in zip(tiles[1:], views, strict=False):
@@ -57,7 +58,7 @@ def _photo(tile: Any, view: OwnView, radius_mm: float) -> None:
         ends = view.camera.project(0.55 * radius_mm * np.array([[0.0, 0.0, 0.0], direction])) * factor
         tile.plot(ends[:, 0], ends[:, 1], color=colour, linewidth=1.5)
     tile.set(xlim=(0, picture.width), ylim=(picture.height, 0))
-    tile.set_title(view.shot.name.rsplit("/", 1)[-1], fontsize=6, pad=2)
+    tile.set_title(readable(view.shot.name.rsplit("/", 1)[-1]), fontsize=6, pad=2, parse_math=False)
     tile.axis("off")
 
 

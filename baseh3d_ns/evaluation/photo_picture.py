@@ -10,6 +10,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from baseh3d_ns.errors import readable
 from baseh3d_ns.evaluation.photo_scores import RenderedView
 
 MOST_ROWS = 5
@@ -34,12 +35,13 @@ def photo_picture(path: Path, views: Sequence[RenderedView], title: str) -> None
             axis.imshow(np.asarray(image))
             axis.set_axis_off()
         scores = view.scores
-        row[0].set_title(f"{scores.photo} ({'held out' if scores.held_out else 'trained on'})", fontsize=9)
+        part = "held out" if scores.held_out else "trained on"
+        row[0].set_title(f"{readable(scores.photo)} ({part})", fontsize=9, parse_math=False)
         row[1].set_title(f"render: PSNR {scores.psnr_db:.1f} dB, SSIM {scores.ssim:.2f}", fontsize=9)
         row[2].set_title(f"silhouette: IoU {scores.mask_iou:.3f}", fontsize=9)
     keys = [Patch(color=MISSING, label="only in the mask"), Patch(color=EXTRA, label="only in the render")]
     figure.legend(handles=keys, loc="outside lower right", ncols=2, fontsize=9)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(readable(title), fontsize=11, parse_math=False)
     figure.savefig(path, dpi=110, format="png")
 
 

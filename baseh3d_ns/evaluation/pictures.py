@@ -18,6 +18,7 @@ from trimesh.visual import ColorVisuals
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.data.h3ds_scene import H3dsScene
 from baseh3d_ns.data.pictures import read_photo
+from baseh3d_ns.errors import readable
 
 SIDES_DEG = (0.0, 60.0, -60.0)
 """Azimuths of the three pictures: the front and both sides."""
@@ -167,7 +168,7 @@ def evaluation_picture(
         axis.set_title(name, fontsize=11)
     bar = figure.colorbar(ScalarMappable(Normalize(0.0, max_mm), HEAT), ax=axes, shrink=0.6, pad=0.01, extend="max")
     bar.set_label(f"mm (grey: no ground truth within {UNKNOWN_MM:.0f} mm)")
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(readable(title), fontsize=12, parse_math=False)
     figure.savefig(path, dpi=110, format="png")
 
 
