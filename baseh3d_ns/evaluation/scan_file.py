@@ -10,7 +10,8 @@ import trimesh
 
 from baseh3d_ns.data.head_size import UNITS_MM, Unit, likely_unit, unit_mistake
 from baseh3d_ns.data.mesh_rows import check_all_rows
-from baseh3d_ns.data.obj import plain_obj
+from baseh3d_ns.data.obj import plain_obj, read_obj
+from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.scores import SIZE_RANGE_MM
 
@@ -64,13 +65,18 @@ def _triangles(path: Path) -> trimesh.Trimesh:
         raise InputError(f"--scan {path}: '{path.suffix}' is no mesh format that can be read; pass one of {suffixes}")
     check_all_rows(path)
     kind = path.suffix.lower().removeprefix(".")
+    if kind == "obj" and not read_text(path).endswith("\n"):
+        read_obj(path)  # Knows a file that is cut off.
     # trimesh finds no faces between tabs or before comments.
     source = io.StringIO(plain_obj(path)) if kind == "obj" else path
     try:
         loaded = trimesh.load(source, file_type=kind, process=False, skip_materials=True)
         mesh = loaded.to_mesh() if isinstance(loaded, trimesh.Scene) else loaded
     except Exception as error:  # whatever the damaged bytes lead a reader to
-        raise InputError(f"--scan {path} is empty, damaged or no mesh: export it again as one of {suffixes}") from error
+        # trimesh reads lists of one length only.
+        hint = ", a binary .ply with nothing but triangles" if kind == "ply" else ""
+        said = f"--scan {path} is empty, damaged or no mesh: export it again as one of {suffixes}{hint}"
+        raise InputError(said) from error
     if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
         raise InputError(f"--scan {path} has points but no faces, or is cut off: mesh the points, or export it again")
     vertices = mesh.vertices.view(np.ndarray)
