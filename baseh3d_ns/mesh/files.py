@@ -96,7 +96,7 @@ def check_mesh_path(path: Path, *, overwrite: bool = False, textured: bool = Fal
     if there is not None and not overwrite:
         raise InputError(f"{there} exists already: choose another name, or pass --overwrite")
     foreign = next((file for file in beside if os.path.exists(file)), None)
-    if foreign is not None and _earlier_material(path) is None:
+    if foreign is not None and not _earlier_material_files(path):
         raise InputError(
             f"{foreign} lies there without the material of an earlier export, and would be replaced: move it away, or "
             "choose another name"
@@ -115,7 +115,8 @@ def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) 
                 linear floats (glTF 2.0, section 3.7.2.1; in the others they are sRGB bytes), or a texture in sRGB
 
     An .obj has no comment lines: the reader of `h3ds` counts "f " anywhere in the text. Nothing half written is left
-    under `path`. With `overwrite`, the material of an earlier export of that name goes where the new one has none.
+    under `path`. With `overwrite`, material and textures of an earlier export of that name go where the new one has
+    none.
 
     Raises:
         InputError: another suffix, an existing file without `overwrite`, or a folder that cannot be written to.
@@ -129,13 +130,14 @@ def save_mesh(mesh_mm: trimesh.Trimesh, path: Path, *, overwrite: bool = False) 
         files = _textured_obj(mesh_mm, path)
     else:
         files = {path: encode_mesh(mesh_mm, path.suffix.lower())}
-    earlier = _earlier_material(path) if overwrite else None
+    earlier = _earlier_material_files(path) if overwrite else ()
     with ExitStack() as all_or_none:
         for file, content in files.items():
             all_or_none.enter_context(whole_file(file)).write_bytes(content)
-    if earlier is not None and earlier not in files:
-        with named_disk_errors(earlier):
-            earlier.unlink()
+    for file in earlier:
+        if file not in files:
+            with named_disk_errors(file):
+                file.unlink(missing_ok=True)
 
 
 def encode_mesh(mesh_mm: trimesh.Trimesh, suffix: str) -> bytes:
@@ -164,13 +166,17 @@ def _material_text(texture: Path, normals: Path | None) -> str:
     return text if normals is None else f"{text}norm {normals.name}\n"
 
 
-def _earlier_material(path: Path) -> Path | None:
-    """Material that an earlier export wrote beside that .obj; None where there is none, or another program's."""
+def _earlier_material_files(path: Path) -> tuple[Path, ...]:
+    """Material that an earlier export wrote beside that .obj, and the pictures it names, the material last; none where
+    there is none, or another program's."""
     material, texture, normals = _material_files(path)
     if path.suffix.lower() != ".obj" or not material.is_file():
-        return None
-    ours = (_material_text(texture, one).encode() for one in (None, normals))
-    return material if material.read_bytes() in ours else None
+        return ()
+    text = material.read_bytes()
+    for named, pictures in ((None, (texture,)), (normals, (texture, normals))):
+        if text == _material_text(texture, named).encode():
+            return *pictures, material
+    return ()
 
 
 def _textured_obj(mesh_mm: trimesh.Trimesh, path: Path) -> dict[Path, bytes]:
