@@ -128,6 +128,12 @@ def _check_start(definition: Definition, row: Row, where: str) -> None:
     """A row's prior is one of ours and kept after those epochs, or a file that is there."""
     from baseh3d_ns.heads.readers import BUILTIN
 
+    options = {name.replace("_", "-") for name in definition.options_of(row)}
+    for name, remedy in (("load-prior", "prior = ..."), ("data", "[data]")):
+        if name in options:
+            raise InputError(f"{where}: its option '{name}' would be replaced: say it by {remedy}")
+    if "epochs" in options and definition.epochs:
+        raise InputError(f"{where}: its option 'epochs' would be replaced by the definition's epochs: leave one out")
     start = definition.start_of(row)
     if isinstance(start, SnapshotRef):
         run = definition.priors[start.name]
