@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -276,6 +277,14 @@ def half_of_lines(content: bytes) -> bytes:
     return b"".join(lines[: len(lines) // 2])
 
 
+def triangle_and_quad() -> bytes:
+    """A binary .ply, as Blender writes polygons."""
+    header = "ply\nformat binary_little_endian 1.0\nelement vertex 4\nproperty float x\nproperty float y\n"
+    header += "property float z\nelement face 2\nproperty list uchar int vertex_indices\nend_header\n"
+    corners = np.array([[0, 0, 0], [90, 0, 0], [90, 90, 0], [0, 90, 0]], "<f4").tobytes()
+    return header.encode() + corners + struct.pack("<B3iB4i", 3, 0, 1, 2, 4, 0, 1, 2, 3)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -285,6 +294,8 @@ def half_of_lines(content: bytes) -> bytes:
         ("scan.glb", b"glTF nonsense", "empty, damaged or no mesh"),
         ("scan.obj", b"hello\n", "no faces|no mesh"),
         ("scan.obj", b"v 1 2\nv 3 4\nv 5 7\nf 1 2 3\n", "not three numbers"),
+        ("scan.obj", head(1).export(file_type="obj").encode()[:-305], "is cut off: its last line has no end, and"),
+        ("scan.ply", triangle_and_quad(), "a binary .ply with nothing but triangles"),
         ("scan.ply", ply("0 0 0\n90 0 0\n0 90 0\n", 0), "points but no faces"),
         ("scan.stl", head(1).export(file_type="stl")[:1000], "points but no faces, or is cut off"),
         ("scan.ply", half_of_lines(export_ply(head(1), encoding="ascii")), "cut off: it holds 56 of the 122 vertices"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from baseh3d_ns.capture.sheet import DIM, UNKNOWN, overlay
 from baseh3d_ns.capture.solve import LANDMARKS, FittedFace, SolvedCameras
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import find_photos
-from baseh3d_ns.capture.video import choose_frames, save_frames
+from baseh3d_ns.capture.video import choose_frames, frame_name, save_frames
 from baseh3d_ns.commands import data as commands
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_folder
@@ -113,10 +114,26 @@ def test_an_earlier_capture_is_kept_unless_told_otherwise(photos):
     with pytest.raises(InputError, match=f"{mended.name} was changed after the capture"):
         capture(options(photos, out, overwrite=True))
     os.utime(mended, (before, before))
-    (out / "masks" / "old.png").touch()
+    (out / "masks" / "007_old.png").touch()
+    os.utime(out / "masks" / "007_old.png", (before, before))
     capture(options(photos, out, overwrite=True))
-    assert not (out / "masks" / "old.png").exists() and (out / "transforms.json").is_file()
+    assert not (out / "masks" / "007_old.png").exists() and (out / "transforms.json").is_file()
     assert [path.name for path in photos.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("mine", ["masks/old.png", "frames/notes.txt"])
+def test_what_no_capture_made_within_its_folders_is_kept(photos, mine):
+    """A file moved there keeps its time, so that its name alone tells."""
+    out = photos / "head"
+    capture(options(photos, out))
+    (out / "frames").mkdir()
+    for name in (mine, f"frames/{frame_name(Path('walk.MOV'), 123456)}"):
+        (out / name).touch()
+        os.utime(out / name, (0.0, 0.0))
+    with pytest.raises(InputError, match=f"head holds {mine}, which no capture made: move it away"):
+        capture(options(photos, out, overwrite=True))
+    (out / mine).unlink()
+    capture(options(photos, out, overwrite=True))
 
 
 def test_a_folder_of_something_else_is_never_overwritten(photos, tmp_path):
@@ -251,6 +268,32 @@ def test_masks_among_the_photos_are_named(tmp_path):
     assert [path.name for path in find_photos(tmp_path)] == ["a.jfif", "b.jpg", "c_mask.png"]
 
 
+def test_photos_in_two_places_are_told(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("thumbnail.jpg", "images/a.jpg", "images/b.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    with pytest.raises(InputError, match=r"holds pictures \(thumbnail.jpg\), and so does its folder images \(a.jpg\)"):
+        find_photos(tmp_path)
+    (tmp_path / "thumbnail.jpg").unlink()
+    assert [path.name for path in find_photos(tmp_path)] == ["a.jpg", "b.jpg"]
+
+
+def test_the_sheet_of_a_capture_is_no_photo(photos):
+    capture(options(photos, photos / "head"))
+    with pytest.raises(InputError, match="head holds no photos"):
+        find_photos(photos / "head")
+
+
+@pytest.mark.parametrize("name", ["A$AP_$1.png", os.fsdecode(b"M\xfcller.png")])
+def test_photos_of_any_name_come_onto_the_sheet(photos, name):
+    """Matplotlib takes two dollars for mathematics, and no bytes that are not UTF-8."""
+    photo = photos / "images" / "p01.png"
+    photo.rename(photo.with_name(name))
+    rewrite(photos, lambda meta: meta["frames"][1].update(file_path=f"images/{name}"))
+    capture(options(photos, photos / "head"))
+    assert (photos / "head" / "capture.png").is_file()
+
+
 def test_a_capture_that_a_killed_process_had_set_aside_comes_back(photos):
     out = photos / "head"
     capture(options(photos, out))
@@ -358,6 +401,28 @@ def test_frames_of_a_video_become_photos(tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     with pytest.raises(InputError, match="broken.mp4 cannot be decoded"):
         save_frames(tmp_path / "broken.mp4", tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("turn", "matrix"), [("none", (1, 0, 0, 1)), ("right", (0, 1, -1, 0)), ("left", (0, -1, 1, 0))]
+)
+def test_frames_are_turned_as_the_video_says(tmp_path, turn, matrix):
+    """Phones held upright write the picture lying, and a matrix in the header of the track."""
+    video = tmp_path / "walk.mp4"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"mp4v"), 10.0, (64, 48))
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:, :16] = 255
+    for _ in range(8):
+        writer.write(picture)
+    writer.release()
+    content = bytearray(video.read_bytes())
+    start = content.index(b"tkhd") + 4 + 40  # ISO 14496-12, 8.3.2: nine numbers, of which these are a, b, c, d
+    a, b, c, d = (value << 16 for value in matrix)
+    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    video.write_bytes(content)
+    shown = cv2.imread(str(save_frames(video, tmp_path / "frames")[0]))
+    white = {"none": shown[:, :8], "right": shown[:8], "left": shown[-8:]}[turn]
+    assert white.mean() > 200.0 and shown.mean() < 100.0
 
 
 def test_the_file_is_nerfstudios(photos):

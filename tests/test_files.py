@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -232,6 +233,14 @@ def test_caches_lie_elsewhere_where_the_home_cannot_be_written_to(tmp_path, monk
     assert cache_folder("ours", tmp_path / "other") == tmp_path / "home" / ".cache" / "ours"
     move_library_caches()
     assert not set(LIBRARY_CACHES) & set(os.environ) and names(tmp_path) == []
+    (tmp_path / "home" / ".cache" / "ours").mkdir(parents=True)
+    (tmp_path / "home" / ".cache" / "ours" / "model").touch()
+    with monkeypatch.context() as read_only:
+        read_only.setattr(os, "access", lambda *_: False)
+        assert cache_folder("ours", tmp_path / "other") == tmp_path / "other"
+        assert cache_folder("ours", tmp_path / "other", ["model", "another"]) == tmp_path / "other"
+        assert cache_folder("ours", tmp_path / "other", ["model"]) == tmp_path / "home" / ".cache" / "ours"
+    shutil.rmtree(tmp_path / "home")
     # A file where the home should be: fails for root too, unlike missing rights.
     (tmp_path / "home").write_text("no folder")
     assert cache_folder("ours", tmp_path / "other") == tmp_path / "other"

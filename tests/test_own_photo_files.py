@@ -16,13 +16,15 @@ from own_capture import ELSEWHERE, rewrite, write_colmap
 from PIL import Image, ImageOps
 from scipy.spatial.transform import Rotation
 
+from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture import command
 from baseh3d_ns.capture.command import CaptureOptions, capture
-from baseh3d_ns.capture.photos import load_photo
-from baseh3d_ns.capture.solve import check_tools
+from baseh3d_ns.capture.photos import Photo, load_photo
+from baseh3d_ns.capture.solve import SolvedCameras, check_tools
+from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import find_photos
 from baseh3d_ns.capture.video import frame_name
-from baseh3d_ns.data.pictures import picture_size, read_mask
+from baseh3d_ns.data.pictures import picture_size, read_mask, read_trimap
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos import looks, masks
 from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
@@ -257,6 +259,20 @@ def test_nothing_is_concluded_from_what_a_trimap_leaves_open(own, tmp_path, orie
         np.testing.assert_array_equal(view.picture.mask, before.mask & ~lost)
 
 
+@pytest.mark.parametrize(("open_rows", "soft_rows", "left_open"), [(6, 1, True), (1, 6, False)])
+def test_a_soft_brush_leaves_a_trimap_one(tmp_path, open_rows, soft_rows, left_open):
+    levels = np.zeros((48, 48), np.uint8)
+    levels[10:30] = 255
+    levels[30 : 30 + open_rows] = 128
+    levels[40 : 40 + soft_rows] = np.linspace(140, 220, 48)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    trimap = read_trimap(tmp_path / "a.png")
+    np.testing.assert_array_equal(trimap.mask, levels > (128 if left_open else 127))
+    np.testing.assert_array_equal(trimap.known, (levels != 128) | (not left_open))
+    middle = (np.abs(levels.astype(int) - 128) < 64) & (levels != 128 if left_open else True)
+    assert trimap.grey == pytest.approx(middle.sum() / trimap.mask.sum())
+
+
 @pytest.mark.parametrize("orientation", ORIENTATIONS[1:])
 @pytest.mark.parametrize("of", ["stored", "shown"])
 def test_masks_of_either_way_lie_on_the_edges_of_turned_photos(own, plain, orientation, of):
@@ -274,6 +290,33 @@ def test_masks_of_either_way_lie_on_the_edges_of_turned_photos(own, plain, orien
     capture(options(own, own / "again"))
     for ours, wanted in zip(opened(own / "again").views, scene.views, strict=True):
         np.testing.assert_array_equal(ours.picture.mask, wanted.picture.mask)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS[1:])
+@pytest.mark.parametrize("of", ["stored", "shown"])
+def test_masks_of_either_way_are_turned_before_cameras_are_looked_for(own, orientation, of, monkeypatch):
+    shots = read_capture(own).shots
+    wanted = [np.asarray(Image.open(own / "masks" / f"p{number:02d}.png")) > 127 for number in range(5)]
+    for name in ("p01.png", "p03.png"):
+        photo, mask = own / "images" / name, own / "masks" / name
+        save_as_shown(Image.open(photo).copy(), photo, orientation)
+        if of == "stored":
+            Image.fromarray(STORED[orientation](np.asarray(Image.open(mask)))).save(mask)
+    views = [
+        SolvedView(shot.name, Pinhole(lens.intrinsics, shot.rotation, -shot.rotation @ shot.centre, 48, 48))
+        for shot, lens in ((shot, shot.lens) for shot in shots)
+    ]
+    looked_at = []
+
+    def solve(photos: list[Photo], _: object) -> SolvedCameras:
+        looked_at.extend(photos)
+        return SolvedCameras(tuple(views), "landmarks", None)
+
+    monkeypatch.setattr(command, "solve_cameras", solve)
+    found = command._estimate(options(own, own / "again"), {shot.photo_path: shot.mask_path for shot in shots})[0]
+    np.testing.assert_array_equal([photo.mask for photo in looked_at], wanted)
+    np.testing.assert_array_equal([given_trimap(shot).mask for shot in found.shots], wanted)
+    assert [shot.mask_as_stored for shot in found.shots].count(True) == 2 * (of == "stored")
 
 
 @pytest.mark.parametrize("known_by", ["nothing", "its name in the file", "its own orientation", "symmetry"])
@@ -315,6 +358,7 @@ def test_a_cut_out_photo_brings_its_mask_to_the_search_for_cameras(tmp_path):
         ("images/left/a.jpg", "masks/left/a.png"),
         ("left/a.jpg", "masks/left/a_mask.png"),
         ("images/left/a.jpg", "mask/left/a.webp"),
+        ("images/monday/left/a.jpg", "masks/monday/left/a.png"),
     ],
 )
 def test_masks_lie_beside_photos_or_their_folder(tmp_path, photo, mask):
