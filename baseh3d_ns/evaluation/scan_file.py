@@ -19,6 +19,8 @@ METRIC_SUFFIXES = (".glb", ".gltf")
 """Formats in metres by their specification (glTF 2.0, section 3.4)."""
 ROOM_MM = 2e4
 """Largest extent of a scan that shows a person, or the room round the head, in millimetres."""
+COMPRESSED = (b"KHR_draco_mesh_compression", b"EXT_meshopt_compression")
+"""Extensions of glTF that trimesh reads as zeros."""
 SCAN_SUFFIXES = (".ply", ".obj", ".stl", ".off", *METRIC_SUFFIXES)
 
 
@@ -67,6 +69,8 @@ def _triangles(path: Path) -> trimesh.Trimesh:
     kind = path.suffix.lower().removeprefix(".")
     if kind == "obj" and not read_text(path).endswith("\n"):
         read_obj(path)  # Knows a file that is cut off.
+    if path.suffix.lower() in METRIC_SUFFIXES and any(name in path.read_bytes() for name in COMPRESSED):
+        raise InputError(f"--scan {path} is compressed (Draco or meshopt): export it again without compression")
     # trimesh finds no faces between tabs or before comments.
     source = io.StringIO(plain_obj(path)) if kind == "obj" else path
     try:
