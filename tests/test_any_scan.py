@@ -292,7 +292,11 @@ def triangle_and_quad() -> bytes:
         ("scan.npz", b"PK", "no mesh format"),
         ("scan.ply", b"", "empty, damaged or no mesh"),
         ("scan.glb", b"glTF nonsense", "empty, damaged or no mesh"),
-        ("scan.glb", b'glTF {"extensionsRequired":["KHR_draco_mesh_compression"]}', "is compressed .Draco or meshopt.: exp"),
+        (
+            "scan.glb",
+            b'glTF {"extensionsRequired":["KHR_draco_mesh_compression"]}',
+            "is compressed .Draco or meshopt.: exp",
+        ),
         ("scan.obj", b"hello\n", "no faces|no mesh"),
         ("scan.obj", b"v 1 2\nv 3 4\nv 5 7\nf 1 2 3\n", "not three numbers"),
         ("scan.obj", head(1).export(file_type="obj").encode()[:-305], "is cut off: its last line has no end, and"),
