@@ -221,8 +221,10 @@ def test_an_anchor_leaves_the_eikonal_loss_alone(tiny_root, tmp_path):
     assert torch.equal(asked[1.0].gradients, asked[0.0].gradients)
 
 
-def test_silhouettes_weigh_more_once_patches_are_small(tiny_root, tmp_path):
-    config = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2, "--pipeline.model.late-mask-factor", 3)
+@pytest.mark.parametrize(("photo_weight", "factor"), [(0.3, 3.0), (0.0, 1.0)])
+def test_silhouettes_weigh_more_once_small_patches_are_compared(tiny_root, tmp_path, photo_weight, factor):
+    options = ["--pipeline.model.late-mask-factor", 3, "--pipeline.model.photos.weight", photo_weight]
+    config = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2, *options)
     config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2), 0, 0
     trainer = started(config)
     before_step(trainer, 0)
@@ -232,7 +234,7 @@ def test_silhouettes_weigh_more_once_patches_are_small(tiny_root, tmp_path):
     for model.progress in (small_from - 0.01, small_from):
         losses[model.progress] = model.get_loss_dict(outputs, batch)["mask"].item()
     large, small = losses.values()
-    assert large > 0.0 and small == pytest.approx(3.0 * large)
+    assert large > 0.0 and small == pytest.approx(factor * large)
 
 
 def test_patches_lie_well_inside_the_masks_in_whatever_order_rays_come(tiny_root, tmp_path, monkeypatch):

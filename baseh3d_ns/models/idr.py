@@ -47,7 +47,7 @@ class IdrModelConfig(SdfModelConfig):
     mask_weight: Weight = 100.0
     """Weight of the silhouette's cross entropy."""
     late_mask_factor: Weight = 1.0
-    """How many times that weight silhouettes get once patches are small (--pipeline.model.photos.small-from)."""
+    """How many times that weight silhouettes get once photos are compared by small patches (see photos.small-from)."""
     mask_alpha: Annotated[float, Gt(0.0), Le(ALPHA_END)] = 50.0
     """Sharpness of the silhouette at the start, at most 1600; it doubles five times, every eighth of the training, but
     not beyond 1600."""
@@ -228,7 +228,7 @@ class IdrModel(SdfModel):
             # In the networks' frame, so that a prior's silhouettes are as sharp in a larger unit ball.
             min_sdf = result.sdf[~on] * self.field.placement.scale
             silhouette = mask_loss(min_sdf, in_mask[~on], batch["weight"][~on], alpha, rays)
-            late = self.progress >= self.config.photos.small_from
+            late = self.late_photos is not None and self.progress >= self.config.photos.small_from
             losses["mask"] = self.config.mask_weight * (self.config.late_mask_factor if late else 1.0) * silhouette
         if self.views:
             losses["views"] = self.config.refine_weight * self.views.penalty()
