@@ -91,7 +91,9 @@ def test_a_photo_that_is_cut_off(own_root, tmp_path, views):
         ("baseh3d-fast", ["--carry-optimizer", True], "goes with no warm start"),
         ("idr", ["--pipeline.model.sdf-field.feature-layers", 2], "only h3dnet"),
         ("idr", ["--pipeline.model.sdf-field.sdf.latent", 4], "only h3dnet"),
-        ("h3dnet-fast", ["--pipeline.model.sdf-field.sdf.latent", 0], "h3dnet needs both"),
+        ("h3dnet-fast", ["--pipeline.model.sdf-field.sdf.latent", 0], "h3dnet needs a latent and a network"),
+        ("h3dnet-fast", ["--pipeline.model.sdf-field.sdf.features", 0], "h3dnet needs a latent and a network"),
+        ("baseh3d-fast", ["--pipeline.model.sdf-field.sdf.width", 32], "leaves no unit beside the 39 numbers"),
     ],
 )
 def test_options_without_a_meaning(method, options, said, tiny_root, tmp_path):

@@ -312,6 +312,17 @@ def test_a_resumed_fit_still_knows_its_prior_and_its_doubts(fit_run, tiny_root, 
     assert trainer.head(17).doubts == (doubt,)
 
 
+def test_detail_of_a_prior_that_is_gone_is_that_of_the_checkpoint(fit_run, tiny_root, tmp_path):
+    """One photo learns none of its own."""
+    models, gone = fit_run.folder / "nerfstudio_models", tmp_path / "gone.safetensors"
+    options = [*SMALL, *COARSE, *QUICK_START, "--load-prior", gone, "--load-dir", models]
+    own = open_head(fit_run.folder).weights["detail.cells"].tolist()
+    assert (
+        own
+        and list(configured("baseh3d-fast", tiny_root, tmp_path, *options, views="1").networks().detail.cells) == own
+    )
+
+
 def test_the_head_file_of_the_last_step_is_there_before_its_checkpoint(tiny_root, tmp_path, monkeypatch):
     """A kill between the two once left a finished training without its head, which could not be gone on with."""
     config = configured(METHOD, tiny_root, tmp_path, "--epochs", 1, "--vis", "tensorboard")

@@ -20,6 +20,7 @@ from baseh3d_ns.heads.networks import (
     adam_moments,
     carry_optimizer,
     check_carries_on,
+    field_config,
     field_of_head,
     load_weights,
     named_parameters,
@@ -141,6 +142,15 @@ def test_another_architecture_is_named(prior_file):
     )
     with pytest.raises(InputError, match="does not fit"):
         load_weights(open_head(prior_file[0]), other_skip.setup(), prior_file[0])
+
+
+@pytest.mark.parametrize(("layers", "skip"), [(4, 4), (4, 2), (4, 0), (1, 1)])
+@pytest.mark.parametrize("latent", [0, 5])
+def test_sizes_of_networks_are_read_from_their_weights(layers, skip, latent):
+    """A skip to the last layer brings the latent in there."""
+    sdf = SdfNetworkConfig(layers=layers, width=64, skip_layer=skip, features=8, latent=latent)
+    config = replace(SMALL, sdf=sdf)
+    assert replace(field_config(weights_of_field(config.setup()), latent).sdf, sphere_radius=sdf.sphere_radius) == sdf
 
 
 def complaint(path) -> str:

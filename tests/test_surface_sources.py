@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 from scipy.spatial.transform import Rotation
 from tiny_root import write_root
 from trimesh.exchange.ply import export_ply
@@ -16,7 +17,7 @@ from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 from baseh3d_ns.mesh.files import save_mesh
 from baseh3d_ns.shape_space import sources
 from baseh3d_ns.shape_space.datamanager import SurfaceDataManagerConfig
-from baseh3d_ns.shape_space.sources import h3ds_scans
+from baseh3d_ns.shape_space.sources import _read_mesh, _vertex_colours, h3ds_scans
 from baseh3d_ns.shape_space.surface_samples import HeadSamples, sample_mesh, standard_pose
 
 
@@ -109,6 +110,26 @@ def test_materials_keep_the_files_vertex_numbers(tmp_path):
     _, (samples,) = load(tmp_path)
     centre = HEAD_FRAME.to_world_mm(samples.points).mean(axis=0)
     assert np.abs(centre - mesh.triangles_center.mean(axis=0)).max() < 12.0
+
+
+def test_texture_seams_of_a_ply_keep_the_files_vertex_numbers(tmp_path):
+    """trimesh parts the vertices there."""
+    mesh = egg()
+    header = ["ply", "format ascii 1.0", "comment TextureFile skin.png", f"element vertex {len(mesh.vertices)}"]
+    header += [f"property float {axis}" for axis in "xyz"] + [f"element face {len(mesh.faces)}"]
+    header += ["property list uchar int vertex_indices", "property list uchar float texcoord", "end_header"]
+    corners = np.random.default_rng(0).random((len(mesh.faces), 6))
+    lines = [" ".join(f"{number:.6f}" for number in vertex) for vertex in mesh.vertices]
+    lines += [
+        f"3 {a} {b} {c} 6 " + " ".join(f"{number:.4f}" for number in texture)
+        for (a, b, c), texture in zip(mesh.faces, corners, strict=True)
+    ]
+    (tmp_path / "a.ply").write_text("\n".join([*header, *lines]) + "\n")
+    Image.new("RGB", (8, 8), (90, 60, 40)).save(tmp_path / "skin.png")
+    read, numbered = _read_mesh(tmp_path / "a.ply")
+    np.testing.assert_allclose(numbered, mesh.vertices, atol=1e-5)
+    assert len(read.vertices) > len(numbered)
+    np.testing.assert_allclose(255.0 * _vertex_colours(read), np.tile([90, 60, 40], (len(read.vertices), 1)), atol=1.0)
 
 
 def test_colours_of_a_glb_come_back_as_srgb(tmp_path):

@@ -169,13 +169,18 @@ def field_config(weights: dict[str, Any], latent: int) -> HeadFieldConfig:
     if octaves % 1 or colour_octaves % 1 or min(octaves, colour_octaves) < 0:
         raise KeyError("inputs")
     rows = [len(weights[f"sdf.lin{index}.weight_v"]) for index in range(shape["sdf_layers"])]
+    if not rows:
+        raise KeyError("layers")
+    # A skip to the last layer brings the latent in there, beside the layer's width.
+    skips_to_last = rows[-1] + shape["sdf_inputs"] == shape["sdf_width"]
+    width = shape["sdf_width"] - latent * skips_to_last
     # The layer before the skip gives fewer values, since the skip adds the encoded position.
-    before_skip = [index for index, width in enumerate(rows) if width < shape["sdf_width"]]
+    before_skip = [index for index, given in enumerate(rows) if given < width]
     separate = [name for name in weights if re.fullmatch(r"features\.lin\d+\.weight_v", name)]
     return HeadFieldConfig(
         sdf=SdfNetworkConfig(
             layers=shape["sdf_layers"],
-            width=shape["sdf_width"],
+            width=width,
             skip_layer=before_skip[0] + 1 if before_skip else 0,
             octaves=int(octaves),
             features=shape["sdf_outputs"] - 1,

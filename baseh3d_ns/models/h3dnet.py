@@ -29,9 +29,11 @@ class H3dNetModelConfig(IdrModelConfig):
     """Fraction of the training with the decoder frozen (stage 1); latent, features and colours learn throughout."""
 
     def check_networks(self) -> None:
-        if not (self.sdf_field.feature_layers and self.sdf_field.sdf.latent):
+        sizes = self.sdf_field.feature_layers, self.sdf_field.sdf.latent, self.sdf_field.sdf.features
+        if not all(sizes):
             raise InputError(
-                "h3dnet needs both: --pipeline.model.sdf-field.feature-layers and .sdf.latent must be at least 1"
+                "h3dnet needs a latent and a network of features: --pipeline.model.sdf-field.feature-layers, "
+                ".sdf.latent and .sdf.features must be at least 1"
             )
 
     def sdf_learns_from(self) -> float:

@@ -185,6 +185,10 @@ def _read_mesh(file: Path) -> tuple[trimesh.Trimesh, np.ndarray]:
             for part in loaded.geometry.values():
                 _to_srgb_colours(part)
         mesh = loaded.to_geometry() if isinstance(loaded, trimesh.Scene) else loaded
+        textured = isinstance(getattr(mesh, "visual", None), trimesh.visual.TextureVisuals)
+        if file.suffix.lower() == ".ply" and textured:
+            # Here too, unless told not to; then it reads no texture.
+            numbered = np.array(trimesh.load_mesh(file, process=False, maintain_order=True, fix_texture=False).vertices)
     except Exception as error:  # its readers raise whatever the damaged bytes lead them to
         raise InputError(f"{file}: it cannot be read as a mesh ({type(error).__name__}): export it again") from error
     if not isinstance(mesh, trimesh.Trimesh):

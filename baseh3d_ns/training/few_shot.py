@@ -58,9 +58,14 @@ class FewShotTrainerConfig(HeadTrainerConfig):
             networks = replace(networks, detail=DetailGridConfig())  # a single photo shows no depth
         if not self.finish_colours.steps:
             networks = replace(networks, colour_detail=DetailGridConfig())  # nothing would teach it
-        if self.load_prior is None or not (self.load_prior == BUILTIN or Path(self.load_prior).exists()):
+        if self.load_prior is None:
             return networks
-        own = field_of_head(open_head(self.load_prior), self.load_prior).config.detail
+        there = self.load_prior == BUILTIN or Path(self.load_prior).exists()
+        # Where a resumed fit's prior is gone, its checkpoint still has that detail.
+        source = self.load_prior if there else self.resume_from()
+        if source is None:
+            return networks
+        own = field_of_head(open_head(source), source).config.detail
         return replace(networks, detail=own) if own.cells else networks
 
     def check_start(self) -> None:
@@ -78,6 +83,7 @@ class FewShotTrainerConfig(HeadTrainerConfig):
             )
         if not Path(self.load_prior).exists() and self.load_prior != BUILTIN:
             raise InputError(f"no such prior: {self.load_prior}; {MAKE_ONE}")
+        self.pipeline.model.check()  # before networks of these sizes are built
         prior = open_head(self.load_prior)
         check_transfers(prior, self.networks(), self.load_prior)
         if self.carry_optimizer:
