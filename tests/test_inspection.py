@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from nerfstudio.data.scene_box import OrientedBox
 from painted_ball import FRAME, SIDE, ball, photographed
 
 from baseh3d_ns.data.obj import read_obj
@@ -188,8 +189,27 @@ def test_a_picture_is_computed_when_it_is_asked_for_and_once():
     assert list(shown) == ["a", "b"] and "a" in shown and not computed
     assert shown["b"].shape == (2, 3, 1) and shown["b"] is shown["b"] and computed == ["b"]
     # nerfstudio's viewer adds a depth of its own, which nobody should be offered.
-    shown["z"] = torch.zeros(2, 3, 1)
-    assert list(shown) == ["a", "b"] and "z" in shown and (shown["z"] == 0).all()
+    shown["gl_z_buf_depth"] = torch.zeros(2, 3, 1)
+    assert list(shown) == ["a", "b"] and "gl_z_buf_depth" in shown and (shown["gl_z_buf_depth"] == 0).all()
+    # `ns-render dataset` looks for the rgba that it adds among those to choose.
+    shown["rgba"] = torch.zeros(2, 3, 4)
+    assert list(shown) == ["a", "b", "rgba"] and len(shown) == 3
+
+
+def test_a_crop_leaves_the_surface_in_its_box_on_its_own_colour(dataset):
+    """nerfstudio's box, of the side of the head that is at the right."""
+    box = OrientedBox(R=torch.eye(3), T=torch.tensor([1.0, 0.0, 0.0]), S=torch.tensor([2.0, 4.0, 4.0]))
+    bundle = dataset.cameras.generate_rays(camera_indices=0, obb_box=box)
+    origins, directions, near, far = (
+        part.reshape(SIDE**2, -1) for part in (bundle.origins, bundle.directions, bundle.nears, bundle.fars)
+    )
+    whole = SurfaceView.trace(one(100.0), SphereTracer(), origins, directions)
+    cropped = whole.cropped(near[:, 0], far[:, 0], torch.tensor([1.0, 0.0, 0.5]))
+    right = whole.points[:, 0] > 0.0
+    assert 0.3 < right.float().mean() < 0.7
+    torch.testing.assert_close(cropped.points, whole.points[right])
+    assert (cropped.rgb()[~cropped.hits.hit] == torch.tensor([1.0, 0.0, 0.5])).all()
+    torch.testing.assert_close(cropped.rgb()[cropped.hits.hit], whole.rgb()[cropped.hits.hit])
 
 
 def test_rays_that_miss_the_unit_ball_cost_nothing(dataset):

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from nerfstudio.data.scene_box import OrientedBox
+from nerfstudio.model_components.renderers import background_color_override_context
 from nerfstudio.viewer.utils import parse_object
 from nerfstudio.viewer.viewer import Viewer
 from nerfstudio.viewer.viewer_elements import ViewerElement
@@ -191,6 +193,11 @@ def test_the_pictures_on_the_screen_are_computed_under_the_lock_and_no_others(vi
     assert set(made._made) == {"silhouette", "depth"}
     assert {"rgb", "normal_camera", "depth", "photo", "error_mm"} <= set(made)
     assert "prior_shift_mm" not in made  # it started from nothing yet
+    nowhere = OrientedBox(R=torch.eye(3), T=torch.full((3,), 9.0), S=torch.ones(3))
+    with background_color_override_context(torch.tensor([1.0, 0.0, 0.0])):
+        cropped = model.get_outputs_for_camera(camera, obb_box=nowhere)
+    assert made["accumulation"].any() and not cropped["accumulation"].any()
+    assert (cropped["rgb"] == torch.tensor([1.0, 0.0, 0.0])).all()
     pipeline.panel.follow("silhouette")
     assert "mask" in pipeline.panel.legend.content.lower() and pipeline.panel.legend.visible
     assert not pipeline.panel.range_mm.visible  # its colours say no length

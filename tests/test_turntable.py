@@ -122,6 +122,27 @@ def test_an_ffmpeg_that_fails_later_is_a_sentence_with_its_last_line(tmp_path, m
         write_film(tmp_path / "head.mp4", grey_pictures(20), 20, 64)
 
 
+def test_a_film_may_have_a_colon_in_its_name(tmp_path, monkeypatch):
+    """ffmpeg takes what stands before it for a protocol."""
+    monkeypatch.chdir(tmp_path)
+    write_film(Path("take:2.mp4"), grey_pictures(3), 3, 64)
+    assert [path.name for path in tmp_path.iterdir()] == ["take:2.mp4"]
+
+
+def test_ctrl_c_in_a_film_is_no_error_of_a_file(tmp_path, monkeypatch):
+    """The terminal sends it to ffmpeg as well, which then fails."""
+    check_ffmpeg(64)
+    ffmpeg_that_says("Exiting normally, received signal 2.", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def pictures():
+        yield from grey_pictures(1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_film(tmp_path / "head.mp4", pictures(), 3, 64)
+
+
 def test_an_error_of_the_pictures_is_not_taken_for_one_of_ffmpeg(tmp_path):
     def pictures():
         yield from grey_pictures(2)

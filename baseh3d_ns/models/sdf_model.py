@@ -12,6 +12,7 @@ import tyro
 from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import OrientedBox
+from nerfstudio.model_components import renderers
 from nerfstudio.models.base_model import Model, ModelConfig
 from torch import Tensor
 
@@ -101,13 +102,20 @@ class SdfModel(Model):
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Any:
         """Pictures from a camera: rgb, depth, normals in the world's and in the camera's axes, accumulation, and
-        those of the `inspection`; each is computed when it is asked for, depth and those that are `shown` at once."""
+        those of the `inspection`; each is computed when it is asked for, depth and those that are `shown` at once. Of
+        the surface, only what lies in the box, if there is one."""
         self.keep_grid_fresh()
         camera = camera.to(self.device)
         bundle = camera.generate_rays(camera_indices=0, keep_shape=True, obb_box=obb_box)
         origins, directions = (part.reshape(-1, 3) for part in (bundle.origins, bundle.directions))
         chunk = self.config.eval_num_rays_per_chunk
         view = SurfaceView.trace(self.field, self.tracer, origins, directions, chunk)
+        if obb_box is not None:
+            assert bundle.nears is not None and bundle.fars is not None
+            # nerfstudio's colour of what a crop leaves empty is known here only, not when a picture is asked for.
+            colour = renderers.BACKGROUND_COLOR_OVERRIDE
+            colour = torch.ones(3, device=self.device) if colour is None else colour
+            view = view.cropped(bundle.nears.reshape(-1), bundle.fars.reshape(-1), colour)
         producers: dict[str, Callable[[], Tensor]] = {
             "rgb": view.rgb,
             "normal": view.normal,

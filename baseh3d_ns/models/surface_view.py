@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -22,6 +22,8 @@ BACKGROUND = 1.0
 """White, as in IDR's own pictures."""
 LONG_STEP, LONGEST_STEP = 2e-3, 0.02
 """Step of Newton's method that asks for another, and its limit, in units of the unit ball."""
+VIEWERS_DEPTH = "gl_z_buf_depth"
+"""Name under which nerfstudio's viewer adds the depth that it sends with a picture: no output to choose."""
 LEAST_SLOPE = 0.1
 """Slope of the SDF along the ray that a step reckons with at least."""
 
@@ -61,6 +63,8 @@ class SurfaceView:
     """Unit length."""
     hits: Hits
     """Traced roughly."""
+    background: Float[Tensor, " 3"] | float = BACKGROUND
+    """Colour of rays that meet nothing."""
 
     @classmethod
     @torch.no_grad()
@@ -80,6 +84,11 @@ class SurfaceView:
                 found = tracer.trace_roughly(field.sdf, origins[rays], directions[rays])
                 t[rays], hit[rays] = found.t, found.hit
         return cls(field, origins, directions, Hits(t=t, hit=hit))
+
+    def cropped(self, near: Float[Tensor, " rays"], far: Float[Tensor, " rays"], background: Tensor) -> SurfaceView:
+        """The same view without the surface that lies outside of those distances along the rays."""
+        hits = Hits(self.hits.t, self.hits.hit & (self.hits.t >= near) & (self.hits.t <= far))
+        return replace(self, hits=hits, background=background)
 
     @cached_property
     def points(self) -> Float[Tensor, "hits 3"]:
@@ -115,19 +124,20 @@ class SurfaceView:
         """Unit normals of the surface points."""
         return normalize(self._on_surface[2], dim=-1)
 
-    def paint(self, values: Float[Tensor, "hits c"], elsewhere: float) -> Float[Tensor, "rays c"]:
+    def paint(self, values: Float[Tensor, "hits c"], elsewhere: Float[Tensor, " c"] | float) -> Float[Tensor, "rays c"]:
         """Values of the surface points in the rays' order, and one for all rays that miss."""
-        picture = values.new_full((len(self.origins), values.shape[1]), elsewhere)
+        picture = values.new_empty((len(self.origins), values.shape[1]))
+        picture[:] = elsewhere
         picture[self.hits.hit] = values
         return picture
 
     def rgb(self) -> Float[Tensor, "rays 3"]:
-        """Colours; a miss is white."""
+        """Colours; a miss has that of the background."""
         views = -self.directions[self.hits.hit]
         chunk = points_per_call(self.points.device, with_gradient=True)
         _, features, gradients = self._on_surface
         parts = zip(*(part.split(chunk) for part in (self.points, gradients, views, features)), strict=True)
-        return self.paint(torch.cat([self.field.colour(*part).detach() for part in parts]), BACKGROUND)
+        return self.paint(torch.cat([self.field.colour(*part).detach() for part in parts]), self.background)
 
     def depth(self) -> Float[Tensor, "rays 1"]:
         """Distance along the ray; a miss lies behind the ball."""
@@ -152,8 +162,7 @@ class SurfaceView:
 class Pictures(MutableMapping[str, Tensor]):
     """nerfstudio's dictionary of outputs; each is computed once, when first asked for.
 
-    Its viewer shows one output of many, and `ns-render` writes those it was told to. What they add of their own can be
-    read, but is no output to choose.
+    Its viewer shows one output of many, and `ns-render` writes those it was told to.
     """
 
     def __init__(self, shape: tuple[int, ...], producers: dict[str, Callable[[], Tensor]]) -> None:
@@ -177,7 +186,9 @@ class Pictures(MutableMapping[str, Tensor]):
         return name in self._producers or name in self._made
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._producers)
+        yield from self._producers
+        # What `ns-render` adds can be chosen there; the viewer's own buffer cannot.
+        yield from (name for name in self._made if name not in self._producers and name != VIEWERS_DEPTH)
 
     def __len__(self) -> int:
-        return len(self._producers)
+        return sum(1 for _ in self)

@@ -172,11 +172,15 @@ def write_film(path: Path, pictures: Iterator[UInt8[np.ndarray, "h w 3"]], count
     """
     import mediapy
 
+    shape = (size_px, size_px)
     try:
-        with whole_file(path) as unfinished, mediapy.VideoWriter(unfinished, (size_px, size_px), fps=FPS) as film:
+        # Absolute, since ffmpeg takes what stands before a colon for a protocol.
+        with whole_file(path.absolute()) as unfinished, mediapy.VideoWriter(unfinished, shape, fps=FPS) as film:
             for picture in progress_bar(pictures, total=count, desc="Rendering the film", unit="frame"):
                 film.add_image(picture)
     except RuntimeError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # Ctrl-C ends ffmpeg, too.
+            raise error.__context__ from None
         # mediapy's words before those of ffmpeg; other errors are of the pictures.
         if not str(error).startswith("Error writing"):
             raise
