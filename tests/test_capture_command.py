@@ -207,22 +207,27 @@ def test_one_camera_alone_does_not_tell_where_the_head_is(photos):
         capture(options(photos, photos / "head"))
 
 
-def test_one_photo_alone_takes_ball_and_cut_from_its_face(photos, monkeypatch):
+@pytest.mark.parametrize("size", [1.0, 0.3, 2.0])
+def test_one_photo_alone_takes_ball_and_cut_from_its_face(photos, monkeypatch, size):
+    """The head of a doll in a small ball, before a camera that is near."""
     shot = read_capture(photos).shots[0]
     (photos / "transforms.json").unlink()
     for other in photos.rglob("*"):
         if other.is_file() and other not in (shot.photo_path, shot.mask_path):
             other.unlink()
     lens = shot.lens
-    ahead = np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 800.0])
+    ahead = np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 800.0 * size])
     camera = Pinhole(lens.intrinsics, *ahead, lens.width, lens.height)
-    face = FittedFace(load_landmark_model().mean_mm, "pupils 61 mm", 3.0)
+    face = FittedFace(size * load_landmark_model().mean_mm, "pupils 61 mm", 3.0)
     solved = SolvedCameras((SolvedView(shot.name, camera),), LANDMARKS, face)
     monkeypatch.setattr(command, "solve_cameras", lambda *_: solved)
     capture(options(photos, photos / "head", scale=ScaleOptions(pupils_mm=61.0)))
     head = json.loads((photos / "head" / "transforms.json").read_text())["head"]
     # The silhouette of one photo reaches as far as one looks, a head does not.
-    assert head["radius"] == HEAD_FRAME.radius_mm and head["centre"] == list(HEAD_FRAME.centre_mm)
+    assert head["radius"] == pytest.approx(size * HEAD_FRAME.radius_mm, rel=0.04)
+    assert np.array(head["centre"]) == pytest.approx(
+        head["radius"] / HEAD_FRAME.radius_mm * np.array(HEAD_FRAME.centre_mm)
+    )
     chin_mm = face.landmarks_mm[POINTS["chin"]]
     assert head["cut"]["point"] == pytest.approx([chin_mm[0], chin_mm[1] - 90.0, chin_mm[2]])
     assert head["scale_source"] == "pupils 61 mm" and head["mm_per_unit"] == 1.0 and head["ears"] == [0.0, 0.0, 0.0]

@@ -187,7 +187,9 @@ def _known_frame(face: FittedFace, neck_mm: float, alone: bool) -> GivenFrame:
     if not alone:
         return frame
     cut = Cut(face.landmarks_mm[POINTS["chin"]] - neck_mm * up, up)
-    ball = np.array(HEAD_FRAME.centre_mm), HEAD_FRAME.radius_mm
+    # Pupils that were measured may be a doll's.
+    size = 1.0 / face_of(face.landmarks_mm[list(POINTS.values())], ()).mm_per_unit
+    ball = size * np.array(HEAD_FRAME.centre_mm), size * HEAD_FRAME.radius_mm
     return replace(frame, ball=ball, cut=cut, cut_decided=True)
 
 

@@ -132,7 +132,7 @@ def find_head_frame(
         centre, radius = _ball(capture, hull, rotation, cut)
     _check_size(capture, metric, radius)
     ears = given.ears if face is None or given.ears is not None else _ears(face, rotation, metric.mm_per_unit)
-    if ears is not None and np.linalg.norm(ears - centre) > FARTHEST_EARS * radius:
+    if given.ears is not None and np.linalg.norm(given.ears - centre) > FARTHEST_EARS * radius:
         raise InputError(
             f"{capture.path} says that the ears are outside of the head's ball: run `baseh3d capture` again, or take "
             '"ears" out of its block "head"'
