@@ -31,8 +31,10 @@ from baseh3d_ns.files import whole_folder
 from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 from baseh3d_ns.own_photos import scene
 from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
-from baseh3d_ns.own_photos.faces import POINTS
-from baseh3d_ns.own_photos.masks import find_mask
+from baseh3d_ns.own_photos.faces import POINTS, face_of
+from baseh3d_ns.own_photos.head_frame import FARTHEST_EARS, find_head_frame
+from baseh3d_ns.own_photos.hull import Silhouette
+from baseh3d_ns.own_photos.masks import find_mask, given_trimap
 from baseh3d_ns.own_photos.metric_scale import BY_FACE, ScaleOptions
 from baseh3d_ns.own_photos.scene import NECK_MM, open_own_photos, read_capture
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
@@ -251,6 +253,16 @@ def test_the_face_that_gave_the_cameras_stands_in_where_no_photos_agree_on_one(p
     capture(options(photos, photos / "head", scale=ScaleOptions()))
     np.testing.assert_allclose(found[0].points, landmarks_mm[list(POINTS.values())])
     np.testing.assert_allclose(found[0].in_average(found[0].points)[:6], list(LANDMARKS_MM.values()), atol=8.0)
+
+
+def test_the_ears_of_a_doll_are_no_mistake_of_a_file_without_them(photos):
+    """They lie as far behind its nose as an adult's, far outside of its ball."""
+    given, head = read_capture(photos), open_own_photos(photos, SCALE, 90.0, 64).frame
+    landmarks_mm = load_landmark_model().mean_mm[list(POINTS.values())]
+    face = face_of((landmarks_mm - HEAD_FRAME.centre_mm) / 80.0 @ head.rotation + head.centre, (0, 1, 2))
+    silhouettes = [Silhouette(shot, given_trimap(shot).mask) for shot in given.shots]
+    doll = find_head_frame(given, silhouettes, silhouettes, face, ScaleOptions(pupils_mm=15.0), 90.0)
+    assert np.linalg.norm(doll.ears - doll.centre) > FARTHEST_EARS * doll.radius
 
 
 @pytest.mark.parametrize(
