@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fresh machine -> .venv, then every table and picture that the .md files show, with this version: a day or two on two cores, by estimate.
-# What is kept in configs/results with this version, and what is finished in outputs/, is not made again.
+# Fresh machine -> .venv, then every table and picture that the .md files show: a day or two on two cores, by estimate.
+# What is kept in configs/results with this minor version, and what is finished in outputs/, is not made again.
 # Usage: bash scripts/paper.sh [--dry-run] [--only PART ...]
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -96,7 +96,7 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
             "'load-prior' would be replaced: say it by prior = ...",
         ),
         ('prior = "builtin"', 'options = {"data" = "x"}', "'data' would be replaced: say it by [data]"),
-        ('prior = "builtin"', 'options = {"epochs" = 3}', "replaced by the definition's epochs: leave one out"),
+        ('prior = "builtin"', 'options = {"epochs" = 3}', "would be replaced by the epochs of row or definition"),
         ("epochs = 8", "epochs = 8\nseeds = [-1]", "is -1: input should be greater than or equal to 0"),
         ("seed = 7", "seed = 4294967296", "seed is 4294967296: input should be less than 4294967296"),
         ("spacing_mm = 2.0", "spacing_mm = inf", "spacing_mm is inf: input should be a finite number"),

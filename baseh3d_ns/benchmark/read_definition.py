@@ -132,8 +132,8 @@ def _check_start(definition: Definition, row: Row, where: str) -> None:
     for name, remedy in (("load-prior", "prior = ..."), ("data", "[data]")):
         if name in options:
             raise InputError(f"{where}: its option '{name}' would be replaced: say it by {remedy}")
-    if "epochs" in options and definition.epochs:
-        raise InputError(f"{where}: its option 'epochs' would be replaced by the definition's epochs: leave one out")
+    if "epochs" in options and definition.epochs_of(row):
+        raise InputError(f"{where}: its option 'epochs' would be replaced by the epochs of row or definition: drop it")
     start = definition.start_of(row)
     if isinstance(start, SnapshotRef):
         run = definition.priors[start.name]

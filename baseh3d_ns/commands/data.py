@@ -29,9 +29,11 @@ class Capture:
     """Millimetres in the unit of the cameras' positions, where another program has found them; 0: not known."""
     unit: Literal["mm", "cm", "m"] | None = None
     """Unit of the cameras' positions, where another program has found them; not of Metashape's, which nerfstudio
-    leaves in one of their own: give pupils_mm, or as mm_per_unit 1000 x the scale of the component in its .xml."""
+    leaves in one of their own: give --pupils-mm, or as --mm-per-unit 1000 x the scale of the component in its
+    .xml."""
     neck_mm: Weight = 90.0
-    """Distance below the chin, in millimetres, at which the head is cut off where shoulders reach out of the photos."""
+    """Distance below the chin, in millimetres, of the plane that head and neck end at, where silhouettes go on to the
+    borders of the photos or farther than a head; with one photo always."""
     estimate_cameras: bool = False
     """Estimate the cameras even where a transforms.json or a COLMAP model has them."""
     turning_head: bool = False

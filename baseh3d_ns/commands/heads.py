@@ -119,7 +119,7 @@ class Turntable:
     output: Path = Path("head.mp4")
     """File to write (.mp4)."""
     seconds: Positive = 6.0
-    """Length of the film."""
+    """Length of the film in seconds."""
     size: Pixels = 384
     """Width and height in pixels, even."""
     picture: Literal["rgb", "normal"] = "rgb"

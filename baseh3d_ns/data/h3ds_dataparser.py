@@ -26,7 +26,7 @@ class H3dsDataParserConfig(DataParserConfig):
     data: Path = Path("data/h3ds")
     """The unzipped H3DS folder (versions 0.2 and 0.4), or a folder made by `baseh3d synth`."""
     scene: str = "scan0"
-    """Scene id, `scanN` (N-th of the sorted config_v1 ids, from 0), or a tag that names one scene."""
+    """Scene id, `scanN` (N-th in sorted order, from 0; of H3DS, of the config_v1 ids), or a tag of one scene."""
     views: tuple[str, ...] = ("3",)
     """Training views: a default configuration of the scene (3, 4, 8, 16, 32; 1, but not in H3DS 0.2; 6 in 0.4), `all`,
     or indices (0,4,9; a single one is 4,). All others are for evaluation."""

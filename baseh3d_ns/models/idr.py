@@ -49,8 +49,8 @@ class IdrModelConfig(SdfModelConfig):
     late_mask_factor: Weight = 1.0
     """How many times that weight silhouettes get once photos are compared by small patches (see photos.small-from)."""
     mask_alpha: Annotated[float, Gt(0.0), Le(ALPHA_END)] = 50.0
-    """Sharpness of the silhouette at the start, at most 1600; it doubles five times, every eighth of the training, but
-    not beyond 1600."""
+    """Sharpness of the silhouette at the start, per radius of the networks' unit ball, at most 1600; it doubles five
+    times, every eighth of the training, but not beyond 1600."""
     refine_cameras: bool = False
     """Also learn how far pose and focal length of every view are off; the head as a whole stays where it is."""
     refine_colours: bool = False

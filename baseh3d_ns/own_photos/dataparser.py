@@ -49,7 +49,7 @@ class HeadDataParserConfig(DataParserConfig):
     """Distance between the pupils in millimetres (adults: 55 to 72), as the measure of the scale; 0: not known."""
     unit: Literal["mm", "cm", "m"] | None = None
     """Unit of the cameras' positions; not of Metashape's, which nerfstudio leaves in one of their own: give
-    pupils_mm, or as mm_per_unit 1000 x the scale of the component in Metashape's .xml."""
+    --pupils-mm, or as --mm-per-unit 1000 x the scale of the component in Metashape's .xml."""
 
 
 @dataclass

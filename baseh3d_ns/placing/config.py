@@ -54,7 +54,8 @@ class PlacingConfig:
     learning_rate: LearningRate = 0.02
     """Adam's learning rate of the similarity at the start of each stage; falls linearly to 0."""
     sharpness: tuple[Positive, Positive] = (20.0, 100.0)
-    """Sharpness of the soft silhouettes at the first and last step: a wide basin first, then the contour."""
+    """Sharpness of the soft silhouettes, per radius of the prior's unit ball, at the first and last step: a wide basin
+    first, then the contour."""
     size_weight: Weight = 20.0
     """Weight of the squared log scale: two heads are about as large, in millimetres."""
     rotation_weights: tuple[Weight, Weight, Weight] = (1.0, 1.0, 1.0)

@@ -42,6 +42,10 @@ class ColourConfig:
 class StartColourConfig(ColourConfig):
     """Settings of the colours that are learned before the fit."""
 
+    steps: CountOrNone = 0
+    """Adam steps on the colours alone; 0 leaves them out."""
+    batches: Count = 32
+    """Batches of rays, of the training's size, that are traced once and learned from."""
     # Of the finished surface: not in --help.
     detail_learning_rate: tyro.conf.Suppress[LearningRate] = 1e-2
     unseen_weight: tyro.conf.Suppress[Weight] = 0.3
@@ -96,7 +100,7 @@ class LatentFitConfig:
     mask_weight: Weight = 100.0
     """Weight of the silhouette's cross entropy, as in IDR."""
     sharpness: tuple[Positive, Positive] = (50.0, 200.0)
-    """Sharpness of the soft silhouettes at the first and last step."""
+    """Sharpness of the soft silhouettes, per radius of the prior's unit ball, at the first and last step."""
     min_cos_incidence: SignedFraction = 0.15
     """Cosine between normal and ray below which a surface point is ignored: grazing rays say little of where it is."""
     max_move: Positive = 0.05
