@@ -2,8 +2,8 @@
 
 A part whose numbers are kept in configs/results with this minor version is done; another goes on where it was stopped,
 and its numbers are kept as soon as it ends. Scores of a benchmark that is not finished are kept there, too, every
-minute (`unfinished`): with them in git, another checkout goes on. Most parts are definitions of benchmarks; the others measure
-what no cell of a benchmark can: clocks of a single process, photos outside of the H3DS layout, pictures.
+minute (`unfinished`): with them in git, another checkout goes on. Most parts are definitions of benchmarks; the others
+measure what no cell of a benchmark can: clocks of a single process, photos outside of the H3DS layout, pictures.
 """
 
 from __future__ import annotations
