@@ -128,6 +128,15 @@ def test_the_ears_lie_behind_the_face_in_true_millimetres():
     assert np.abs(face.in_average(ears[None])).max() < face.rms_mm + 1.0
 
 
+def test_ns_render_may_ask_for_smaller_pictures(plain):
+    config = HeadDataParserConfig(data=plain, longest_side_px=40)
+    whole = config.setup().scene.views
+    config.downscale_factor = 2.0  # as `ns-render dataset` sets it, where there is such a thing
+    smaller = config.setup().scene.views
+    assert [max(view.picture.mask.shape) for view in whole] == [40] * 5
+    assert [max(view.picture.mask.shape) for view in smaller] == [20] * 5
+
+
 def test_eval_views_are_never_empty(plain, own):
     assert opened(plain).get_dataparser_outputs("val").metadata["view_indices"] == [0, 1, 2, 3, 4]
     names = [f"images/p{number:02d}.png" for number in range(5)]

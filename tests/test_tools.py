@@ -49,6 +49,13 @@ def test_ns_render(kind, fit_run, tmp_path):
     assert [*(tmp_path / "out").rglob("*.jpg"), *(tmp_path / "out").rglob("*.png")]
 
 
+def test_ns_render_of_smaller_photos_with_alpha(fit_run, tmp_path):
+    options = ["--split", "test", "--downscale-factor", 2, "--image-format", "png", "--rendered-output-names", "rgba"]
+    call("ns-render", "dataset", "--load-config", fit_run.config, "--output-path", tmp_path / "out", *options)
+    pictures = [Image.open(path) for path in (tmp_path / "out").rglob("*.png")]
+    assert {(picture.size, picture.mode) for picture in pictures} == {((24, 24), "RGBA")}
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "written"),
     [

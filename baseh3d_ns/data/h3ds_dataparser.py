@@ -33,6 +33,15 @@ class H3dsDataParserConfig(DataParserConfig):
     downscale: AtLeastOne = 1.0
     """Divide width and height of images and masks by this factor (at least 1)."""
 
+    @property
+    def downscale_factor(self) -> float:
+        """`downscale` by the name that `ns-render dataset --downscale-factor` gives it."""
+        return self.downscale
+
+    @downscale_factor.setter
+    def downscale_factor(self, factor: float) -> None:
+        self.downscale = factor
+
 
 @dataclass
 class H3dsDataParser(DataParser):

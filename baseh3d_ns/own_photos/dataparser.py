@@ -51,6 +51,15 @@ class HeadDataParserConfig(DataParserConfig):
     """Unit of the cameras' positions; not of Metashape's, which nerfstudio leaves in one of their own: give
     --pupils-mm, or as --mm-per-unit 1000 x the scale of the component in Metashape's .xml."""
 
+    @property
+    def downscale_factor(self) -> float:
+        """Factor by which `ns-render dataset --downscale-factor` makes the pictures smaller."""
+        return 1.0
+
+    @downscale_factor.setter
+    def downscale_factor(self, factor: float) -> None:
+        self.longest_side_px = max(1, round(self.longest_side_px / factor))
+
 
 @dataclass
 class HeadDataParser(DataParser):
