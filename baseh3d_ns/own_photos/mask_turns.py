@@ -27,7 +27,7 @@ Mask = Bool[np.ndarray, "_ _"]
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A mask beside its photo, of which nothing says how it is turned but perhaps size and orientation."""
+    """A mask beside its photo; only sizes and orientations may say how it is turned."""
 
     photo_path: Path
     mask_path: Path

@@ -24,8 +24,8 @@ FOLDERS = ("masks", "mask")
 PHOTO_FOLDERS = ("image", "photo", "input", "frame", "rgb")
 """Beginnings of the names of folders of photos that masks lie beside; another folder may be another person."""
 LEVELS = 3
-"""Folders above a photo, its own among them, that may hold the folder of masks; more up to the one that holds the
-folder of photos."""
+"""Folders above a photo, its own among them, that may hold the folder of masks; more where the folder of photos is
+higher."""
 MARGIN = 0.2
 """Width of what is looked at round a mask, in its longer sides."""
 MOSTLY_GREY = 0.15
@@ -75,8 +75,8 @@ def _composed(name: str) -> str:
 
 def _mask_folders(photo: Path) -> Iterator[Path]:
     photo = Path(os.path.abspath(photo))  # a model or a file of cameras may name it by way of folders beside it
-    named = [level for level, folder in enumerate(photo.parents) if folder.name.lower().startswith(PHOTO_FOLDERS)]
-    for base in photo.parents[: max(LEVELS, *(level + 2 for level in named[:1]), 0)]:
+    of_photos = (n for n, folder in enumerate(photo.parents) if folder.name.lower().startswith(PHOTO_FOLDERS))
+    for base in photo.parents[: max(LEVELS, next(of_photos, 0) + 2)]:
         below = photo.parent.relative_to(base)
         for name in FOLDERS:
             yield base / name / below
