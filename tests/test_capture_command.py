@@ -295,6 +295,16 @@ def test_photos_in_two_places_are_told(tmp_path):
     assert [path.name for path in find_photos(tmp_path)] == ["a.jpg", "b.jpg"]
 
 
+def test_a_link_to_the_photos_keeps_its_place(photos, tmp_path, monkeypatch):
+    """Masks lie beside it, not beside what it leads to."""
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "images").symlink_to(photos / "images")
+    asked = []
+    monkeypatch.setattr(command, "capture", lambda given: asked.append(given) or "")
+    commands.Capture(tmp_path / "project" / "images").main()
+    assert asked[0].source == tmp_path / "project" / "images" and asked[0].out == photos / "images" / "head"
+
+
 def test_the_sheet_of_a_capture_is_no_photo(photos):
     capture(options(photos, photos / "head"))
     with pytest.raises(InputError, match="head holds no photos"):

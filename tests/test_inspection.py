@@ -209,6 +209,8 @@ def test_a_crop_leaves_the_surface_in_its_box_on_its_own_colour(dataset):
     assert 0.3 < right.float().mean() < 0.7
     torch.testing.assert_close(cropped.points, whole.points[right])
     assert (cropped.rgb()[~cropped.hits.hit] == torch.tensor([1.0, 0.0, 0.5])).all()
+    before = whole.cropped(torch.zeros(SIDE**2), whole.hits.t - 0.01, torch.ones(3))
+    assert whole.hits.hit.any() and not before.hits.hit.any()
     torch.testing.assert_close(cropped.rgb()[cropped.hits.hit], whole.rgb()[cropped.hits.hit])
 
 

@@ -19,6 +19,7 @@ from baseh3d_ns.pretrained import landmarks, silhouettes
 from baseh3d_ns.pretrained.face_boxes import FaceBox
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks, find_face, find_faces
+from baseh3d_ns.pretrained import model_files
 from baseh3d_ns.pretrained.model_files import MODELS, fetch, model_file, models_folder
 from baseh3d_ns.pretrained.networks import Crop
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette, touches_border
@@ -59,6 +60,12 @@ def test_models_come_with_their_licences_and_are_mended(tmp_path):
     assert {name: (folder / model.name).read_bytes() for name, model in MODELS.items()} == originals
     for model in MODELS.values():
         assert "icense" in (folder / model.licence_name).read_text()
+
+
+def test_networks_that_are_all_there_need_no_folder_that_can_be_written_to(monkeypatch):
+    model_file("u2netp")
+    monkeypatch.setattr(model_files, "check_writable", None)
+    fetch(models_folder())
 
 
 def test_without_network_one_sentence_says_what_to_do(tmp_path, monkeypatch):
