@@ -15,11 +15,10 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.obj import read_obj
 from baseh3d_ns.data.scan_files import read_landmarks
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.pretrained import landmarks, silhouettes
+from baseh3d_ns.pretrained import landmarks, model_files, silhouettes
 from baseh3d_ns.pretrained.face_boxes import FaceBox
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks, find_face, find_faces
-from baseh3d_ns.pretrained import model_files
 from baseh3d_ns.pretrained.model_files import MODELS, fetch, model_file, models_folder
 from baseh3d_ns.pretrained.networks import Crop
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette, touches_border
