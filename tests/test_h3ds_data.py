@@ -152,6 +152,20 @@ def test_the_real_configurations(tmp_path, config, version):
     assert len(root.resolve_views("1b2a8613401e42a8", ("32",))) == 32
 
 
+@pytest.mark.parametrize(("config", "version"), [("config_v1", "0.2"), ("config_v2", "0.4")])
+def test_no_configuration_of_h3ds_trains_on_a_photo_twice(tmp_path, config, version):
+    """H3DS names views twice in some of its configurations; the root may also hold its configuration itself."""
+    (tmp_path / "version.txt").write_text(version)
+    (tmp_path / "config.toml").write_bytes(_packaged_config(config).read_bytes())
+    root, repeated = open_h3ds(tmp_path), 0
+    for scene_id in root.scene_ids():
+        for name in root.h3ds.default_views_configs(scene_id):
+            named, chosen = root.h3ds._get_views_config(scene_id, name), root.resolve_views(scene_id, (name,))
+            assert len(set(chosen)) == len(chosen) and set(chosen) == set(named)
+            repeated += len(chosen) < len(named)
+    assert repeated
+
+
 def test_downscale_keeps_rays_on_the_same_points(tiny_root):
     full, half = outputs_of(tiny_root).cameras, outputs_of(tiny_root, downscale=2.0).cameras
     assert int(half.width[0]) == int(full.width[0]) // 2

@@ -91,8 +91,10 @@ class H3dsRoot:
     def resolve_views(self, scene_id: str, views: tuple[str, ...]) -> list[int]:
         """Training view indices for a default configuration (`3`), `all`, or indices (`0 4 9` or `0,4,9`).
 
+        A view that a configuration names twice, as some of H3DS do, is one training view.
+
         Raises:
-            InputError: not a configuration of the scene, not a number, out of range, or repeated.
+            InputError: not a configuration of the scene, not a number, out of range, or an index given twice.
         """
         choices = {
             name: list(self.h3ds._get_views_config(scene_id, name))
@@ -117,7 +119,7 @@ def choose_views(views: tuple[str, ...], count: int, choices: Mapping[str, list[
     if words == ["all"]:
         return list(range(count))
     if len(views) == 1 and views[0] in choices:
-        return choices[views[0]]
+        return list(dict.fromkeys(choices[views[0]]))  # H3DS names some views twice
     if len(words) == 1 and "," not in views[0]:
         raise InputError(
             f"--views {words[0]} is not a view configuration of scene {scene}: take {', '.join(choices)}, "
@@ -217,8 +219,8 @@ def _check_table(scene_id: str, table: Any) -> None:
         named = f"the view configuration {name} of scene {scene_id}"
         if not isinstance(indices, list) or not indices or any(type(index) is not int for index in indices):
             raise ValueError(f"{named} is no list of view numbers")
-        if not all(0 <= index < views for index in indices) or len(set(indices)) < len(indices):
-            raise ValueError(f"{named} names a view that the scene does not have, or one twice")
+        if not all(0 <= index < views for index in indices):
+            raise ValueError(f"{named} names a view that the scene does not have")
 
 
 def _packaged_config(name: str) -> Path:
