@@ -346,6 +346,14 @@ def test_tracks_support_a_camera_that_sees_the_same_spots(
     assert found[1] == np.inf or not sure
 
 
+@pytest.mark.parametrize(("count", "away_px", "share"), [(160, 0.1, 1.0), (160, 6.0, 0.03), (60, 6.0, 1.0)])
+def test_the_photo_that_agrees_least_is_the_one_that_is_off(count: int, away_px: float, share: float) -> None:
+    """Where too few spots were compared, nothing is said."""
+    first, second, third = track_residuals.agreement(*made_up_tracks((160, count), (0.1, away_px)))
+    assert third == pytest.approx(share, abs=0.03)
+    assert (third < min(first, second)) == (share < 1.0)
+
+
 def test_photos_that_support_only_each_other_are_not_trusted() -> None:
     """Two photos of the back of a head before one and the same poster with a face."""
     tracks, cameras, points = made_up_tracks((160, 160), (0.1, 0.1))
@@ -365,7 +373,8 @@ def test_a_face_of_low_score_counts_where_other_photos_show_the_same_spots(monke
         support = {0: np.inf, 1: np.inf, spoilt: 2.0 if outside not in numbers else 0.9, misfit: 3.0, outside: 0.1}
         residuals = np.array([[9.0 if number == misfit else 1.0] * LANDMARKS for number in numbers])
         cameras, head = (camera,) * len(views), np.zeros((LANDMARKS, 3))
-        return LandmarkSolution(cameras, residuals, residuals[:, 0], np.array([support[n] for n in numbers]), head)
+        borne, agreement = np.array([support[n] for n in numbers]), np.ones(len(views))
+        return LandmarkSolution(cameras, residuals, residuals[:, 0], borne, agreement, head)
 
     monkeypatch.setattr(face_cameras, "solve_with_tracks", solve)
     monkeypatch.setattr(face_cameras, "MOST_TOGETHER", 5)
@@ -374,6 +383,33 @@ def test_a_face_of_low_score_counts_where_other_photos_show_the_same_spots(monke
     views, _ = face_cameras.cameras_of_faces([photo_by(100.0)] * 7, [*found, []], load_landmark_model())
     assert asked == [[0, 1, 2, 3, 4], [0, 1, 2, 4], [0, 1, 2]]
     assert [view.camera is not None for view in views] == [True] * 3 + [False] * 4
+
+
+@pytest.mark.parametrize(
+    ("count", "rest", "left_out"), [(3, 0.8, True), (3, 0.2, False), (2, 0.8, False), (4, 0.3, False)]
+)
+def test_a_photo_of_another_person_is_left_out_where_the_others_then_agree(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], count: int, rest: float, left_out: bool
+) -> None:
+    """Two photos only tell that one of them is wrong."""
+    stranger = 1
+
+    def solve(views: list[FaceView], *_: Any) -> Any:
+        numbers = [round(view.points_px[0, 0] - face(1.0, 20.0).points_px[0, 0]) for view in views]
+        share = {number: 0.22 if stranger in numbers else rest for number in numbers} | {stranger: 0.05}
+        cameras, residuals = (camera_at(0.0),) * len(views), np.ones((len(views), LANDMARKS))
+        agreement, borne = np.array([share[number] for number in numbers]), np.full(len(views), np.inf)
+        return LandmarkSolution(cameras, residuals, residuals[:, 0], borne, agreement, np.zeros((LANDMARKS, 3)))
+
+    monkeypatch.setattr(face_cameras, "solve_with_tracks", solve)
+    found = [[face(0.9, 20.0, left=float(number))] for number in range(count)]
+    photos = [replace(photo_by(100.0), name=f"{number}.jpg") for number in range(count)]
+    views, _ = face_cameras.cameras_of_faces(photos, found, load_landmark_model())
+    without = [view.name for view in views if view.camera is None]
+    assert without == (["1.jpg"] if left_out else [])
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("Left out, as hardly any spot of skin is where the others show it: 1.jpg" in said) == left_out
+    assert ("1.jpg shows hardly any spot of skin" in said) != left_out
 
 
 def test_a_photo_without_a_face_has_the_camera_of_its_own_lens_and_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def check_one_head(photo_names: Sequence[str], residuals: Float[np.ndarray, "v l
         odd = photo_names[int(middle.argmax())]
         raise InputError(
             f"the faces in {names(photo_names)} do not fit one head, {odd} least of all: leave out photos of other "
-            "people, and those with another expression"
+            "people, mirrored ones (some front cameras save those), and those with another expression"
         )
 
 

@@ -6,25 +6,31 @@ score take part, too, and stay where photos that can be relied upon show the sam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
 from jaxtyping import Float
+from nerfstudio.utils.rich_utils import CONSOLE
 
-from baseh3d_ns.capture.checks import SAME_HEAD, check_one_head
+from baseh3d_ns.capture.checks import SAME_HEAD, check_one_head, names
 from baseh3d_ns.capture.landmark_cameras import (
     FREE_FOCAL_SD,
     KNOWN_FOCAL_SD,
     MOST_TOGETHER,
     FaceView,
+    LandmarkSolution,
     solve_with_tracks,
 )
 from baseh3d_ns.capture.photos import Photo
 from baseh3d_ns.capture.solved import SolvedView
+from baseh3d_ns.capture.track_residuals import LEAST_SHARE
 from baseh3d_ns.pretrained.landmark_model import LandmarkModel
 from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
+
+ODD_SHARE = 0.25
+"""Share of agreeing spots below which a photo may show another face."""
 
 
 def cameras_of_faces(
@@ -32,29 +38,58 @@ def cameras_of_faces(
 ) -> tuple[list[SolvedView], Float[np.ndarray, "l 3"]]:
     """Cameras of the photos that show a face, and the landmarks of the head.
 
-    A face that may not be relied upon counts where other photos show the same spots.
+    A face that may not be relied upon counts where other photos show the same spots. A photo that shows hardly any of
+    them, as of another person, is left out where all others agree without it, else named in the log.
 
     Raises:
         InputError: the faces are not of one head.
     """
     lenses = {photo.lens: number for number, photo in enumerate(photos)}
     chosen = _worth_trying(faces)
+
+    def solve(numbers: Sequence[int]) -> LandmarkSolution:
+        grey = [cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in numbers]
+        return solve_with_tracks([views[i] for i in numbers], grey, model)
+
+    views = {i: _face_view(photos[i], faces[i][0], lenses[photos[i].lens]) for i in chosen}
     while True:
-        views = [_face_view(photos[i], faces[i][0], lenses[photos[i].lens]) for i in chosen]
-        grey = [cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in chosen]
-        solution = solve_with_tracks(views, grey, model)
-        fits = np.array([view.sure for view in views]) | (np.median(solution.residuals, axis=1) <= SAME_HEAD)
+        solution = solve(chosen)
+        fits = np.array([views[i].sure for i in chosen]) | (np.median(solution.residuals, axis=1) <= SAME_HEAD)
         support = np.where(fits, solution.support, 0.0)
         if support.min() >= 1.0:
             break
         # The worst alone: a wrong face spoils the spots of right ones.
         del chosen[int(support.argmin())]
+    chosen, solution = _without_odd(chosen, solution, solve, [photo.name for photo in photos])
     check_one_head([photos[i].name for i in chosen], solution.residuals)
     solved = [SolvedView(photo.name, None) for photo in photos]
     for i, camera, error in zip(chosen, solution.cameras, solution.errors_px, strict=True):
         whole = photos[i].at_full_size(camera)
         solved[i] = replace(solved[i], camera=whole, reprojection_error_px=float(error) * photos[i].scale)
     return solved, solution.head_mm
+
+
+def _without_odd(
+    chosen: list[int],
+    solution: LandmarkSolution,
+    solve: Callable[[Sequence[int]], LandmarkSolution],
+    photo_names: Sequence[str],
+) -> tuple[list[int], LandmarkSolution]:
+    """The photos, less those that show hardly a spot of the others, where these then agree; and their solution."""
+    left, found = list(chosen), solution
+    while found.agreement.min() < ODD_SHARE and len(left) > 2:
+        del left[int(found.agreement.argmin())]
+        found = solve(left)
+    cause = "another person, a mirrored photo (some front cameras save those) or another expression"
+    if solution.agreement.min() >= ODD_SHARE:
+        return chosen, solution
+    if found.agreement.min() >= LEAST_SHARE:
+        gone = names([photo_names[i] for i in chosen if i not in left])
+        CONSOLE.log(f"Left out, as hardly any spot of skin is where the others show it: {gone}. It may be {cause}.")
+        return left, found
+    odd = photo_names[chosen[int(solution.agreement.argmin())]]
+    CONSOLE.log(f"{odd} shows hardly any spot of skin where the others show it. Leave it out if it is {cause}.")
+    return chosen, solution
 
 
 def _worth_trying(faces: Sequence[Sequence[FaceLandmarks]]) -> list[int]:

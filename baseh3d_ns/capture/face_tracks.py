@@ -29,6 +29,10 @@ MIN_CORRELATION = 0.65
 """NCC below which a patch was not found again."""
 
 
+FINEST_MM = 0.01
+"""Width of a pixel on the face below which a camera stands in the face or behind it: no photo is so near."""
+
+
 @dataclass(frozen=True, eq=False)
 class Surface:
     """Points on a head with their normals."""
@@ -161,6 +165,8 @@ def find_patch(
     """Pixel in the second photo of a patch of the first; None where it is not found, or at the end of the search."""
     point, normal = surface.points_mm[index], surface.normals[index]
     step = max(_mm_per_pixel(cameras[view], point) for view in pair)
+    if step < FINEST_MM:
+        return None
     reach = max(1, round(search_mm / step))
     axes = _tangents(normal)
     patch = _resample(photos[pair[0]], cameras[pair[0]], point, axes, step, PATCH_SAMPLES)

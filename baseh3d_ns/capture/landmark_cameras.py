@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.face_tracks import Tracks, face_points, face_surface, find_tracks
-from baseh3d_ns.capture.track_residuals import SOFTNESS, support, track_residuals
+from baseh3d_ns.capture.track_residuals import SOFTNESS, agreement, support, track_residuals
 from baseh3d_ns.pretrained.landmark_model import CORRELATION, LandmarkModel, soft_l1
 
 KNOWN_FOCAL_SD, FREE_FOCAL_SD = 0.03, 0.4
@@ -75,12 +75,14 @@ class LandmarkSolution:
     """Mean reprojection errors in pixels."""
     support: Float[np.ndarray, " v"]
     """Spots that bear out the camera of an unsure photo, as a multiple of those needed; infinite for sure ones."""
+    agreement: Float[np.ndarray, " v"]
+    """Share of the spots compared with other photos that agree; 1 where too few were to tell."""
     head_mm: Float[np.ndarray, "l 3"]
     """Landmarks of the head in its frame."""
 
-    def of_views(self) -> Iterator[tuple[Pinhole, Float[np.ndarray, " l"], float, float]]:
-        """Camera, residuals, mean reprojection error and support of every photo."""
-        return zip(self.cameras, self.residuals, self.errors_px, self.support, strict=True)
+    def of_views(self) -> Iterator[tuple[Pinhole, Float[np.ndarray, " l"], float, float, float]]:
+        """Camera, residuals, mean reprojection error, support and agreement of every photo."""
+        return zip(self.cameras, self.residuals, self.errors_px, self.support, self.agreement, strict=True)
 
 
 def solve_with_tracks(
@@ -100,8 +102,8 @@ def solve_with_tracks(
             view = replace(view, focal_px=ratios[view.lens] * view.focal_px, focal_sd=SOLVED_FOCAL_SD)
         problem = _Problem([view], this_head)
         (found[i],) = problem.solution(_adjust(problem, problem.start(), 60)).of_views()
-    cameras, residuals, errors_px, borne = zip(*(found[i] for i in range(len(views))), strict=True)
-    return LandmarkSolution(cameras, np.stack(residuals), np.array(errors_px), np.array(borne), solution.head_mm)
+    cameras, residuals, *numbers = zip(*(found[i] for i in range(len(views))), strict=True)
+    return LandmarkSolution(cameras, np.stack(residuals), *map(np.array, numbers), solution.head_mm)
 
 
 def _furthest_apart(views: Sequence[FaceView], model: LandmarkModel, most: int) -> list[int]:
@@ -157,6 +159,9 @@ class _Problem:
 
     def __post_init__(self) -> None:
         self.face = face_points(self.model.mean_mm)
+        self.poses = np.array([_pnp(view, self.model.mean_mm) for view in self.views])
+        # By the first poses: were it the camera's that is solved for, one that moves into the face would fit anything.
+        self.px_per_mm = [view.focal_px / (100.0 * pose[5]) for view, pose in zip(self.views, self.poses, strict=True)]
         self.lenses = sorted({view.lens for view in self.views})
         self.shapes, self.errors = len(self.model.shapes_mm), len(self.model.errors_mm)
 
@@ -169,9 +174,7 @@ class _Problem:
 
     def start(self) -> Float[np.ndarray, " n"]:
         """Poses of the mean face."""
-        poses = np.zeros((len(self.views), 6 + self.errors))
-        for row, view in zip(poses, self.views, strict=True):
-            row[:6] = _pnp(view, self.model.mean_mm)
+        poses = np.pad(self.poses, ((0, 0), (0, self.errors)))
         return np.concatenate([np.zeros(len(self.lenses) + self.shapes), poses.ravel()])
 
     def camera(self, view: FaceView, log_focal: float, pose: Float[np.ndarray, " 6"]) -> Pinhole:
@@ -196,10 +199,9 @@ class _Problem:
         _, shape, poses = self.split(unknowns)
         head = self.model.head(shape)
         found = []
-        for view, camera, pose in zip(self.views, self.cameras(unknowns), poses, strict=True):
+        lines = zip(self.views, self.cameras(unknowns), poses, self.px_per_mm, strict=True)
+        for view, camera, pose, px_per_mm in lines:
             seen = self.model.seen(head, camera.centre_mm, pose[6:])
-            depth = float((camera.rotation @ head.mean(axis=0) + camera.translation_mm)[2])
-            px_per_mm = camera.intrinsics[0, 0] / max(depth, 1.0)
             noise_mm = np.hypot(self.model.noise(camera.centre_mm), DETECTOR_SD_PX * CROP_MM / CROP_PX)
             found.append((camera.project(seen) - view.points_px, px_per_mm * noise_mm))
         return found
@@ -230,6 +232,7 @@ class _Problem:
             residuals=np.stack([np.linalg.norm(offset, axis=1) / sd for offset, sd in offsets]),
             errors_px=np.array([np.linalg.norm(offset, axis=1).mean() for offset, _ in offsets]),
             support=np.where(sure, np.inf, 0.0) if tracked is None else support(*tracked, sure),
+            agreement=np.ones(len(sure)) if tracked is None else agreement(*tracked),
             head_mm=self.model.head(shape),
         )
 

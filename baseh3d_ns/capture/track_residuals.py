@@ -21,6 +21,8 @@ AGREEING = 5.0
 """Distance in standard deviations between an observation and its reprojected point, up to which the two agree."""
 FEWEST_AGREEING, LEAST_SHARE = 40, 0.35
 """Spots that must agree on a camera, and their share of those that it was compared in."""
+FEWEST_COMPARED = 100
+"""Comparisons from which on a share of them tells something."""
 
 
 def track_residuals(
@@ -53,6 +55,15 @@ def support(
         if not more.any():
             return np.where(trusted, np.inf, found)
         trusted |= more
+
+
+def agreement(tracks: Tracks, cameras: Sequence[Pinhole], surface: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " v"]:
+    """Share of the spots compared with any other photo that agree, of every photo; 1 where too few were to tell."""
+    agree = np.linalg.norm(_at_best_depths(tracks, cameras, surface)[0], axis=1) < AGREEING
+    pairs = np.concatenate([tracks.reference[tracks.point], tracks.view])
+    compared = np.bincount(pairs, minlength=len(cameras))
+    found = np.bincount(pairs, np.tile(agree, 2), minlength=len(cameras))
+    return np.where(compared < FEWEST_COMPARED, 1.0, found / np.maximum(compared, 1))
 
 
 def _at_best_depths(
