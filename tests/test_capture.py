@@ -27,7 +27,7 @@ from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
 from baseh3d_ns.capture.face_agreement import share_of_faces_that_meet
 from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
-from baseh3d_ns.capture.face_tracks import Surface, Tracks, face_points, find_tracks
+from baseh3d_ns.capture.face_tracks import Surface, Tracks, face_points, find_patch, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, LandmarkSolution, solve_with_tracks
 from baseh3d_ns.capture.photos import USUAL_FOCAL, Photo, load_photo, resized, small_photo, with_likely_focals
 from baseh3d_ns.capture.silhouettes import _upper_width
@@ -352,6 +352,26 @@ def test_the_photo_that_agrees_least_is_the_one_that_is_off(count: int, away_px:
     first, second, third = track_residuals.agreement(*made_up_tracks((160, count), (0.1, away_px)))
     assert third == pytest.approx(share, abs=0.03)
     assert (third < min(first, second)) == (share < 1.0)
+
+
+def test_a_camera_that_moves_into_the_face_fits_nothing_better() -> None:
+    """Errors of the detector are pixels of the photo, wherever its camera is thought to stand."""
+    detected, _ = seen_landmarks([camera_at(0.0)], 0.3)
+    view = FaceView(detected[0], 320, 320, 2.6 * 320, FREE_FOCAL_SD, 0)
+    problem = landmark_cameras._Problem([view], load_landmark_model())
+    there, nearer = problem.start(), problem.start()
+    pose = len(problem.lenses) + problem.shapes
+    nearer[pose + 5] *= 0.2
+    (_, sd_there), (_, sd_nearer) = (problem.offsets(unknowns)[0] for unknowns in (there, nearer))
+    np.testing.assert_allclose(sd_nearer, sd_there, rtol=0.05)
+
+
+def test_no_patch_is_searched_for_by_a_camera_within_the_face() -> None:
+    surface, photo = ball_surface(), np.random.default_rng(0).integers(0, 255, (320, 320), dtype=np.uint8)
+    middle = int(surface.normals[:, 2].argmax())
+    for away_mm in (BALL_MM + 1.0, BALL_MM - 20.0):  # in front by a millimetre, and behind
+        cameras = [camera_at(0.0, distance_mm=away_mm), camera_at(1.0, distance_mm=away_mm)]
+        assert find_patch([photo, photo], cameras, surface, middle, (0, 1), 8.0, 0.65) is None
 
 
 def test_photos_that_support_only_each_other_are_not_trusted() -> None:
