@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import toml
 
 from baseh3d_ns.benchmark.cells import Cell, FitSpec, SceneId
 from baseh3d_ns.benchmark.commands import length
-from baseh3d_ns.benchmark.definition import Row, SnapshotRef
+from baseh3d_ns.benchmark.definition import PriorRun, Row, SnapshotRef
 from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.markdown import Table
 from baseh3d_ns.benchmark.plan import content_of, plan
@@ -27,10 +28,11 @@ SMALL = CONFIGS / "synthetic_small.toml"
 
 
 def h3ds_shaped(root: Path, version: int) -> Path:
-    """The folders of H3DS with the real scene ids, and nothing in them."""
+    """The folders of H3DS with the real scene ids, and no photos in them."""
     table = toml.load(ConfigsHelper.get_config_file(f"config_v{version}"))
     for scene in table["scenes"]:
         (root / scene).mkdir(parents=True)
+        (root / scene / "full_head.obj").touch()
     (root / "version.txt").write_text(str(table["version"]) + "\n")
     return root
 
@@ -146,14 +148,14 @@ def test_a_scene_that_the_data_lack(tmp_path, tiny_root):
 
 def test_scenes_that_were_not_unzipped(tmp_path):
     root = h3ds_shaped(tmp_path / "h3ds", 1)
-    (root / "1b2a8613401e42a8").rmdir()
+    shutil.rmtree(root / "1b2a8613401e42a8")
     with pytest.raises(InputError, match=r"lacks 1 of the scenes \(scan3\)"):
         plan(read_definition(CONFIGS / "h3ds_table2_methods.toml").on(root))
 
 
 def test_the_scene_of_a_pre_training_that_was_not_unzipped(tmp_path):
     root = h3ds_shaped(tmp_path / "h3ds", 1)
-    (root / "168f8ca5c2dce5bc").rmdir()
+    shutil.rmtree(root / "168f8ca5c2dce5bc")
     with pytest.raises(InputError, match="lacks scan2, which the prior 'scan2' is of"):
         plan(read_definition(CONFIGS / "h3ds_table2_methods.toml").on(root))
 
@@ -162,10 +164,47 @@ def test_a_shape_space_is_another_when_more_scans_were_unzipped(tmp_path):
     root = h3ds_shaped(tmp_path / "h3ds", 1)
     definition = read_definition(CONFIGS / "h3ds_table2_methods.toml").on(root)
     before = {cell.label: cell.id for cell in plan(definition)}
-    (root / "0cd3f3c0bc34a287").rmdir()
+    shutil.rmtree(root / "0cd3f3c0bc34a287")
     after = {cell.label: cell.id for cell in plan(definition)}
     changed_cells = {label for label in before if before[label] != after[label]}
     assert changed_cells == {label for label in before if label.startswith(("h3dnet", "prior heads"))}
+
+
+def shape_space_cell(tmp_path: Path, root: Path, scenes: str) -> Cell:
+    """The pre-training of a shape space by a definition that is tested on those scenes."""
+    definition = on_root(tmp_path, root, scenes)
+    rows = (replace(definition.rows[0], prior="heads"),)
+    definition = replace(definition, rows=rows, priors={"heads": PriorRun("h3dnet-fast-prior")})
+    (cell,) = [cell for cell in plan(definition) if cell.kind == "prior"]
+    return cell
+
+
+def test_a_shape_space_is_not_learned_from_what_is_tested(tmp_path, tiny_root):
+    assert [scan.name for scan in shape_space_cell(tmp_path, tiny_root, '["scan1"]').spec.scans] == ["00000000000000aa"]
+    with pytest.raises(InputError, match="has no scan that the prior 'heads' may be learned from"):
+        shape_space_cell(tmp_path, tiny_root, '["all"]')
+    # Without a row that starts from it, it is not asked for.
+    definition = on_root(tmp_path, tiny_root, '["all"]')
+    assert plan(replace(definition, priors={**definition.priors, "heads": PriorRun("h3dnet-fast-prior")}))
+
+
+def test_a_shape_space_of_another_scan_is_another(tmp_path, own_root):
+    before = shape_space_cell(tmp_path, own_root, '["scan1"]')
+    with next(own_root.glob("*00bb/full_head.obj")).open("a") as scan:
+        scan.write("# not learned from\n")
+    assert shape_space_cell(tmp_path, own_root, '["scan1"]').id == before.id
+    with next(own_root.glob("*00aa/full_head.obj")).open("a") as scan:
+        scan.write("# changed\n")
+    assert shape_space_cell(tmp_path, own_root, '["scan1"]').id != before.id
+
+
+def test_views_of_a_configuration_are_part_of_a_fit(tmp_path, own_root):
+    ids = {cell.id for cell in plan(on_root(tmp_path, own_root, '["scan1"]')) if cell.kind == "fit"}
+    config = own_root / "config.toml"
+    table = toml.load(config)
+    table["scenes"]["00000000000000bb"]["default_views_configs"]["3"] = [0, 1, 4]
+    config.write_text(toml.dumps(table))
+    assert not ids & {cell.id for cell in plan(on_root(tmp_path, own_root, '["scan1"]'))}
 
 
 def test_a_row_without_a_prior_starts_from_its_methods_own():

@@ -224,6 +224,23 @@ def test_test_scenes_are_never_learned_from(tmp_path):
         SurfaceDataManagerConfig().source(root)
 
 
+def test_chosen_scenes_of_a_root(tmp_path):
+    ids = ("00000000000000aa", "00000000000000bb", "00000000000000cc")
+    root = write_root(tmp_path / "h3ds", scenes=ids, size=16)
+    assert SurfaceDataManagerConfig(scenes=(ids[2],)).source(root).names == [ids[2]]
+    with pytest.raises(InputError, match=r"no scan '0000' to learn from .*; nearest: 0000"):
+        SurfaceDataManagerConfig(scenes=("0000",)).source(root)
+    config = (root / "config.toml").read_text()
+    (root / "config.toml").write_text(config.replace("'tiny-1'", "'h3d-net'"))
+    with pytest.raises(InputError, match=f"no scan '{ids[1]}'"):
+        SurfaceDataManagerConfig(scenes=(ids[0], ids[1])).source(root)
+    egg().export(tmp_path / "egg.ply")
+    with pytest.raises(InputError, match="is no H3DS root"):
+        SurfaceDataManagerConfig(scenes=(ids[0],)).source(tmp_path)
+    with pytest.raises(InputError, match="give it with --data"):
+        SurfaceDataManagerConfig(scenes=(ids[0],)).source(None)
+
+
 def test_the_packaged_configs_know_their_test_scenes():
     """Scenes that the tag leaves out in the real data: ten of config_v1."""
     import toml

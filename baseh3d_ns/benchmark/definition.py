@@ -99,7 +99,8 @@ class DataSource:
 
 @dataclass(frozen=True, config=STRICT)
 class PriorRun:
-    """A pre-training: of one scene, or of a shape space (no scene)."""
+    """A pre-training: of one scene, or of a shape space (no scene), which learns a root's scans but those of
+    `Definition.scenes`."""
 
     method: str
     scene: str | None = None

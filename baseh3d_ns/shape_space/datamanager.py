@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from baseh3d_ns.bounds import Count, Seed
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import cache_folder
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.shape_space.model import SurfaceBatch
@@ -43,6 +44,8 @@ class SurfaceDataManagerConfig(DataManagerConfig):
     """Number of synthetic heads, when no data are given (2 to 3 s of a core each, once)."""
     synthetic_seed: Seed = 100
     """Same seed, same synthetic heads."""
+    scenes: tuple[str, ...] = ()
+    """Ids of the scenes of an H3DS root to learn from; none: all of them, but its test scenes."""
     unit: Literal["mm", "cm", "m"] = "mm"
     """Unit of the files of a folder of meshes (H3DS is in millimetres)."""
     cache_dir: Path | None = None
@@ -69,7 +72,9 @@ class SurfaceDataManagerConfig(DataManagerConfig):
         """
         folder = data or self.data
         if folder is not None:
-            return folder_source(Path(folder), self.samples_per_head, self.unit)
+            return folder_source(Path(folder), self.samples_per_head, self.unit, self.scenes)
+        if self.scenes:
+            raise InputError("--pipeline.datamanager.scenes names scenes of an H3DS root: give it with --data")
         cache_dir = self.cache_dir or cache_folder(CACHE, Path(tempfile.gettempdir()) / CACHE)
         return synthetic_source(
             self.generator, cache_dir, self.synthetic_heads, self.synthetic_seed, self.samples_per_head
