@@ -95,10 +95,29 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
         (
             'prior = "builtin"',
             'options = {"load_prior" = "x"}',
-            "'load-prior' would be replaced: say it by prior = ...",
+            "'load_prior' is set by the benchmark: say it by prior = ...",
         ),
-        ('prior = "builtin"', 'options = {"data" = "x"}', "'data' would be replaced: say it by [data]"),
-        ('prior = "builtin"', 'options = {"epochs" = 3}', "would be replaced by the epochs of row or definition"),
+        ('prior = "builtin"', 'options = {"data" = "x"}', "'data' is set by the benchmark: say it by [data]"),
+        ('prior = "builtin"', 'options = {"epochs" = 3}', "drop it, the row or the definition says epochs = ..."),
+        ("[options]", '[options]\n"machine.seed" = 3', "row 'one head': its option 'machine.seed' is set"),
+        *(
+            ('prior = "builtin"', f'options = {{"{name}" = "x"}}', f"'{name}' is set by the benchmark: {remedy}")
+            for name, remedy in (
+                ("pipeline.datamanager.data", "say it by [data]"),
+                ("machine.seed", "say it by seeds"),
+                ("output-dir", "say the folder of all results by --out"),
+                ("experiment-name", "say the folder of all results by --out"),
+                ("timestamp", "say the folder of all results by --out"),
+            )
+        ),
+        *(
+            ("epochs = 12", f'epochs = 12\noptions = {{"{name}" = "x"}}', f"[priors.one_head]: its option '{name}' is set")
+            for name in ("data", "pipeline.datamanager.data", "pipeline.datamanager.scenes", "load-prior", "epochs")
+        ),
+        ("epochs = 12", 'epochs = 12\noptions = {"snapshot-epochs" = [6]}', "is set by the benchmark: say it by snapshots"),
+        ("epochs = 12", 'epochs = 12\noptions = {"machine.seed" = 3}', "or by seed of a prior"),
+        ("views = 8", "views = 2", "[data.synthetic]: --views is 2, but a subject needs at least 3 views"),
+        ("size = 64", "size = 8", "[data.synthetic]: --size is 8, but photographs need at least 32 pixels"),
         ("epochs = 8", "epochs = 8\nseeds = [-1]", "is -1: input should be greater than or equal to 0"),
         ("seed = 7", "seed = 4294967296", "seed is 4294967296: input should be less than 4294967296"),
         ("spacing_mm = 2.0", "spacing_mm = inf", "spacing_mm is inf: input should be a finite number"),

@@ -91,8 +91,6 @@ class H3dsRoot:
     def resolve_views(self, scene_id: str, views: tuple[str, ...]) -> list[int]:
         """Training view indices for a default configuration (`3`), `all`, or indices (`0 4 9` or `0,4,9`).
 
-        A view that a configuration names twice, as some of H3DS do, is one training view.
-
         Raises:
             InputError: not a configuration of the scene, not a number, out of range, or an index given twice.
         """
