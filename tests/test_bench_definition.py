@@ -111,10 +111,18 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
             )
         ),
         *(
-            ("epochs = 12", f'epochs = 12\noptions = {{"{name}" = "x"}}', f"[priors.one_head]: its option '{name}' is set")
+            (
+                "epochs = 12",
+                f'epochs = 12\noptions = {{"{name}" = "x"}}',
+                f"[priors.one_head]: its option '{name}' is set",
+            )
             for name in ("data", "pipeline.datamanager.data", "pipeline.datamanager.scenes", "load-prior", "epochs")
         ),
-        ("epochs = 12", 'epochs = 12\noptions = {"snapshot-epochs" = [6]}', "is set by the benchmark: say it by snapshots"),
+        (
+            "epochs = 12",
+            'epochs = 12\noptions = {"snapshot-epochs" = [6]}',
+            "is set by the benchmark: say it by snapshots",
+        ),
         ("epochs = 12", 'epochs = 12\noptions = {"machine.seed" = 3}', "or by seed of a prior"),
         ("views = 8", "views = 2", "[data.synthetic]: --views is 2, but a subject needs at least 3 views"),
         ("size = 64", "size = 8", "[data.synthetic]: --size is 8, but photographs need at least 32 pixels"),

@@ -294,6 +294,8 @@ def test_race_says_when_the_face_was_as_good_as_the_end_of_the_first_row():
     assert mean == ("mean", *row[1:])
     never = [results[0], result("ours", "scan0", 1.5, curve=slow[:1])]
     assert race_table(definition, curves_frame(never), "3").rows[0][-2:] == ("-", "-")
-    *_, mean = race_table(definition, curves_frame([*results, *(replace(one, scene="scan1") for one in never)]), "3").rows
+    *_, mean = race_table(
+        definition, curves_frame([*results, *(replace(one, scene="scan1") for one in never)]), "3"
+    ).rows
     assert mean[0] == "mean" and mean[-2:] == ("-", "-")
     assert race_table(definition, curves_frame(results[:1]), "3").rows == ()

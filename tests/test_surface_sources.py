@@ -160,6 +160,10 @@ def damage(kind: str, folder: Path) -> None:
         mesh.apply_scale(10.0)
     if kind == "elsewhere":
         mesh.apply_translation([400.0, 0.0, 0.0])
+    if kind == "inwards":
+        mesh.invert()
+    if kind == "both":
+        mesh = trimesh.Trimesh(mesh.vertices, np.concatenate([mesh.faces, mesh.faces[:, ::-1]]), process=False)
     mesh.export(folder / "odd.ply")
     if kind == "half":
         lines = export_ply(mesh, encoding="ascii").splitlines(keepends=True)
@@ -177,6 +181,8 @@ def damage(kind: str, folder: Path) -> None:
         ("elsewhere", "give its landmarks"),
         ("bytes", "cannot be read"),
         ("half", "is cut off"),
+        ("inwards", "faces do not look outwards"),
+        ("both", "faces do not look outwards"),
     ],
 )
 def test_a_bad_mesh_is_named_with_the_remedy(tmp_path, kind, why):
@@ -200,6 +206,19 @@ def test_what_is_no_colour_does_not_count_as_grey(tmp_path):
     np.testing.assert_allclose(read.bounds, mesh.bounds, atol=1e-3)
     (samples,) = load(tmp_path)[1]
     assert samples.colours is None
+
+
+def test_heads_without_landmarks_or_colours_are_named(tmp_path, capsys):
+    mesh = egg()
+    mesh.visual.vertex_colors = np.tile(np.array([30, 128, 230], np.uint8), (len(mesh.vertices), 1))
+    mesh.export(tmp_path / "coloured.ply")
+    config = SurfaceDataManagerConfig(data=tmp_path, samples_per_head=50)
+    assert config.setup().colours is not None and "no colours" not in capsys.readouterr().out
+    egg().export(tmp_path / "grey.ply")
+    assert config.setup().colours is None
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 of 2 heads have no colours (grey.ply), so colours are learned of none" in said
+    assert said.count("2 of 2 heads have no landmarks beside them (coloured.ply, grey.ply)") == 1
 
 
 def test_no_folder_and_no_meshes(tmp_path):

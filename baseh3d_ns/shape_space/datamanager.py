@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.datamanagers.base_datamanager import DataManager, DataManagerConfig
 from nerfstudio.data.scene_box import SceneBox
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -124,6 +125,12 @@ class SurfaceDataManager(DataManager):
             self.normals = torch.from_numpy(np.stack([head.normals for head in samples])).to(device)
             known = [head.colours for head in samples if head.colours is not None]
             self.colours = torch.from_numpy(np.stack(known)).to(device) if len(known) == len(samples) else None
+            if 0 < len(known) < len(samples):
+                without = [name for name, head in zip(self.names, samples, strict=True) if head.colours is None]
+                CONSOLE.log(
+                    f"{len(without)} of {len(samples)} heads have no colours ({', '.join(without[:10])}), so colours "
+                    "are learned of none: give them colours, or take them out."
+                )
         # Of nerfstudio's seed, another one for every rank: several GPUs see different heads.
         self.random = torch.Generator(device).manual_seed(torch.initial_seed() % 2**31)
         super().__init__()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.data.head_size import UNITS_MM, Unit
@@ -160,16 +161,23 @@ def _meshes(folder: Path, count: int, mm_per_unit: float) -> Source:
 
 def _sampled(names: list[str], read: Callable, count: int, path_of: Callable[[str], Path]) -> list[HeadSamples]:
     """Every head read, checked, brought to the standard frame by its landmarks, if any, and sampled."""
-    found = []
+    found, unmarked = [], []
     for number, name in enumerate(progress_bar(names, desc="Reading heads", unit="head")):
         mesh, landmarks = read(name)
         try:
             check_mesh(mesh)
             if landmarks:
                 mesh.apply_transform(standard_pose(landmarks))
+            else:
+                unmarked.append(name)
             found.append(sample_mesh(mesh, count, number, _vertex_colours(mesh)))
         except InputError as error:
             raise InputError(f"{path_of(name)}: {error}") from error
+    if unmarked:
+        CONSOLE.log(
+            f"{len(unmarked)} of {len(found)} heads have no landmarks beside them ({', '.join(unmarked[:10])}), so "
+            "they stand as they are: origin between the ears, +y up, +z ahead."
+        )
     return found
 
 
