@@ -18,10 +18,11 @@ from baseh3d_ns.benchmark.markdown import Table
 from baseh3d_ns.benchmark.plan import content_of, plan
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
 from baseh3d_ns.benchmark.read_definition import read_definition
-from baseh3d_ns.benchmark.run_folder import dry_run_report, open_sweep
+from baseh3d_ns.benchmark.run_folder import dry_run_report, open_sweep, reopen_sweep
 from baseh3d_ns.benchmark.unequal_settings import settings_table
 from baseh3d_ns.data.h3ds_package import ConfigsHelper
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.heads.readers import BUILTIN_FILE
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SMALL = CONFIGS / "synthetic_small.toml"
@@ -410,6 +411,19 @@ def test_a_file_is_no_snapshot(tmp_path):
     file = changed(tmp_path, "one_head@6", str(prior))
     definition = read_definition(file)
     assert definition.start_of(definition.rows[0]) == prior
+
+
+def test_a_benchmark_is_found_again_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(BUILTIN_FILE, "own.safetensors")
+    file = changed(tmp_path, "one_head@6", "own.safetensors")
+    file.write_text(file.read_text().replace('prior = "builtin"', 'prior = "builtin"\nepochs = 9'))
+    definition = read_definition(file)
+    cells = plan(definition)
+    open_sweep(file, definition, cells, tmp_path / "run", Eta())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert [cell.id for cell in reopen_sweep(tmp_path / "run").cells] == [cell.id for cell in cells]
 
 
 def test_changed_copies_are_made_by_cells_of_their_own(tmp_path):

@@ -43,8 +43,12 @@ DECIDED_OF_PRIORS = {
 }
 
 
-def read_definition(path: Path) -> Definition:
+def read_definition(path: Path, folder: Path | None = None) -> Definition:
     """Read and check a definition.
+
+    Args:
+        path: the file.
+        folder: folder from which files of priors are named; None: the working folder.
 
     Raises:
         InputError: no such file, not TOML, a key or method that is not known (the nearest is named), a key that is
@@ -65,6 +69,7 @@ def read_definition(path: Path) -> Definition:
         # A misspelt key comes before the one that it leaves missing.
         found = sorted(error.errors(), key=lambda one: one["type"] != UNKNOWN)
         raise InputError(_sentence(dict(found[0]), path)) from error
+    definition = definition.beside(folder) if folder else definition
     check_definition(definition, path)
     return definition
 
