@@ -118,7 +118,7 @@ def make_prior(run: RunCell, spec: PriorSpec, blank: Result) -> Result:
     from baseh3d_ns.benchmark.training import train
 
     shutil.rmtree(run.folder / commands.EXPERIMENT, ignore_errors=True)
-    given = {"data": run.data, "epochs": spec.epochs, "snapshot-epochs": spec.snapshots}
+    given: commands.Options = {"data": run.data, "epochs": spec.epochs, "snapshot-epochs": spec.snapshots}
     given["pipeline.datamanager.scenes"] = tuple(scan.name for scan in spec.scans)
     options = {**spec.options, **{name: value for name, value in given.items() if value}}
     parser: commands.Options = {}

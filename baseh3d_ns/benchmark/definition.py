@@ -162,8 +162,9 @@ class Definition:
         rows = []
         for row in self.rows:
             start = self.start_of(row)
-            named = isinstance(start, Path) and start != BUILTIN
-            rows.append(replace(row, prior=str(folder / start)) if named else row)
+            if isinstance(start, Path) and start != BUILTIN:
+                row = replace(row, prior=str(folder / start))
+            rows.append(row)
         return replace(self, rows=tuple(rows))
 
     def start_of(self, row: Row) -> SnapshotRef | Path | None:
