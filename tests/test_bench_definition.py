@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,26 +12,28 @@ import toml
 
 from baseh3d_ns.benchmark.cells import Cell, FitSpec, SceneId
 from baseh3d_ns.benchmark.commands import length
-from baseh3d_ns.benchmark.definition import Row, SnapshotRef
+from baseh3d_ns.benchmark.definition import PriorRun, Row, SnapshotRef
 from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.markdown import Table
 from baseh3d_ns.benchmark.plan import content_of, plan
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
 from baseh3d_ns.benchmark.read_definition import read_definition
-from baseh3d_ns.benchmark.run_folder import dry_run_report, open_sweep
+from baseh3d_ns.benchmark.run_folder import dry_run_report, open_sweep, reopen_sweep
 from baseh3d_ns.benchmark.unequal_settings import settings_table
 from baseh3d_ns.data.h3ds_package import ConfigsHelper
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.heads.readers import BUILTIN_FILE
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SMALL = CONFIGS / "synthetic_small.toml"
 
 
 def h3ds_shaped(root: Path, version: int) -> Path:
-    """The folders of H3DS with the real scene ids, and nothing in them."""
+    """The folders of H3DS with the real scene ids, and no photos in them."""
     table = toml.load(ConfigsHelper.get_config_file(f"config_v{version}"))
     for scene in table["scenes"]:
         (root / scene).mkdir(parents=True)
+        (root / scene / "full_head.obj").touch()
     (root / "version.txt").write_text(str(table["version"]) + "\n")
     return root
 
@@ -93,10 +96,37 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
         (
             'prior = "builtin"',
             'options = {"load_prior" = "x"}',
-            "'load-prior' would be replaced: say it by prior = ...",
+            "'load_prior' is set by the benchmark: say it by prior = ...",
         ),
-        ('prior = "builtin"', 'options = {"data" = "x"}', "'data' would be replaced: say it by [data]"),
-        ('prior = "builtin"', 'options = {"epochs" = 3}', "would be replaced by the epochs of row or definition"),
+        ('prior = "builtin"', 'options = {"data" = "x"}', "'data' is set by the benchmark: say it by [data]"),
+        ('prior = "builtin"', 'options = {"epochs" = 3}', "drop it, the row or the definition says epochs = ..."),
+        ("[options]", '[options]\n"machine.seed" = 3', "row 'one head': its option 'machine.seed' is set"),
+        *(
+            ('prior = "builtin"', f'options = {{"{name}" = "x"}}', f"'{name}' is set by the benchmark: {remedy}")
+            for name, remedy in (
+                ("pipeline.datamanager.data", "say it by [data]"),
+                ("machine.seed", "say it by seeds"),
+                ("output-dir", "say the folder of all results by --out"),
+                ("experiment-name", "say the folder of all results by --out"),
+                ("timestamp", "say the folder of all results by --out"),
+            )
+        ),
+        *(
+            (
+                "epochs = 12",
+                f'epochs = 12\noptions = {{"{name}" = "x"}}',
+                f"[priors.one_head]: its option '{name}' is set",
+            )
+            for name in ("data", "pipeline.datamanager.data", "pipeline.datamanager.scenes", "load-prior", "epochs")
+        ),
+        (
+            "epochs = 12",
+            'epochs = 12\noptions = {"snapshot-epochs" = [6]}',
+            "is set by the benchmark: say it by snapshots",
+        ),
+        ("epochs = 12", 'epochs = 12\noptions = {"machine.seed" = 3}', "or by seed of a prior"),
+        ("views = 8", "views = 2", "[data.synthetic]: --views is 2, but a subject needs at least 3 views"),
+        ("size = 64", "size = 8", "[data.synthetic]: --size is 8, but photographs need at least 32 pixels"),
         ("epochs = 8", "epochs = 8\nseeds = [-1]", "is -1: input should be greater than or equal to 0"),
         ("seed = 7", "seed = 4294967296", "seed is 4294967296: input should be less than 4294967296"),
         ("spacing_mm = 2.0", "spacing_mm = inf", "spacing_mm is inf: input should be a finite number"),
@@ -146,14 +176,14 @@ def test_a_scene_that_the_data_lack(tmp_path, tiny_root):
 
 def test_scenes_that_were_not_unzipped(tmp_path):
     root = h3ds_shaped(tmp_path / "h3ds", 1)
-    (root / "1b2a8613401e42a8").rmdir()
+    shutil.rmtree(root / "1b2a8613401e42a8")
     with pytest.raises(InputError, match=r"lacks 1 of the scenes \(scan3\)"):
         plan(read_definition(CONFIGS / "h3ds_table2_methods.toml").on(root))
 
 
 def test_the_scene_of_a_pre_training_that_was_not_unzipped(tmp_path):
     root = h3ds_shaped(tmp_path / "h3ds", 1)
-    (root / "168f8ca5c2dce5bc").rmdir()
+    shutil.rmtree(root / "168f8ca5c2dce5bc")
     with pytest.raises(InputError, match="lacks scan2, which the prior 'scan2' is of"):
         plan(read_definition(CONFIGS / "h3ds_table2_methods.toml").on(root))
 
@@ -162,10 +192,47 @@ def test_a_shape_space_is_another_when_more_scans_were_unzipped(tmp_path):
     root = h3ds_shaped(tmp_path / "h3ds", 1)
     definition = read_definition(CONFIGS / "h3ds_table2_methods.toml").on(root)
     before = {cell.label: cell.id for cell in plan(definition)}
-    (root / "0cd3f3c0bc34a287").rmdir()
+    shutil.rmtree(root / "0cd3f3c0bc34a287")
     after = {cell.label: cell.id for cell in plan(definition)}
     changed_cells = {label for label in before if before[label] != after[label]}
     assert changed_cells == {label for label in before if label.startswith(("h3dnet", "prior heads"))}
+
+
+def shape_space_cell(tmp_path: Path, root: Path, scenes: str) -> Cell:
+    """The pre-training of a shape space by a definition that is tested on those scenes."""
+    definition = on_root(tmp_path, root, scenes)
+    rows = (replace(definition.rows[0], prior="heads"),)
+    definition = replace(definition, rows=rows, priors={"heads": PriorRun("h3dnet-fast-prior")})
+    (cell,) = [cell for cell in plan(definition) if cell.kind == "prior"]
+    return cell
+
+
+def test_a_shape_space_is_not_learned_from_what_is_tested(tmp_path, tiny_root):
+    assert [scan.name for scan in shape_space_cell(tmp_path, tiny_root, '["scan1"]').spec.scans] == ["00000000000000aa"]
+    with pytest.raises(InputError, match="has no scan that the prior 'heads' may be learned from"):
+        shape_space_cell(tmp_path, tiny_root, '["all"]')
+    # Without a row that starts from it, it is not asked for.
+    definition = on_root(tmp_path, tiny_root, '["all"]')
+    assert plan(replace(definition, priors={**definition.priors, "heads": PriorRun("h3dnet-fast-prior")}))
+
+
+def test_a_shape_space_of_another_scan_is_another(tmp_path, own_root):
+    before = shape_space_cell(tmp_path, own_root, '["scan1"]')
+    with next(own_root.glob("*00bb/full_head.obj")).open("a") as scan:
+        scan.write("# not learned from\n")
+    assert shape_space_cell(tmp_path, own_root, '["scan1"]').id == before.id
+    with next(own_root.glob("*00aa/full_head.obj")).open("a") as scan:
+        scan.write("# changed\n")
+    assert shape_space_cell(tmp_path, own_root, '["scan1"]').id != before.id
+
+
+def test_views_of_a_configuration_are_part_of_a_fit(tmp_path, own_root):
+    ids = {cell.id for cell in plan(on_root(tmp_path, own_root, '["scan1"]')) if cell.kind == "fit"}
+    config = own_root / "config.toml"
+    table = toml.load(config)
+    table["scenes"]["00000000000000bb"]["default_views_configs"]["3"] = [0, 1, 4]
+    config.write_text(toml.dumps(table))
+    assert not ids & {cell.id for cell in plan(on_root(tmp_path, own_root, '["scan1"]'))}
 
 
 def test_a_row_without_a_prior_starts_from_its_methods_own():
@@ -344,6 +411,19 @@ def test_a_file_is_no_snapshot(tmp_path):
     file = changed(tmp_path, "one_head@6", str(prior))
     definition = read_definition(file)
     assert definition.start_of(definition.rows[0]) == prior
+
+
+def test_a_benchmark_is_found_again_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(BUILTIN_FILE, "own.safetensors")
+    file = changed(tmp_path, "one_head@6", "own.safetensors")
+    file.write_text(file.read_text().replace('prior = "builtin"', 'prior = "builtin"\nepochs = 9'))
+    definition = read_definition(file)
+    cells = plan(definition)
+    open_sweep(file, definition, cells, tmp_path / "run", Eta())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert [cell.id for cell in reopen_sweep(tmp_path / "run").cells] == [cell.id for cell in cells]
 
 
 def test_changed_copies_are_made_by_cells_of_their_own(tmp_path):

@@ -267,6 +267,21 @@ def test_changed_heads_are_beside_the_unchanged():
     assert rows[2][2] == "- / -", "idr has no result"
 
 
+def test_a_changed_head_is_compared_on_the_scenes_that_have_both():
+    """The hardest head failed where it was badly captured: the others became a tenth worse, by their means of seeds."""
+    data = replace(DEFINITION.data, changes=("as it is", "badly captured"))
+    frame = to_frame(
+        result("ours", f"{scene}, {change}", factor * (face + 0.1) - 0.1, change=change, seed=seed)
+        for scene, face, seeds in (("scan0", 1.0, (0,)), ("scan1", 2.0, (0, 1)), ("scan2", 9.0, (0,)))
+        for seed in seeds
+        for change, factor in (("as it is", 1.0), ("badly captured", 1.1))
+        if (scene, change) != ("scan2", "badly captured")
+    )
+    rows = change_table(replace(DEFINITION, data=data), frame, "3").rows
+    assert rows[0] == ("as it is", "ours", "4.00 / 16.00", "4.10 / 16.10", "1.00")
+    assert rows[1][-1] == "1.10" and rows[1][3].startswith("1.76 / ")
+
+
 def test_race_says_when_the_face_was_as_good_as_the_end_of_the_first_row():
     definition = replace(DEFINITION, rows=DEFINITION.rows[::-1])
     slow = (Point(50, 40.0, 5.0, 9.0), Point(100, 80.0, 3.0, 8.0))
@@ -279,4 +294,8 @@ def test_race_says_when_the_face_was_as_good_as_the_end_of_the_first_row():
     assert mean == ("mean", *row[1:])
     never = [results[0], result("ours", "scan0", 1.5, curve=slow[:1])]
     assert race_table(definition, curves_frame(never), "3").rows[0][-2:] == ("-", "-")
+    *_, mean = race_table(
+        definition, curves_frame([*results, *(replace(one, scene="scan1") for one in never)]), "3"
+    ).rows
+    assert mean[0] == "mean" and mean[-2:] == ("-", "-")
     assert race_table(definition, curves_frame(results[:1]), "3").rows == ()

@@ -18,17 +18,22 @@ from filelock import FileLock
 from processes import begin, call, call_here
 from tiny_root import CENTRE_MM, write_root
 
-from baseh3d_ns.benchmark import executors
-from baseh3d_ns.benchmark.cells import Cell, ChangeSpec, FitSpec, PriorSpec, SceneId
+from baseh3d_ns.benchmark import executors, training
+from baseh3d_ns.benchmark.cell import RunCell
+from baseh3d_ns.benchmark.cells import Cell, ChangeSpec, FitSpec, FloorSpec, PriorSpec, SceneId
+from baseh3d_ns.benchmark.commands import parse
 from baseh3d_ns.benchmark.definition import DataSource, Definition, Row
+from baseh3d_ns.benchmark.detail_tables import unfinished_table
 from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.executors import LocalExecutor, RayExecutor, SlurmExecutor
+from baseh3d_ns.benchmark.metrics import FLOOR_NAME
 from baseh3d_ns.benchmark.plan import check_scans, plan
 from baseh3d_ns.benchmark.read_definition import read_definition
-from baseh3d_ns.benchmark.results import load_result, read_results
+from baseh3d_ns.benchmark.results import FAILURE, load_result, read_results
 from baseh3d_ns.benchmark.run_folder import only_one, open_sweep, reopen_sweep
 from baseh3d_ns.benchmark.sweep import Sweep
-from baseh3d_ns.errors import InputError
+from baseh3d_ns.benchmark.training import Trained
+from baseh3d_ns.errors import InputError, ended_by_interrupt
 
 SCENES = ("00000000000000aa", "00000000000000bb")
 SMALL = Path(__file__).parents[1] / "configs" / "synthetic_small.toml"
@@ -181,6 +186,28 @@ def test_a_cell_that_fails_is_reported_and_the_others_go_on(on_tiny, own_root, t
     assert len(sweep.failed) == 1 and len(read_results(tmp_path / "run" / "results.csv")) == 2
 
 
+def test_what_did_not_run_yet_is_missing(on_tiny, tmp_path):
+    sweep = sweep_of(on_tiny, tmp_path / "run", "fit", "floor")
+    sweep.failed[sweep.cells[0].id] = "it needs another"
+    sweep.write_results()
+    results = read_results(tmp_path / "run" / "results.csv")
+    assert list(results["status"]) == ["failed", *3 * ["missing"]]
+    lines = [row[0::4] for row in unfinished_table(on_tiny, results).rows]
+    assert lines == [("fast", "failed"), ("fast", "missing"), (FLOOR_NAME, "missing")]
+
+
+def test_an_interrupt_is_no_failure(tmp_path, monkeypatch):
+    def interrupted(*_) -> None:
+        with ended_by_interrupt(lambda: "stopped"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunCell, "make", interrupted)
+    folder = Cell(FloorSpec(SceneId("scan1"), 2.0), "floor").prepare(tmp_path)
+    with pytest.raises(SystemExit):
+        RunCell(folder).main()
+    assert load_result(folder, FAILURE) is None
+
+
 class Dies:
     """An executor whose processes are killed before they say anything."""
 
@@ -220,6 +247,18 @@ def test_what_needs_a_failed_cell_is_not_run(on_tiny, tmp_path):
     sweep.run_all(LocalExecutor())
     assert set(sweep.failed) == {broken.id, fit.id} and "it needs prior x" in sweep.failed[fit.id]
     assert not fit.folder(tmp_path).exists()
+
+
+def test_a_shape_space_is_learned_from_the_scans_of_its_cell(own_root, tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr(training, "train", lambda command: commands.append(command) or Trained(None, tmp_path))
+    monkeypatch.setattr(Trained, "steps", 1)
+    spec = PriorSpec("h3dnet-fast-prior", {}, 0, (), 0, scans=(SceneId(SCENES[1]),))
+    Cell(spec, "prior heads").prepare(tmp_path)
+    (folder,) = (tmp_path / "cells").iterdir()
+    assert RunCell(folder, own_root).main() == 0
+    config = parse(commands[0])
+    assert config.pipeline.datamanager.source(config.data).names == [SCENES[1]]
 
 
 def test_a_changed_copy_is_fitted_and_scored_in_its_place(on_tiny, tmp_path):

@@ -120,10 +120,11 @@ def test_results_that_cannot_be_kept(results, tmp_path):
     write_csv(tmp_path / "run" / "results.csv", frame)
     with pytest.raises(InputError, match=r"more than one kind of device \(CPU 0, CPU 1\)"):
         keep_benchmark(tmp_path / "run", results)
-    frame.loc[1, "status"] = "failed"
-    write_csv(tmp_path / "run" / "results.csv", frame)
-    with pytest.raises(InputError, match="is not finished"):
-        keep_benchmark(tmp_path / "run", results)
+    for status in ("failed", "missing"):
+        frame.loc[1, "status"] = status
+        write_csv(tmp_path / "run" / "results.csv", frame)
+        with pytest.raises(InputError, match="is not finished"):
+            keep_benchmark(tmp_path / "run", results)
     (tmp_path / "configs" / "two.toml").write_text(DEFINITION.replace("epochs = 100", "epochs = 99"))
     with pytest.raises(InputError, match="run the benchmark again"):
         keep_benchmark(tmp_path / "run", results)

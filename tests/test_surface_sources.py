@@ -160,6 +160,10 @@ def damage(kind: str, folder: Path) -> None:
         mesh.apply_scale(10.0)
     if kind == "elsewhere":
         mesh.apply_translation([400.0, 0.0, 0.0])
+    if kind == "inwards":
+        mesh.invert()
+    if kind == "both":
+        mesh = trimesh.Trimesh(mesh.vertices, np.concatenate([mesh.faces, mesh.faces[:, ::-1]]), process=False)
     mesh.export(folder / "odd.ply")
     if kind == "half":
         lines = export_ply(mesh, encoding="ascii").splitlines(keepends=True)
@@ -177,6 +181,8 @@ def damage(kind: str, folder: Path) -> None:
         ("elsewhere", "give its landmarks"),
         ("bytes", "cannot be read"),
         ("half", "is cut off"),
+        ("inwards", "faces do not look outwards"),
+        ("both", "faces do not look outwards"),
     ],
 )
 def test_a_bad_mesh_is_named_with_the_remedy(tmp_path, kind, why):
@@ -202,6 +208,19 @@ def test_what_is_no_colour_does_not_count_as_grey(tmp_path):
     assert samples.colours is None
 
 
+def test_heads_without_landmarks_or_colours_are_named(tmp_path, capsys):
+    mesh = egg()
+    mesh.visual.vertex_colors = np.tile(np.array([30, 128, 230], np.uint8), (len(mesh.vertices), 1))
+    mesh.export(tmp_path / "coloured.ply")
+    config = SurfaceDataManagerConfig(data=tmp_path, samples_per_head=50)
+    assert config.setup().colours is not None and "no colours" not in capsys.readouterr().out
+    egg().export(tmp_path / "grey.ply")
+    assert config.setup().colours is None
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 of 2 heads have no colours (grey.ply), so colours are learned of none" in said
+    assert said.count("2 of 2 heads have no landmarks beside them (coloured.ply, grey.ply)") == 1
+
+
 def test_no_folder_and_no_meshes(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         load(tmp_path / "nowhere")
@@ -222,6 +241,23 @@ def test_test_scenes_are_never_learned_from(tmp_path):
     (root / "config.toml").write_text(config.replace("'tiny'", "'h3d-net'"))
     with pytest.raises(InputError, match="without the tag 'h3d-net'"):
         SurfaceDataManagerConfig().source(root)
+
+
+def test_chosen_scenes_of_a_root(tmp_path):
+    ids = ("00000000000000aa", "00000000000000bb", "00000000000000cc")
+    root = write_root(tmp_path / "h3ds", scenes=ids, size=16)
+    assert SurfaceDataManagerConfig(scenes=(ids[2],)).source(root).names == [ids[2]]
+    with pytest.raises(InputError, match=r"no scan '0000' to learn from .*; nearest: 0000"):
+        SurfaceDataManagerConfig(scenes=("0000",)).source(root)
+    config = (root / "config.toml").read_text()
+    (root / "config.toml").write_text(config.replace("'tiny-1'", "'h3d-net'"))
+    with pytest.raises(InputError, match=f"no scan '{ids[1]}'"):
+        SurfaceDataManagerConfig(scenes=(ids[0], ids[1])).source(root)
+    egg().export(tmp_path / "egg.ply")
+    with pytest.raises(InputError, match="is no H3DS root"):
+        SurfaceDataManagerConfig(scenes=(ids[0],)).source(tmp_path)
+    with pytest.raises(InputError, match="give it with --data"):
+        SurfaceDataManagerConfig(scenes=(ids[0],)).source(None)
 
 
 def test_the_packaged_configs_know_their_test_scenes():

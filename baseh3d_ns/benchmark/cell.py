@@ -67,9 +67,11 @@ class RunCell:
         except Skipped as reason:
             return replace(blank, status="skipped", reason=str(reason))
         except (Exception, SystemExit) as error:
-            traceback.print_exc()
-            # Our trainer ends with exit status 1 for bad input, after it has said what is wrong.
+            # Our trainer ends with an exit status for bad input and Ctrl-C, after it has said so.
             cause = error.__context__ if isinstance(error, SystemExit) and error.__context__ else error
+            if isinstance(cause, KeyboardInterrupt):
+                raise  # stopped, not failed
+            traceback.print_exc()
             said = str(cause) if isinstance(cause, InputError) else f"{type(cause).__name__}: {cause}"
             return replace(blank, reason=said.strip().splitlines()[0])
 
@@ -116,7 +118,8 @@ def make_prior(run: RunCell, spec: PriorSpec, blank: Result) -> Result:
     from baseh3d_ns.benchmark.training import train
 
     shutil.rmtree(run.folder / commands.EXPERIMENT, ignore_errors=True)
-    given = {"data": run.data, "epochs": spec.epochs, "snapshot-epochs": spec.snapshots}
+    given: commands.Options = {"data": run.data, "epochs": spec.epochs, "snapshot-epochs": spec.snapshots}
+    given["pipeline.datamanager.scenes"] = tuple(scan.name for scan in spec.scans)
     options = {**spec.options, **{name: value for name, value in given.items() if value}}
     parser: commands.Options = {}
     if spec.scene:

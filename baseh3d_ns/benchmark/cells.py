@@ -81,7 +81,7 @@ class PriorSpec:
     downscale: float = 1.0
     scene: SceneId | None = None
     """None for a shape space."""
-    scans: tuple[str, ...] = ()
+    scans: tuple[SceneId, ...] = ()
     """Scans that a shape space is learned from; empty: heads of its own."""
     dataset: str = ""
     """Version of the dataset of those scans."""

@@ -47,6 +47,7 @@ from pydantic.dataclasses import dataclass
 
 from baseh3d_ns.benchmark.commands import Options
 from baseh3d_ns.evaluation.protocol import SCORED_SPACING_MM
+from baseh3d_ns.heads.readers import BUILTIN
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 """Unknown keys and values of another type are errors."""
@@ -99,7 +100,8 @@ class DataSource:
 
 @dataclass(frozen=True, config=STRICT)
 class PriorRun:
-    """A pre-training: of one scene, or of a shape space (no scene)."""
+    """A pre-training: of one scene, or of a shape space (no scene), which learns a root's scans but those of
+    `Definition.scenes`."""
 
     method: str
     scene: str | None = None
@@ -154,6 +156,16 @@ class Definition:
     def on(self, root: Path | None) -> Definition:
         """The same comparison on the scenes of that root; None: on its own."""
         return self if root is None else replace(self, data=replace(self.data, path=root, synthetic=None))
+
+    def beside(self, folder: Path) -> Definition:
+        """The same, with the files of priors by their paths from that folder."""
+        rows = []
+        for row in self.rows:
+            start = self.start_of(row)
+            if isinstance(start, Path) and start != BUILTIN:
+                row = replace(row, prior=str(folder / start))
+            rows.append(row)
+        return replace(self, rows=tuple(rows))
 
     def start_of(self, row: Row) -> SnapshotRef | Path | None:
         """Start of a row's fits: one of our priors, a file (or `builtin`), or None for the method's own."""

@@ -79,7 +79,8 @@ def race_table(definition: Definition, curves: pd.DataFrame, views: str) -> Tabl
         found = [_race(curves, scene, views, first.name, row.name) for scene in scenes]
         races = pd.DataFrame(found, index=scenes, columns=list(RACE)).dropna(subset=["face"])
         if len(races) > 1:
-            races.loc["mean"] = races.mean()
+            # A mean without the scenes where the second was never as good would be too soon.
+            races.loc["mean"] = races.mean(skipna=False)
         lines += [(str(scene), row.name, *_race_cells(one)) for scene, one in races.iterrows()]
     ends = ("face / head mm", "after s")
     race = (f"face, head of {first.name}'s", "s until as good in the face", f"of {first.name}'s time")
@@ -115,7 +116,7 @@ def _race_cells(one: pd.Series) -> tuple[str, ...]:
 
 def unfinished_table(definition: Definition, frame: pd.DataFrame) -> Table:
     """Fits and floors that failed, were skipped, or are not there yet."""
-    kinds = frame[frame["kind"].isin(["fit", "floor"])]
+    kinds = frame[frame["kind"].isin(["fit", "floor"]) & (frame["status"] != "missing")]
     rows = [
         (one.row or one.kind, one.scene, one.views, str(one.seed), one.status, one.reason or "no reason given")
         for one in kinds[kinds["status"] != "done"].itertuples()

@@ -94,16 +94,19 @@ def views_table(definition: Definition, frame: pd.DataFrame) -> Table:
 
 
 def change_table(definition: Definition, frame: pd.DataFrame, views: str) -> Table:
-    """Mean errors of every row on the changed copies, and the face error beside that of the first change."""
+    """Mean errors of every row on the changed copies, and the face error beside that of the first change, over the
+    scenes that both have."""
     first = definition.data.changes[0]
     rows = []
     for row in definition.rows_with(views):
         done = fits(frame, row.name, views)
-        unchanged = done.loc[done["change"] == first, "face_rigid_mm"].mean()
+        unchanged = _by_unchanged_scene(done, first, "face_rigid_mm")
         for change in definition.data.changes:
-            means = done.loc[done["change"] == change, list(METRICS)].mean()
-            errors = pair(*means[list(OFFICIAL)]), pair(*means[list(RIGID)])
-            rows.append((change, row.name, *errors, number(means["face_rigid_mm"] / unchanged)))
+            values = {metric: _by_unchanged_scene(done, change, metric) for metric in METRICS}
+            errors = (pair(*(values[metric].mean() for metric in metrics)) for metrics in (OFFICIAL, RIGID))
+            face = values["face_rigid_mm"]
+            shared = face.index.intersection(unchanged.index)
+            rows.append((change, row.name, *errors, number(face[shared].mean() / unchanged[shared].mean())))
     return Table(
         title=f"Changed heads, {views_in_words(views)}",
         caption="Mean over scenes and seeds.",
@@ -111,6 +114,12 @@ def change_table(definition: Definition, frame: pd.DataFrame, views: str) -> Tab
         rows=tuple(rows),
         note=floor_note(definition, frame),
     )
+
+
+def _by_unchanged_scene(done: pd.DataFrame, change: str, metric: str) -> pd.Series:
+    """One number a scene of a change, by the name of the scene without the change."""
+    values = by_scene(done[done["change"] == change], metric)
+    return values.rename(lambda scene: scene.removesuffix(f", {change}"))
 
 
 def _both(frame: pd.DataFrame, row: Row, views: str) -> str:

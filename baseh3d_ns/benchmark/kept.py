@@ -121,9 +121,9 @@ def keep_benchmark(run: Path, results: Path, command: str = "") -> Path:
     if definition.data.synthetic and (run / DATA_PATH).is_file():
         raise InputError(f"{run} was run with --data: its numbers are not those of {ours}, which makes its own heads")
     frame = read_results(run / RESULTS)
-    failed = frame[frame["status"] == "failed"]
-    if len(failed):
-        raise InputError(f"{run} is not finished ({failed.iloc[0]['row']}, {failed.iloc[0]['scene']}): run it again")
+    lacking = frame[frame["status"].isin(["failed", "missing"])]
+    if len(lacking):
+        raise InputError(f"{run} is not finished ({lacking.iloc[0]['row']}, {lacking.iloc[0]['scene']}): run it again")
     machines = sorted(set(frame["device"]) - {""})
     known = {"version": sorted(set(frame["version"])), "kind of device": sorted(set(map(same_kind, machines)))}
     for name, values in known.items():

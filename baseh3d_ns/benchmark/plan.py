@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from baseh3d_ns.data.h3ds_root import H3dsRoot, choose_views, open_h3ds
 from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.evaluation.scores import check_scene
 from baseh3d_ns.heads.readers import find_head_file
+from baseh3d_ns.shape_space.sources import h3ds_scans
 from baseh3d_ns.synthetic.camera_path import VIEW_COUNTS
 
 
@@ -33,7 +35,7 @@ class _Source:
         if self.root is None:
             return SceneId(name)
         scene_id = self.scenes.get(name) or self.root.resolve_scene(name)
-        return SceneId(scene_id, content_of(self.root.path / scene_id), self.root.version)
+        return SceneId(scene_id, _photographed_content(self.root, scene_id), self.root.version)
 
 
 @dataclass(frozen=True)
@@ -60,19 +62,30 @@ def content_of(scene: Path) -> str:
     return hashlib.sha256(cameras.read_bytes() + sizes.encode()).hexdigest()[:12]
 
 
+def _photographed_content(root: H3dsRoot, scene_id: str) -> str:
+    """Hash of a scene's folder and of the views that each of its view configurations stands for."""
+    names = (*root.h3ds.default_views_configs(scene_id), "all")
+    views = {name: root.resolve_views(scene_id, (name,)) for name in names}
+    text = content_of(root.path / scene_id) + json.dumps(views, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def plan(definition: Definition) -> list[Cell]:
     """Every cell of a definition, those first that others need.
 
     Raises:
-        InputError: no such data, a scene or view configuration they lack, or two rows that are the same fit.
+        InputError: no such data, a scene or view configuration they lack, no scan for a shape space to learn from, or
+            two rows that are the same fit.
     """
     source = _source(definition)
-    priors = {
-        name: _prior_cell(name, prior, source, definition.data.downscale) for name, prior in definition.priors.items()
-    }
     starts = [definition.start_of(row) for row in definition.rows]
-    used = [cell for name, cell in priors.items() if any(isinstance(s, SnapshotRef) and s.name == name for s in starts)]
-    cells = [*source.needs, *used]
+    used = {start.name for start in starts if isinstance(start, SnapshotRef)}
+    priors = {
+        name: _prior_cell(name, prior, source, definition.data.downscale)
+        for name, prior in definition.priors.items()
+        if name in used
+    }
+    cells = [*source.needs, *priors.values()]
     for copy in _copies(definition, source):
         cells += [cell for cell in copy.needs if cell.kind == "change"]
         for row in definition.rows:
@@ -181,10 +194,20 @@ def _prior_cell(name: str, prior: PriorRun, source: _Source, downscale: float) -
         spec = replace(spec, scene=scene, views=prior.views, downscale=downscale)
         return Cell(spec, f"prior {name}", needs=source.needs)
     if source.root is not None:
-        # A shape space is learned from all scans there are.
-        scans = tuple(one for one in source.root.scene_ids() if (source.root.path / one).is_dir())
+        scans = _learned(name, source.root, set(source.scenes.values()))
         spec = replace(spec, scans=scans, dataset=source.root.version)
     return Cell(spec, f"prior {name}")
+
+
+def _learned(name: str, root: H3dsRoot, tested: set[str]) -> tuple[SceneId, ...]:
+    """Scans of a root that a shape space is learned from: none that its fits are tested on."""
+    scans = [one for one in h3ds_scans(root.path) if one not in tested]
+    if not scans:
+        raise InputError(
+            f"{root.path} has no scan that the prior '{name}' may be learned from, beside those that are tested on: "
+            "put more scenes there, or take fewer scenes"
+        )
+    return tuple(SceneId(one, content_of(root.path / one)) for one in scans)
 
 
 def _fit_cell(definition: Definition, row: Row, copy: _Copy, views: str, seed: int, priors: dict[str, Cell]) -> Cell:

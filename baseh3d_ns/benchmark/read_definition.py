@@ -26,10 +26,29 @@ UNKNOWN = "unexpected_keyword_argument"
 """Pydantic's name of that error."""
 TABLES = {"rows": Row, "priors": PriorRun, "data": DataSource, "synthetic": SyntheticData}
 """Class of a table, by the key it stands under."""
+DECIDED = {
+    "data": "say it by [data]",
+    "pipeline.datamanager.data": "say it by [data]",
+    "machine.seed": "say it by seeds of the definition, or by seed of a prior",
+    **dict.fromkeys(("output-dir", "experiment-name", "timestamp"), "say the folder of all results by --out"),
+}
+"""Options that the benchmark gives to every training, and what to do instead."""
+DECIDED_OF_ROWS = {**DECIDED, "load-prior": "say it by prior = ..."}
+DECIDED_OF_PRIORS = {
+    **DECIDED,
+    "load-prior": "drop it, a pre-training starts from nothing",
+    "epochs": "say it by epochs = ...",
+    "snapshot-epochs": "say it by snapshots = ...",
+    "pipeline.datamanager.scenes": "drop it, all scans are learned from but those of the definition's scenes",
+}
 
 
-def read_definition(path: Path) -> Definition:
+def read_definition(path: Path, folder: Path | None = None) -> Definition:
     """Read and check a definition.
+
+    Args:
+        path: the file.
+        folder: folder from which files of priors are named; None: the working folder.
 
     Raises:
         InputError: no such file, not TOML, a key or method that is not known (the nearest is named), a key that is
@@ -50,6 +69,7 @@ def read_definition(path: Path) -> Definition:
         # A misspelt key comes before the one that it leaves missing.
         found = sorted(error.errors(), key=lambda one: one["type"] != UNKNOWN)
         raise InputError(_sentence(dict(found[0]), path)) from error
+    definition = definition.beside(folder) if folder else definition
     check_definition(definition, path)
     return definition
 
@@ -86,6 +106,8 @@ def check_definition(definition: Definition, path: Path) -> None:
     data = definition.data
     if (data.path is None) == (data.synthetic is None):
         raise InputError(f"{path}, [data]: give either path or synthetic")
+    if data.synthetic is not None:
+        _check_synthetic(data.synthetic, f"{path}, [data.synthetic]")
     for change in data.changes:
         if change not in CHANGES:
             raise InputError(f"{path}, [data]: no change '{change}'; nearest: {nearest(change, CHANGES)}")
@@ -101,8 +123,19 @@ def check_definition(definition: Definition, path: Path) -> None:
             raise InputError(f"{where}: nothing published as '{row.published}'; nearest: {near}")
         check_method(row.method, definition.options_of(row), where)
     for name, prior in definition.priors.items():
+        _check_undecided(prior.options, DECIDED_OF_PRIORS, f"{path}, [priors.{name}]")
         check_method(prior.method, prior.options, f"{path}, [priors.{name}]")
         _check_pretraining(prior, f"{path}, [priors.{name}]")
+
+
+def _check_synthetic(made: SyntheticData, where: str) -> None:
+    """Raise `InputError` for heads that `baseh3d synth` would not make."""
+    from baseh3d_ns.synthetic.dataset import Recipe, check_recipe
+
+    try:
+        check_recipe(Recipe(made.subjects, made.views, made.size, made.seed, noise=(), contact_sheet=False))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _check_pretraining(prior: PriorRun, where: str) -> None:
@@ -128,12 +161,10 @@ def _check_start(definition: Definition, row: Row, where: str) -> None:
     """A row's prior is one of ours and kept after those epochs, or a file that is there."""
     from baseh3d_ns.heads.readers import BUILTIN
 
-    options = {name.replace("_", "-") for name in definition.options_of(row)}
-    for name, remedy in (("load-prior", "prior = ..."), ("data", "[data]")):
-        if name in options:
-            raise InputError(f"{where}: its option '{name}' would be replaced: say it by {remedy}")
-    if "epochs" in options and definition.epochs_of(row):
-        raise InputError(f"{where}: its option 'epochs' would be replaced by the epochs of row or definition: drop it")
+    decided = DECIDED_OF_ROWS
+    if definition.epochs_of(row):
+        decided = {**decided, "epochs": "drop it, the row or the definition says epochs = ..."}
+    _check_undecided(definition.options_of(row), decided, where)
     start = definition.start_of(row)
     if isinstance(start, SnapshotRef):
         run = definition.priors[start.name]
@@ -145,6 +176,13 @@ def _check_start(definition: Definition, row: Row, where: str) -> None:
     elif start is not None and start != BUILTIN and not start.exists():
         near = nearest(str(start), [*definition.priors, str(BUILTIN)])
         raise InputError(f"{where}: no prior '{start}'; nearest: {near}")
+
+
+def _check_undecided(options: Options, decided: dict[str, str], where: str) -> None:
+    """Raise `InputError` for an option that the benchmark sets itself, with what to do instead."""
+    for name in options:
+        if remedy := decided.get(name.replace("_", "-")):
+            raise InputError(f"{where}: its option '{name}' is set by the benchmark: {remedy}")
 
 
 def check_method(name: str, options: Options, where: str) -> None:

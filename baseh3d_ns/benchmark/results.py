@@ -37,7 +37,8 @@ class Result:
     scene_id: str
     views: str
     seed: Count
-    status: Literal["done", "failed", "skipped"]
+    status: Literal["done", "failed", "skipped", "missing"]
+    """missing: it did not run yet."""
     kind: Kind = "fit"
     change: str = ""
     """Change of a copy (`perturb.CHANGES`); empty for the scene itself."""

@@ -23,6 +23,8 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import write_text
 
 DEFINITION, DATA_PATH, LOCK = "definition.toml", "data.txt", ".lock"
+FOLDER = "folder.txt"
+"""File with the working folder that the definition's paths count from."""
 
 
 def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell], run: Path, eta: Eta) -> Sweep:
@@ -41,7 +43,7 @@ def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell],
     check_scans(cells, definition)
     kept = run / DEFINITION
     if kept.is_file():
-        other = read_definition(kept)
+        other = _begun(run)
         if other.name != definition.name:
             raise InputError(f"{run} holds results of '{other.name}', not of '{definition.name}': choose another --out")
         before, now = _root_of(run), _named_root(definition)
@@ -55,6 +57,7 @@ def open_sweep(definition_file: Path, definition: Definition, cells: list[Cell],
         raise InputError(f"cannot write to {run} ({error.strerror}): choose another --out") from error
     with only_one(run):
         write_text(kept, read_text(definition_file))
+        write_text(run / FOLDER, str(Path.cwd()))
         if definition.data.path is not None:
             write_text(run / DATA_PATH, _named_root(definition))
     return Sweep(definition, cells, run.resolve(), eta=eta)
@@ -69,7 +72,7 @@ def reopen_sweep(run: Path) -> Sweep:
     if not (run / DEFINITION).is_file():
         raise InputError(f"{run} holds no benchmark: pass the folder that `baseh3d bench` wrote")
     root = _root_of(run)
-    definition = read_definition(run / DEFINITION).on(Path(root) if root else None)
+    definition = _begun(run).on(Path(root) if root else None)
     sweep = Sweep(definition, plan(definition), run.resolve())
     _check_has_its_results(sweep)
     return sweep
@@ -92,6 +95,11 @@ def _check_has_its_results(sweep: Sweep) -> None:
         )
 
 
+def _begun(run: Path) -> Definition:
+    """Definition of a benchmark that was begun, perhaps from another working folder."""
+    return read_definition(run / DEFINITION, Path(_noted(run / FOLDER)))
+
+
 def _named_root(definition: Definition) -> str:
     """Root of the scenes of a definition; empty for synthetic heads that it makes."""
     return str(definition.data.path.resolve()) if definition.data.path else ""
@@ -99,8 +107,12 @@ def _named_root(definition: Definition) -> str:
 
 def _root_of(run: Path) -> str:
     """Root of the scenes of a benchmark that was begun; empty for synthetic heads."""
-    data = run / DATA_PATH
-    return read_text(data).strip() if data.is_file() else ""
+    return _noted(run / DATA_PATH)
+
+
+def _noted(file: Path) -> str:
+    """The line of a file; empty where there is none."""
+    return read_text(file).strip() if file.is_file() else ""
 
 
 def dry_run_report(definition: Definition, cells: list[Cell], run: Path, jobs: int, eta: Eta) -> str:

@@ -83,9 +83,9 @@ class Sweep:
         """Folder and result of every cell, in the order of the definition; what is missing says why."""
         found = []
         for cell in self.cells:
-            result = cell.result(self.run) or cell.no_result("not run yet")
+            result = cell.result(self.run) or replace(cell.no_result("not run yet"), status="missing")
             if cell.id in self.failed:
-                result = replace(result, reason=self.failed[cell.id])
+                result = replace(result, status="failed", reason=self.failed[cell.id])
             found.append((cell.folder(self.run), result))
         return found
 

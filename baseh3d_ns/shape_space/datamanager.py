@@ -14,10 +14,12 @@ from jaxtyping import UInt8
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.datamanagers.base_datamanager import DataManager, DataManagerConfig
 from nerfstudio.data.scene_box import SceneBox
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
 from baseh3d_ns.bounds import Count, Seed
+from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import cache_folder
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.shape_space.model import SurfaceBatch
@@ -43,6 +45,8 @@ class SurfaceDataManagerConfig(DataManagerConfig):
     """Number of synthetic heads, when no data are given (2 to 3 s of a core each, once)."""
     synthetic_seed: Seed = 100
     """Same seed, same synthetic heads."""
+    scenes: tuple[str, ...] = ()
+    """Ids of the scenes of an H3DS root to learn from; none: all of them, but its test scenes."""
     unit: Literal["mm", "cm", "m"] = "mm"
     """Unit of the files of a folder of meshes (H3DS is in millimetres)."""
     cache_dir: Path | None = None
@@ -69,7 +73,9 @@ class SurfaceDataManagerConfig(DataManagerConfig):
         """
         folder = data or self.data
         if folder is not None:
-            return folder_source(Path(folder), self.samples_per_head, self.unit)
+            return folder_source(Path(folder), self.samples_per_head, self.unit, self.scenes)
+        if self.scenes:
+            raise InputError("--pipeline.datamanager.scenes names scenes of an H3DS root: give it with --data")
         cache_dir = self.cache_dir or cache_folder(CACHE, Path(tempfile.gettempdir()) / CACHE)
         return synthetic_source(
             self.generator, cache_dir, self.synthetic_heads, self.synthetic_seed, self.samples_per_head
@@ -119,6 +125,12 @@ class SurfaceDataManager(DataManager):
             self.normals = torch.from_numpy(np.stack([head.normals for head in samples])).to(device)
             known = [head.colours for head in samples if head.colours is not None]
             self.colours = torch.from_numpy(np.stack(known)).to(device) if len(known) == len(samples) else None
+            if 0 < len(known) < len(samples):
+                without = [name for name, head in zip(self.names, samples, strict=True) if head.colours is None]
+                CONSOLE.log(
+                    f"{len(without)} of {len(samples)} heads have no colours ({', '.join(without[:10])}), so colours "
+                    "are learned of none: give them colours, or take them out."
+                )
         # Of nerfstudio's seed, another one for every rank: several GPUs see different heads.
         self.random = torch.Generator(device).manual_seed(torch.initial_seed() % 2**31)
         super().__init__()

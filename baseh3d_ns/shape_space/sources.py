@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.data.head_size import UNITS_MM, Unit
 from baseh3d_ns.data.mesh_rows import check_all_rows
 from baseh3d_ns.data.obj import plain_obj, read_obj
 from baseh3d_ns.data.scan_files import read_landmarks
-from baseh3d_ns.errors import InputError
+from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.mesh.colour_space import linear_to_srgb
 from baseh3d_ns.shape_space.surface_samples import HeadSamples, check_mesh, sample_mesh, standard_pose
 
@@ -64,21 +65,24 @@ class Source:
     """Raises `InputError` when the heads cannot be loaded, as far as can be told at once."""
 
 
-def folder_source(folder: Path, points: int, unit: Unit) -> Source:
+def folder_source(folder: Path, points: int, unit: Unit, scenes: tuple[str, ...] = ()) -> Source:
     """Scans of an H3DS root, or the meshes of a folder.
 
     Args:
         folder: an H3DS root, or a folder of .ply, .obj and .glb files.
         points: points taken from every head.
         unit: unit of the files of a folder of meshes.
+        scenes: ids of an H3DS root's scenes; empty: all but the test scenes.
 
     Raises:
-        InputError: no such folder, or nothing in it to learn from.
+        InputError: no such folder, nothing in it to learn from, or a scene that it does not have or that is for tests.
     """
     if not folder.is_dir():
         raise InputError(f"no such folder: {folder}; pass an H3DS root or a folder of {', '.join(SUFFIXES)} files")
     if (folder / "version.txt").is_file():
-        return _h3ds(folder, points)
+        return _h3ds(folder, points, scenes)
+    if scenes:
+        raise InputError(f"{folder} is no H3DS root, so it has no scenes: leave out --pipeline.datamanager.scenes")
     return _meshes(folder, points, UNITS_MM[unit])
 
 
@@ -107,10 +111,17 @@ def h3ds_scans(root: Path) -> list[str]:
     ]
 
 
-def _h3ds(root: Path, count: int) -> Source:
+def _h3ds(root: Path, count: int, wanted: tuple[str, ...]) -> Source:
     from baseh3d_ns.data.h3ds_root import open_h3ds
 
     scenes = h3ds_scans(root)
+    for scene in wanted:
+        if scene not in scenes:
+            raise InputError(
+                f"{root} has no scan '{scene}' to learn from (one with the tag '{TEST_TAG}' is for testing); nearest: "
+                f"{nearest(scene, scenes)}"
+            )
+    scenes = list(dict.fromkeys(wanted)) or scenes
     if not scenes:
         raise InputError(
             f"{root} holds no scan without the tag '{TEST_TAG}': those are for testing, get the other scenes"
@@ -150,16 +161,23 @@ def _meshes(folder: Path, count: int, mm_per_unit: float) -> Source:
 
 def _sampled(names: list[str], read: Callable, count: int, path_of: Callable[[str], Path]) -> list[HeadSamples]:
     """Every head read, checked, brought to the standard frame by its landmarks, if any, and sampled."""
-    found = []
+    found, unmarked = [], []
     for number, name in enumerate(progress_bar(names, desc="Reading heads", unit="head")):
         mesh, landmarks = read(name)
         try:
             check_mesh(mesh)
             if landmarks:
                 mesh.apply_transform(standard_pose(landmarks))
+            else:
+                unmarked.append(name)
             found.append(sample_mesh(mesh, count, number, _vertex_colours(mesh)))
         except InputError as error:
             raise InputError(f"{path_of(name)}: {error}") from error
+    if unmarked:
+        CONSOLE.log(
+            f"{len(unmarked)} of {len(found)} heads have no landmarks beside them ({', '.join(unmarked[:10])}), so "
+            "they stand as they are: origin between the ears, +y up, +z ahead."
+        )
     return found
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import trimesh
 
 FEWEST_LANDMARKS = 3
+LEAST_OUTWARDS = 0.1
+"""Mean of points . normals in the unit frame: about 0.3 of a head, 0 where every face is there both ways."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def sample_mesh(
         colours: of its vertices, sRGB in 0..1.
 
     Raises:
-        InputError: hardly anything of the mesh lies in the ball.
+        InputError: hardly anything of the mesh lies in the ball, or its faces do not look outwards.
     """
     import trimesh
 
@@ -58,13 +60,19 @@ def sample_mesh(
             f"only {len(kept) / (3 * count):.0%} of its surface lies within {HEAD_FRAME.radius_mm:.0f} mm of where a "
             "head is expected: give its landmarks, or move it there (origin between the ears, +y up, +z ahead)"
         )
+    normals = mesh_mm.face_normals[face[kept]]
+    if (unit[kept] * normals).sum(axis=1).mean() < LEAST_OUTWARDS:
+        raise InputError(  # it would be learned inside out, or empty
+            "its faces do not look outwards: turn them round, and keep each of them once (in Blender: Mesh > Normals > "
+            "Recalculate Outside)"
+        )
     corners = mesh_mm.faces[face[kept]]
     weights = trimesh.triangles.points_to_barycentric(mesh_mm.triangles[face[kept]], np.asarray(points)[kept])
     shades = None
     if colours is not None:
         shades = np.einsum("nk,nkc->nc", weights, colours[corners]).clip(0.0, 1.0)
         shades = (255.0 * shades).round().astype(np.uint8)
-    return HeadSamples(unit[kept].astype(np.float32), mesh_mm.face_normals[face[kept]].astype(np.float32), shades)
+    return HeadSamples(unit[kept].astype(np.float32), normals.astype(np.float32), shades)
 
 
 def standard_pose(landmarks_mm: dict[str, Float[np.ndarray, " 3"]]) -> Float[np.ndarray, "4 4"]:
