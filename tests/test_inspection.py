@@ -17,8 +17,10 @@ from baseh3d_ns.evaluation.pictures import error_colours
 from baseh3d_ns.fields.head_field import HeadField
 from baseh3d_ns.models.photo_consistency import PhotoConfig
 from baseh3d_ns.models.surface_view import Pictures, SurfaceView
-from baseh3d_ns.rendering.sphere_tracing import SphereTracer
-from baseh3d_ns.viewer.colours import AGREES, BACKDROP, IS_MISSING, LEAST_SHADE, STICKS_OUT, diverging
+from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
+from baseh3d_ns.rendering.sdf_grid import GridTracer
+from baseh3d_ns.rendering.sphere_tracing import SphereTracer, Tracer
+from baseh3d_ns.viewer.colours import AGREES, BACKDROP, IS_MISSING, LEAST_SHADE, STICKS_OUT, diverging, shaded
 from baseh3d_ns.viewer.inspection import PHOTO_GREY, HeadInspection
 from baseh3d_ns.viewer.legends import legend_of
 from baseh3d_ns.viewer.scan import SceneScan
@@ -196,22 +198,85 @@ def test_a_picture_is_computed_when_it_is_asked_for_and_once():
     assert list(shown) == ["a", "b", "rgba"] and len(shown) == 3
 
 
-def test_a_crop_leaves_the_surface_in_its_box_on_its_own_colour(dataset):
-    """nerfstudio's box, of the side of the head that is at the right."""
-    box = OrientedBox(R=torch.eye(3), T=torch.tensor([1.0, 0.0, 0.0]), S=torch.tensor([2.0, 4.0, 4.0]))
+def whole_and_cropped(
+    dataset, field: Balls, middle: tuple[float, ...], size: tuple[float, ...], tracer: Tracer | None = None
+) -> tuple[SurfaceView, SurfaceView]:
+    """A view from the first photo's camera, and nerfstudio's crop of it to a box, in units of the unit ball."""
+    box = OrientedBox(R=torch.eye(3), T=torch.tensor(middle), S=torch.tensor(size))
     bundle = dataset.cameras.generate_rays(camera_indices=0, obb_box=box)
     origins, directions, near, far = (
         part.reshape(SIDE**2, -1) for part in (bundle.origins, bundle.directions, bundle.nears, bundle.fars)
     )
-    whole = SurfaceView.trace(one(100.0), SphereTracer(), origins, directions)
-    cropped = whole.cropped(near[:, 0], far[:, 0], torch.tensor([1.0, 0.0, 0.5]))
+    tracer = tracer or SphereTracer()
+    whole = SurfaceView.trace(field, tracer, origins, directions)
+    return whole, whole.cropped(tracer, near[:, 0], far[:, 0], torch.tensor([1.0, 0.0, 0.5]))
+
+
+def test_a_crop_leaves_the_surface_in_its_box_on_its_own_colour(dataset):
+    """The side of the head that is at the right."""
+    whole, cropped = whole_and_cropped(dataset, one(100.0), (1.0, 0.0, 0.0), (2.0, 4.0, 4.0))
     right = whole.points[:, 0] > 0.0
     assert 0.3 < right.float().mean() < 0.7
     torch.testing.assert_close(cropped.points, whole.points[right])
     assert (cropped.rgb()[~cropped.hits.hit] == torch.tensor([1.0, 0.0, 0.5])).all()
-    before = whole.cropped(torch.zeros(SIDE**2), whole.hits.t - 0.01, torch.ones(3))
+    before = whole.cropped(SphereTracer(), torch.zeros(SIDE**2), whole.hits.t - 0.01, torch.ones(3))
     assert whole.hits.hit.any() and not before.hits.hit.any()
     torch.testing.assert_close(cropped.rgb()[cropped.hits.hit], whole.rgb()[cropped.hits.hit])
+
+
+def fitting_tracer(name: str, field: Balls) -> Tracer:
+    if name == "sphere":
+        return SphereTracer()
+    grid = GridTracer(48)
+    grid.refresh(field.sdf, torch.device("cpu"))
+    return grid
+
+
+@pytest.mark.parametrize("name", ["sphere", "grid"])
+def test_a_crop_shows_what_lies_behind_the_surface_that_it_takes_away(dataset, name):
+    """A ball in front of another: without it, the other is seen as if it were alone."""
+    front, back = (60.0, (0.0, 0.0, 70.0)), (60.0, (0.0, 0.0, -80.0))
+    both = Balls(front, back)
+    whole, cropped = whole_and_cropped(dataset, both, (0.0, 0.0, -1.0), (4.0, 4.0, 2.0), fitting_tracer(name, both))
+    alone = SurfaceView.trace(Balls(back), SphereTracer(), whole.origins, whole.directions)
+    assert whole.points[:, 2].amin() > 0.0 and alone.hits.hit.sum() > 300
+    assert (cropped.hits.hit != alone.hits.hit).sum() < 5
+    seen = (cropped.hits.hit & alone.hits.hit)[:, None]
+    torch.testing.assert_close(cropped.depth()[seen], alone.depth()[seen], atol=2e-4, rtol=0.0)
+
+
+@pytest.mark.parametrize("name", ["sphere", "grid"])
+def test_a_head_that_is_cut_open_shows_the_other_side_of_its_surface(dataset, name):
+    """The back half of a ball, from the front: all of it, where it is, in the colours that it has from behind."""
+    field, views = one(100.0), []
+    field.colour = lambda points, gradients, towards, features: views.append((points, towards)) or points
+    tracer = fitting_tracer(name, field)
+    whole, cropped = whole_and_cropped(dataset, field, (0.0, 0.0, -1.0), (4.0, 4.0, 2.0), tracer)
+    ratio = FRAME.radius_mm / 100.0
+    _, leaves, through = intersect_unit_ball(ratio * whole.origins, whole.directions)
+    exits = points_along(whole.origins, whole.directions, leaves / ratio)
+    in_box = through & (exits[:, 2] < 0.0)
+    assert in_box.sum() > 1000 and (cropped.hits.hit != in_box).sum() < 5
+    seen = cropped.hits.hit & in_box
+    torch.testing.assert_close(cropped.depth()[seen, 0], leaves[seen] / ratio, atol=2e-4, rtol=0.0)
+    radial = torch.nn.functional.normalize(cropped.points, dim=-1)
+    torch.testing.assert_close(cropped.surface_normals, radial, atol=5e-3, rtol=0.0)
+    cropped.rgb()
+    assert all(((points * towards).sum(-1) > 0.0).all() for points, towards in views)
+    normals, directions = cropped.surface_normals, cropped.directions[cropped.hits.hit]
+    grey = torch.ones_like(normals)
+    assert torch.equal(shaded(grey, normals, directions), shaded(grey, -normals, directions))
+
+
+def test_a_silhouette_misses_nothing_that_was_cropped_away(dataset):
+    """A head that is too small, its left side cropped: only the ring at the right is missing."""
+    whole, cropped = whole_and_cropped(dataset, one(90.0), (1.0, 0.0, 0.0), (2.0, 4.0, 4.0))
+    model = SimpleNamespace(start=None, views=None, cheap_sdf=one(90.0).sdf, config=None)
+    before, after = (HeadInspection(model, dataset, None).silhouette(view, 0) for view in (whole, cropped))
+    missing = (before == torch.tensor(IS_MISSING)).all(dim=-1)
+    still = (after == torch.tensor(IS_MISSING)).all(dim=-1)
+    assert (missing & still).sum() > 100 and (missing & ~still).sum() > 100 and not (still & ~missing).any()
+    assert (after[~cropped.hits.hit & ~still] == BACKDROP).all()
 
 
 def test_rays_that_miss_the_unit_ball_cost_nothing(dataset):

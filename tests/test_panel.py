@@ -114,6 +114,34 @@ def test_a_plane_that_was_taken_away_while_it_was_computed_stays_away(viewer, pi
     assert panel.axis.value == NO_CUT and not put
 
 
+def test_where_nothing_trains_the_last_plane_that_was_chosen_is_the_one_that_stays(viewer, pipeline, monkeypatch):
+    panel, put, another = pipeline.panel, [], threading.Event()
+
+    def slow_at_first(plane, *arguments):
+        if plane.offset_mm == 1.0:
+            another.wait(1.0)
+        return plane.offset_mm
+
+    def put_plane(plane, shown):
+        put.append(shown)
+        another.set()
+
+    monkeypatch.setattr(viewer, "train_lock", None)
+    monkeypatch.setattr(panel, "_composite", lambda: None)
+    monkeypatch.setattr(panel, "axis", SimpleNamespace(value="z"))
+    monkeypatch.setattr(panel, "offset_mm", SimpleNamespace(value=1.0))
+    monkeypatch.setattr(panel_module, "picture", slow_at_first)
+    monkeypatch.setattr(panel.scene, "put_plane", put_plane)
+    first, second = (threading.Thread(target=panel.cut) for _ in range(2))
+    first.start()
+    time.sleep(0.2)
+    panel.offset_mm.value = 2.0
+    second.start()
+    first.join()
+    second.join()
+    assert put[-1] == 2.0
+
+
 def test_a_mesh_of_no_surface_is_a_notice_and_the_lock_is_free_again(viewer, pipeline, monkeypatch):
     held = []
 

@@ -128,6 +128,22 @@ def test_in_pictures_rays_beside_the_surface_cost_nothing_and_most_others_two_ca
     assert hits.hit.all() and asked < 2.5 * int(through.sum())
 
 
+@pytest.mark.parametrize(("name", "calls"), [("sphere", 20), ("grid", 0)])
+def test_rays_that_begin_inside_find_where_they_leave(name, calls):
+    asked = 0
+
+    def counting(points):
+        nonlocal asked
+        asked += len(points)
+        return -sphere(points)
+
+    inside_out = tracer(name, sphere).inside_out(sphere)
+    _, directions = rays_from_afar(500)
+    hits = inside_out.trace_roughly(counting, torch.zeros(500, 3), directions)
+    assert hits.hit.all() and asked <= calls * 500
+    torch.testing.assert_close(hits.t, torch.full((500,), RADIUS), atol=2e-3, rtol=0.0)
+
+
 def test_a_box_is_entered_and_left_where_its_faces_are():
     box = torch.tensor([[-0.5, -0.25, -1.0], [0.5, 0.25, 1.0]])
     origins = torch.tensor([[0.0, 0.0, 3.0], [0.0, 0.0, 0.0], [0.0, 1.0, 3.0], [0.0, 0.0, 3.0], [2.0, 0.0, 0.0]])

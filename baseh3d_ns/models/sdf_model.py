@@ -103,7 +103,7 @@ class SdfModel(Model):
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Any:
         """Pictures from a camera: rgb, depth, normals in the world's and in the camera's axes, accumulation, and
         those of the `inspection`; each is computed when it is asked for, depth and those that are `shown` at once. Of
-        the surface, only what lies in the box, if there is one."""
+        the surface, only what lies in the box, if there is one, from the box's near side on."""
         self.keep_grid_fresh()
         camera = camera.to(self.device)
         bundle = camera.generate_rays(camera_indices=0, keep_shape=True, obb_box=obb_box)
@@ -115,7 +115,7 @@ class SdfModel(Model):
             # nerfstudio's colour of what a crop leaves empty is known here only, not when a picture is asked for.
             colour = renderers.BACKGROUND_COLOR_OVERRIDE
             colour = torch.ones(3, device=self.device) if colour is None else colour
-            view = view.cropped(bundle.nears.reshape(-1), bundle.fars.reshape(-1), colour)
+            view = view.cropped(self.tracer, bundle.nears.reshape(-1), bundle.fars.reshape(-1), colour, chunk)
         producers: dict[str, Callable[[], Tensor]] = {
             "rgb": view.rgb,
             "normal": view.normal,

@@ -8,14 +8,14 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
 from baseh3d_ns.rendering.ball import intersect_unit_ball, points_along
-from baseh3d_ns.rendering.chunks import points_per_call
+from baseh3d_ns.rendering.chunks import Sdf, in_chunks, points_per_call
 from baseh3d_ns.rendering.sphere_tracing import Hits, Tracer
 
 BACKGROUND = 1.0
@@ -65,6 +65,10 @@ class SurfaceView:
     """Traced roughly."""
     background: Float[Tensor, " 3"] | float = BACKGROUND
     """Colour of rays that meet nothing."""
+    from_inside: Bool[Tensor, " rays"] | None = None
+    """Rays that begin inside of a cropped head and see its surface from there; None: no ray does."""
+    cropped_away: Bool[Tensor, " rays"] | None = None
+    """Rays that miss what a crop left of the surface, but not all of it, or miss the crop's box; None: no ray does."""
 
     @classmethod
     @torch.no_grad()
@@ -77,18 +81,36 @@ class SurfaceView:
         rays_per_chunk: int = 1 << 16,
     ) -> SurfaceView:
         """Trace rays; those that miss the unit ball cost nothing."""
-        _, far, in_ball = intersect_unit_ball(origins, directions)
-        t, hit = far.clone(), torch.zeros_like(in_ball)
-        with parametrize.cached():  # weight norm once, not at every of the tracer's calls
-            for rays in in_ball.nonzero()[:, 0].split(rays_per_chunk):
-                found = tracer.trace_roughly(field.sdf, origins[rays], directions[rays])
-                t[rays], hit[rays] = found.t, found.hit
-        return cls(field, origins, directions, Hits(t=t, hit=hit))
+        return cls(field, origins, directions, traced(field.sdf, tracer, origins, directions, rays_per_chunk))
 
-    def cropped(self, near: Float[Tensor, " rays"], far: Float[Tensor, " rays"], background: Tensor) -> SurfaceView:
-        """The same view without the surface that lies outside of those distances along the rays."""
-        hits = Hits(self.hits.t, self.hits.hit & (self.hits.t >= near) & (self.hits.t <= far))
-        return replace(self, hits=hits, background=background)
+    @torch.no_grad()
+    def cropped(
+        self,
+        tracer: Tracer,
+        near: Float[Tensor, " rays"],
+        far: Float[Tensor, " rays"],
+        background: Tensor,
+        rays_per_chunk: int = 1 << 16,
+    ) -> SurfaceView:
+        """The same view of that surface only which lies between those distances along the rays, with what the rest
+        hid; a ray that is inside of the head at `near` sees it from there, as in a mesh that is cut open."""
+        t, hit = self.hits.t.clone(), self.hits.hit.clone()
+        hidden = (self.hits.hit & (self.hits.t < near) & (near < far)).nonzero()[:, 0]
+        starts = points_along(self.origins[hidden], self.directions[hidden], near[hidden])
+        inside = in_chunks(self.field.sdf, starts) < 0.0
+        from_inside = torch.zeros_like(hit)
+        from_inside[hidden[inside]] = True
+        outwards = tracer.inside_out(self.field.sdf) if inside.any() else tracer
+        for which, way, sdf in (
+            (~inside, tracer, self.field.sdf),
+            (inside, outwards, lambda points: -self.field.sdf(points)),
+        ):
+            rays = hidden[which]
+            found = traced(sdf, way, starts[which], self.directions[rays], rays_per_chunk)
+            t[rays], hit[rays] = near[rays] + found.t, found.hit
+        hit &= (near <= t) & (t <= far)
+        away = ~hit & (self.hits.hit | (near >= far))
+        return replace(self, hits=Hits(t, hit), background=background, from_inside=from_inside, cropped_away=away)
 
     @cached_property
     def points(self) -> Float[Tensor, "hits 3"]:
@@ -101,22 +123,35 @@ class SurfaceView:
         """Distances of the surface along the rays that meet it, features and SDF gradients there: a step of Newton's
         method from the traced points, and another where that was long."""
         on = self.hits.hit
-        origins, directions = self.origins[on], self.directions[on]
-        t, features, gradients = self._newton_step(origins, directions, self.hits.t[on])
+        origins, directions, inwards = self.origins[on], self.directions[on], self._inwards
+        t, features, gradients = self._newton_step(origins, directions, inwards, self.hits.t[on])
         again = ((t - self.hits.t[on]).abs() > LONG_STEP).nonzero()[:, 0]
-        second = self._newton_step(origins[again], directions[again], t[again])
+        second = self._newton_step(origins[again], directions[again], inwards[again], t[again])
         t[again], features[again], gradients[again] = second
         return t, features, gradients
 
+    @property
+    def _inwards(self) -> Float[Tensor, "hits 1"]:
+        """1 for a ray that meets the surface from outside, -1 for one that leaves the head there."""
+        directions = self.directions[self.hits.hit]
+        inwards = directions.new_ones(len(directions), 1)
+        if self.from_inside is not None:
+            inwards[self.from_inside[self.hits.hit]] = -1.0
+        return inwards
+
     def _newton_step(
-        self, origins: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"], t: Float[Tensor, " n"]
+        self,
+        origins: Float[Tensor, "n 3"],
+        directions: Float[Tensor, "n 3"],
+        inwards: Float[Tensor, "n 1"],
+        t: Float[Tensor, " n"],
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n f"], Float[Tensor, "n 3"]]:
         """Distances after the step; features and SDF gradients before it."""
         points = points_along(origins, directions, t)
         chunks = points.split(points_per_call(points.device, with_gradient=True))
         parts = [self.field.with_gradient(chunk, create_graph=False) for chunk in chunks]
         sdf, features, gradients = (torch.cat(part) for part in zip(*parts, strict=True))
-        slope = (gradients * directions).sum(-1).clamp(max=-LEAST_SLOPE)
+        slope = (gradients * directions * inwards).sum(-1).clamp(max=-LEAST_SLOPE) * inwards[:, 0]
         return t - (sdf / slope).clamp(-LONGEST_STEP, LONGEST_STEP), features, gradients
 
     @property
@@ -132,8 +167,8 @@ class SurfaceView:
         return picture
 
     def rgb(self) -> Float[Tensor, "rays 3"]:
-        """Colours; a miss has that of the background."""
-        views = -self.directions[self.hits.hit]
+        """Colours, of either side as seen from outside; a miss has that of the background."""
+        views = -self.directions[self.hits.hit] * self._inwards
         chunk = points_per_call(self.points.device, with_gradient=True)
         _, features, gradients = self._on_surface
         parts = zip(*(part.split(chunk) for part in (self.points, gradients, views, features)), strict=True)
@@ -157,6 +192,23 @@ class SurfaceView:
     def accumulation(self) -> Float[Tensor, "rays 1"]:
         """1 for a ray that meets the surface, else 0."""
         return self.hits.hit[:, None].to(self.origins.dtype)
+
+
+def traced(
+    sdf: Sdf,
+    tracer: Tracer,
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    rays_per_chunk: int,
+) -> Hits:
+    """Rough hits of rays; those that miss the unit ball cost nothing."""
+    _, far, in_ball = intersect_unit_ball(origins, directions)
+    t, hit = far.clone(), torch.zeros_like(in_ball)
+    with parametrize.cached():  # weight norm once, not at every of the tracer's calls
+        for rays in in_ball.nonzero()[:, 0].split(rays_per_chunk):
+            found = tracer.trace_roughly(sdf, origins[rays], directions[rays])
+            t[rays], hit[rays] = found.t, found.hit
+    return Hits(t=t, hit=hit)
 
 
 class Pictures(MutableMapping[str, Tensor]):

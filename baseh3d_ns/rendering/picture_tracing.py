@@ -61,6 +61,10 @@ class PictureTracer:
         """A tracer of the SDF between this one's and another's; 0: this one's, 1: the other's."""
         return PictureTracer(CachedSdf(torch.lerp(self.grid.values, other.grid.values, share)))
 
+    def inside_out(self) -> PictureTracer:
+        """A tracer of the SDF times -1."""
+        return PictureTracer(CachedSdf(-self.grid.values))
+
     @torch.no_grad()
     def trace(
         self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], exactly: bool

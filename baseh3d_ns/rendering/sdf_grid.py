@@ -117,6 +117,12 @@ class GridTracer:
     def trace_roughly(self, sdf: Sdf, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]) -> Hits:
         return self.for_pictures(sdf).trace(sdf, origins, directions, exactly=False)
 
+    def inside_out(self, sdf: Sdf) -> GridTracer:
+        assert self.values is not None, "refresh() comes first"
+        made = GridTracer(self.cells)
+        made.values, made._pictures = -self.values, self.for_pictures(sdf).inside_out()
+        return made
+
     @torch.no_grad()
     def training_points(
         self,

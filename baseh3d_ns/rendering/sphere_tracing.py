@@ -39,6 +39,10 @@ class Tracer(Protocol):
         anyway."""
         ...
 
+    def inside_out(self, sdf: Sdf) -> Tracer:
+        """A tracer of -`sdf`: for rays that begin inside, whose first intersection is where they leave."""
+        ...
+
     def training_points(
         self,
         sdf: Sdf,
@@ -92,6 +96,9 @@ class SphereTracer:
         return Hits(t=t, hit=hit)
 
     trace_roughly = trace
+
+    def inside_out(self, sdf: Sdf) -> SphereTracer:
+        return self
 
     @torch.no_grad()
     def training_points(

@@ -34,14 +34,14 @@ def diverging(values_mm: Float[Tensor, "n"], range_mm: float) -> Float[Tensor, "
 def shaded(
     colours: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
 ) -> Float[Tensor, "n 3"]:
-    """Colours in a light at the camera, so that a shape is seen.
+    """Colours in a light at the camera, so that a shape is seen, from either side.
 
     Args:
         normals: unit normals.
         directions: unit directions from the camera to the surface.
     """
-    facing = -(normals * directions).sum(-1, keepdim=True)
-    return colours * (LEAST_SHADE + (1.0 - LEAST_SHADE) * facing.clamp(0.0, 1.0))
+    facing = (normals * directions).sum(-1, keepdim=True).abs()
+    return colours * (LEAST_SHADE + (1.0 - LEAST_SHADE) * facing.clamp(max=1.0))
 
 
 def bar(colours: Float[np.ndarray, "n 3"], labels: list[str], blocks: bool = False) -> str:

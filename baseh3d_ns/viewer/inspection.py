@@ -122,6 +122,7 @@ class HeadInspection:
 
         A ray that misses the head is looked up where it comes closest to the middle of the ball: exact from the
         photo's own camera. From farther than `MISSING_FROM_DEG` such rays say nothing: a mask knows no depth.
+        Nor do rays whose surface a crop took away.
         """
         masked, known = self._mask_at(view.points, photo)
         on = _named_colours(masked, known, AGREES, STICKS_OUT)
@@ -130,6 +131,8 @@ class HeadInspection:
             return picture
         near, far, in_ball = intersect_unit_ball(view.origins, view.directions)
         missed = in_ball & ~view.hits.hit
+        if view.cropped_away is not None:
+            missed &= ~view.cropped_away
         closest = points_along(view.origins, view.directions, 0.5 * (near + far))[missed]
         masked, known = self._mask_at(closest, photo)
         beside = torch.full_like(closest, BACKDROP)

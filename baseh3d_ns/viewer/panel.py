@@ -55,7 +55,7 @@ class HeadPanel(ViewerControl):
         self.model, self.inspection = model, inspection
         self.shown_legend: tuple[str, float] | None = None
         self.curve_drawn_s = 0.0
-        self.following = threading.Lock()
+        self.following, self.working = threading.Lock(), threading.Lock()
 
     def _setup(self, viewer: Any) -> None:
         super()._setup(viewer)
@@ -93,8 +93,9 @@ class HeadPanel(ViewerControl):
 
     @contextlib.contextmanager
     def at_rest(self) -> Iterator[tuple[int, HeadField]]:
-        """Training step, and the head after it; the training waits meanwhile: two at once are slower than in turn."""
-        with self.viewer.train_lock or contextlib.nullcontext():
+        """Training step, and the head after it; the training and all other buttons wait meanwhile: two at once are
+        slower than in turn, and the last to be asked for would not always be the last to be shown."""
+        with self.viewer.train_lock or self.working:
             step = self.viewer.trainer.step if self.viewer.trainer is not None else self.viewer.step
             # A copy, since the head's own parameters must keep asking for gradients.
             yield step, deepcopy(self.model.field).requires_grad_(False)
@@ -169,19 +170,18 @@ class HeadPanel(ViewerControl):
         """Show the plane that is chosen, or none."""
         chosen = self.axis.value, self.offset_mm.value
         self.offset_mm.visible = self.axis.value != NO_CUT
-        if self.axis.value == NO_CUT:
-            self.scene.remove_plane()
-            self._composite()
-            return
-        plane = Plane(AXES.index(self.axis.value), float(self.offset_mm.value))
         start, frame = self.model.start, self.inspection.frame
         with self.at_rest() as (_, field):
             if chosen != (self.axis.value, self.offset_mm.value):
-                return  # moved on while this waited for the training step
-            shown = picture(plane, field.sdf, start.sdf if start else None, frame, self.model.device)
-        if self.axis.value != chosen[0]:
-            return  # or a plane that was taken away meanwhile would come back
-        self.scene.put_plane(plane, shown)
+                return  # moved on while this waited for its turn
+            if chosen[0] == NO_CUT:
+                self.scene.remove_plane()
+            else:
+                plane = Plane(AXES.index(chosen[0]), float(chosen[1]))
+                shown = picture(plane, field.sdf, start.sdf if start else None, frame, self.model.device)
+                if self.axis.value != chosen[0]:
+                    return  # or a plane that was taken away meanwhile would come back
+                self.scene.put_plane(plane, shown)
         self._composite()
 
     def _place_mesh(self) -> None:
