@@ -103,7 +103,8 @@ def solve_with_tracks(
         problem = _Problem([view], this_head)
         (found[i],) = problem.solution(_adjust(problem, problem.start(), 60)).of_views()
     cameras, residuals, *numbers = zip(*(found[i] for i in range(len(views))), strict=True)
-    return LandmarkSolution(cameras, np.stack(residuals), *map(np.array, numbers), solution.head_mm)
+    errors_px, borne, agreeing = map(np.array, numbers)
+    return LandmarkSolution(cameras, np.stack(residuals), errors_px, borne, agreeing, solution.head_mm)
 
 
 def _furthest_apart(views: Sequence[FaceView], model: LandmarkModel, most: int) -> list[int]:
