@@ -17,13 +17,14 @@ from trimesh.exchange.ply import export_ply
 from baseh3d_ns.data.head_size import likely_unit
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation import any_scan, global_alignment
-from baseh3d_ns.evaluation.any_scan import score_against_scan
+from baseh3d_ns.evaluation.any_scan import ScaleAligned, score_against_scan
 from baseh3d_ns.evaluation.distance import Surface
 from baseh3d_ns.evaluation.evaluate_run import evaluate_run
 from baseh3d_ns.evaluation.global_alignment import spread_rotations
 from baseh3d_ns.evaluation.icp import REACH, SHARE, align_by_similarity, align_plainly, align_rigidly, descend
 from baseh3d_ns.evaluation.nose import nose_tip
 from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
+from baseh3d_ns.evaluation.rigid import RigidScores, TwoWayDistances
 from baseh3d_ns.evaluation.scan_file import read_scan
 from baseh3d_ns.evaluation.scan_run import score_with_scan, views_of_scan
 from baseh3d_ns.evaluation.write import SCORES, write_files
@@ -85,6 +86,17 @@ def test_a_head_is_found_on_its_torso(monkeypatch):
     assert np.allclose(global_alignment.align_from_anywhere(face, scan, Surface(scan)), motion, atol=1.0)
 
 
+def test_half_a_head_that_lies_on_the_head_stays_there(quick):
+    """A wrong place holds as much of the face as the right one, or more."""
+    person = mesh_of_head(open_head(BUILTIN), BUILTIN, 6.0, torch.device("cpu"))
+    vertices, tip = person.vertices.view(np.ndarray), nose_tip(person, np.eye(3))
+    face = vertices[np.linalg.norm(vertices - tip, axis=1) < FACE_RADIUS_MM]
+    scan = person.copy()
+    scan.update_faces(scan.triangles_center[:, 0] > tip[0])
+    motion = global_alignment.align_from_anywhere(face, scan, Surface(scan))
+    assert np.linalg.norm(trimesh.transform_points(face, motion) - face, axis=1).mean() < 3.0
+
+
 def test_icp_starts_with_the_face_on_the_scan(quick):
     scan, motion = moved(head())
     face = head().vertices.view(np.ndarray)
@@ -126,6 +138,26 @@ def test_a_size_that_is_far_off_is_doubted(quick):
         frame = SceneFrame((0.0, 0.0, 0.0), 150.0 * factor)
         warnings = score_against_scan(large, head(), factor * NOSE, frame).warnings
         assert any(said in one and "--unit" in one for one in warnings), warnings
+
+
+def head_scores(away_mm: float) -> RigidScores:
+    """Scores with a face that fits, and a head that lies so far away everywhere."""
+    face, whole = (TwoWayDistances.of(np.full(10, mm), np.full(10, mm)) for mm in (1.0, away_mm))
+    return RigidScores(face, whole, 0.0, 0.0, np.eye(4), np.full(10, away_mm))
+
+
+def test_a_size_that_is_a_few_per_cent_off_is_no_end_of_the_scan():
+    (said,) = any_scan._warnings(head_scores(6.0), ScaleAligned(1.05, 0.1, 0.1), 1.0, 0.8)
+    assert said.startswith("The head fits better with its size times 1.05")
+    (said,) = any_scan._warnings(head_scores(3.0), ScaleAligned(1.003, 1.0, 3.0), 1.0, 0.8)
+    assert "the scan ends before the head" in said
+
+
+def test_a_scan_in_a_wrong_place_is_said_to_be():
+    (said,) = any_scan._warnings(head_scores(25.0), ScaleAligned(1.0, 1.0, 25.0), 0.97, 0.25)
+    assert "aligned wrongly" in said and "head.ply" in said
+    (said,) = any_scan._warnings(head_scores(2.0), ScaleAligned(1.0, 1.0, 2.0), 0.97, 0.25)
+    assert "aligned wrongly" not in said
 
 
 def test_a_scan_of_the_face_alone_says_which_direction_to_read(quick):
@@ -256,6 +288,21 @@ def test_an_obj_of_any_hand_is_read(sign: str, change: tuple[str, str], tmp_path
     path.write_text(plain.replace(usual, written, 1 if sign == "mark" else -1), encoding="utf-8")
     read = read_scan(path, None)
     assert np.allclose(read.vertices, head(2).vertices, atol=1e-4) and np.array_equal(read.faces, head(2).faces)
+
+
+def test_a_scan_that_single_precision_has_rounded_is_refused(tmp_path: Path):
+    """Coordinates of a map in metres: 500 km east, 5400 km north. A binary .ply may hold them either way."""
+    far = head(2)
+    far.apply_scale(1e-3)
+    far.apply_translation([500_000.1, 5_400_000.4, 312.7])
+    far.export(tmp_path / "single.ply", vertex_normal=False)
+    with pytest.raises(
+        InputError, match=r"single\.ply .* rounded it to 500 mm: export it near the origin, or in double"
+    ):
+        read_scan(tmp_path / "single.ply", "m")
+    far.export(tmp_path / "far.obj", digits=6)
+    read = read_scan(tmp_path / "far.obj", "m")
+    assert np.allclose(read.extents, head(2).extents, atol=0.01)
 
 
 def test_parts_of_a_scene_lie_where_it_places_them(tmp_path: Path):

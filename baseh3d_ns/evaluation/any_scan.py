@@ -35,6 +35,10 @@ COVERED_MM = 10.0
 """Distance from the scan beyond which a predicted point has no counterpart there."""
 LEAST_COVERED = 0.9
 """Share of the predicted face, or head, that should have one."""
+ASTRAY_COVERED = 0.5
+"""Share of the head below which the scan lies in a wrong place, if half of it is off the head, too."""
+MUCH_BETTER = 0.5
+"""Ratio of head errors, with the size fitted and without, below which the size makes most of them."""
 DOUBTED_RESIZING = 0.06
 """Logarithm of the factor beyond which a size is doubted: one that was guessed from a face is as uncertain."""
 
@@ -153,28 +157,43 @@ def _warnings(
             f"The scan does not fit: half of its face lies more than {median:.1f} mm from the head; is it a scan of "
             "this head and little else, and is --unit right?"
         )
+    far = min(covered_face, covered_head) < LEAST_COVERED or rigid.head.gt_to_pred.p90_mm > COVERED_MM
+    by_size = far and scaled is not None and scaled.head_mm < MUCH_BETTER * rigid.head.mean_mm
     if scaled is None:
         found.append(
             "No size like its own fits the head's face to the scan: is it a scan of this head, in this --unit?"
         )
-    elif abs(np.log(scaled.scale)) > DOUBTED_RESIZING:
+    elif by_size or abs(np.log(scaled.scale)) > DOUBTED_RESIZING:
+        what = "head" if by_size else "head's face"
         found.append(
-            f"The head's face fits better with its size times {scaled.scale:.2f}: is --unit right, and is the head's "
-            "size known?"
+            f"The {what} fits better with its size times {scaled.scale:.2f}: is --unit right, and is the head's size "
+            "known?"
+        )
+    if far and not by_size:
+        found.append(_on_extent(rigid, covered_face, covered_head))
+    return tuple(found)
+
+
+def _on_extent(rigid: RigidScores, covered_face: float, covered_head: float) -> str:
+    """One sentence on a scan in a wrong place, or on parts that only one of scan and head has."""
+    head = rigid.head
+    if covered_head < ASTRAY_COVERED and head.gt_to_pred.median_mm > POOR_FIT_MM:
+        return (
+            f"The scan was probably aligned wrongly, and these scores are void: only {100.0 * covered_head:.0f} % of "
+            f"the head lies within {COVERED_MM:.0f} mm of it, and half of it lies over {head.gt_to_pred.median_mm:.0f} "
+            "mm from the head; in a mesh program, move it roughly onto the head.ply written here, and evaluate again."
         )
     if covered_face < LEAST_COVERED:
-        found.append(
+        return (
             f"The scan covers only {100.0 * covered_face:.0f} % of the face, so distances from the head to the scan "
             "read too high."
         )
-    elif covered_head < LEAST_COVERED:
-        found.append(
+    if covered_head < LEAST_COVERED:
+        return (
             f"Only {100.0 * covered_head:.0f} % of the head lies within {COVERED_MM:.0f} mm of the scan: where the "
-            f"scan ends before the head, read the distance from the scan alone, {rigid.head.gt_to_pred.mean_mm:.2f} mm."
+            f"scan ends before the head, read the distance from the scan alone, {head.gt_to_pred.mean_mm:.2f} mm."
         )
-    elif rigid.head.gt_to_pred.p90_mm > COVERED_MM:
-        found.append(
-            f"More than a tenth of the scan lies over {COVERED_MM:.0f} mm from the head: where the scan goes on and "
-            f"the head ends (shoulders), read the distance to the scan alone, {rigid.head.pred_to_gt.mean_mm:.2f} mm."
-        )
-    return tuple(found)
+    return (
+        f"More than a tenth of the scan lies over {COVERED_MM:.0f} mm from the head: where the scan goes on and the "
+        f"head ends (shoulders), read the distance to the scan alone, {head.pred_to_gt.mean_mm:.2f} mm."
+    )

@@ -4,6 +4,8 @@
 2. For each rotation, score all translations at once: correlate the face's points with the truncated closeness to the
    scan, both on voxels, by FFT.
 3. From the best rotations, trimmed point-to-plane ICP with few points; the least trimmed distance wins.
+4. A scan that lies on the head already stays there, also where it holds no more than half of the face: such a half lies
+   as well on wrong places as on the right one.
 """
 
 from __future__ import annotations
@@ -32,6 +34,10 @@ REACH_VOXELS = 3.0
 ICP_POINTS = 400
 ICP_STEPS = 40
 SCAN_POINTS = 60_000
+HALF_SHARE = 0.45
+"""Share of a face that a scan cut through its middle still holds."""
+STAYS_MM = 25.0
+"""Mean movement of the face up to which a scan lay on the head already."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,12 @@ def align_from_anywhere(
         found.append(step @ start)
         distances_mm = surface.closest(trimesh.transform_points(few, found[-1])).distances
         misfits_mm.append(trimmed_mean(distances_mm, SHARE))
-    return found[int(np.argmin(misfits_mm))]
+    best = found[int(np.argmin(misfits_mm))]
+    here = descend(few, surface, share=HALF_SHARE, iterations=ICP_STEPS)
+    moved = [trimesh.transform_points(few, motion) for motion in (here, best)]
+    fits_mm = [trimmed_mean(surface.closest(points).distances, HALF_SHARE) for points in moved]
+    stays = np.linalg.norm(moved[0] - few, axis=1).mean() < STAYS_MM and fits_mm[0] <= fits_mm[1]
+    return here if stays else best
 
 
 def _starts(face: Float[np.ndarray, "n 3"], scan: trimesh.Trimesh) -> list[Float[np.ndarray, "4 4"]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
+from jaxtyping import Float
 
 from baseh3d_ns.data.head_size import UNITS_MM, Unit, likely_unit, unit_mistake
 from baseh3d_ns.data.mesh_rows import check_all_rows
@@ -19,6 +20,8 @@ METRIC_SUFFIXES = (".glb", ".gltf")
 """Formats in metres by their specification (glTF 2.0, section 3.4)."""
 ROOM_MM = 2e4
 """Largest extent of a scan that shows a person, or the room round the head, in millimetres."""
+COARSEST_MM = 0.5
+"""Largest step in millimetres between coordinates that a scan can be scored with."""
 COMPRESSED = (b"KHR_draco_mesh_compression", b"EXT_meshopt_compression")
 """Extensions of glTF that trimesh reads as zeros."""
 SCAN_SUFFIXES = (".ply", ".obj", ".stl", ".off", *METRIC_SUFFIXES)
@@ -32,10 +35,12 @@ def read_scan(path: Path, unit: Unit | None) -> trimesh.Trimesh:
         unit: unit of its coordinates; None: metres for glTF, millimetres for all others.
 
     Raises:
-        InputError: no file, another format, damaged, empty, without faces, not finite, or no head's size in that unit.
+        InputError: no file, another format, damaged, empty, without faces, not finite, or no head's size in that unit,
+            or rounded, as single precision is far from the origin.
     """
     mesh = _triangles(path)
     used = unit_of(path, unit)
+    _check_precision(path, mesh.vertices.view(np.ndarray), used)
     mesh.apply_scale(UNITS_MM[used])
     extent_mm = float(mesh.extents.max())
     if not extent_of_person(extent_mm):
@@ -56,6 +61,18 @@ def extent_of_person(extent_mm: float) -> bool:
 def unit_of(path: Path, unit: Unit | None) -> Unit:
     """The unit that `read_scan` reads a file in."""
     return unit or ("m" if path.suffix.lower() in METRIC_SUFFIXES else "mm")
+
+
+def _check_precision(path: Path, vertices: Float[np.ndarray, "n 3"], unit: Unit) -> None:
+    """Raise `InputError` where the coordinates are single precision, too far from the origin for a head's shape."""
+    with np.errstate(over="ignore"):
+        single = vertices.astype(np.float32)
+    step_mm = float(np.spacing(np.abs(single).max())) * UNITS_MM[unit]
+    if step_mm > COARSEST_MM and np.array_equal(single, vertices):
+        raise InputError(
+            f"--scan {path} lies so far from the origin that single precision has rounded it to {step_mm:.3g} mm: "
+            "export it near the origin, or in double precision"
+        )
 
 
 def _triangles(path: Path) -> trimesh.Trimesh:
