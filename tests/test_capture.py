@@ -19,6 +19,7 @@ from baseh3d_ns.capture import (
     bundle_adjustment,
     face_cameras,
     landmark_cameras,
+    reprojections,
     structure_from_motion,
     track_residuals,
     turned_views,
@@ -292,14 +293,14 @@ def test_principal_point_and_distortion_are_found_where_they_are_a_lens_s(
     pycolmap = pytest.importorskip("pycolmap")
     asked = []
 
-    def adjust(model: Any, options: Any) -> None:
+    def adjust(_: Any, model: Any, options: Any) -> None:
         asked.append((options.refine_principal_point, options.refine_extra_params))
         for camera in model.cameras.values():
             camera.principal_point_x = 320.0 + off_px * options.refine_principal_point
             camera.params = [*camera.params[:3], -distortion * options.refine_extra_params]
 
     monkeypatch.setattr(pycolmap, "Reconstruction", lambda model: model)
-    monkeypatch.setattr(pycolmap, "bundle_adjustment", adjust)
+    monkeypatch.setattr(bundle_adjustment, "_solve", adjust)
     images = {i: SimpleNamespace(camera_id=lens, has_pose=True) for i, lens in enumerate(lenses)}
     cameras = {lens: pycolmap.Camera.create(lens, "SIMPLE_RADIAL", 400.0, 640, 480) for lens in set(lenses)}
     bundle_adjustment.adjusted(pycolmap, SimpleNamespace(images=images, cameras=cameras))
@@ -494,6 +495,31 @@ def test_wrong_matches_do_not_turn_the_cameras() -> None:
     assert max(angle_deg(one, other) for one, other in zip(between, should, strict=True)) < 0.05
 
 
+def test_a_bundle_adjustment_is_silent_and_leaves_colmap_so(capfd: pytest.CaptureFixture[str]) -> None:
+    pycolmap = pytest.importorskip("pycolmap")
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
+    bundle_adjustment.adjusted(pycolmap, made_up_reconstruction(0)[0])
+    assert pycolmap.logging.minloglevel == pycolmap.logging.Level.FATAL.value
+    said = capfd.readouterr()
+    assert "bundle" not in said.err + said.out
+
+
+@pytest.mark.parametrize(
+    ("features", "off_px", "odd"), [(200, 0.2, False), (200, 0.5, False), (200, 3.0, True), (14, 0.2, True)]
+)
+def test_a_photo_that_few_features_hold_or_the_others_disagree_with_is_odd(
+    features: int, off_px: float, odd: bool
+) -> None:
+    """One that is a little blurred is not."""
+    model, _ = made_up_reconstruction(0)
+    image, rng = next(iter(model.images.values())), np.random.default_rng(1)
+    for index in image.get_observation_point2D_idxs()[features:]:
+        model.delete_observation(image.image_id, index)
+    for point in image.points2D:
+        point.xy = point.xy + rng.normal(0.0, off_px, 2)
+    assert reprojections.odd_photos(model) == ({image.name} if odd else set())
+
+
 def test_a_reconstruction_with_wrong_matches_loses_against_others(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -520,12 +546,12 @@ def test_a_reconstruction_with_wrong_matches_loses_against_others(
 def test_points_behind_a_camera_do_not_agree_with_it() -> None:
     model, _ = made_up_reconstruction(0)
     image = next(iter(model.images.values()))
-    assert structure_from_motion._errors_px(model, image).max() < 1.5
+    assert reprojections.errors_px(model, image).max() < 1.5
     first = image.get_observation_points2D()[0].point3D_id
     centre = image.projection_center()
     model.points3D[first].xyz = centre - (model.points3D[first].xyz - centre)
-    assert np.isinf(structure_from_motion._errors_px(model, image)[0])
-    assert structure_from_motion._agreeing(model)[1] < model.compute_num_observations()
+    assert np.isinf(reprojections.errors_px(model, image)[0])
+    assert reprojections.agreeing(model)[1] < model.compute_num_observations()
 
 
 def ball_before_its_own_wall(number: int, camera: Pinhole) -> Photo:

@@ -61,4 +61,13 @@ def _adjust(pycolmap: Any, model: Any, principal_point: bool, distortion: bool) 
     options.ceres.solver_options.function_tolerance = ADJUSTED
     for width_px in LOSS_PX:
         options.ceres.loss_function_scale = width_px
-        pycolmap.bundle_adjustment(model, options)
+        _solve(pycolmap, model, options)
+
+
+def _solve(pycolmap: Any, model: Any, options: Any) -> None:
+    """COLMAP's global bundle adjustment without its words, which `pycolmap.bundle_adjustment` turns on for good."""
+    config = pycolmap.BundleAdjustmentConfig()
+    for image in model.reg_image_ids():
+        config.add_image(image)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pycolmap.create_default_bundle_adjuster(options, config, model).solve()

@@ -21,6 +21,8 @@ ONE_SPOT_DEG = 3.0
 """Largest angle between directions to the cameras below which they stand on one spot, in degrees."""
 MOST_NAMED = 5
 """Photos that a sentence names at most."""
+OTHER_FACE = "another person, another expression, or a mirrored face (as some front cameras save it)"
+"""What a photo may show that does not fit the others."""
 ONE_PERSON = "lay a mask of one of them, under the photo's name, into a folder masks beside the photos"
 """Remedy where two people are seen."""
 

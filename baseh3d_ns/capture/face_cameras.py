@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from baseh3d_ns.capture.checks import SAME_HEAD, check_one_head, names
+from baseh3d_ns.capture.checks import OTHER_FACE, SAME_HEAD, check_one_head, names
 from baseh3d_ns.capture.landmark_cameras import (
     FREE_FOCAL_SD,
     KNOWN_FOCAL_SD,
@@ -80,15 +80,14 @@ def _without_odd(
     while found.agreement.min() < ODD_SHARE and len(left) > 2:
         del left[int(found.agreement.argmin())]
         found = solve(left)
-    cause = "another person, a mirrored photo (some front cameras save those) or another expression"
     if solution.agreement.min() >= ODD_SHARE:
         return chosen, solution
     if found.agreement.min() >= LEAST_SHARE:
         gone = names([photo_names[i] for i in chosen if i not in left])
-        CONSOLE.log(f"Left out, as hardly any spot of skin is where the others show it: {gone}. It may be {cause}.")
+        CONSOLE.log(f"Left out, as hardly any spot of skin is where the others show it: {gone}, perhaps {OTHER_FACE}.")
         return left, found
     odd = photo_names[chosen[int(solution.agreement.argmin())]]
-    CONSOLE.log(f"{odd} shows hardly any spot of skin where the others show it. Leave it out if it is {cause}.")
+    CONSOLE.log(f"{odd} shows hardly any spot of skin where the others do: leave it out if it shows {OTHER_FACE}.")
     return chosen, solution
 
 

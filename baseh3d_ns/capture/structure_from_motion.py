@@ -20,12 +20,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from nerfstudio.utils.rich_utils import CONSOLE
 from PIL import Image
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.bundle_adjustment import adjusted
+from baseh3d_ns.capture.checks import OTHER_FACE, names
 from baseh3d_ns.capture.photos import Photo, resized
+from baseh3d_ns.capture.reprojections import FEW_AGREEING, agreeing, errors_px, odd_photos
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.extras import require_extra
 from baseh3d_ns.files import temporary_folder
@@ -51,13 +53,11 @@ FEW = 24
 FEW_PEAK, FEW_RATIO = 0.002, 0.9
 """Least peak of a feature of few photos in the difference of Gaussians, and the largest ratio of a match's distance to
 that of the next best."""
-FEW_INITIAL, FEW_AGREEING, FEW_SHARE = 50, 15, 0.15
-"""Correspondences of the first two of few photos, and number and share of those that must agree on the pose of another
-one. Matches are verified by epipolar geometry before."""
+FEW_INITIAL, FEW_SHARE = 50, 0.15
+"""Correspondences of the first two of few photos, and share of those that must agree on the pose of another one, beside
+`FEW_AGREEING`. Matches are verified by epipolar geometry before."""
 FEW_FOCALS, FEW_KNOWN_FOCALS = (0.65, 0.77, 0.9, 1.0, 1.15, 1.4, 1.7), (0.92, 0.96, 1.0, 1.04, 1.08)
 """Focal lengths with which few photos are mapped, as factors of the expected one: usual, or by EXIF of most photos."""
-AGREES_PX = 1.0
-"""Reprojection error below which a feature agrees with a reconstruction, in pixels of the small photo."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
     require_extra("capture")
     import pycolmap
 
-    pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
     with temporary_folder() as place:
         few = len(photos) <= FEW and not config.ordered
         _extract(pycolmap, photos, place, config.in_masks_only, few)
@@ -90,6 +90,14 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
         factors = (FEW_KNOWN_FOCALS if known else FEW_FOCALS) if few else (1.0,)
         chosen = _map_best(pycolmap, place, factors, few)
     found = {} if chosen is None else _registered(chosen)
+    odd = {} if chosen is None else odd_photos(chosen)
+    left_out = [photo.name for index, photo in enumerate(photos) if _file_name(index) in odd]
+    if left_out:
+        CONSOLE.log(
+            f"Left out, as little of what they show is where the others show it: {names(left_out)}. Such photos stand "
+            f"too far from the others, are blurred, or show {OTHER_FACE}."
+        )
+    found = {name: one for name, one in found.items() if name not in odd}
     return [_view(photo, found.get(_file_name(index))) for index, photo in enumerate(photos)]
 
 
@@ -170,7 +178,7 @@ def _map_best(pycolmap: Any, place: Path, factors: tuple[float, ...], few: bool)
         model = max(_map(pycolmap, place, few), key=lambda model: model.num_reg_images(), default=None)
         if model is not None:
             models.append(adjusted(pycolmap, model))
-    return max(models, key=_agreeing, default=None)
+    return max(models, key=agreeing, default=None)
 
 
 def _map(pycolmap: Any, place: Path, few: bool) -> list[Any]:
@@ -191,26 +199,11 @@ def _map(pycolmap: Any, place: Path, few: bool) -> list[Any]:
         return list(pycolmap.incremental_mapping(place / "database.db", place / "photos", models, options).values())
 
 
-def _agreeing(model: Any) -> tuple[int, int]:
-    """Number of photos that enough features hold, and of all features that lie where their points are projected."""
-    counts = [int((_errors_px(model, image) < AGREES_PX).sum()) for image in model.images.values() if image.has_pose]
-    return sum(count >= FEW_AGREEING for count in counts), sum(counts)
-
-
-def _errors_px(model: Any, image: Any) -> Float[np.ndarray, " features"]:
-    """Distances of an image's features from the projections of their points; infinite for points behind the camera."""
-    behind = np.full(2, np.inf)
-    seen = image.get_observation_points2D()
-    projected = [image.project_point(model.points3D[point.point3D_id].xyz) for point in seen]
-    offsets = [behind if spot is None else spot - point.xy for spot, point in zip(projected, seen, strict=True)]
-    return np.linalg.norm(np.reshape(offsets, (-1, 2)), axis=1)
-
-
 def _registered(model: Any) -> dict[str, Any]:
     """(camera of the small photo, distortion, median reprojection error in its pixels) by file name."""
     found = {}
     for image in model.images.values():
-        errors = _errors_px(model, image) if image.has_pose else np.empty(0)
+        errors = errors_px(model, image) if image.has_pose else np.empty(0)
         if not np.isfinite(errors).any():
             continue
         intrinsics = image.camera.calibration_matrix()
