@@ -505,7 +505,7 @@ def test_a_bundle_adjustment_is_silent_and_leaves_colmap_so(capfd: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("features", "off_px", "odd"), [(200, 0.2, False), (200, 0.5, False), (200, 3.0, True), (14, 0.2, True)]
+    ("features", "off_px", "odd"), [(200, 0.2, False), (200, 0.5, False), (200, 1.5, True), (14, 0.2, True)]
 )
 def test_a_photo_that_few_features_hold_or_the_others_disagree_with_is_odd(
     features: int, off_px: float, odd: bool
