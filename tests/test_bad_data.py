@@ -287,7 +287,6 @@ def test_root_with_a_config_of_another_version(own_root):
         'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = [[0]]',
         'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = [true]',
         'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = 0',
-        'version = "tiny-1"\n[scenes.aa]\nviews = 2\n[scenes.aa.default_views_configs]\n1 = [1, 1]',
         'version = "tiny-1"\n[scenes.aa]\nviews = 2\ntags = [["a"]]\n[scenes.aa.default_views_configs]',
         'version = "tiny-1"\n[scenes.aa]\nviews = 2\ntags = [1.5]\n[scenes.aa.default_views_configs]',
         'version = "tiny-1"\n[scenes.aa]\nviews = 2\ntags = "a"\n[scenes.aa.default_views_configs]',
