@@ -156,6 +156,8 @@ def test_a_size_that_is_a_few_per_cent_off_is_no_end_of_the_scan():
 def test_a_scan_in_a_wrong_place_is_said_to_be():
     (said,) = any_scan._warnings(head_scores(25.0), ScaleAligned(1.0, 1.0, 25.0), 0.97, 0.25)
     assert "aligned wrongly" in said and "head.ply" in said
+    (said,) = any_scan._warnings(head_scores(25.0), ScaleAligned(0.78, 1.0, 12.0), 0.97, 0.25)
+    assert "aligned wrongly" in said
     (said,) = any_scan._warnings(head_scores(2.0), ScaleAligned(1.0, 1.0, 2.0), 0.97, 0.25)
     assert "aligned wrongly" not in said
 

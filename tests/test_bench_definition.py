@@ -413,8 +413,19 @@ def test_a_file_is_no_snapshot(tmp_path):
     assert definition.start_of(definition.rows[0]) == prior
 
 
+def test_a_shape_space_beside_synthetic_heads_may_learn_from_a_folder(tmp_path):
+    """No data of the benchmark would replace it."""
+    options = {"pipeline.datamanager.data": "scans"}
+    space = '[priors.heads]\nmethod = "h3dnet-fast-prior"\noptions = {"pipeline.datamanager.data" = "scans"}\n\n'
+    file = changed(tmp_path, "[priors.", f"{space}[priors.")
+    file.write_text(file.read_text().replace("one_head@6", "heads"))
+    (prior,) = (cell for cell in plan(read_definition(file)) if cell.row == "prior heads")
+    assert prior.spec.options == options and not prior.spec.scans
+
+
 def test_a_benchmark_is_found_again_from_another_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "before").mkdir()
+    monkeypatch.chdir(tmp_path / "before")
     shutil.copy(BUILTIN_FILE, "own.safetensors")
     file = changed(tmp_path, "one_head@6", "own.safetensors")
     file.write_text(file.read_text().replace('prior = "builtin"', 'prior = "builtin"\nepochs = 9'))
@@ -422,7 +433,10 @@ def test_a_benchmark_is_found_again_from_another_folder(tmp_path, monkeypatch):
     cells = plan(definition)
     open_sweep(file, definition, cells, tmp_path / "run", Eta())
     (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir("elsewhere")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert [cell.id for cell in reopen_sweep(tmp_path / "run").cells] == [cell.id for cell in cells]
+    (tmp_path / "before").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path / "moved")
     assert [cell.id for cell in reopen_sweep(tmp_path / "run").cells] == [cell.id for cell in cells]
 
 

@@ -158,11 +158,11 @@ class Definition:
         return self if root is None else replace(self, data=replace(self.data, path=root, synthetic=None))
 
     def beside(self, folder: Path) -> Definition:
-        """The same, with the files of priors by their paths from that folder."""
+        """The same, with the files of priors that are not here by their paths from that folder."""
         rows = []
         for row in self.rows:
             start = self.start_of(row)
-            if isinstance(start, Path) and start != BUILTIN:
+            if isinstance(start, Path) and start != BUILTIN and not start.exists():
                 row = replace(row, prior=str(folder / start))
             rows.append(row)
         return replace(self, rows=tuple(rows))

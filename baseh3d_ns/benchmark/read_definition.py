@@ -33,6 +33,7 @@ DECIDED = {
     **dict.fromkeys(("output-dir", "experiment-name", "timestamp"), "say the folder of all results by --out"),
 }
 """Options that the benchmark gives to every training, and what to do instead."""
+OF_DATA = ("data", "pipeline.datamanager.data", "pipeline.datamanager.scenes")
 DECIDED_OF_ROWS = {**DECIDED, "load-prior": "say it by prior = ..."}
 DECIDED_OF_PRIORS = {
     **DECIDED,
@@ -123,7 +124,9 @@ def check_definition(definition: Definition, path: Path) -> None:
             raise InputError(f"{where}: nothing published as '{row.published}'; nearest: {near}")
         check_method(row.method, definition.options_of(row), where)
     for name, prior in definition.priors.items():
-        _check_undecided(prior.options, DECIDED_OF_PRIORS, f"{path}, [priors.{name}]")
+        own_heads = data.path is None and not prior.scene  # a shape space beside synthetic data
+        decided = {one: remedy for one, remedy in DECIDED_OF_PRIORS.items() if not own_heads or one not in OF_DATA}
+        _check_undecided(prior.options, decided, f"{path}, [priors.{name}]")
         check_method(prior.method, prior.options, f"{path}, [priors.{name}]")
         _check_pretraining(prior, f"{path}, [priors.{name}]")
 

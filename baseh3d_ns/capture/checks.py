@@ -82,6 +82,15 @@ def say_cropped(photos: Sequence[Photo]) -> None:
         )
 
 
+def say_odd(photo_names: Sequence[str]) -> None:
+    """Log which photos structure from motion left out, where it did."""
+    if photo_names:
+        CONSOLE.log(
+            f"Left out, as little of what they show is where the others show it: {names(photo_names)}. Such photos "
+            f"stand too far from the others, are blurred, or show {OTHER_FACE}."
+        )
+
+
 def check_one_head(photo_names: Sequence[str], residuals: Float[np.ndarray, "v l"]) -> None:
     """Raise `InputError` where the landmarks of the photos do not fit one head.
 

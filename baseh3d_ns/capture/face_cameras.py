@@ -15,11 +15,11 @@ from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.capture.checks import OTHER_FACE, SAME_HEAD, check_one_head, names
+from baseh3d_ns.capture.face_view import FaceView
 from baseh3d_ns.capture.landmark_cameras import (
     FREE_FOCAL_SD,
     KNOWN_FOCAL_SD,
     MOST_TOGETHER,
-    FaceView,
     LandmarkSolution,
     solve_with_tracks,
 )
@@ -60,10 +60,10 @@ def cameras_of_faces(
             break
         # The worst alone: a wrong face spoils the spots of right ones.
         del chosen[int(support.argmin())]
-    chosen, solution = _without_odd(chosen, solution, solve, [photo.name for photo in photos])
-    check_one_head([photos[i].name for i in chosen], solution.residuals)
-    solved = [SolvedView(photo.name, None) for photo in photos]
-    for i, camera, error in zip(chosen, solution.cameras, solution.errors_px, strict=True):
+    kept, solution = _without_odd(chosen, solution, solve, [photo.name for photo in photos])
+    check_one_head([photos[i].name for i in kept], solution.residuals)
+    solved = [SolvedView(photo.name, None, odd=i in chosen and i not in kept) for i, photo in enumerate(photos)]
+    for i, camera, error in zip(kept, solution.cameras, solution.errors_px, strict=True):
         whole = photos[i].at_full_size(camera)
         solved[i] = replace(solved[i], camera=whole, reprojection_error_px=float(error) * photos[i].scale)
     return solved, solution.head_mm
@@ -75,19 +75,20 @@ def _without_odd(
     solve: Callable[[Sequence[int]], LandmarkSolution],
     photo_names: Sequence[str],
 ) -> tuple[list[int], LandmarkSolution]:
-    """The photos, less those that show hardly a spot of the others, where these then agree; and their solution."""
-    left, found = list(chosen), solution
-    while found.agreement.min() < ODD_SHARE and len(left) > 2:
-        del left[int(found.agreement.argmin())]
-        found = solve(left)
-    if solution.agreement.min() >= ODD_SHARE:
+    """The photos, less the few that show hardly a spot of the others, where all others then agree; their solution."""
+    odd = np.flatnonzero(solution.agreement < ODD_SHARE)  # NaN, where too little was compared, is not
+    if not len(odd):
         return chosen, solution
-    if found.agreement.min() >= LEAST_SHARE:
+    left, found = list(chosen), solution
+    while (found.agreement < ODD_SHARE).any() and 2 * (len(left) - 1) > len(chosen):
+        del left[int(np.nanargmin(found.agreement))]
+        found = solve(left)
+    if (found.agreement >= LEAST_SHARE).all() and found.support.min() >= 1.0:
         gone = names([photo_names[i] for i in chosen if i not in left])
         CONSOLE.log(f"Left out, as hardly any spot of skin is where the others show it: {gone}, perhaps {OTHER_FACE}.")
         return left, found
-    odd = photo_names[chosen[int(solution.agreement.argmin())]]
-    CONSOLE.log(f"{odd} shows hardly any spot of skin where the others do: leave it out if it shows {OTHER_FACE}.")
+    worst = photo_names[chosen[int(np.nanargmin(solution.agreement))]]
+    CONSOLE.log(f"{worst} shows hardly any spot of skin where the others do: leave it out if it shows {OTHER_FACE}.")
     return chosen, solution
 
 

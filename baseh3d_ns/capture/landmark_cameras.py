@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.optimize import least_squares
@@ -21,6 +20,7 @@ from scipy.spatial.transform import Rotation
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.face_tracks import Tracks, face_points, face_surface, find_tracks
+from baseh3d_ns.capture.face_view import FaceView, first_pose, pixels_per_mm
 from baseh3d_ns.capture.track_residuals import SOFTNESS, agreement, support, track_residuals
 from baseh3d_ns.pretrained.landmark_model import CORRELATION, LandmarkModel, soft_l1
 
@@ -41,26 +41,6 @@ MOST_TOGETHER = 12
 the tracks, so its time grows with the square of their number."""
 SOLVED_FOCAL_SD = 0.003
 """Relative standard deviation of the focal length of a lens that other photos have told."""
-NO_DISTORTION = np.zeros(4)
-"""Distortion coefficients of a pinhole, for OpenCV."""
-
-
-@dataclass(frozen=True, eq=False)
-class FaceView:
-    """A photo with a face that was found."""
-
-    points_px: Float[np.ndarray, "l 2"]
-    """Landmarks in pixels (column, row), centres at integers."""
-    width: int
-    height: int
-    focal_px: float
-    """Expected focal length in pixels."""
-    focal_sd: float
-    """Relative standard deviation of that."""
-    lens: int
-    """Number of the lens: photos of one share a factor on their focal lengths."""
-    sure: bool = True
-    """Whether the landmarks may be relied upon."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +56,7 @@ class LandmarkSolution:
     support: Float[np.ndarray, " v"]
     """Spots that bear out the camera of an unsure photo, as a multiple of those needed; infinite for sure ones."""
     agreement: Float[np.ndarray, " v"]
-    """Share of the spots compared with other photos that agree; 1 where too few were to tell."""
+    """Share of the spots compared with other photos that agree; NaN where too few were to tell."""
     head_mm: Float[np.ndarray, "l 3"]
     """Landmarks of the head in its frame."""
 
@@ -111,7 +91,7 @@ def _furthest_apart(views: Sequence[FaceView], model: LandmarkModel, most: int) 
     """Numbers of at most so many photos: the most frontal one, then always the one furthest from those chosen."""
     if len(views) <= most:
         return list(range(len(views)))
-    poses = np.array([_pnp(view, model.mean_mm) for view in views])
+    poses = np.array([first_pose(view, model.mean_mm) for view in views])
     centres = -Rotation.from_rotvec(poses[:, :3]).apply(poses[:, 3:], inverse=True)
     directions = centres / np.linalg.norm(centres, axis=1, keepdims=True)
     chosen = [int(directions[:, 2].argmax())]
@@ -160,9 +140,10 @@ class _Problem:
 
     def __post_init__(self) -> None:
         self.face = face_points(self.model.mean_mm)
-        self.poses = np.array([_pnp(view, self.model.mean_mm) for view in self.views])
-        # By the first poses: were it the camera's that is solved for, one that moves into the face would fit anything.
-        self.px_per_mm = [view.focal_px / (100.0 * pose[5]) for view, pose in zip(self.views, self.poses, strict=True)]
+        self.poses = np.array([first_pose(view, self.model.mean_mm) for view in self.views])
+        # Not by the depth that is solved for: a camera that moves into the face would fit anything.
+        lines = zip(self.views, self.poses, strict=True)
+        self.px_per_mm = [pixels_per_mm(view, pose, self.model.mean_mm) for view, pose in lines]
         self.lenses = sorted({view.lens for view in self.views})
         self.shapes, self.errors = len(self.model.shapes_mm), len(self.model.errors_mm)
 
@@ -233,18 +214,6 @@ class _Problem:
             residuals=np.stack([np.linalg.norm(offset, axis=1) / sd for offset, sd in offsets]),
             errors_px=np.array([np.linalg.norm(offset, axis=1).mean() for offset, _ in offsets]),
             support=np.where(sure, np.inf, 0.0) if tracked is None else support(*tracked, sure),
-            agreement=np.ones(len(sure)) if tracked is None else agreement(*tracked),
+            agreement=np.full(len(sure), np.nan) if tracked is None else agreement(*tracked),
             head_mm=self.model.head(shape),
         )
-
-
-def _pnp(view: FaceView, face_mm: Float[np.ndarray, "l 3"]) -> Float[np.ndarray, " 6"]:
-    """Rotation vector and translation in decimetres of the camera that sees the mean face at the landmarks."""
-    intrinsics = centred_intrinsics(view.focal_px, view.width, view.height)
-    _, rotation, translation = cv2.solvePnP(
-        face_mm, view.points_px, intrinsics, NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP
-    )
-    rotation, translation = cv2.solvePnPRefineLM(
-        face_mm, view.points_px, intrinsics, NO_DISTORTION, rotation, translation
-    )
-    return np.concatenate([rotation.ravel(), translation.ravel() / 100.0])

@@ -11,8 +11,9 @@ FEW_AGREEING = 15
 """Features that must agree on the pose of a photo for it to count."""
 AGREES_PX = 1.0
 """Reprojection error below which a feature agrees with a reconstruction, in pixels of the small photo."""
-LEAST_AGREEING = 0.6
-"""Share of a photo's features that must agree: of a blurred one that stands where it should, more do."""
+LEAST_AGREEING, USUAL_ERRORS = 0.6, 2.5
+"""Share of a photo's features that must agree, to a pixel or so many times the usual error, if that is more. Of a
+blurred photo that stands where it should, more do."""
 
 
 def agreeing(model: Any) -> tuple[int, int]:
@@ -35,7 +36,10 @@ def odd_photos(model: Any) -> set[str]:
 
     A photo of another head finds a place too, since heads are alike, and a mirrored one, since a face is symmetric.
     """
-    agree = {image.name: errors_px(model, image) < AGREES_PX for image in model.images.values() if image.has_pose}
-    return {
+    errors = {image.name: errors_px(model, image) for image in model.images.values() if image.has_pose}
+    usual_px = float(np.median(np.concatenate([*errors.values()])))
+    agree = {name: found < max(AGREES_PX, USUAL_ERRORS * usual_px) for name, found in errors.items()}
+    odd = {
         name for name, features in agree.items() if features.sum() < max(FEW_AGREEING, LEAST_AGREEING * len(features))
     }
+    return odd if 2 * len(odd) < len(errors) else set()  # of two halves, none is the odd one

@@ -18,7 +18,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.bounds import Positive
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
-from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_person
+from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_person, say_odd
 from baseh3d_ns.capture.face_agreement import (
     LEAST_AGREEING,
     SURELY_AGREEING,
@@ -124,6 +124,7 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
             CONSOLE.log(f"{found[-1][0]:.0%} of the faces stand in one place by cameras from structure from motion.")
     share, views = max(found, key=lambda one: one[0], default=(0.0, []))
     if share >= LEAST_AGREEING:
+        say_odd([view.name for view in views if view.odd])
         return SolvedCameras(tuple(views), MOTION, None)
     return _by_landmarks(photos, faces or _faces(photos), config.pupils_mm)
 
@@ -180,7 +181,7 @@ def _with_turned(
     """The views, with cameras for photos that show no face but a mask with a head in it."""
     masked = [i for i, photo in enumerate(photos) if photo.mask is not None and shows_head(photo.mask)]
     known = [i for i in masked if views[i].camera is not None]
-    turned = [i for i in masked if views[i].camera is None]
+    turned = [i for i in masked if views[i].camera is None and not views[i].odd]
     if not known or not turned:
         return list(views)
     size = scale_factor(head_mm, model, None)

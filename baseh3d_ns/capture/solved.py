@@ -23,6 +23,8 @@ class SolvedView:
     reprojection_error_px: float | None = None
     """Reprojection error in pixels of the whole photo, by structure from motion the median, by landmarks the mean; None
     where nothing was reprojected."""
+    odd: bool = False
+    """Whether it was left out, since it hardly shows what the other photos show."""
 
     def scaled(self, factor: float) -> SolvedView:
         """The same view in a world that is larger by a factor."""

@@ -20,12 +20,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from nerfstudio.utils.rich_utils import CONSOLE
 from PIL import Image
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.bundle_adjustment import adjusted
-from baseh3d_ns.capture.checks import OTHER_FACE, names
 from baseh3d_ns.capture.photos import Photo, resized
 from baseh3d_ns.capture.reprojections import FEW_AGREEING, agreeing, errors_px, odd_photos
 from baseh3d_ns.capture.solved import SolvedView
@@ -91,14 +89,11 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
         chosen = _map_best(pycolmap, place, factors, few)
     found = {} if chosen is None else _registered(chosen)
     odd = {} if chosen is None else odd_photos(chosen)
-    left_out = [photo.name for index, photo in enumerate(photos) if _file_name(index) in odd]
-    if left_out:
-        CONSOLE.log(
-            f"Left out, as little of what they show is where the others show it: {names(left_out)}. Such photos stand "
-            f"too far from the others, are blurred, or show {OTHER_FACE}."
-        )
-    found = {name: one for name, one in found.items() if name not in odd}
-    return [_view(photo, found.get(_file_name(index))) for index, photo in enumerate(photos)]
+    files = [_file_name(index) for index in range(len(photos))]
+    return [
+        SolvedView(photo.name, None, odd=True) if file in odd else _view(photo, found.get(file))
+        for file, photo in zip(files, photos, strict=True)
+    ]
 
 
 def _file_name(index: int) -> str:

@@ -58,12 +58,12 @@ def support(
 
 
 def agreement(tracks: Tracks, cameras: Sequence[Pinhole], surface: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " v"]:
-    """Share of the spots compared with any other photo that agree, of every photo; 1 where too few were to tell."""
+    """Share of the spots compared with any other photo that agree, of every photo; NaN where too few were to tell."""
     agree = np.linalg.norm(_at_best_depths(tracks, cameras, surface)[0], axis=1) < AGREEING
     pairs = np.concatenate([tracks.reference[tracks.point], tracks.view])
     compared = np.bincount(pairs, minlength=len(cameras))
     found = np.bincount(pairs, np.tile(agree, 2), minlength=len(cameras))
-    return np.where(compared < FEWEST_COMPARED, 1.0, found / np.maximum(compared, 1))
+    return np.where(compared < FEWEST_COMPARED, np.nan, found / np.maximum(compared, 1))
 
 
 def _at_best_depths(

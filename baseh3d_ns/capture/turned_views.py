@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.face_tracks import Surface, Tracks, cosine, find_patch
-from baseh3d_ns.capture.landmark_cameras import NO_DISTORTION
+from baseh3d_ns.capture.face_view import NO_DISTORTION
 from baseh3d_ns.capture.silhouettes import SEED, PosedMask, fit_head, poses_from_silhouette, surface_of
 from baseh3d_ns.capture.track_residuals import FEWEST_AGREEING, LEAST_SHARE, track_residuals
 

@@ -158,31 +158,34 @@ def _warnings(
             "this head and little else, and is --unit right?"
         )
     far = min(covered_face, covered_head) < LEAST_COVERED or rigid.head.gt_to_pred.p90_mm > COVERED_MM
+    astray = covered_head < ASTRAY_COVERED and rigid.head.gt_to_pred.median_mm > POOR_FIT_MM
+    astray = astray and (scaled is None or scaled.head_mm > POOR_FIT_MM)  # and no size mends it
     by_size = far and scaled is not None and scaled.head_mm < MUCH_BETTER * rigid.head.mean_mm
     if scaled is None:
         found.append(
             "No size like its own fits the head's face to the scan: is it a scan of this head, in this --unit?"
         )
-    elif by_size or abs(np.log(scaled.scale)) > DOUBTED_RESIZING:
+    elif not astray and (by_size or abs(np.log(scaled.scale)) > DOUBTED_RESIZING):
         what = "head" if by_size else "head's face"
         found.append(
             f"The {what} fits better with its size times {scaled.scale:.2f}: is --unit right, and is the head's size "
             "known?"
         )
-    if far and not by_size:
+    if astray:
+        found.append(
+            f"The scan was probably aligned wrongly, and these scores are void: only {100.0 * covered_head:.0f} % of "
+            f"the head lies within {COVERED_MM:.0f} mm of it, and half of it lies over "
+            f"{rigid.head.gt_to_pred.median_mm:.0f} mm from the head; in a mesh program, move it roughly onto the "
+            "head.ply written here, and evaluate again."
+        )
+    elif far and not by_size:
         found.append(_on_extent(rigid, covered_face, covered_head))
     return tuple(found)
 
 
 def _on_extent(rigid: RigidScores, covered_face: float, covered_head: float) -> str:
-    """One sentence on a scan in a wrong place, or on parts that only one of scan and head has."""
+    """One sentence on parts that only one of scan and head has."""
     head = rigid.head
-    if covered_head < ASTRAY_COVERED and head.gt_to_pred.median_mm > POOR_FIT_MM:
-        return (
-            f"The scan was probably aligned wrongly, and these scores are void: only {100.0 * covered_head:.0f} % of "
-            f"the head lies within {COVERED_MM:.0f} mm of it, and half of it lies over {head.gt_to_pred.median_mm:.0f} "
-            "mm from the head; in a mesh program, move it roughly onto the head.ply written here, and evaluate again."
-        )
     if covered_face < LEAST_COVERED:
         return (
             f"The scan covers only {100.0 * covered_face:.0f} % of the face, so distances from the head to the scan "

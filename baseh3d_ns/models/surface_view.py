@@ -95,7 +95,7 @@ class SurfaceView:
         """The same view of that surface only which lies between those distances along the rays, with what the rest
         hid; a ray that is inside of the head at `near` sees it from there, as in a mesh that is cut open."""
         t, hit = self.hits.t.clone(), self.hits.hit.clone()
-        hidden = (self.hits.hit & (self.hits.t < near) & (near < far)).nonzero()[:, 0]
+        hidden = (self.hits.hit & (self.hits.t <= near) & (near < far)).nonzero()[:, 0]
         starts = points_along(self.origins[hidden], self.directions[hidden], near[hidden])
         inside = in_chunks(self.field.sdf, starts) < 0.0
         from_inside = torch.zeros_like(hit)
