@@ -542,6 +542,18 @@ def test_photos_that_few_features_hold_or_the_others_disagree_with_are_odd(
     assert reprojections.odd_photos(model) == {image.name for image in images[:odd]}
 
 
+def test_of_soft_photos_one_that_few_features_hold_is_odd() -> None:
+    """Features are as sharp as the photos."""
+    model, _ = made_up_reconstruction(0)
+    images, rng = list(model.images.values()), np.random.default_rng(1)
+    for image in images:
+        for point in image.points2D:
+            point.xy = point.xy + rng.normal(0.0, 1.5, 2)
+    for index in images[0].get_observation_point2D_idxs()[14:]:
+        model.delete_observation(images[0].image_id, index)
+    assert reprojections.odd_photos(model) == {images[0].name}
+
+
 def test_a_reconstruction_with_wrong_matches_loses_against_others(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
