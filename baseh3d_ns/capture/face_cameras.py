@@ -87,8 +87,8 @@ def _without_odd(
         gone = names([photo_names[i] for i in chosen if i not in left])
         CONSOLE.log(f"Left out, as hardly any spot of skin is where the others show it: {gone}, perhaps {OTHER_FACE}.")
         return left, found
-    worst = photo_names[chosen[int(np.nanargmin(solution.agreement))]]
-    CONSOLE.log(f"{worst} shows hardly any spot of skin where the others do: leave it out if it shows {OTHER_FACE}.")
+    doubted = names([photo_names[chosen[i]] for i in odd])
+    CONSOLE.log(f"Little skin is where the others show it in {doubted}: leave out what shows {OTHER_FACE}.")
     return chosen, solution
 
 
