@@ -71,7 +71,7 @@ class MotionConfig:
 def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedView]:
     """Cameras of the photos in a world of arbitrary pose and unit, in the order of the photos.
 
-    The largest reconstruction is kept; photos outside it have no camera.
+    The largest reconstruction is kept; photos outside it have no camera, nor have those that do not fit it.
 
     Raises:
         InputError: the extra `capture` is not installed, or the disk of the temporary folder is full.
