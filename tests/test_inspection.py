@@ -268,6 +268,21 @@ def test_a_head_that_is_cut_open_shows_the_other_side_of_its_surface(dataset, na
     assert torch.equal(shaded(grey, normals, directions), shaded(grey, -normals, directions))
 
 
+@pytest.mark.parametrize("name", ["sphere", "grid"])
+def test_a_camera_within_a_cropped_head_sees_its_inner_side(name):
+    """From the middle of a ball, in a box that holds it: its radius away, all round."""
+    field = one(100.0)
+    tracer = fitting_tracer(name, field)
+    directions = torch.nn.functional.normalize(torch.randn(500, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    origins, near = torch.zeros(500, 3), torch.zeros(500)
+    whole = SurfaceView.trace(field, tracer, origins, directions)
+    cropped = whole.cropped(tracer, near, near + 3.0, torch.ones(3))
+    assert cropped.hits.hit.all()
+    torch.testing.assert_close(
+        cropped.points.norm(dim=-1), torch.full((500,), 100.0 / FRAME.radius_mm), atol=2e-3, rtol=0
+    )
+
+
 def test_a_silhouette_misses_nothing_that_was_cropped_away(dataset):
     """A head that is too small, its left side cropped: only the ring at the right is missing."""
     whole, cropped = whole_and_cropped(dataset, one(90.0), (1.0, 0.0, 0.0), (2.0, 4.0, 4.0))

@@ -175,8 +175,8 @@ def _warnings(
         found.append(
             f"The scan was probably aligned wrongly, and these scores are void: only {100.0 * covered_head:.0f} % of "
             f"the head lies within {COVERED_MM:.0f} mm of it, and half of it lies over "
-            f"{rigid.head.gt_to_pred.median_mm:.0f} mm from the head; in a mesh program, move it roughly onto the "
-            "head.ply written here, and evaluate again."
+            f"{rigid.head.gt_to_pred.median_mm:.0f} mm from the head; in a mesh program, move it onto the head.ply "
+            "written here, to a centimetre or two, and evaluate again."
         )
     elif far and not by_size:
         found.append(_on_extent(rigid, covered_face, covered_head))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FEWEST_LANDMARKS = 3
 LEAST_OUTWARDS = 0.1
-"""Mean of points . normals in the unit frame: about 0.3 of a head, 0 where every face is there both ways."""
+"""Mean of points . normals in the unit frame: 0 where every face is there both ways, less where they look inwards."""
 
 
 @dataclass(frozen=True)
