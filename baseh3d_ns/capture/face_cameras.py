@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.capture.checks import OTHER_FACE, SAME_HEAD, check_one_head, names
-from baseh3d_ns.capture.face_view import FaceView
+from baseh3d_ns.capture.face_view import FaceView, no_finer
 from baseh3d_ns.capture.landmark_cameras import (
     FREE_FOCAL_SD,
     KNOWN_FOCAL_SD,
@@ -48,10 +48,9 @@ def cameras_of_faces(
     chosen = _worth_trying(faces)
 
     def solve(numbers: Sequence[int]) -> LandmarkSolution:
-        grey = [cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in numbers]
-        return solve_with_tracks([views[i] for i in numbers], grey, model)
+        return solve_with_tracks([views[i] for i in numbers], [_grey(photos[i], views[i]) for i in numbers], model)
 
-    views = {i: _face_view(photos[i], faces[i][0], lenses[photos[i].lens]) for i in chosen}
+    views = {i: no_finer(_face_view(photos[i], faces[i][0], lenses[photos[i].lens]), model.mean_mm) for i in chosen}
     while True:
         solution = solve(chosen)
         fits = np.array([views[i].sure for i in chosen]) | (np.median(solution.residuals, axis=1) <= SAME_HEAD)
@@ -65,7 +64,8 @@ def cameras_of_faces(
     solved = [SolvedView(photo.name, None, odd=i in chosen and i not in kept) for i, photo in enumerate(photos)]
     for i, camera, error in zip(kept, solution.cameras, solution.errors_px, strict=True):
         whole = photos[i].at_full_size(camera)
-        solved[i] = replace(solved[i], camera=whole, reprojection_error_px=float(error) * photos[i].scale)
+        error_px = float(error) * whole.width / camera.width
+        solved[i] = replace(solved[i], camera=whole, reprojection_error_px=error_px)
     return solved, solution.head_mm
 
 
@@ -98,6 +98,12 @@ def _worth_trying(faces: Sequence[Sequence[FaceLandmarks]]) -> list[int]:
     sure = [i for i in there if faces[i][0].score >= RELIABLE]
     others = sorted(set(there).difference(sure), key=lambda i: -faces[i][0].score)
     return sorted([*sure, *others[: max(0, MOST_TOGETHER - len(sure))]])
+
+
+def _grey(photo: Photo, view: FaceView) -> UInt8[np.ndarray, "h w"]:
+    """The photo at the size of its view."""
+    grey = cv2.cvtColor(photo.rgb, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, (view.width, view.height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _face_view(photo: Photo, face: FaceLandmarks, lens: int) -> FaceView:

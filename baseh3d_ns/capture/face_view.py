@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,7 +10,11 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from baseh3d_ns.cameras import centred_intrinsics
+from baseh3d_ns.frames import PIXEL_CENTRE
 
+FINEST_PX_PER_MM = 1.5
+"""Pixels for a millimetre of the face beyond which a photo says no more. Patches of finer ones show little but pores
+and noise, which are found again in wrong places, and a face moves more than that from photo to photo."""
 NO_DISTORTION = np.zeros(4)
 """Distortion coefficients of a pinhole, for OpenCV."""
 
@@ -48,6 +52,20 @@ def first_pose(view: FaceView, face_mm: Float[np.ndarray, "l 3"]) -> Float[np.nd
 def pixels_per_mm(view: FaceView, pose: Float[np.ndarray, " 6"], face_mm: Float[np.ndarray, "l 3"]) -> float:
     """Pixels of a photo for a millimetre of the face: extent of its landmarks over that seen from far away."""
     return _size(view.points_px) / _size(Rotation.from_rotvec(pose[:3]).apply(face_mm)[:, :2])
+
+
+def no_finer(view: FaceView, face_mm: Float[np.ndarray, "l 3"]) -> FaceView:
+    """The same view, in a smaller photo where its own is finer than `FINEST_PX_PER_MM`."""
+    factor = min(1.0, FINEST_PX_PER_MM / pixels_per_mm(view, first_pose(view, face_mm), face_mm))
+    width, height = max(1, round(factor * view.width)), max(1, round(factor * view.height))
+    factors = np.array([width / view.width, height / view.height])
+    return replace(
+        view,
+        points_px=(view.points_px + PIXEL_CENTRE) * factors - PIXEL_CENTRE,
+        width=width,
+        height=height,
+        focal_px=view.focal_px * float(factors.mean()),
+    )
 
 
 def _size(points: Float[np.ndarray, "l 2"]) -> float:
