@@ -8,6 +8,7 @@
 3. Incremental mapping, without distortion; photos of one lens share intrinsics, seeded by EXIF. Few photos are mapped
    several times, each time with other focal lengths that stay; one reconstruction is kept (`_map_best`).
 4. Bundle adjustment of everything together, with distortion (`bundle_adjustment`).
+5. The same with a lens for every photo whose lens nothing tells, where that explains more (`own_lenses`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from PIL import Image
 
 from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture.bundle_adjustment import adjusted
+from baseh3d_ns.capture.own_lenses import with_own_lenses
 from baseh3d_ns.capture.photos import Photo, resized
 from baseh3d_ns.capture.reprojections import FEW_AGREEING, agreeing, errors_px, odd_photos
 from baseh3d_ns.capture.solved import SolvedView
@@ -87,6 +89,9 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
         known = 2 * sum(photo.exif_focal_px is not None for photo in photos) > len(photos)
         factors = (FEW_KNOWN_FOCALS if known else FEW_FOCALS) if few else (1.0,)
         chosen = _map_best(pycolmap, place, factors, few)
+    if chosen is not None and not config.ordered:
+        unnamed = {_file_name(index) for index, photo in enumerate(photos) if photo.exif_focal_px is None}
+        chosen = with_own_lenses(pycolmap, chosen, unnamed)
     found = {} if chosen is None else _registered(chosen)
     odd = {} if chosen is None else odd_photos(chosen)
     files = [_file_name(index) for index in range(len(photos))]
