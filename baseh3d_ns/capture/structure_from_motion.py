@@ -188,6 +188,8 @@ def _map(pycolmap: Any, place: Path, few: bool) -> list[Any]:
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = SEED
     options.min_model_size = FEWEST_PHOTOS
     options.extract_colors = False
+    # A photo placed by its matches with others alone, where no points do, often stands degrees off, with small errors.
+    options.structure_less_registration_fallback = False
     mapper = options.mapper
     # A distortion that the first photos seem to have keeps others from being registered; so does a focal length of few.
     options.ba_refine_extra_params = mapper.abs_pose_refine_extra_params = False
