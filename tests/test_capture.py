@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,11 +27,13 @@ from baseh3d_ns.capture import (
     turned_views,
 )
 from baseh3d_ns.capture import solve as solve_room
+from baseh3d_ns.capture.bundle_adjustment import adjusted
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
 from baseh3d_ns.capture.face_agreement import share_of_faces_that_meet
 from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
 from baseh3d_ns.capture.face_tracks import Surface, Tracks, face_points, find_patch, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, LandmarkSolution, solve_with_tracks
+from baseh3d_ns.capture.own_lenses import with_own_lenses
 from baseh3d_ns.capture.photos import USUAL_FOCAL, Photo, load_photo, resized, small_photo, with_likely_focals
 from baseh3d_ns.capture.silhouettes import _upper_width
 from baseh3d_ns.capture.solved import SolvedView, scaled
@@ -237,11 +240,55 @@ def test_structure_from_motion_finds_the_cameras_of_a_ball(monkeypatch: pytest.M
         for i, c in enumerate(true)
     ]
     blank = small_photo("blank.jpg", np.full((480, 480, 3), 128, dtype=np.uint8))
+    asked = []
+    monkeypatch.setattr(
+        structure_from_motion, "with_own_lenses", lambda _, model, unnamed: asked.append(unnamed) or model
+    )
     views = solve_motion([*photos, blank], MotionConfig())
+    assert asked == [{f"{len(true):05d}.png"}], "only EXIF tells which photos are of one lens"
     cameras = [view.camera for view in views[:-1] if view.camera is not None]
     assert len(cameras) == len(true) and views[-1].camera is None
     assert max(relative_errors_deg(cameras, true)) < 0.04
     assert max(view.reprojection_error_px or 9.0 for view in views[:-1]) < 1.0
+
+
+def reconstruction_with_one_lens(zooms: Sequence[float]) -> Any:
+    """Reconstruction of points in a ball whose photos share a lens, seen with these zooms by features that err."""
+    pycolmap = pytest.importorskip("pycolmap")
+    rng = np.random.default_rng(0)
+    points = BALL_MM * rng.uniform(-0.7, 0.7, (300, 3))
+    model, lens, tracks = pycolmap.Reconstruction(), 2.6 * 480, [pycolmap.Track() for _ in points]
+    size = {"width": 480, "height": 480}
+    params = [lens, 240.0, 240.0, 0.0]
+    model.add_camera_with_trivial_rig(pycolmap.Camera(model="SIMPLE_RADIAL", camera_id=1, params=params, **size))
+    for number, ((yaw, pitch), zoom) in enumerate(zip(STANDS, zooms, strict=True), start=1):
+        true = camera_at(yaw, pitch, size=480)
+        seen = zoom * (true.project(points) - 239.5) + 240.0 + rng.normal(0.0, 0.3, (len(points), 2))
+        image = pycolmap.Image(f"{number}.png", keypoints=seen, camera_id=1, image_id=number)
+        nearer = np.column_stack([true.rotation, true.translation_mm / zoom])
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(nearer))
+        for index, track in enumerate(tracks):
+            track.add_element(number, index)
+    for point, track in zip(points, tracks, strict=True):
+        model.add_point3D(point, track)
+    return adjusted(pycolmap, model)
+
+
+def test_photos_that_were_zoomed_in_between_have_lenses_of_their_own() -> None:
+    """A lens that all share would be wrong for each of them, and their distances too."""
+    pycolmap = pytest.importorskip("pycolmap")
+    zooms = [1.3 if i % 2 else 1.0 for i in range(len(STANDS))]
+    zoomed, unnamed = reconstruction_with_one_lens(zooms), {f"{i + 1}.png" for i in range(len(STANDS))}
+    found = with_own_lenses(pycolmap, zoomed, unnamed)
+    images = [found.find_image_with_name(f"{i + 1}.png") for i in range(len(STANDS))]
+    focals = np.array([image.camera.focal_length for image in images]) / zooms
+    assert focals / focals[0] == pytest.approx(1.0, abs=0.03)
+    assert found.num_points3D() == zoomed.num_points3D()
+    cameras = [replace(camera_at(0.0), rotation=image.cam_from_world().matrix()[:, :3]) for image in images]
+    assert max(relative_errors_deg(cameras, [camera_at(yaw, pitch) for yaw, pitch in STANDS])) < 0.2
+    assert with_own_lenses(pycolmap, zoomed, {"1.png"}) is zoomed, "the others are of one lens, by EXIF"
+    same = reconstruction_with_one_lens([1.0] * len(STANDS))
+    assert with_own_lenses(pycolmap, same, unnamed) is same, "sharing explains them as well"
 
 
 def photo_by(focal_px: float | None, width: int = 80, height: int = 60) -> Photo:
@@ -375,6 +422,31 @@ def test_pixels_of_a_millimetre_do_not_depend_on_how_near_a_camera_is_thought_to
     view = FaceView(detected[0], 320, 320, 2.6 * 320, FREE_FOCAL_SD, 0)
     pose = np.array([np.pi, 0.0, 0.0, 0.0, 0.0, depth_mm / 100.0])
     assert face_view.pixels_per_mm(view, pose, head) == pytest.approx(2.6 * 320 / (700.0 - head[:, 2].mean()), rel=0.02)
+
+
+def test_faces_are_looked_at_no_finer_than_says_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patches of few millimetres were found in wrong places, and photos of one head left out as another person's."""
+    model, seen = load_landmark_model(), []
+    detected, _ = seen_landmarks([camera_at(0.0, size=1600)], 0.0)
+    points = FaceLandmarks(points_px=detected[0], depth_px=np.zeros(LANDMARKS), score=1.0, turn_deg=0.0)
+    photo = small_photo("large.jpg", np.zeros((1600, 1600, 3), np.uint8), exif_focal_px=2.6 * 1600)
+
+    def solve(views: list[FaceView], photos: list[np.ndarray], _: Any) -> LandmarkSolution:
+        seen.extend([*views, *photos])
+        solution = solve_with_tracks(views, photos, model)
+        return replace(solution, errors_px=np.array([1.0]))
+
+    monkeypatch.setattr(face_cameras, "solve_with_tracks", solve)
+    (solved,), _ = face_cameras.cameras_of_faces([photo], [[points]], model)
+    view, grey = seen
+    at = face_view.first_pose(view, model.mean_mm)
+    assert face_view.pixels_per_mm(view, at, model.mean_mm) == pytest.approx(face_view.FINEST_PX_PER_MM, rel=0.01)
+    assert grey.shape == (view.height, view.width)
+    assert solved.camera is not None and solved.camera.width == 1600
+    assert solved.camera.intrinsics[0, 0] == pytest.approx(2.6 * 1600, rel=0.1)
+    assert solved.reprojection_error_px == pytest.approx(1600 / view.width), "in pixels of the whole photo"
+    coarse = replace(view, points_px=view.points_px / 2.0)
+    assert face_view.no_finer(coarse, model.mean_mm).width == coarse.width
 
 
 def test_no_patch_is_searched_for_by_a_camera_within_the_face() -> None:
@@ -619,6 +691,34 @@ def test_where_the_whole_photos_do_not_match_the_heads_do(monkeypatch: pytest.Mo
     assert tried == [False, True] and solved.way == solve_room.MOTION
 
 
+def test_cameras_of_some_photos_are_kept_where_enough_of_the_faces_are_among_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Eighteen of 26 cameras that are right to a tenth of a degree were thrown away, and a face asked for."""
+    photos, solved, with_face = [ball_before_its_own_wall(0, camera_at(0.0, size=64))] * 18, 9, range(18)
+
+    def solve(photos: list[Photo], config: MotionConfig) -> list[SolvedView]:
+        return [SolvedView(str(i), camera_at(9.0 * i) if i < solved else None) for i in range(18)]
+
+    monkeypatch.setattr(solve_room, "solve_motion", solve)
+    monkeypatch.setattr(
+        solve_room, "_faces", lambda _: [[face(0.9, 20.0)] if i in with_face else [] for i in range(18)]
+    )
+    monkeypatch.setattr(solve_room, "share_of_faces_that_meet", lambda *_: 1.0)
+    monkeypatch.setattr(
+        solve_room, "_by_landmarks", lambda *_: solve_room.SolvedCameras((), solve_room.LANDMARKS, None)
+    )
+    config = solve_room.CameraConfig(MotionConfig())
+    assert solve_room.solve_cameras(photos, config).way == solve_room.MOTION
+    assert "connects only 9 of 18 photos: it wants" in " ".join(capsys.readouterr().out.split())
+    with_face = range(8, 18)
+    assert solve_room.solve_cameras(photos, config).way == solve_room.LANDMARKS, "without the faces no head is found"
+    with_face = range(0)
+    assert solve_room.solve_cameras(photos, config).way == solve_room.MOTION
+    solved = 8
+    assert solve_room.solve_cameras(photos, config).way == solve_room.LANDMARKS
+
+
 def test_cameras_that_crowd_on_one_side_contradict_the_faces() -> None:
     true = [camera_at(yaw, pitch) for yaw, pitch in ((-50, 5), (-25, 0), (0, 8), (0, -8), (25, 0), (50, 3))]
     faces, _ = seen_landmarks(true, noise_px=0.5)
@@ -660,6 +760,7 @@ def test_cameras_that_contradict_the_faces_are_looked_for_in_another_way(monkeyp
         raise InputError("no networks here")
 
     monkeypatch.setattr(solve_room, "_faces", missing)
+    monkeypatch.setattr(solve_room, "share_of_faces_that_meet", share_of_faces_that_meet)
     assert solve_room.solve_cameras([photo] * 9, config).way == solve_room.MOTION
 
 

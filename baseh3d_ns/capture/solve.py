@@ -43,7 +43,10 @@ from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 FEWEST_FOR_MOTION = 9
 """Photos from which on structure from motion is tried."""
 MOST_REGISTERED = 0.7
-"""Share of the photos that structure from motion must register to be kept."""
+"""Share of the photos that structure from motion registers where all is well."""
+LEAST_REGISTERED = 0.5
+"""Share of the photos, and of those with a face from ahead, that it must register to be kept: some cameras by all that
+photos show are worth more than all of them by a face."""
 MOTION, LANDMARKS = "structure from motion", "landmarks"
 """The two ways."""
 
@@ -103,7 +106,7 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
             taken from one spot.
     """
     faces, photos = None, with_likely_focals(photos)
-    found: list[tuple[float, list[SolvedView]]] = []
+    found: list[tuple[bool, float, list[SolvedView]]] = []
     if len(photos) >= FEWEST_FOR_MOTION:
         faces = _faces_if_known(photos)
         if faces is not None:
@@ -114,19 +117,40 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
                 photos = with_masks(photos, faces)
             with CONSOLE.status(f"Structure from motion of {len(photos)} photos ..."):
                 views = solve_motion(photos, replace(config.motion, in_masks_only=in_masks))
-            if sum(view.camera is not None for view in views) < MOST_REGISTERED * len(photos):
+            ahead = landmarks_from_ahead(photos, faces) if faces else [None] * len(photos)
+            most, enough = _are_registered(views, ahead)
+            if not enough:
                 continue
-            found.append(
-                (share_of_faces_that_meet(views, landmarks_from_ahead(photos, faces)) if faces else 1.0, views)
-            )
-            if found[-1][0] >= SURELY_AGREEING:
+            found.append((most, share_of_faces_that_meet(views, ahead), views))
+            if most and found[-1][1] >= SURELY_AGREEING:
                 break
-            CONSOLE.log(f"{found[-1][0]:.0%} of the faces stand in one place by cameras from structure from motion.")
-    share, views = max(found, key=lambda one: one[0], default=(0.0, []))
-    if share >= LEAST_AGREEING:
+            CONSOLE.log(f"{found[-1][1]:.0%} of the faces stand in one place by cameras from structure from motion.")
+    trusted = [one for one in found if one[1] >= LEAST_AGREEING]
+    if trusted:
+        *_, views = max(trusted, key=lambda one: one[:2])
         say_odd([view.name for view in views if view.odd])
         return SolvedCameras(tuple(views), MOTION, None)
     return _by_landmarks(photos, faces or _faces(photos), config.pupils_mm)
+
+
+def _are_registered(
+    views: Sequence[SolvedView], ahead: Sequence[Float[np.ndarray, "468 2"] | None]
+) -> tuple[bool, bool]:
+    """Whether most photos have a camera, and whether enough have for their cameras to be kept. Logs it if not most.
+
+    Args:
+        ahead: landmarks in every photo; None where it shows no face from ahead.
+    """
+    solved = [view.camera is not None for view in views]
+    if np.mean(solved) >= MOST_REGISTERED:
+        return True, True
+    CONSOLE.log(
+        f"Structure from motion connects only {sum(solved)} of {len(views)} photos: it wants photos that overlap, "
+        "every 15 degrees or so round the head."
+    )
+    with_face = [there for there, points in zip(solved, ahead, strict=True) if points is not None]
+    shares = [np.mean(one) for one in (solved, with_face) if one]
+    return False, sum(solved) >= FEWEST_FOR_MOTION and bool(min(shares) >= LEAST_REGISTERED)
 
 
 def _by_landmarks(
