@@ -27,6 +27,7 @@ from baseh3d_ns.training.fair_lock import FairLock
 from baseh3d_ns.training.loss_history import MOST, LossHistory
 from baseh3d_ns.viewer import head_mesh
 from baseh3d_ns.viewer import panel as panel_module
+from baseh3d_ns.viewer.buttons import add_button, noticed
 from baseh3d_ns.viewer.cut import Plane, picture
 from baseh3d_ns.viewer.inspection import HeadInspection
 from baseh3d_ns.viewer.panel import INSTEAD, NO_CUT, HeadPanel
@@ -151,18 +152,11 @@ def test_a_mesh_of_no_surface_is_a_notice_and_the_lock_is_free_again(viewer, pip
 
     monkeypatch.setattr(pipeline.model.field, "sdf", outside_everywhere)
     notices: list[str] = []
-    pipeline.panel._noticed(pipeline.panel.show_mesh)(event(notices))
+    noticed(pipeline.panel.show_mesh, SimpleNamespace())(event(notices))
     assert len(notices) == 1 and "surface" in notices[0]
     assert held and all(held)  # the training waits while the mesh is made
     with viewer.train_lock:
         pass
-
-
-def panel_that_says(said: SimpleNamespace) -> HeadPanel:
-    """A panel without a viewer."""
-    panel = HeadPanel.__new__(HeadPanel)
-    panel.said = said
-    return panel
 
 
 def failing(kind: type[Exception], message: str):
@@ -185,7 +179,7 @@ def failing(kind: type[Exception], message: str):
 )
 def test_a_button_without_memory_says_so(action):
     said, notices = SimpleNamespace(visible=False, content=""), []
-    panel_that_says(said)._noticed(action, "Mesh now ...")(event(notices))
+    noticed(action, said, "Mesh now ...")(event(notices))
     assert notices == [said.content] and said.visible
     assert said.content.startswith("out of memory (") and "end other programs" in said.content
 
@@ -193,8 +187,90 @@ def test_a_button_without_memory_says_so(action):
 def test_a_button_that_fails_does_not_seem_to_go_on():
     said = SimpleNamespace(visible=False, content="")
     with pytest.raises(KeyError):
-        panel_that_says(said)._noticed(failing(KeyError, "odd"), "Mesh now ...")(event([]))
+        noticed(failing(KeyError, "odd"), said, "Mesh now ...")(event([]))
     assert said.visible and "Failed" in said.content and "KeyError('odd')" in said.content
+
+
+class Gui:
+    """viser's elements without a server, by label or number, with what is called when they are clicked."""
+
+    def __init__(self) -> None:
+        self.buttons: dict[str, SimpleNamespace] = {}
+        self.lines: list[SimpleNamespace] = []
+
+    def add_button(self, label: str) -> SimpleNamespace:
+        button = self.buttons[label] = SimpleNamespace(disabled=False)
+        button.on_click = lambda clicked: setattr(button, "click", clicked)
+        return button
+
+    def add_markdown(self, content: str, visible: bool) -> SimpleNamespace:
+        self.lines.append(SimpleNamespace(content=content, visible=visible))
+        return self.lines[-1]
+
+
+def test_clicks_on_a_button_that_works_are_ignored():
+    gui, works, end, done = Gui(), threading.Event(), threading.Event(), []
+
+    def action() -> str:
+        works.set()
+        end.wait(10.0)
+        done.append(button.disabled)
+        return "Wrote mesh.ply"
+
+    add_button(gui, "Save mesh (mm)", action)
+    button = gui.buttons["Save mesh (mm)"]
+    clicks = [threading.Thread(target=button.click, args=(event([]),)) for _ in range(6)]
+    clicks[0].start()
+    assert works.wait(10.0)
+    for click in clicks[1:]:
+        click.start()
+    for click in clicks[1:]:
+        click.join(2.0)
+    ended = [not click.is_alive() for click in clicks[1:]]
+    end.set()
+    for click in clicks:
+        click.join()
+    assert all(ended) and done == [True] and not button.disabled
+    button.click(event([]))
+    assert len(done) == 2  # and once it has worked, it works again
+
+
+def test_a_button_that_failed_can_be_clicked_again():
+    gui, clicked = Gui(), []
+
+    def action() -> str:
+        clicked.append(1)
+        raise KeyError("odd")
+
+    add_button(gui, "Mesh now", action)
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            gui.buttons["Mesh now"].click(event([]))
+    assert len(clicked) == 2 and not gui.buttons["Mesh now"].disabled
+
+
+def test_what_came_of_one_action_stays_when_another_has_something_to_say():
+    gui = Gui()
+    add_button(gui, "Save mesh (mm)", lambda: "Wrote mesh.ply")
+    add_button(gui, "Score now", lambda: "face 1.00 mm")
+    for button in gui.buttons.values():
+        button.click(event([]))
+    assert [line.content for line in gui.lines] == ["Wrote mesh.ply", "face 1.00 mm"]
+    assert all(line.visible for line in gui.lines)
+
+
+def test_a_complaint_is_gone_once_there_is_nothing_to_complain_of():
+    complaints, line, notices = [InputError("the scan cannot be read")], SimpleNamespace(), []
+
+    def action() -> None:
+        if complaints:
+            raise complaints.pop()
+
+    act = noticed(action, line)
+    act(event(notices))
+    assert line.visible and line.content == notices[0] == "the scan cannot be read"
+    act(event(notices))
+    assert not line.visible and len(notices) == 1
 
 
 @pytest.mark.parametrize("press", ["score", "cut", "save_mesh"])

@@ -1,7 +1,7 @@
 """Panel of the viewer for a head: legend, mesh, scan, cutting plane, score, loss curve.
 
 nerfstudio finds it among the pipeline's attributes. A button waits for the step in progress and holds training and
-picture while it works, then both go on; a notice says what it could not do.
+picture while it works, then both go on.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.training.devices import named_memory_errors
 from baseh3d_ns.viewer import head_mesh
+from baseh3d_ns.viewer.buttons import add_button, add_line, noticed, say
 from baseh3d_ns.viewer.cut import AXES, Plane, picture
 from baseh3d_ns.viewer.inspection import HeadInspection
 from baseh3d_ns.viewer.legends import IN_MM, legend_of, loss_curve
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from baseh3d_ns.fields.head_field import HeadField
     from baseh3d_ns.models.idr import IdrModel
 
-NOTICE_MS = 12_000
-"""Time that a notice stays."""
 CURVE_EVERY_S = 2.0
 """Least time between two drawings of the loss curve."""
 CURVE_ASPECT = 0.6
@@ -42,8 +40,6 @@ NONE, BESIDE, INSTEAD = "hidden", "beside the picture", "instead of the picture"
 BESIDE_BY = 1.1
 """Distance between the head and the mesh beside it, in units of the unit ball."""
 NO_CUT = "none"
-FREE_MEMORY = "end other programs on this machine, or use `baseh3d export` after the training"
-"""Remedy of a button that lacks memory."""
 PREVIEW_FPS = 6
 """Pictures a second that a moving camera's are made small for; nerfstudio's 30 leave a few dozen pixels on a CPU."""
 
@@ -66,20 +62,20 @@ class HeadPanel(ViewerControl):
             self.legend = gui.add_markdown("", image_root=Path(), visible=False)
             self.range_mm = gui.add_slider("Colours to (mm)", 0.5, 20.0, 0.5, self.inspection.range_mm, visible=False)
             self.range_mm.on_update(self._set_range)
-            self._button("Mesh now", self.show_mesh)
+            add_button(gui, "Mesh now", self.show_mesh)
             self.place = gui.add_dropdown("Mesh", (NONE, BESIDE, INSTEAD), NONE, visible=False)
             self.place.on_update(lambda _: self._place_mesh())
             if self.inspection.scan is not None:
                 self.scan = gui.add_checkbox("Scan", False)
-                self.scan.on_update(self._noticed(self.show_scan))
-                self._button("Score now", self.score)
+                self.scan.on_update(noticed(self.show_scan, add_line(gui)))
+                add_button(gui, "Score now", self.score)
             self.axis = gui.add_dropdown("Cutting plane", (NO_CUT, *AXES), NO_CUT)
             reach_mm = round(self.inspection.frame.radius_mm)
             self.offset_mm = gui.add_slider("Cut at (mm)", -reach_mm, reach_mm, 1, 0, visible=False)
+            cut = noticed(self.cut, add_line(gui))
             for control in (self.axis, self.offset_mm):
-                control.on_update(self._noticed(self.cut))
-            self._button("Save mesh (mm)", self.save_mesh)
-            self.said = gui.add_markdown("", visible=False)
+                control.on_update(cut)
+            add_button(gui, "Save mesh (mm)", self.save_mesh)
             if viewer.trainer is not None:
                 # Not in a folder that is closed at first: viser would never learn how wide the plot may be.
                 shows_loss = gui.add_checkbox("Loss so far", False)
@@ -113,7 +109,7 @@ class HeadPanel(ViewerControl):
             wanted = output, self.inspection.range_mm
             if wanted != self.shown_legend:
                 self.shown_legend, text = wanted, legend_of(*wanted)
-                self.legend.visible, self.legend.content = text is not None, text or ""
+                say(self.legend, text)
                 self.range_mm.visible = output in IN_MM
             trainer: Any = self.viewer.trainer
             if trainer is not None and time.monotonic() - self.curve_drawn_s > CURVE_EVERY_S:
@@ -199,36 +195,3 @@ class HeadPanel(ViewerControl):
     def _set_range(self, _: Any) -> None:
         self.inspection.range_mm = float(self.range_mm.value)
         self.viewer._trigger_rerender()
-
-    def _button(self, label: str, action: Callable[[], str | None]) -> None:
-        button = self.viser_server.gui.add_button(label)
-        button.on_click(self._noticed(action, f"{label} ..."))
-
-    def _noticed(self, action: Callable[[], str | None], begins: str | None = None) -> Callable[[Any], None]:
-        """An action as a callback: its outcome below the buttons, its complaints as a notice; the training goes on.
-
-        Args:
-            action: does it, and says what came of it.
-            begins: words while it lasts.
-        """
-
-        def callback(event: Any) -> None:
-            if begins is not None:
-                self.said.visible, self.said.content = True, begins
-            try:
-                with named_memory_errors(FREE_MEMORY):
-                    said = action()
-            except InputError as error:
-                text = str(error)
-                self.said.content = text
-                CONSOLE.log(f"Viewer: {text}")
-                if event.client is not None:
-                    event.client.add_notification("Not possible", text, auto_close=NOTICE_MS)
-                return
-            except Exception as error:
-                self.said.visible, self.said.content = True, f"Failed, the log says where: {error!r}"
-                raise
-            if said is not None:
-                self.said.visible, self.said.content = True, said
-
-        return callback
