@@ -97,7 +97,7 @@ def test_every_button_does_its_work(viewer, pipeline, monkeypatch):
     panel.show_scan()
     assert head_mesh.SCAN in panel.scene.handles
     assert "face" in panel.score() and "mm" in panel.score()
-    panel.follow("rgb")
+    panel.follow(["rgb"])
     assert panel.curve.figure.data[0].y == (0.5,)
 
 
@@ -302,12 +302,35 @@ def test_the_pictures_on_the_screen_are_computed_under_the_lock_and_no_others(vi
         cropped = model.get_outputs_for_camera(camera, obb_box=nowhere)
     assert made["accumulation"].any() and not cropped["accumulation"].any()
     assert (cropped["rgb"] == torch.tensor([1.0, 0.0, 0.0])).all()
-    pipeline.panel.follow("silhouette")
+    pipeline.panel.follow(["silhouette"])
     assert "mask" in pipeline.panel.legend.content.lower() and pipeline.panel.legend.visible
     assert not pipeline.panel.range_mm.visible  # its colours say no length
-    pipeline.panel.follow("error_mm")
+    pipeline.panel.follow(["error_mm"])
     assert pipeline.panel.range_mm.visible
     model.train()
+
+
+def test_a_split_screen_has_the_legends_of_both_pictures(viewer, pipeline, monkeypatch):
+    panel, control, followed = pipeline.panel, viewer.control_panel, []
+    control.update_output_options(["rgb", "silhouette", "error_mm"])
+    control._output_render.value, control._split_output_render.value = "silhouette", "error_mm"
+    monkeypatch.setattr(panel, "follow", followed.append)
+    assert panel.shown() == ["silhouette"]
+    control._split.value = True
+    both = panel.shown()
+    control._split.value = False
+    monkeypatch.undo()
+    until = time.monotonic() + 10.0
+    while len(followed) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert both == ["silhouette", "error_mm"] and both in followed
+    panel.follow(both)
+    assert panel.range_mm.visible and panel.legend.visible
+    assert panel.legend.content.count("data:image/png") == 2
+    panel.follow(["rgb", "error_mm"])
+    assert panel.range_mm.visible and panel.legend.content.startswith("Distance to the scan")
+    panel.follow(["rgb", "rgb"])
+    assert not panel.legend.visible and not panel.range_mm.visible
 
 
 def test_the_panel_is_not_among_nerfstudios_elements_twice(pipeline):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ class HeadPanel(ViewerControl):
 
     def __init__(self, model: IdrModel, inspection: HeadInspection) -> None:
         self.model, self.inspection = model, inspection
-        self.shown_legend: tuple[str, float] | None = None
+        self.shown_legend: tuple[Sequence[str], float] | None = None
         self.curve_drawn_s = 0.0
         self.following, self.working = threading.Lock(), threading.Lock()
 
@@ -97,20 +97,22 @@ class HeadPanel(ViewerControl):
             yield step, deepcopy(self.model.field).requires_grad_(False)
 
     def shown(self) -> list[str]:
-        """Names of the pictures on the screen; legend and loss curve follow."""
+        """Names of the pictures on the screen; legends and loss curve follow."""
         control = self.viewer.control_panel
+        outputs = [control.output_render, *([control.split_output_render] if control.split else [])]
         # In a thread of its own: nerfstudio traces this one line by line, to interrupt it when the camera moves.
-        threading.Thread(target=self.follow, args=(control.output_render,), daemon=True).start()
-        return [control.output_render, *([control.split_output_render] if control.split else [])]
+        threading.Thread(target=self.follow, args=(outputs,), daemon=True).start()
+        return outputs
 
-    def follow(self, output: str) -> None:
-        """Show the legend of a picture, and the loss curve so far."""
+    def follow(self, outputs: Sequence[str]) -> None:
+        """Show the legends of the pictures on the screen, and the loss curve so far."""
         with self.following:
-            wanted = output, self.inspection.range_mm
+            wanted = outputs, self.inspection.range_mm
             if wanted != self.shown_legend:
-                self.shown_legend, text = wanted, legend_of(*wanted)
-                say(self.legend, text)
-                self.range_mm.visible = output in IN_MM
+                self.shown_legend = wanted
+                texts = (legend_of(output, self.inspection.range_mm) for output in dict.fromkeys(outputs))
+                say(self.legend, "\n\n".join(filter(None, texts)) or None)
+                self.range_mm.visible = any(output in IN_MM for output in outputs)
             trainer: Any = self.viewer.trainer
             if trainer is not None and time.monotonic() - self.curve_drawn_s > CURVE_EVERY_S:
                 self.curve.figure = loss_curve(*trainer.losses.curve())
