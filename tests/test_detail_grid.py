@@ -250,6 +250,18 @@ def test_more_than_three_views_finish_their_colours_with_more_steps_and_rays(vie
     assert (config.steps, config.batches) == (steps, batches)
 
 
+def test_a_sentence_comes_before_the_colours_that_a_viewer_waits_for(monkeypatch, capsys):
+    before: list[str] = []
+    learned = Mock(side_effect=lambda *args, **options: before.append(capsys.readouterr().out))
+    monkeypatch.setattr("baseh3d_ns.training.few_shot.learn_colours", learned)
+    trainer = Mock(dataset=range(3))
+    for steps in (100, 0):
+        trainer.config.finish_colours = ColourConfig(steps=steps, batches=10)
+        FewShotTrainer.finish(trainer)
+    assert len(before) == 1 and "Learning the colours on the finished surface" in before[0]
+    assert not capsys.readouterr().out  # there are none to learn
+
+
 def test_finishing_the_colours_moves_no_surface_and_undoes_what_views_add(egg: tuple[HeadField, RayPool]):
     field, pool = egg
     sdf = field.sdf(POINTS)

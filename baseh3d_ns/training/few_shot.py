@@ -134,6 +134,8 @@ class FewShotTrainer(HeadTrainer):
         """Learn the colours on the finished surface."""
         model, config = self.pipeline.model, self.config
         if config.finish_colours.steps:
+            # Under the lock that the viewer's pictures and buttons wait for.
+            CONSOLE.log("Learning the colours on the finished surface; a viewer waits until that is done.")
             cells, known, views = config.warm_start.grid_cells, self._in_prior_colours(), model.views
             finish = config.finish_colours.for_views(len(self.dataset))
             learn_colours(model.field, self.ray_pool, finish, cells, detail=True, known=known, corrections=views)
