@@ -123,6 +123,23 @@ def test_a_checkpoint_of_another_training_says_what_differs(method, views, optio
         assert said in refusal(saved, tiny_root, tmp_path, *options, method=method, views=views)
 
 
+@pytest.mark.parametrize(
+    ("options", "views", "said"),
+    [
+        (["--finish-colours.steps", 0], "3", "other detail of its colours (--finish-colours.steps 0, or not"),
+        (["--pipeline.model.sdf-field.detail.cells", 8], "3", "other detail (another size of the photos"),
+        (["--pipeline.model.sdf-field.sdf.width", 64], "3", "other networks"),
+        ([], "1,", "another number of views"),
+    ],
+)
+def test_a_checkpoint_of_other_detail_names_the_option_that_differs(options, views, said, fit_run, tiny_root, tmp_path):
+    models = fit_run.folder / "nerfstudio_models"
+    options = [*SMALL, *COARSE, *QUICK_START, *options, "--load-dir", models]
+    with pytest.raises(InputError) as caught:
+        configured("baseh3d-fast", tiny_root, tmp_path, *options, views=views).check()
+    assert f"was saved by another training, with {said}" in str(caught.value)
+
+
 def put(*way: Any, value: Any) -> Callable[[Any], None]:
     """Set an entry of the saved state."""
 

@@ -30,12 +30,18 @@ PARTS = {
     "field.": "other networks (--pipeline.model.sdf-field, or another method)",
     "latents": "other heads, or latents of another length",
     "camera_centres": "another number of views (--views)",
+    "field.detail": "other detail (another size of the photos, --load-prior, --pipeline.model.sdf-field.detail)",
+    "field.colour_detail": (
+        "other detail of its colours (--finish-colours.steps 0, or not; another size of the photos; "
+        "--pipeline.model.sdf-field.colour-detail)"
+    ),
     "views.": "other corrections of the views (--pipeline.model.refine-cameras, refine-colours)",
     "anchor.": "another prior anchor (--pipeline.model.anchor.points, weight)",
     "start.": "another prior, or none, that it started from",
     "": "another model",
 }
-"""Parts of a model by the beginnings of their tensors' names, and what it means when they differ."""
+"""Parts of a model by the beginnings of their tensors' names, and what it means when they differ: the most telling
+first."""
 
 
 def open_checkpoint(path: Path) -> dict[str, Any]:
@@ -116,13 +122,18 @@ def _model_difference(saved: dict[str, Any], ours: dict[str, Tensor]) -> str | N
     odd = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
     for beginning, meaning in PARTS.items():
         for name in odd:
-            if name.startswith(beginning):
+            if beginning == _part(name):
                 sizes = f"{there.get(name, 'missing')} there, {here.get(name, 'missing')} here"
                 return f"{meaning} ('{name}': {sizes})"
     for name, meaning in (("camera_centres", "other views"), ("frame_mm", "another unit frame")):
         if name in ours and not torch.allclose(saved[_MODEL + name].to(ours[name]), ours[name], rtol=1e-4, atol=1e-4):
             return f"{meaning}, or of another scene (--views, --scene)"
     return None
+
+
+def _part(name: str) -> str:
+    """The longest beginning in `PARTS` of a tensor's name."""
+    return max(filter(name.startswith, PARTS), key=len)
 
 
 def _shape(value: Any) -> str:
