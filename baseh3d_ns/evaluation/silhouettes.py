@@ -33,13 +33,22 @@ class OnBackground:
     """Name of the photo that shows most of them so."""
     worst_share: float
     """Share of the vertices that this photo shows so."""
+    others_share: float | None
+    """Median over the other photos of the same share; None without any."""
 
     def doubts(self) -> tuple[str, ...]:
-        """A sentence where one photo contradicts much of the head."""
+        """A sentence where photos contradict much of the head; one photo is blamed where the others do not."""
         if self.worst_share <= WRONG_SHARE:
             return ()
         percent = f"{100.0 * self.worst_share:.0f} %"
-        return (f"{self.worst_photo} shows background where {percent} of the head is: look at its mask and camera.",)
+        if self.others_share is not None and self.others_share <= WRONG_SHARE:
+            said = f"{self.worst_photo} shows background where {percent} of the head is: look at its mask and camera."
+        else:
+            said = (
+                f"The head reaches beyond its silhouettes, with {percent} of it in {self.worst_photo}: train longer, "
+                "or look at its masks and cameras."
+            )
+        return (said,)
 
 
 def find_on_background(
@@ -69,7 +78,13 @@ def on_background(vertices_mm: Float[np.ndarray, "n 3"], photos: PosedPhotos) ->
     far = np.stack([_on_background(vertices_mm, photos, view) for view in range(len(photos))])
     shares = far.mean(axis=1)
     worst = int(shares.argmax())
-    return OnBackground(float(far.any(axis=0).mean()), photos.dataset.image_filenames[worst].name, float(shares[worst]))
+    others = np.delete(shares, worst)
+    return OnBackground(
+        share=float(far.any(axis=0).mean()),
+        worst_photo=photos.dataset.image_filenames[worst].name,
+        worst_share=float(shares[worst]),
+        others_share=float(np.median(others)) if len(others) else None,
+    )
 
 
 def _on_background(vertices_mm: Float[np.ndarray, "n 3"], photos: PosedPhotos, view: int) -> Bool[np.ndarray, " n"]:
