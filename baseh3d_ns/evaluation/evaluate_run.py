@@ -39,6 +39,10 @@ def evaluate_run(
         return list(_scan_lines(score_with_scan(opened, scan, unit, output_dir, spacing_mm)))
     if unit is not None:
         raise InputError("--unit is the unit of a --scan: give both, or neither")
+    if opened.head.latents is not None:
+        raise InputError(
+            f"{opened.file} is a shape space, no person's head: fit a head from it (--load-prior), or pass a --scan"
+        )
     missing = _missing_for_official_scores(opened)
     if missing is None:
         return list(_official_lines(score_run(opened, output_dir, spacing_mm)))
