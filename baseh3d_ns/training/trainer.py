@@ -4,6 +4,7 @@ survive a kill."""
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from torch import Tensor
 from baseh3d_ns.bounds import Fraction, Share, check_bounds
 from baseh3d_ns.errors import InputError, ended_by_interrupt, exit_on_input_error
 from baseh3d_ns.files import make_run_folder, named_disk_errors, remove_left_by_kills, whole_file, write_text
-from baseh3d_ns.heads.readers import newest_checkpoint, step_of
+from baseh3d_ns.heads.readers import step_of
 from baseh3d_ns.models.sdf_model import SdfModel
 from baseh3d_ns.quiet import quiet_libraries
 from baseh3d_ns.training.checkpoint import check_checkpoint, check_unfinished
@@ -31,6 +32,7 @@ from baseh3d_ns.training.fair_lock import FairLock
 from baseh3d_ns.training.learning_rates import following, set_rates
 from baseh3d_ns.training.loss_history import LossHistory
 from baseh3d_ns.training.pipeline import SdfPipeline
+from baseh3d_ns.training.resumption import check_no_option_is_dropped, check_no_run_is_replaced, checkpoint_to_resume
 from baseh3d_ns.training.schedule import Schedule
 
 NOTHING_SAVED = "Stopped before its first step: nothing new was saved."
@@ -69,11 +71,13 @@ class SdfTrainerConfig(TrainerConfig):
         """Check everything the user gave before a single file is written."""
         quiet_libraries()
         with exit_on_input_error():
+            check_no_option_is_dropped(sys.argv)
             self.check()
             self.resolve()
             if (checkpoint := self.resume_from()) is not None:
                 check_unfinished(checkpoint, self.max_num_iterations)
-            if (made := make_run_folder(named := self.get_base_dir())) != named:
+            check_no_run_is_replaced(named := self.get_base_dir(), checkpoint)
+            if (made := make_run_folder(named)) != named:
                 self.timestamp = made.name
             path = made / "config.yml"
             CONSOLE.log(f"Saving config to: {path}")
@@ -114,16 +118,8 @@ class SdfTrainerConfig(TrainerConfig):
             self.load_step = step_of(checkpoint)
 
     def resume_from(self) -> Path | None:
-        """The checkpoint to go on from, or None for a fresh training.
-
-        Raises:
-            InputError: there is none where the options say.
-        """
-        if self.load_dir is not None:
-            return newest_checkpoint(Path(self.load_dir), self.load_step)
-        if self.load_checkpoint is not None and not Path(self.load_checkpoint).is_file():
-            raise InputError(f"no such checkpoint: {self.load_checkpoint}; pass a step-*.ckpt of a run")
-        return self.load_checkpoint
+        """The checkpoint to go on from, or None for a fresh training; see `checkpoint_to_resume`."""
+        return checkpoint_to_resume(self.load_dir, self.load_step, self.load_checkpoint)
 
 
 class SdfTrainer(Trainer):
