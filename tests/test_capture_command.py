@@ -24,7 +24,7 @@ from baseh3d_ns.capture.sheet import DIM, UNKNOWN, overlay
 from baseh3d_ns.capture.solve import LANDMARKS, FittedFace, SolvedCameras
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import find_photos
-from baseh3d_ns.capture.video import choose_frames, frame_name, save_frames
+from baseh3d_ns.capture.video import choose_frames, early_end, frame_name, save_frames
 from baseh3d_ns.commands import data as commands
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_folder
@@ -428,6 +428,23 @@ def test_frames_of_a_video_become_photos(tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     with pytest.raises(InputError, match="broken.mp4 cannot be decoded"):
         save_frames(tmp_path / "broken.mp4", tmp_path / "none")
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_video_whose_frames_end_early_is_said_to(tmp_path, capsys, damaged):
+    video = tmp_path / "walk.avi"
+    write_video(video, 640, 480)
+    content = video.read_bytes()
+    video.write_bytes(content[: len(content) // 2] if damaged else content)
+    assert 1 < len(save_frames(video, tmp_path / "frames")) <= (4 if damaged else 8)
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("walk.avi states 0.8 s, but its frames end after 0.") == int(damaged)
+
+
+def test_frames_that_come_unevenly_do_not_end_early():
+    """Their number, 28 by the rate and the duration, may be stated too large."""
+    assert early_end("walk.mkv", 5.0, 28.0, 5400.0) is None and early_end("walk.mkv", 0.0, 0.0, 0.0) is None
+    assert "states 5.6 s, but its frames end after 2.0 s" in str(early_end("walk.mkv", 5.0, 28.0, 1800.0))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.capture.photos import sharpness
@@ -19,6 +20,8 @@ MOST_FRAMES = 60
 MOTION_SIDE = 96
 """Longer side in pixels of the copies that motion is measured on."""
 JPEG_QUALITY = 95
+ENDS_EARLY = 0.8
+"""Share of the duration that a video states before which its frames end early."""
 
 
 def save_frames(video: Path, folder: Path) -> list[Path]:
@@ -64,7 +67,7 @@ def choose_frames(sharp: Float[np.ndarray, " n"], motion: Float[np.ndarray, " n"
 def _measured(video: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Sharpness and motion of every frame."""
     sharp, motion, before = [], [], None
-    for frame in progress_bar(_frames(video), desc="Looking for sharp frames", unit="frame"):
+    for frame in progress_bar(_frames(video, say_early_end=True), desc="Looking for sharp frames", unit="frame"):
         sharp.append(sharpness(frame))
         factor = MOTION_SIDE / max(frame.shape[:2])
         small = cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -75,15 +78,44 @@ def _measured(video: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "
     return np.array(sharp), np.array(motion)
 
 
-def _frames(video: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """Frames in OpenCV's channel order, turned as the video says."""
+def _frames(video: Path, say_early_end: bool = False) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Frames in OpenCV's channel order, turned as the video says; of a damaged one those before the damage.
+
+    Args:
+        say_early_end: whether it is logged that they end long before the video says.
+    """
     reader = cv2.VideoCapture(str(video))
     reader.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # OpenCV 4.11 leaves frames as stored unless told so.
+    begun_ms = 0.0
     try:
         while True:
             there, frame = reader.read()
             if not there:
-                return
+                break
+            begun_ms = reader.get(cv2.CAP_PROP_POS_MSEC)
             yield np.asarray(frame, np.uint8)
+        rate, count = reader.get(cv2.CAP_PROP_FPS), reader.get(cv2.CAP_PROP_FRAME_COUNT)
+        if say_early_end and (said := early_end(video.name, rate, count, begun_ms)):
+            CONSOLE.log(said)
     finally:
         reader.release()
+
+
+def early_end(name: str, rate: float, count: float, begun_ms: float) -> str | None:
+    """Sentence where the frames of a video end long before it says, by time: frames that come unevenly are miscounted.
+
+    Args:
+        name: file name.
+        rate: frames a second, as stated; 0 where it is not known.
+        count: number of frames, as stated.
+        begun_ms: time at which the last frame begins, in milliseconds.
+    """
+    if not rate > 0.0:
+        return None
+    ended_s, stated_s = begun_ms / 1000.0 + 1.0 / rate, count / rate
+    if ended_s >= ENDS_EARLY * stated_s:
+        return None
+    return (
+        f"{name} states {stated_s:.1f} s, but its frames end after {ended_s:.1f} s: if more was filmed, it is damaged or "
+        "cut off; copy it anew."
+    )
