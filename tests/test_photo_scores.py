@@ -192,6 +192,20 @@ def test_a_head_of_a_capture_whose_neck_did_nothing_is_opened(tiny_root: Path, t
     assert len(photos_of_head(OpenedHead(head, tmp_path)).training) == len(known["views"])
 
 
+def test_the_scale_of_photos_opened_again_is_said_as_when_they_were_trained_on(
+    tiny_root: Path, tmp_path: Path, monkeypatch, capsys
+):
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))  # the egg has no face
+    pupils = {"scale_source": "pupils 63 mm apart", "scale_uncertainty_percent": 3.0}
+    write_own_photos(tiny_root, SCENE, tmp_path, head={**BLOCK, **pupils})
+    metadata = HeadDataParserConfig(data=tmp_path).setup().get_dataparser_outputs("train").metadata
+    trained = capsys.readouterr().out
+    known = {**metadata["provenance"], "data": str(tmp_path), "views": metadata["view_indices"]}
+    photos_of_head(OpenedHead(Head(weights_of_field(SMALL.setup()), known, metadata["frame"]), tmp_path))
+    for said in (trained, capsys.readouterr().out):
+        assert "mm, by pupils 63 mm apart (+- 3 %)." in " ".join(said.split()).replace(" scene.py", "")
+
+
 def test_own_photos_are_known_by_name_where_one_was_taken_out(tiny_root: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))  # the egg has no face
     content = write_own_photos(tiny_root, SCENE, tmp_path)

@@ -116,6 +116,6 @@ def early_end(name: str, rate: float, count: float, begun_ms: float) -> str | No
     if ended_s >= ENDS_EARLY * stated_s:
         return None
     return (
-        f"{name} states {stated_s:.1f} s, but its frames end after {ended_s:.1f} s: if more was filmed, it is damaged or "
-        "cut off; copy it anew."
+        f"{name} states {stated_s:.1f} s, but its frames end after {ended_s:.1f} s: if more was filmed, it is damaged "
+        "or cut off; copy it anew."
     )

@@ -15,12 +15,26 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.own_photos.dataparser import HeadDataParser, HeadDataParserConfig
+from baseh3d_ns.own_photos.head_block import read_head_block
+from baseh3d_ns.own_photos.metric_scale import MetricScale, ScaleOptions
 from baseh3d_ns.own_photos.scene import read_capture
 
 SIDE_PX = 256
 """Longest side in pixels of the photos that a head is scored by: larger ones are made smaller."""
 SAME_FRAME = 1e-2
 """Difference in millimetres between two frames that are one, as they are written to files."""
+
+
+@dataclass
+class PhotosAgainConfig(HeadDataParserConfig):
+    """Own photos in the scale that a head was trained in."""
+
+    recorded: MetricScale | None = None
+
+    @property
+    def scale(self) -> ScaleOptions:
+        """The recorded scale, with its source."""
+        return ScaleOptions(recorded=self.recorded)
 
 
 @dataclass(frozen=True)
@@ -85,11 +99,11 @@ def _parser_config(
     """Dataparser that the head was trained with, with its training views, at least as large as asked for."""
     known = opened.head.provenance
     if known.get("dataparser") == "head-data":
-        frame, neck_mm = known.get("head"), known.get("neck_mm")
-        mm_per_unit = frame.get("mm_per_unit") if isinstance(frame, dict) else None
-        if not isinstance(mm_per_unit, float) or not isinstance(neck_mm, float):
+        frame, neck_mm = read_head_block(opened.file, known.get("head")), known.get("neck_mm")
+        if frame.mm_per_unit is None or not isinstance(neck_mm, float):
             raise InputError(f"{opened.file} does not record how its photos were read: fit the head again")
-        config = HeadDataParserConfig(data=where, views=views, mm_per_unit=mm_per_unit)
+        scale = MetricScale(frame.mm_per_unit, frame.scale_source, frame.scale_uncertainty_percent)
+        config = PhotosAgainConfig(data=where, views=views, recorded=scale)
         if not read_capture(where).given.cut_decided:  # which made it without effect, and is refused now
             config.neck_mm = neck_mm
         return replace(config, longest_side_px=max(config.longest_side_px, side_px))

@@ -52,6 +52,11 @@ class HeadDataParserConfig(DataParserConfig):
     --pupils-mm, or as --mm-per-unit 1000 x the scale of the component in Metashape's .xml."""
 
     @property
+    def scale(self) -> ScaleOptions:
+        """Knowledge of the user about the scale."""
+        return ScaleOptions(self.mm_per_unit, self.pupils_mm, self.unit)
+
+    @property
     def downscale_factor(self) -> float:
         """Factor by which `ns-render dataset --downscale-factor` makes the pictures smaller."""
         return 1.0
@@ -71,8 +76,7 @@ class HeadDataParser(DataParser):
 
     def __post_init__(self) -> None:
         config = self.config
-        scale = ScaleOptions(config.mm_per_unit, config.pupils_mm, config.unit)
-        self.scene: OwnScene = open_own_photos(Path(config.data), scale, config.neck_mm, config.longest_side_px)
+        self.scene: OwnScene = open_own_photos(Path(config.data), config.scale, config.neck_mm, config.longest_side_px)
         self.train_views = self._train_views()
         if config.views != ("all",):
             chosen = ", ".join(self.scene.views[view].shot.name for view in self.train_views)
