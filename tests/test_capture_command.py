@@ -295,6 +295,25 @@ def test_photos_in_two_places_are_told(tmp_path):
     assert [path.name for path in find_photos(tmp_path)] == ["a.jpg", "b.jpg"]
 
 
+def test_a_folder_with_a_video_alone_is_told_to_pass_the_video(tmp_path):
+    for name in ("notes.txt", "walk.MP4"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"holds no photos .*: pass the video itself: .*walk\.MP4$"):
+        find_photos(tmp_path)
+
+
+def test_films_and_raw_pictures_beside_photos_are_said_to_be_left_aside(tmp_path, capsys):
+    """Phones write a film beside each photo."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "IMG_1.jpg")
+    (tmp_path / "notes.txt").touch()
+    find_photos(tmp_path)
+    assert capsys.readouterr().out == ""
+    for name in ("IMG_1.MOV", "IMG_2.mov", "IMG_3.dng", "._IMG_4.MOV"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_photos(tmp_path)] == ["IMG_1.jpg"]
+    assert "IMG_1.MOV and 2 more." in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_link_to_the_photos_keeps_its_place(photos, tmp_path, monkeypatch):
     """Masks lie beside it, not beside what it leads to."""
     (tmp_path / "project").mkdir()

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from nerfstudio.utils.rich_utils import CONSOLE
+
 from baseh3d_ns.capture.folder import FRAMES, MASKS, SHEET
 from baseh3d_ns.capture.video import VIDEO_SUFFIXES
 from baseh3d_ns.data.pictures import SUFFIXES
@@ -24,12 +26,14 @@ MADE_INSIDE = {
     FRAMES: re.compile(rf".+_({'|'.join(suffix[1:] for suffix in VIDEO_SUFFIXES)})_\d{{5,}}\.jpg"),
 }
 """Names of the files that a capture writes into its own folders, see `save_mask` and `frame_name`."""
+NO_PHOTOS = (*VIDEO_SUFFIXES, ".gif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")
+"""Suffixes of films and of pictures that are not read."""
 LATER_S = 2.0
 """Seconds after the end of a capture from which a mask in its folder was made by hand."""
 
 
 def find_photos(source: Path) -> list[Path]:
-    """Photos of a folder, or of its folder `images`, by name.
+    """Photos of a folder, or of its folder `images`, by name, with a line in the log on what is left aside there.
 
     Raises:
         InputError: there is no photo in it, or there are some in both.
@@ -38,15 +42,17 @@ def find_photos(source: Path) -> list[Path]:
         raise InputError(
             f"{source} is one file: pass the folder of the photos, or a video ({' '.join(VIDEO_SUFFIXES)})"
         )
-    own, inside = (_pictures(folder) for folder in (source, source / "images"))
+    (own, aside), (inside, aside_inside) = (_pictures(folder) for folder in (source, source / "images"))
     if own and inside:
         raise InputError(
             f"{source} holds pictures ({own[0].name}), and so does its folder images ({inside[0].name}): pass "
             f"{source / 'images'}, or move what does not show the head out of {source}"
         )
     if own or inside:
+        _say_left_aside(aside if own else aside_inside)
         return own or inside
-    remedy = exported_by(source) or "pass the folder that they lie in"
+    video = next((path for path in aside if path.suffix.lower() in VIDEO_SUFFIXES), None)
+    remedy = exported_by(source) or (f"pass the video itself: {video}" if video else "pass the folder that they lie in")
     raise InputError(f"{source} holds no photos ({' '.join(SUFFIXES)}): {remedy}")
 
 
@@ -107,21 +113,27 @@ def _not_made(out: Path) -> list[str]:
     ]
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """Pictures of a folder, by name, without the sheet of a capture; none where there is no such folder."""
+def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Pictures of a folder, by name, without the sheet of a capture, and films and pictures that are not read; none
+    where there is no such folder."""
     if not folder.is_dir():
-        return []
+        return [], []
     left_out = {SHEET} if _is_capture(folder) else set()
-    found = sorted(
+    files = sorted(
         path
         for path in folder.iterdir()
-        if path.is_file()
-        and path.suffix.lower() in SUFFIXES
-        and not path.name.startswith(".")
-        and path.name not in left_out
+        if path.is_file() and not path.name.startswith(".") and path.name not in left_out
     )
+    found = [path for path in files if path.suffix.lower() in SUFFIXES]
     _check_no_masks(found)
-    return found
+    return found, [path for path in files if path.suffix.lower() in NO_PHOTOS]
+
+
+def _say_left_aside(files: Sequence[Path]) -> None:
+    """Log how many files beside the photos are not read, where there are some: a phone may write one for each photo."""
+    if files:
+        others = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        CONSOLE.log(f"No photos that can be read, so not used: {files[0].name}{others}.")
 
 
 def _set_aside(out: Path) -> Path:
