@@ -314,6 +314,17 @@ def test_films_and_raw_pictures_beside_photos_are_said_to_be_left_aside(tmp_path
     assert "IMG_1.MOV and 2 more." in " ".join(capsys.readouterr().out.split())
 
 
+def test_photos_of_one_name_may_be_one_shot(tmp_path, capsys):
+    for name in ("IMG_7.JPG", "IMG_7.HEIC", "IMG_8.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name, format="JPEG")
+    assert len(find_photos(tmp_path)) == 3
+    said = capsys.readouterr().out
+    assert "IMG_7.HEIC and IMG_7.JPG" in said and "IMG_8" not in said
+    (tmp_path / "IMG_7.HEIC").unlink()
+    find_photos(tmp_path)
+    assert capsys.readouterr().out == ""
+
+
 def test_a_link_to_the_photos_keeps_its_place(photos, tmp_path, monkeypatch):
     """Masks lie beside it, not beside what it leads to."""
     (tmp_path / "project").mkdir()

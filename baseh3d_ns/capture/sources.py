@@ -50,6 +50,7 @@ def find_photos(source: Path) -> list[Path]:
         )
     if own or inside:
         _say_left_aside(aside if own else aside_inside)
+        _say_saved_twice(own or inside)
         return own or inside
     video = next((path for path in aside if path.suffix.lower() in VIDEO_SUFFIXES), None)
     remedy = exported_by(source) or (f"pass the video itself: {video}" if video else "pass the folder that they lie in")
@@ -134,6 +135,17 @@ def _say_left_aside(files: Sequence[Path]) -> None:
     if files:
         others = f" and {len(files) - 1} more" if len(files) > 1 else ""
         CONSOLE.log(f"No photos that can be read, so not used: {files[0].name}{others}.")
+
+
+def _say_saved_twice(photos: Sequence[Path]) -> None:
+    """Log the photos that have one name but for its suffix, where there are some."""
+    by_stem: dict[str, list[str]] = {}
+    for photo in photos:
+        by_stem.setdefault(photo.stem, []).append(photo.name)
+    alike = [" and ".join(names) for names in by_stem.values() if len(names) > 1]
+    if alike:
+        others = f" ({len(alike) - 1} more such names)" if len(alike) > 1 else ""
+        CONSOLE.log(f"{alike[0]}{others} count as two photos: if they are one shot saved twice, move one of them away.")
 
 
 def _set_aside(out: Path) -> Path:
