@@ -411,6 +411,27 @@ def test_the_table_has_a_line_for_every_photo():
     assert len(lines) == 3 and "NO" in lines[2] and "0.90" in lines[1]
 
 
+def test_photos_of_any_size_are_as_sharp_as_they_look(photos):
+    """One of them enlarged: at its own size it would be another beside the others."""
+
+    def enlarge(meta):
+        frame = meta["frames"][1]
+        for key in ("fl_x", "fl_y", "cx", "cy", "w", "h"):
+            frame[key] *= 4
+        for key in ("file_path", "mask_path"):
+            with Image.open(photos / frame[key]) as picture:
+                larger = picture.resize((frame["w"], frame["h"]), Image.Resampling.NEAREST)
+            larger.save(photos / frame[key])
+
+    def sharp(name):
+        lines = capture(options(photos, photos / name)).splitlines()
+        return [line.split()[2] for line in lines if line.startswith("images/")]
+
+    before = sharp("head")
+    rewrite(photos, enlarge)
+    assert len(before) == 5 and sharp("other") == before
+
+
 def test_the_sheet_dims_what_is_no_head_and_tints_what_is_not_known(photos):
     view = open_own_photos(photos, SCALE, 90.0, 64).views[0]
     shown, picture = overlay(view), view.picture

@@ -18,7 +18,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.capture.checks import say_cropped
 from baseh3d_ns.capture.folder import FRAMES, SHEET, save_mask, write_transforms
-from baseh3d_ns.capture.photos import load_photo, sharpness
+from baseh3d_ns.capture.photos import SHARPNESS_SIDE, load_photo, sharpness
 from baseh3d_ns.capture.report import PhotoReport, advice, table
 from baseh3d_ns.capture.sheet import save_sheet
 from baseh3d_ns.capture.solve import CameraConfig, FittedFace, SolvedCameras, check_tools, solve_cameras
@@ -207,7 +207,9 @@ def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | No
     """Table of the photos, the way to the cameras, the scale, advice, and the next command."""
     kept = {view.shot.name for view in scene.views}
     errors = {} if solved is None else {view.name: view.reprojection_error_px for view in solved.views}
-    photos = [_photo_report(look, look.silhouette.shot.name in kept, errors) for look in scene.looks]
+    lenses = (look.silhouette.shot.lens for look in scene.looks)
+    side_px = min(SHARPNESS_SIDE, *(max(lens.width, lens.height) for lens in lenses))
+    photos = [_photo_report(look, look.silhouette.shot.name in kept, errors, side_px) for look in scene.looks]
     seen = {photo.name for photo in photos}
     lost = [shot.name for shot in scene.capture.shots if shot.name not in seen]
     if solved is None:
@@ -225,12 +227,13 @@ def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | No
     return "\n".join(lines)
 
 
-def _photo_report(look: Look, kept: bool, errors: Mapping[str, float | None]) -> PhotoReport:
+def _photo_report(look: Look, kept: bool, errors: Mapping[str, float | None], side_px: int) -> PhotoReport:
+    """Findings in one photo, whose sharpness is measured at a longer side of `side_px`."""
     shot = look.silhouette.shot
     return PhotoReport(
         name=shot.name,
         kept=kept,
-        sharpness=sharpness(read_photo(shot.photo_path)),
+        sharpness=sharpness(read_photo(shot.photo_path), side_px),
         guessed=look.guessed,
         agreement=look.agreement,
         cut_off=touches_border(as_shown(look.head, shot.photo_path, shot.as_stored)),

@@ -34,7 +34,7 @@ USUAL_FOCAL = 1.1
 """Focal length of an unknown camera, in longer sides of its photos: between a phone's main camera (0.7 to 0.8) and its
 portrait lens (1.2 to 2)."""
 SHARPNESS_SIDE = 800
-"""Pixels of the longer side at which sharpness is measured, so that photos of any size compare."""
+"""Pixels of the longer side at which sharpness is measured, where no photo is smaller."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +144,14 @@ def resized(camera: Pinhole, width: int, height: int) -> Pinhole:
     return replace(camera, intrinsics=intrinsics, width=width, height=height)
 
 
-def sharpness(rgb: UInt8[np.ndarray, "h w 3"]) -> float:
-    """Variance of the Laplacian of the grey picture, at `SHARPNESS_SIDE` pixels (Pech-Pacheco et al. 2000)."""
+def sharpness(rgb: UInt8[np.ndarray, "h w 3"], side_px: int = SHARPNESS_SIDE) -> float:
+    """Variance of the Laplacian of the grey picture (Pech-Pacheco et al. 2000).
+
+    Args:
+        side_px: longer side at which it is measured; of photos that are compared no larger than the smallest one's.
+    """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    factor = SHARPNESS_SIDE / max(grey.shape)
+    factor = side_px / max(grey.shape)
     if factor < 1.0:
         grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     return float(cv2.Laplacian(grey, cv2.CV_64F).var())

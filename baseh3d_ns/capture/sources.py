@@ -145,7 +145,7 @@ def _say_saved_twice(photos: Sequence[Path]) -> None:
     alike = [" and ".join(names) for names in by_stem.values() if len(names) > 1]
     if alike:
         others = f" ({len(alike) - 1} more such names)" if len(alike) > 1 else ""
-        CONSOLE.log(f"{alike[0]}{others} count as two photos: if they are one shot saved twice, move one of them away.")
+        CONSOLE.log(f"{alike[0]}{others} count as photos of their own: if they are one shot saved twice, keep one.")
 
 
 def _set_aside(out: Path) -> Path:
