@@ -398,12 +398,15 @@ def test_advice_names_the_side_that_is_missing_and_the_photos_that_are_bad():
     unmeasured = advice([report("a.jpg")] * 8, [], at(*range(0, 360, 45)), BY_FACE)
     assert len(unmeasured) == 1 and "--pupils-mm" in unmeasured[0]
     assert "e.jpg, d.jpg" in advice([report("a.jpg"), report("d.jpg", kept=False)], ["e.jpg"], at(0.0), MEASURED)[0]
-    assert "head is cut off in a.jpg" in " ".join(
-        advice([report("a.jpg", cut_off=("top",))] * 3, [], at(-40.0, 0.0, 40.0), MEASURED)
-    )
     assert "cut off" not in " ".join(
         advice([report("a.jpg", cut_off=("bottom",))] * 3, [], at(-40.0, 0.0, 40.0), MEASURED)
     )
+
+
+def test_a_head_that_is_cut_off_is_told_from_a_silhouette_that_may_be_wrong():
+    photos = [report("a.jpg", cut_off=("top",), guessed=False), report("b.jpg", cut_off=("left",)), report("c.jpg")]
+    said = " ".join(advice(photos, [], at(-40.0, 0.0, 40.0), MEASURED))
+    assert "The head is cut off in a.jpg:" in said and "Silhouettes reach the border in b.jpg (see capture.png)" in said
 
 
 def test_the_table_has_a_line_for_every_photo():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from baseh3d_ns.capture.folder import SHEET
 from baseh3d_ns.own_photos.looks import LEAST_AGREEMENT
 from baseh3d_ns.own_photos.metric_scale import BY_FACE
 
@@ -87,10 +88,22 @@ def advice(
     doubtful = [photo.name for photo in photos if photo.agreement < LEAST_AGREEMENT]
     if doubtful:
         said.append(f"Look at these silhouettes, two networks disagree on them: {', '.join(doubtful[:10])}.")
-    cut = [photo.name for photo in photos if set(photo.cut_off) - {"bottom"}]
-    if cut:
-        said.append(f"The head is cut off in {', '.join(cut[:10])}: step back, hair and chin belong into the photo.")
-    return said + _missing_sides(centres_mm)
+    return said + _cut_off(photos) + _missing_sides(centres_mm)
+
+
+def _cut_off(photos: Sequence[PhotoReport]) -> list[str]:
+    """Sentences on silhouettes that leave their photos, other than at the neck: guessed ones may be wrong there."""
+    cut = [photo for photo in photos if set(photo.cut_off) - {"bottom"}]
+    given, guessed = ([photo.name for photo in cut if photo.guessed == which] for which in (False, True))
+    said = []
+    if given:
+        said.append(f"The head is cut off in {', '.join(given[:10])}: step back, hair and chin belong into the photo.")
+    if guessed:
+        said.append(
+            f"Silhouettes reach the border in {', '.join(guessed[:10])} (see {SHEET}): step back if the head is cut "
+            "off there; if something behind it was taken for head, put its mask into a folder masks."
+        )
+    return said
 
 
 def _missing_sides(centres_mm: Float[np.ndarray, "n 3"]) -> list[str]:
