@@ -20,6 +20,7 @@ from baseh3d_ns.cameras import Pinhole
 from baseh3d_ns.capture import command
 from baseh3d_ns.capture.command import CaptureOptions, capture
 from baseh3d_ns.capture.report import PhotoReport, advice, table
+from baseh3d_ns.capture.rise import rise_mm
 from baseh3d_ns.capture.sheet import DIM, UNKNOWN, overlay
 from baseh3d_ns.capture.solve import LANDMARKS, FittedFace, SolvedCameras
 from baseh3d_ns.capture.solved import SolvedView
@@ -407,6 +408,36 @@ def test_a_head_that_is_cut_off_is_told_from_a_silhouette_that_may_be_wrong():
     photos = [report("a.jpg", cut_off=("top",), guessed=False), report("b.jpg", cut_off=("left",)), report("c.jpg")]
     said = " ".join(advice(photos, [], at(-40.0, 0.0, 40.0), MEASURED))
     assert "The head is cut off in a.jpg:" in said and "Silhouettes reach the border in b.jpg (see capture.png)" in said
+
+
+def test_a_silhouette_that_rises_far_above_the_others_is_named():
+    low, tall = report("a.jpg", rise_mm=104.0), report("b.jpg", rise_mm=185.0)
+    said = " ".join(advice([low, tall, replace(low, name="c.jpg")], [], at(-40.0, 0.0, 40.0), MEASURED))
+    assert "rise far above those of the other photos: b.jpg (see capture.png)" in said
+    for other in (
+        replace(tall, guessed=False),
+        replace(tall, rise_mm=125.0),
+        report("b.jpg"),
+        replace(low, cut_off=("top",)),
+    ):
+        assert "rise far" not in " ".join(advice([low, other], [], at(-20.0, 20.0), MEASURED))
+
+
+def test_a_head_rises_as_far_above_its_ears_from_all_sides(photos):
+    scene = open_own_photos(photos, SCALE, 90.0, 64)
+    frame = replace(scene.frame, ears=scene.frame.centre)
+    rises_mm = [rise_mm(look, frame) for look in scene.looks]
+    assert max(rises_mm) < 1.15 * min(rises_mm) and 0.5 < min(rises_mm) / frame.radius_mm < 1.1
+    shot, mask = scene.looks[0].silhouette.shot, scene.looks[0].head.copy()
+    up = (shot.rotation @ frame.rotation[1])[:2]
+    rows, columns = np.nonzero(mask)
+    length = int(np.ptp(rows))
+    for row, column in zip(rows, columns, strict=True):
+        x, y = (np.array([column, row]) + 0.4 * length * up).astype(int)
+        mask[np.clip(y, 0, mask.shape[0] - 1), np.clip(x, 0, mask.shape[1] - 1)] = True
+    tall = replace(scene.looks[0], silhouette=Silhouette(shot, mask))
+    assert rise_mm(tall, frame) > 1.25 * rises_mm[0]
+    assert rise_mm(tall, replace(frame, ears=None)) is None
 
 
 def test_the_table_has_a_line_for_every_photo():

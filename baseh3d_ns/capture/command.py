@@ -20,6 +20,7 @@ from baseh3d_ns.capture.checks import say_cropped
 from baseh3d_ns.capture.folder import FRAMES, SHEET, save_mask, write_transforms
 from baseh3d_ns.capture.photos import SHARPNESS_SIDE, load_photo, sharpness
 from baseh3d_ns.capture.report import PhotoReport, advice, table
+from baseh3d_ns.capture.rise import rise_mm
 from baseh3d_ns.capture.sheet import save_sheet
 from baseh3d_ns.capture.solve import CameraConfig, FittedFace, SolvedCameras, check_tools, solve_cameras
 from baseh3d_ns.capture.solved import SolvedView
@@ -31,6 +32,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import HEAD_FRAME
 from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.faces import POINTS, face_of
+from baseh3d_ns.own_photos.head_frame import HeadFrame
 from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
 from baseh3d_ns.own_photos.looks import Look, full_trimap
 from baseh3d_ns.own_photos.mask_turns import MaskFile, turned_masks
@@ -209,7 +211,9 @@ def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | No
     errors = {} if solved is None else {view.name: view.reprojection_error_px for view in solved.views}
     lenses = (look.silhouette.shot.lens for look in scene.looks)
     side_px = min(SHARPNESS_SIDE, *(max(lens.width, lens.height) for lens in lenses))
-    photos = [_photo_report(look, look.silhouette.shot.name in kept, errors, side_px) for look in scene.looks]
+    photos = [
+        _photo_report(look, look.silhouette.shot.name in kept, errors, side_px, scene.frame) for look in scene.looks
+    ]
     seen = {photo.name for photo in photos}
     lost = [shot.name for shot in scene.capture.shots if shot.name not in seen]
     if solved is None:
@@ -227,7 +231,9 @@ def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | No
     return "\n".join(lines)
 
 
-def _photo_report(look: Look, kept: bool, errors: Mapping[str, float | None], side_px: int) -> PhotoReport:
+def _photo_report(
+    look: Look, kept: bool, errors: Mapping[str, float | None], side_px: int, frame: HeadFrame
+) -> PhotoReport:
     """Findings in one photo, whose sharpness is measured at a longer side of `side_px`."""
     shot = look.silhouette.shot
     return PhotoReport(
@@ -239,4 +245,5 @@ def _photo_report(look: Look, kept: bool, errors: Mapping[str, float | None], si
         cut_off=touches_border(as_shown(look.head, shot.photo_path, shot.as_stored)),
         face_score=look.face_score,
         reprojection_error_px=errors.get(shot.name),
+        rise_mm=rise_mm(look, frame),
     )

@@ -18,6 +18,8 @@ WIDE_GAP_DEG = 65.0
 """Angle between neighbouring cameras in front of the head from which the head between them is not seen well."""
 FRONT_DEG = 75.0
 """Azimuths up to this, to both sides, that a face wants photos from."""
+TALL = 1.25
+"""Height above the ears, in the median of the others, from which a silhouette holds more than the head."""
 FEW = 3
 """Photos below which the shape is mostly the prior's."""
 
@@ -42,6 +44,8 @@ class PhotoReport:
     reprojection_error_px: float | None
     """Reprojection error in pixels, by structure from motion the median, by landmarks the mean; None where the
     cameras were given."""
+    rise_mm: float | None = None
+    """Height of the silhouette's top above the ears in millimetres; None where it is not known."""
 
 
 def table(photos: Sequence[PhotoReport]) -> str:
@@ -88,7 +92,25 @@ def advice(
     doubtful = [photo.name for photo in photos if photo.agreement < LEAST_AGREEMENT]
     if doubtful:
         said.append(f"Look at these silhouettes, two networks disagree on them: {', '.join(doubtful[:10])}.")
+    tall = _tall(photos)
+    if tall:
+        said.append(
+            f"Look at these silhouettes, they rise far above those of the other photos: {', '.join(tall[:10])} (see "
+            f"{SHEET}): where something behind the head was taken for head, put its mask into a folder masks."
+        )
     return said + _cut_off(photos) + _missing_sides(centres_mm)
+
+
+def _tall(photos: Sequence[PhotoReport]) -> list[str]:
+    """Names of the photos whose guessed silhouettes rise far above the others' median, of those within their photos."""
+    whole = [photo for photo in photos if not set(photo.cut_off) - {"bottom"}]
+    rises = {photo.name: photo.rise_mm for photo in whole if photo.rise_mm is not None}
+
+    def others(name: str) -> float:
+        return float(np.median([rise for other, rise in rises.items() if other != name] or [np.inf]))
+
+    guessed = [photo.name for photo in whole if photo.guessed and photo.name in rises]
+    return [name for name in guessed if rises[name] > TALL * others(name)]
 
 
 def _cut_off(photos: Sequence[PhotoReport]) -> list[str]:
