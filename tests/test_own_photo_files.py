@@ -141,21 +141,22 @@ def test_a_mask_of_the_stored_pixels_is_turned_as_shown(tmp_path, orientation):
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_a_silhouette_is_cut_off_at_the_sides_of_the_photo_as_shown(own, orientation):
-    shot = read_capture(own).shots[0]
+    shot, frame = read_capture(own).shots[0], opened(own).frame
     shown = np.zeros((48, 48), bool)
     shown[10:, 10:38] = True
     save_as_shown(Image.open(shot.photo_path).copy(), shot.photo_path, orientation)
     stored = STORED[orientation](shown) if orientation > 1 else shown
     look = looks.Look(Silhouette(replace(shot, as_stored=True), stored), None, False, 1.0, None)
-    assert command._photo_report(look, True, {}).cut_off == ("bottom",)
+    assert command._photo_report(look, True, {}, 48, frame).cut_off == ("bottom",)
 
 
 def test_what_is_left_open_at_the_side_of_a_photo_cuts_off_no_head(own):
-    shot = read_capture(own).shots[0]
+    shot, frame = read_capture(own).shots[0], opened(own).frame
     may_be, known = np.zeros((48, 48), bool), np.ones((48, 48), bool)
     may_be[10:, 10:] = True
     known[10:, 38:] = False
-    report = command._photo_report(looks.Look(Silhouette(shot, may_be), known, True, 0.6, None), True, {})
+    look = looks.Look(Silhouette(shot, may_be), known, True, 0.6, None)
+    report = command._photo_report(look, True, {}, 48, frame)
     assert report.cut_off == ("bottom",)
 
 
