@@ -126,7 +126,7 @@ def test_every_fit_takes_the_small_shape_space():
 @pytest.mark.parametrize(
     ("have", "wanted", "why"),
     [
-        (with_latent(SPACE, 0), with_latent(SPACE, 5, 4), "prior of one head"),
+        (with_latent(SPACE, 0), with_latent(SPACE, 5, 4), "prior of one head, .* make one with `ns-train h3dnet-prior`"),
         (with_latent(SPACE, 9), with_latent(SPACE, 5, 4), r"latents of 9 numbers, this method of 5"),
         (LARGER, with_latent(SPACE, 0), r"SDF of 7 x 200 .* 4 x 64"),
         (with_latent(SPACE, 5, 4), with_latent(SPACE, 0), "fitted by h3dnet"),
@@ -136,6 +136,12 @@ def test_what_cannot_be_brought_over_is_said(have, wanted, why):
     with pytest.raises(InputError, match=why) as caught:
         check_transfers(as_prior(have.setup()), wanted, HERE)
     assert str(HERE) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("method", "makes_one"), [("h3dnet", "h3dnet-prior"), ("baseh3d", "baseh3d-prior")])
+def test_the_remedy_for_no_prior_is_one_that_the_method_takes(method, makes_one):
+    with pytest.raises(InputError, match=f"starts from a prior: .* make one with `ns-train {makes_one}`"):
+        getattr(methods, method).config.check_start()
 
 
 def test_half_a_prior_is_no_prior():

@@ -24,6 +24,8 @@ BUILTIN = Path("builtin")
 BUILTIN_FILE = Path(__file__).with_name("builtin.safetensors")
 MAKE_ONE = "pass `builtin`, or make one with `ns-train baseh3d-prior` (or `baseh3d-fast-prior`, `h3dnet-prior`)"
 """Remedy where a prior is wanted."""
+MAKE_A_SPACE = "pass `builtin`, or make one with `ns-train h3dnet-prior` (for h3dnet-fast: `h3dnet-fast-prior`)"
+"""Remedy where a shape space is wanted."""
 PASS_A_HEAD = "pass a run folder, its config.yml, a head or prior .safetensors, a step-*.ckpt, or `builtin`"
 """Remedy where any head is wanted."""
 _IDR_NETWORKS = {"implicit_network.": "sdf.", "rendering_network.": "colour."}

@@ -20,14 +20,14 @@ from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.fields.networks import SdfNetworkConfig, encoded_size
 from baseh3d_ns.heads.head_file import Head
 from baseh3d_ns.heads.networks import SAME_FAMILY, architecture, field_of_head, named_parameters, summary
-from baseh3d_ns.heads.readers import MAKE_ONE
+from baseh3d_ns.heads.readers import MAKE_A_SPACE
 
 
 def check_transfers(prior: Head, wanted: HeadFieldConfig, source: Path) -> None:
     """Raise `InputError` unless `transfer` can bring the prior into networks of the `wanted` sizes."""
     have = field_of_head(prior, source).config
     if wanted.sdf.latent and not have.sdf.latent:
-        raise InputError(f"{source} is the prior of one head, h3dnet needs a shape space: {MAKE_ONE}")
+        raise InputError(f"{source} is the prior of one head, h3dnet needs a shape space: {MAKE_A_SPACE}")
     if wanted.sdf.latent and have.sdf.latent > wanted.sdf.latent:
         raise InputError(
             f"{source} has latents of {have.sdf.latent} numbers, this method of {wanted.sdf.latent}: pass "

@@ -17,7 +17,7 @@ from baseh3d_ns.fields.head_field import HeadField, HeadFieldConfig
 from baseh3d_ns.fields.networks import SdfNetworkConfig
 from baseh3d_ns.heads.head_file import HEAD_FILE, Head
 from baseh3d_ns.heads.networks import carry_optimizer, check_carries_on, field_of_head
-from baseh3d_ns.heads.readers import BUILTIN, MAKE_ONE, find_head_file, open_head
+from baseh3d_ns.heads.readers import BUILTIN, MAKE_A_SPACE, MAKE_ONE, find_head_file, open_head
 from baseh3d_ns.heads.transfer import check_transfers
 from baseh3d_ns.placing.config import PlacingConfig
 from baseh3d_ns.training.head_trainer import HeadTrainer, HeadTrainerConfig
@@ -69,8 +69,9 @@ class FewShotTrainerConfig(HeadTrainerConfig):
         return replace(networks, detail=own) if own.cells else networks
 
     def check_start(self) -> None:
+        make_one = MAKE_A_SPACE if self.pipeline.model.sdf_field.sdf.latent else MAKE_ONE
         if self.load_prior is None:
-            raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {MAKE_ONE}")
+            raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {make_one}")
         if self.pipeline.model.sdf_field.sdf.sphere_radius != SdfNetworkConfig.sphere_radius:
             raise InputError(
                 "--pipeline.model.sdf-field.sdf.sphere-radius: a fit starts from its prior, no sphere: leave it out"
@@ -82,7 +83,7 @@ class FewShotTrainerConfig(HeadTrainerConfig):
                 "--warm-start.latent.steps to 0"
             )
         if not Path(self.load_prior).exists() and self.load_prior != BUILTIN:
-            raise InputError(f"no such prior: {self.load_prior}; {MAKE_ONE}")
+            raise InputError(f"no such prior: {self.load_prior}; {make_one}")
         self.pipeline.model.check()  # before networks of these sizes are built
         prior = open_head(self.load_prior)
         check_transfers(prior, self.networks(), self.load_prior)
