@@ -20,7 +20,16 @@ from tiny_root import CENTRE_MM, write_root
 
 from baseh3d_ns.benchmark import executors, training
 from baseh3d_ns.benchmark.cell import RunCell
-from baseh3d_ns.benchmark.cells import Cell, ChangeSpec, FitSpec, FloorSpec, PriorSpec, SceneId
+from baseh3d_ns.benchmark.cells import (
+    Cell,
+    ChangeSpec,
+    FitSpec,
+    FloorSpec,
+    PriorSpec,
+    SceneId,
+    blank_result,
+    read_cell,
+)
 from baseh3d_ns.benchmark.commands import parse
 from baseh3d_ns.benchmark.definition import DataSource, Definition, Row
 from baseh3d_ns.benchmark.detail_tables import unfinished_table
@@ -217,12 +226,32 @@ class Dies:
         return -9
 
 
+class Succeeds:
+    """An executor whose cells are done at once."""
+
+    jobs = 1
+
+    def run(self, arguments: list[str], log: Path) -> int:
+        folder = Path(arguments[0])
+        replace(blank_result(read_cell(folder)), status="done").save(folder)
+        return 0
+
+
 def test_a_process_that_dies_without_a_word_is_not_taken_for_its_last_failure(on_tiny, tmp_path):
     sweep = sweep_of(on_tiny, tmp_path / "run", "fit")
     cell = sweep.cells[0]
     replace(cell.no_result("no tiny-cuda-nn"), status="skipped").save(cell.prepare(sweep.run))
     sweep.run_all(Dies())
     assert "its process ended with -9" in sweep.failed[cell.id] and not sweep.skipped
+
+
+def test_square_brackets_are_no_markup(on_tiny, tmp_path, capsys):
+    row = replace(on_tiny.rows[0], name="fast [/idr] [bold]")
+    sweep = sweep_of(replace(on_tiny, rows=(row,)), tmp_path / "run", "fit")
+    sweep.run_all(Dies())
+    assert "fast [/idr] [bold], scan0, 3 views: no result" in capsys.readouterr().out
+    sweep.run_all(Succeeds())
+    assert "fast [/idr] [bold], scan0, 3 views: done in 0 s" in capsys.readouterr().out
 
 
 class Breaks(Dies):

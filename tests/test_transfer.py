@@ -126,7 +126,11 @@ def test_every_fit_takes_the_small_shape_space():
 @pytest.mark.parametrize(
     ("have", "wanted", "why"),
     [
-        (with_latent(SPACE, 0), with_latent(SPACE, 5, 4), "prior of one head, .* make one with `ns-train h3dnet-prior`"),
+        (
+            with_latent(SPACE, 0),
+            with_latent(SPACE, 5, 4),
+            "prior of one head, .* make one with `ns-train h3dnet-prior`",
+        ),
         (with_latent(SPACE, 9), with_latent(SPACE, 5, 4), r"latents of 9 numbers, this method of 5"),
         (LARGER, with_latent(SPACE, 0), r"SDF of 7 x 200 .* 4 x 64"),
         (with_latent(SPACE, 5, 4), with_latent(SPACE, 0), "fitted by h3dnet"),

@@ -59,7 +59,7 @@ class Sweep:
                     )
                     if blocked is not None:
                         self.failed[cell.id] = f"it needs {blocked.label}, which has no result"
-                        self._say(bars, cell)
+                        self._say_why(bars, cell)
                     if cell.id in self.done or blocked is not None:
                         graph.done(cell.id)
                         bars.advance(total)
@@ -131,15 +131,15 @@ class Sweep:
             status = future.result()
         except Exception as error:  # whatever one cell runs into, the others go on
             self.failed[cell.id] = f"{type(error).__name__}: {error}"
-            self._say(bars, cell)
+            self._say_why(bars, cell)
             return
         result = self._done(cell)
         if result is not None:
             self.eta.note_cell(cell, result)
-            bars.console.print(f"{cell.label}: {_scores(result)}", soft_wrap=True)
+            _say(bars, f"{cell.label}: {_scores(result)}")
         else:
             self._note_failure(cell, status)
-            self._say(bars, cell)
+            self._say_why(bars, cell)
         self.write_results()
 
     def _note_failure(self, cell: Cell, status: int) -> None:
@@ -150,9 +150,14 @@ class Sweep:
         reason = said.reason if said else f"its process ended with {status}"
         self.failed[cell.id] = f"{reason}; log: {cell.folder(self.run) / LOG}"
 
-    def _say(self, bars: Progress, cell: Cell) -> None:
+    def _say_why(self, bars: Progress, cell: Cell) -> None:
         reason = self.failed.get(cell.id) or f"skipped: {self.skipped[cell.id]}"
-        bars.console.print(f"[yellow]{cell.label}: no result: {reason}[/yellow]", soft_wrap=True)
+        _say(bars, f"{cell.label}: no result: {reason}", "yellow")
+
+
+def _say(bars: Progress, text: str, style: str = "") -> None:
+    """Print a line above the bars; square brackets of names are no markup."""
+    bars.console.print(text, style=style, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -166,7 +171,8 @@ def _threads(jobs: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _bars() -> Progress:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn())
+    label = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(), label, BarColumn(20), MofNCompleteColumn())
     left = TextColumn("{task.fields[left]}")
     return Progress(*columns, TimeElapsedColumn(), left, console=Console(), refresh_per_second=2)
 
