@@ -226,6 +226,25 @@ class Dies:
         return -9
 
 
+def test_a_later_report_knows_why(on_tiny, tmp_path):
+    prior = Cell(PriorSpec("baseh3d-fast-prior", {}, 1, (), 0), "prior x")
+    killed, blocked = plan(on_tiny)[0], replace(plan(on_tiny)[2], needs=(prior,))
+    cells = [prior, killed, blocked]
+    (tmp_path / "cells").mkdir()
+    Sweep(on_tiny, cells, tmp_path).run_all(Dies())
+    later = Sweep(on_tiny, cells, tmp_path)
+    assert all(result.status == "failed" for _, result in later.results())
+    later.write_results()
+    rows = unfinished_table(on_tiny, read_results(tmp_path / "results.csv")).rows
+    reasons = {row[0::5] for row in rows}
+    assert ("prior x", f"its process ended with -9; log: {prior.folder(tmp_path) / 'log.txt'}") in reasons
+    assert ("fast", f"its process ended with -9; log: {killed.folder(tmp_path) / 'log.txt'}") in reasons
+    assert ("fast", "it needs prior x, which has no result") in reasons
+    # What is tried again blocks nothing.
+    (prior.folder(tmp_path) / FAILURE).unlink()
+    assert [result.status for _, result in later.results()] == ["missing", "failed", "missing"]
+
+
 class Succeeds:
     """An executor whose cells are done at once."""
 
@@ -265,7 +284,8 @@ def test_an_executor_that_fails_does_not_end_the_benchmark(on_tiny, tmp_path):
     sweep = sweep_of(on_tiny, tmp_path / "run", "fit")
     sweep.run_all(Breaks())
     assert set(sweep.failed) == {cell.id for cell in sweep.cells}
-    assert all(reason == "RuntimeError: the cluster went away" for reason in sweep.failed.values())
+    reasons = [result.reason for _, result in Sweep(on_tiny, sweep.cells, sweep.run).results()]
+    assert reasons == 2 * ["RuntimeError: the cluster went away"]
 
 
 def test_what_needs_a_failed_cell_is_not_run(on_tiny, tmp_path):

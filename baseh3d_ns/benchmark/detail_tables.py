@@ -115,13 +115,13 @@ def _race_cells(one: pd.Series) -> tuple[str, ...]:
 
 
 def unfinished_table(definition: Definition, frame: pd.DataFrame) -> Table:
-    """Fits and floors that failed, were skipped, or are not there yet."""
-    kinds = frame[frame["kind"].isin(["fit", "floor"]) & (frame["status"] != "missing")]
+    """Cells that failed or were skipped, fits and floors that are not there yet."""
+    tried = frame[frame["status"] != "missing"]
     rows = [
         (one.row or one.kind, one.scene, one.views, str(one.seed), one.status, one.reason or "no reason given")
-        for one in kinds[kinds["status"] != "done"].itertuples()
+        for one in tried[tried["status"] != "done"].itertuples()
     ]
-    there = set(zip(kinds["kind"], kinds["row"], kinds["views"], kinds["seed"], kinds["scene"], strict=True))
+    there = set(zip(tried["kind"], tried["row"], tried["views"], tried["seed"], tried["scene"], strict=True))
     floors = {(kind, scene) for kind, *_, scene in there}
     scenes = planned_scenes(definition, frame)
     for row in definition.rows:

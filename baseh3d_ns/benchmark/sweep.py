@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
@@ -12,11 +12,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from baseh3d_ns.benchmark.cells import Cell
+from baseh3d_ns.benchmark.cells import CELL, Cell
 from baseh3d_ns.benchmark.definition import Definition
 from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.executors import LOG, Executor
 from baseh3d_ns.benchmark.results import FAILURE, Result, curves_frame, load_result, to_frame, write_csv
+from baseh3d_ns.errors import InputError
 
 RESULTS, CURVES = "results.csv", "curves.csv"
 POLL_S = 1.0
@@ -54,13 +55,11 @@ class Sweep:
             total = bars.add_task("all cells", total=len(self.cells), left="")
             while graph.is_active():
                 for cell in map(by_id.__getitem__, graph.get_ready()):
-                    blocked = next(
-                        (one for one in cell.needs if one.id in self.failed.keys() | self.skipped.keys()), None
-                    )
-                    if blocked is not None:
-                        self.failed[cell.id] = f"it needs {blocked.label}, which has no result"
+                    blocked = _blocked(cell, self.failed.keys() | self.skipped.keys())
+                    if blocked:
+                        self.failed[cell.id] = blocked
                         self._say_why(bars, cell)
-                    if cell.id in self.done or blocked is not None:
+                    if cell.id in self.done or blocked:
                         graph.done(cell.id)
                         bars.advance(total)
                         continue
@@ -81,11 +80,14 @@ class Sweep:
 
     def results(self) -> list[tuple[Path, Result]]:
         """Folder and result of every cell, in the order of the definition; what is missing says why."""
-        found = []
+        found, without = [], set[str]()
         for cell in self.cells:
+            blocked = self.failed.get(cell.id) or _blocked(cell, without)
             result = cell.result(self.run) or replace(cell.no_result("not run yet"), status="missing")
-            if cell.id in self.failed:
-                result = replace(result, status="failed", reason=self.failed[cell.id])
+            if blocked and not result.done:
+                result = replace(result, status="failed", reason=blocked)
+            if result.status in ("failed", "skipped"):
+                without.add(cell.id)
             found.append((cell.folder(self.run), result))
         return found
 
@@ -130,7 +132,7 @@ class Sweep:
         try:
             status = future.result()
         except Exception as error:  # whatever one cell runs into, the others go on
-            self.failed[cell.id] = f"{type(error).__name__}: {error}"
+            self._keep_failure(cell, f"{type(error).__name__}: {error}")
             self._say_why(bars, cell)
             return
         result = self._done(cell)
@@ -148,7 +150,15 @@ class Sweep:
             self.skipped[cell.id] = said.reason
             return
         reason = said.reason if said else f"its process ended with {status}"
-        self.failed[cell.id] = f"{reason}; log: {cell.folder(self.run) / LOG}"
+        self._keep_failure(cell, f"{reason}; log: {cell.folder(self.run) / LOG}")
+
+    def _keep_failure(self, cell: Cell, reason: str) -> None:
+        """Note why a cell failed, also in its folder, for the reports to come."""
+        self.failed[cell.id] = reason
+        # A folder that could not be made or written to is what may have failed.
+        with contextlib.suppress(InputError):
+            if (cell.folder(self.run) / CELL).is_file():
+                cell.no_result(reason).save(cell.folder(self.run))
 
     def _say_why(self, bars: Progress, cell: Cell) -> None:
         reason = self.failed.get(cell.id) or f"skipped: {self.skipped[cell.id]}"
@@ -158,6 +168,12 @@ class Sweep:
 def _say(bars: Progress, text: str, style: str = "") -> None:
     """Print a line above the bars; square brackets of names are no markup."""
     bars.console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def _blocked(cell: Cell, without: Collection[str]) -> str:
+    """Why a cell cannot run, where one that it needs is among those `without` a result, by their ids; else empty."""
+    needed = next((one for one in cell.needs if one.id in without), None)
+    return f"it needs {needed.label}, which has no result" if needed else ""
 
 
 @contextlib.contextmanager
