@@ -12,10 +12,11 @@ import toml
 
 from baseh3d_ns.benchmark.cells import Cell, FitSpec, SceneId
 from baseh3d_ns.benchmark.commands import length
+from baseh3d_ns.benchmark.content import content_of
 from baseh3d_ns.benchmark.definition import PriorRun, Row, SnapshotRef
 from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.markdown import Table
-from baseh3d_ns.benchmark.plan import content_of, plan
+from baseh3d_ns.benchmark.plan import plan
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.run_folder import dry_run_report, open_sweep, reopen_sweep
@@ -413,14 +414,33 @@ def test_a_file_is_no_snapshot(tmp_path):
     assert definition.start_of(definition.rows[0]) == prior
 
 
-def test_a_shape_space_beside_synthetic_heads_may_learn_from_a_folder(tmp_path):
-    """No data of the benchmark would replace it."""
-    options = {"pipeline.datamanager.data": "scans"}
-    space = '[priors.heads]\nmethod = "h3dnet-fast-prior"\noptions = {"pipeline.datamanager.data" = "scans"}\n\n'
+@pytest.mark.parametrize("option", ["data", "pipeline.datamanager.data"])
+def test_a_shape_space_beside_synthetic_heads_may_learn_from_a_folder(option, tmp_path, monkeypatch):
+    """It is another where the heads there are others, and the same from wherever they are found."""
+    monkeypatch.chdir(tmp_path)
+    space = f'[priors.heads]\nmethod = "h3dnet-fast-prior"\noptions = {{"{option}" = "scans"}}\n\n'
     file = changed(tmp_path, "[priors.", f"{space}[priors.")
     file.write_text(file.read_text().replace("one_head@6", "heads"))
-    (prior,) = (cell for cell in plan(read_definition(file)) if cell.row == "prior heads")
-    assert prior.spec.options == options and not prior.spec.scans
+
+    def of_the_space(folder: Path | None = None) -> dict[str, Cell]:
+        cells = plan(read_definition(file, folder))
+        return {cell.row: cell for cell in cells if cell.row in ("prior heads", "one head", "builtin")}
+
+    with pytest.raises(InputError, match="no folder scans, which the prior 'heads' is learned from"):
+        of_the_space()
+    mesh = tmp_path / "scans" / "me.ply"
+    mesh.parent.mkdir()
+    mesh.write_text("ply")
+    before = of_the_space()
+    assert before["prior heads"].data_root(tmp_path / "run", None) == mesh.parent
+    (tmp_path / "scans" / "more").mkdir()
+    monkeypatch.chdir(tmp_path / "scans" / "more")
+    assert {row: cell.id for row, cell in of_the_space(tmp_path).items()} == {
+        row: cell.id for row, cell in before.items()
+    }
+    mesh.write_text("another")
+    after = of_the_space(tmp_path)
+    assert [row for row in before if before[row].id != after[row].id] == ["prior heads", "one head"]
 
 
 def test_a_benchmark_is_found_again_from_another_folder(tmp_path, monkeypatch):

@@ -44,7 +44,7 @@ class SceneId:
     name: str
     """Name for `--scene`: an id, or scanN of synthetic subjects."""
     content: str = ""
-    """Hash of its files (`plan.content_of`); empty where the data are made by a cell."""
+    """Hash of its files (`content_of`); empty where the data are made by a cell."""
     dataset: str = ""
     """Version of the dataset."""
 
@@ -84,7 +84,7 @@ class PriorSpec:
     scans: tuple[SceneId, ...] = ()
     """Scans that a shape space is learned from; empty: heads of its own."""
     dataset: str = ""
-    """Version of the dataset of those scans."""
+    """Version of the dataset of those scans, or hash of a folder of other heads."""
     kind: Literal["prior"] = "prior"
     version: str = __version__
 
@@ -146,6 +146,8 @@ class Cell:
     """Cells that have to be done before."""
     start: SnapshotRef | Path | None = None
     """Start of a fit: a snapshot of the prior cell among `needs`, a file, `builtin`, or nothing."""
+    heads: Path | None = None
+    """Folder of the heads that a shape space is learned from, where they are not those of the benchmark."""
 
     @property
     def kind(self) -> Kind:
@@ -204,9 +206,10 @@ class Cell:
         return replace(blank, row=self.row, scene=self.scene, change=self.change, reason=reason)
 
     def data_root(self, run: Path, given: Path | None) -> Path | None:
-        """Root of its scenes: made by a cell that it needs, or the one that was given."""
-        made = [needed for needed in self.needs if needed.kind in ("data", "change")]
-        return made[-1].folder(run) / DATA if made else given and given.resolve()
+        """Root of its scenes (or folder of its heads): made by a cell that it needs, its own, or the one given."""
+        made = [needed.folder(run) / DATA for needed in self.needs if needed.kind in ("data", "change")]
+        root = made[-1] if made else self.heads or given
+        return root and root.resolve()
 
     def prior_file(self, run: Path) -> Path | None:
         """The file a fit starts from, once the cells it needs are done; None from nothing.
@@ -239,10 +242,8 @@ def read_cell(folder: Path) -> CellFile:
 
 def blank_result(cell: CellFile) -> Result:
     """A result without scores, under no name."""
-    known: dict[str, Any] = {
-        name: getattr(cell.spec, name) for name in ("method", "views", "seed", "epochs") if hasattr(cell.spec, name)
-    }
-    known = {"method": "", "views": "", "seed": 0, **known}
+    known: dict[str, Any] = {"method": "", "views": "", "seed": 0, "epochs": 0}
+    known = {name: getattr(cell.spec, name, nothing) for name, nothing in known.items()}
     return Result(
         id=cell.id, row="", scene="", scene_id="", status="failed", kind=cell.spec.kind, version=__version__, **known
     )

@@ -60,6 +60,10 @@ FolderName = Annotated[str, Field(max_length=100, pattern=r"^\w[\w .+-]*$")]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
+OWN_HEADS = ("data", "pipeline.datamanager.data")
+"""Options that name the folder of a shape space's heads; the first goes before the second."""
+
+
 @dataclass(frozen=True, config=STRICT)
 class SnapshotRef:
     """A prior of the [priors] tables, after some of its epochs: `NAME@EPOCHS`; `NAME` is its last."""
@@ -113,6 +117,18 @@ class PriorRun:
     """Epochs after which a prior is kept, besides the last."""
     options: Options = field(default_factory=dict)
 
+    @property
+    def own_heads(self) -> Path | None:
+        """Folder that a shape space beside synthetic data is learned from; None where its options name none."""
+        return next((Path(str(self.options[name])) for name in OWN_HEADS if name in self.options), None)
+
+    def beside(self, folder: Path) -> PriorRun:
+        """The same, with heads that are not here by their path from that folder."""
+        heads = self.own_heads
+        if heads is None or heads.exists():
+            return self
+        return replace(self, options={**self.options, OWN_HEADS[0]: str(folder / heads)})
+
 
 @dataclass(frozen=True, config=STRICT)
 class Row:
@@ -158,14 +174,15 @@ class Definition:
         return self if root is None else replace(self, data=replace(self.data, path=root, synthetic=None))
 
     def beside(self, folder: Path) -> Definition:
-        """The same, with the files of priors that are not here by their paths from that folder."""
+        """The same, with the files of priors and heads that are not here by their paths from that folder."""
         rows = []
         for row in self.rows:
             start = self.start_of(row)
             if isinstance(start, Path) and start != BUILTIN and not start.exists():
                 row = replace(row, prior=str(folder / start))
             rows.append(row)
-        return replace(self, rows=tuple(rows))
+        priors = {name: prior.beside(folder) for name, prior in self.priors.items()}
+        return replace(self, rows=tuple(rows), priors=priors)
 
     def start_of(self, row: Row) -> SnapshotRef | Path | None:
         """Start of a row's fits: one of our priors, a file (or `builtin`), or None for the method's own."""

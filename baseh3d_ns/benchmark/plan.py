@@ -10,7 +10,8 @@ from pathlib import Path
 
 from baseh3d_ns.benchmark.cells import Cell, ChangeSpec, DataSpec, FitSpec, FloorSpec, PriorSpec, SceneId
 from baseh3d_ns.benchmark.commands import method_config
-from baseh3d_ns.benchmark.definition import Definition, PriorRun, Row, SnapshotRef
+from baseh3d_ns.benchmark.content import content_of, content_of_heads
+from baseh3d_ns.benchmark.definition import OWN_HEADS, Definition, PriorRun, Row, SnapshotRef
 from baseh3d_ns.data.h3ds_root import H3dsRoot, choose_views, open_h3ds
 from baseh3d_ns.errors import InputError, nearest
 from baseh3d_ns.evaluation.scores import check_scene
@@ -47,19 +48,6 @@ class _Copy:
     scene: SceneId
     change: str
     needs: tuple[Cell, ...]
-
-
-def content_of(scene: Path) -> str:
-    """Hash of a scene's folder: its cameras, names and sizes of all other files (photos are too large to read).
-
-    Sizes tell: a photo, mask or scan that was changed hardly ever keeps its own.
-    """
-    cameras = scene / "cameras.npz"
-    if not cameras.is_file():
-        return "not there"
-    files = sorted(file for file in scene.rglob("[!.]*") if file.is_file() and file != cameras)
-    sizes = "".join(f"{file.relative_to(scene).as_posix()} {file.stat().st_size}\n" for file in files)
-    return hashlib.sha256(cameras.read_bytes() + sizes.encode()).hexdigest()[:12]
 
 
 def _photographed_content(root: H3dsRoot, scene_id: str) -> str:
@@ -196,6 +184,13 @@ def _prior_cell(name: str, prior: PriorRun, source: _Source, downscale: float) -
     if source.root is not None:
         scans = _learned(name, source.root, set(source.scenes.values()))
         spec = replace(spec, scans=scans, dataset=source.root.version)
+    elif heads := prior.own_heads:
+        if not heads.is_dir():
+            raise InputError(f"no folder {heads}, which the prior '{name}' is learned from: put it there")
+        # Where the heads lie decides nothing.
+        options = {option: value for option, value in prior.options.items() if option not in OWN_HEADS}
+        spec = replace(spec, options=options, dataset=content_of_heads(heads))
+        return Cell(spec, f"prior {name}", heads=heads)
     return Cell(spec, f"prior {name}")
 
 

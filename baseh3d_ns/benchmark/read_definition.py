@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from baseh3d_ns.benchmark.commands import Options, method_config
-from baseh3d_ns.benchmark.definition import DataSource, Definition, PriorRun, Row, SnapshotRef, SyntheticData
+from baseh3d_ns.benchmark.definition import OWN_HEADS, DataSource, Definition, PriorRun, Row, SnapshotRef, SyntheticData
 from baseh3d_ns.bounds import check_option
 from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError, nearest
@@ -33,7 +33,7 @@ DECIDED = {
     **dict.fromkeys(("output-dir", "experiment-name", "timestamp"), "say the folder of all results by --out"),
 }
 """Options that the benchmark gives to every training, and what to do instead."""
-OF_DATA = ("data", "pipeline.datamanager.data", "pipeline.datamanager.scenes")
+OF_DATA = (*OWN_HEADS, "pipeline.datamanager.scenes")
 DECIDED_OF_ROWS = {**DECIDED, "load-prior": "say it by prior = ..."}
 DECIDED_OF_PRIORS = {
     **DECIDED,
