@@ -17,6 +17,7 @@ from baseh3d_ns.benchmark.markdown import to_markdown, views_in_words
 from baseh3d_ns.benchmark.metrics import FLOOR_NAME, floor_note
 from baseh3d_ns.benchmark.point import Point
 from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
+from baseh3d_ns.benchmark.report import charts
 from baseh3d_ns.benchmark.results import curves_frame, read_curves, read_results, to_frame, write_csv
 from baseh3d_ns.benchmark.statistics import by_scene, fits, mean_curve, mean_interval, paired_difference, summary
 from baseh3d_ns.benchmark.tables import main_tables, markdown_tables
@@ -265,6 +266,29 @@ def test_changed_heads_are_beside_the_unchanged():
     assert rows[0] == ("as it is", "ours", "1.00 / 4.00", "1.10 / 4.10", "1.00")
     assert rows[1] == ("badly captured", "ours", "1.65 / 6.60", "1.75 / 6.70", "1.59")
     assert rows[2][2] == "- / -", "idr has no result"
+
+
+def test_changed_copies_are_no_scenes():
+    """Tables over scenes take the first change alone, as if there were no others."""
+    changes = ("as it is", "badly captured")
+    data = replace(DEFINITION.data, changes=changes)
+    copies = [
+        replace(one, scene=f"{one.scene}, {change}", change=change, face_mm=one.face_mm + worse)
+        for one in all_results()
+        for change, worse in zip(changes, (0.0, 10.0), strict=True)
+    ]
+    definition, frame, curves = replace(DEFINITION, data=data), to_frame(copies), curves_frame(copies)
+    for make in (brief_table, lambda *those: error_table(*those, "3"), lambda *those: difference_table(*those, "3")):
+        alone = make(DEFINITION, FRAME)
+        assert make(definition, frame) == replace(alone, caption=f"{alone.caption} Heads 'as it is' alone.")
+    assert (
+        cells(published_table(definition, frame, "3"))["ours"] == cells(published_table(DEFINITION, FRAME, "3"))["ours"]
+    )
+    assert race_table(definition, curves, "3").rows == race_table(DEFINITION, CURVES, "3").rows
+    assert views_table(definition, frame).rows == views_table(DEFINITION, FRAME).rows
+    assert floor_note(definition, frame) == floor_note(DEFINITION, FRAME)
+    assert charts(definition, frame, curves)["time"] == charts(DEFINITION, FRAME, CURVES)["time"]
+    assert len(scan_table(definition, frame, "3").rows) == 4, "every copy is in the table of every scan"
 
 
 def test_a_changed_head_is_compared_on_the_scenes_that_have_both():

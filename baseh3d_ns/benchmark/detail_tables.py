@@ -7,13 +7,14 @@ import pandas as pd
 from baseh3d_ns.benchmark.beside_published import reasons, scene_ids, score_of_scan
 from baseh3d_ns.benchmark.definition import Definition
 from baseh3d_ns.benchmark.markdown import EMPTY, Table, number, pair, published_score, spread, views_in_words
-from baseh3d_ns.benchmark.metrics import FLOOR_NAME, OFFICIAL, SPREAD, floor_note, planned_scenes
+from baseh3d_ns.benchmark.metrics import FLOOR_NAME, OFFICIAL, SPREAD, floor_note, on_first_change, planned_scenes
 from baseh3d_ns.benchmark.published import PUBLISHED
 from baseh3d_ns.benchmark.statistics import by_scene, fits, floor_by_scene, summary
 
 RACE = ("face", "head", "seconds", "first face", "first head", "first seconds", "soon")
 
 
+@on_first_change
 def published_table(definition: Definition, frame: pd.DataFrame, views: str) -> Table:
     """Ours beside published numbers, for every row that names them."""
     planned = len(planned_scenes(definition, frame))
@@ -65,6 +66,7 @@ def scan_table(definition: Definition, frame: pd.DataFrame, views: str) -> Table
     )
 
 
+@on_first_change
 def race_table(definition: Definition, curves: pd.DataFrame, views: str) -> Table:
     """End of every row beside that of the first, and the time until its face is as good; from the first seed.
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from baseh3d_ns.benchmark.definition import Definition, Row
 from baseh3d_ns.benchmark.markdown import EMPTY, Table, interval, number, pair, published_score, spread, views_in_words
-from baseh3d_ns.benchmark.metrics import METRICS, OFFICIAL, RIGID, SPREAD, floor_note, planned_scenes
+from baseh3d_ns.benchmark.metrics import METRICS, OFFICIAL, RIGID, SPREAD, floor_note, on_first_change, planned_scenes
 from baseh3d_ns.benchmark.published import PUBLISHED
 from baseh3d_ns.benchmark.statistics import by_scene, fits, paired_difference, summary
 
@@ -15,6 +15,7 @@ WORST = ("worst face / head mm", "worst rigid mm")
 """Headings of the largest errors among single fits, one scene and seed each."""
 
 
+@on_first_change
 def brief_table(definition: Definition, frame: pd.DataFrame) -> Table:
     """One line a row and view configuration: mean errors, seconds of training."""
     rows = []
@@ -32,6 +33,7 @@ def brief_table(definition: Definition, frame: pd.DataFrame) -> Table:
     )
 
 
+@on_first_change
 def error_table(definition: Definition, frame: pd.DataFrame, views: str) -> Table:
     """Mean and std of every row, its worst fit where there are several, what it cost, and over how many scenes."""
     planned = len(planned_scenes(definition, frame))
@@ -54,6 +56,7 @@ def error_table(definition: Definition, frame: pd.DataFrame, views: str) -> Tabl
     )
 
 
+@on_first_change
 def difference_table(definition: Definition, frame: pd.DataFrame, views: str) -> Table:
     """Every row minus the first, paired over scenes."""
     first, *others = definition.rows_with(views)
@@ -75,6 +78,7 @@ def difference_table(definition: Definition, frame: pd.DataFrame, views: str) ->
     )
 
 
+@on_first_change
 def views_table(definition: Definition, frame: pd.DataFrame) -> Table:
     """Face / head of every row against the number of views, the published numbers below ours."""
     rows = []

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
 
 import pandas as pd
 
 from baseh3d_ns.benchmark.definition import Definition
-from baseh3d_ns.benchmark.markdown import counted
+from baseh3d_ns.benchmark.markdown import Table, counted
 from baseh3d_ns.benchmark.statistics import floor_by_scene, summary
 
 METRICS = {
@@ -28,6 +31,7 @@ def floor_note(definition: Definition, frame: pd.DataFrame) -> str:
     """Score of the scans themselves, meshed by our mesher: no method can score below."""
     if not definition.floor:
         return ""
+    _, frame = of_first_change(definition, frame)
     # Two-way errors are left out: beyond the rim of an open scan its mesh goes on, so they are no lower bound.
     values = {METRICS[metric]: summary(floor_by_scene(frame, metric)) for metric in OFFICIAL}
     known = [f"{name.removesuffix(' mm')} {one.mean:.2f}" for name, one in values.items() if one]
@@ -35,6 +39,34 @@ def floor_note(definition: Definition, frame: pd.DataFrame) -> str:
         return f"{FLOOR_NAME.capitalize()}: not measured."
     scenes = counted(max(one.scenes for one in values.values() if one), "scene")
     return f"{FLOOR_NAME.capitalize()}: {', '.join(known)} mm, mean of {scenes}."
+
+
+def of_first_change(definition: Definition, frame: pd.DataFrame) -> tuple[Definition, pd.DataFrame]:
+    """The benchmark without changed copies of its scenes: those of its first change stand for them.
+
+    Args:
+        definition: the benchmark.
+        frame: results or scores on the way (`results.to_frame`, `results.curves_frame`).
+    """
+    if not definition.data.changes:
+        return definition, frame
+    ending = f", {definition.data.changes[0]}"
+    copies = frame[frame["scene"].str.endswith(ending)]
+    scenes = copies["scene"].str.removesuffix(ending)
+    return replace(definition, data=replace(definition.data, changes=())), copies.assign(scene=scenes)
+
+
+def on_first_change(make: Callable[..., Table]) -> Callable[..., Table]:
+    """A table of the heads of the first change alone, as its caption says, where a benchmark has changes: heads that
+    are copies of one another are no scenes to take a mean over."""
+
+    @wraps(make)
+    def made(definition: Definition, frame: pd.DataFrame, *views: str) -> Table:
+        table = make(*of_first_change(definition, frame), *views)
+        first = definition.data.changes[:1]
+        return replace(table, caption=f"{table.caption} Heads '{first[0]}' alone.") if first else table
+
+    return made
 
 
 def planned_scenes(definition: Definition, frame: pd.DataFrame) -> list[str]:

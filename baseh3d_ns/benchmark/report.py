@@ -15,7 +15,7 @@ from baseh3d_ns.benchmark.definition import Definition
 from baseh3d_ns.benchmark.detail_tables import scan_table, unfinished_table
 from baseh3d_ns.benchmark.heads import links, page_heads
 from baseh3d_ns.benchmark.markdown import counted, views_in_words
-from baseh3d_ns.benchmark.metrics import planned_scenes
+from baseh3d_ns.benchmark.metrics import of_first_change, planned_scenes
 from baseh3d_ns.benchmark.results import Result, curves_frame, to_frame
 from baseh3d_ns.benchmark.tables import main_tables, markdown_tables
 from baseh3d_ns.data.text_files import read_text
@@ -99,11 +99,14 @@ def one_sentence(definition: Definition, results: Sequence[Result]) -> str:
 
 
 def charts(definition: Definition, frame: pd.DataFrame, curves: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Charts of every section: titles and figures of plotly."""
+    """Charts of every section: titles and figures of plotly; only the scans' bars show changed heads, too."""
     views = {one: views_in_words(one) if len(definition.all_views) > 1 else "" for one in definition.all_views}
+    scans = [_chart(title, scan_bars(definition, frame, one)) for one, title in views.items()]
+    _, curves = of_first_change(definition, curves)
+    definition, frame = of_first_change(definition, frame)
     lines = [(title, convergence(definition, curves, one)) for one, title in views.items()]
     return {
-        "scans": [_chart(title, scan_bars(definition, frame, one)) for one, title in views.items()],
+        "scans": scans,
         "time": [_chart("", error_against_time(definition, frame))],
         "convergence": [_chart(title, figure) for title, figure in lines if figure is not None],
     }
