@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import toml
 
+from baseh3d_ns.benchmark import external_methods
 from baseh3d_ns.benchmark.cells import Cell, FitSpec, SceneId
+from baseh3d_ns.benchmark.check_trainings import check_trainings
 from baseh3d_ns.benchmark.commands import length
 from baseh3d_ns.benchmark.content import content_of
 from baseh3d_ns.benchmark.definition import PriorRun, Row, SnapshotRef
@@ -21,6 +23,7 @@ from baseh3d_ns.benchmark.published import BASEH3D_SCANS, PUBLISHED
 from baseh3d_ns.benchmark.read_definition import read_definition
 from baseh3d_ns.benchmark.run_folder import dry_run_report, open_sweep, reopen_sweep
 from baseh3d_ns.benchmark.unequal_settings import settings_table
+from baseh3d_ns.commands.benchmarks import Bench
 from baseh3d_ns.data.h3ds_package import ConfigsHelper
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.readers import BUILTIN_FILE
@@ -60,6 +63,7 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
     if definition.data.synthetic is None:
         data = h3ds_shaped(tmp_path / "h3ds", 2 if "1" in definition.all_views else 1)
     definition = definition.on(data)
+    check_trainings(definition, file)
     cells = plan(definition)
     text = dry_run_report(definition, cells, tmp_path / "out", 1, Eta())
     fits = [cell for cell in cells if cell.kind == "fit"]
@@ -142,12 +146,55 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
         ("snapshots = [6]", "snapshots = [6, 13]", "between 1 and its 12 epochs"),
         ('method = "baseh3d-fast-prior"', 'method = "h3dnet-fast-prior"', "leave out scene, epochs and snapshots"),
         ('method = "baseh3d-fast-prior"', 'method = "idr"', "idr writes no prior"),
+        ('method = "baseh3d-fast"', 'method = "idr"', "row 'one head': idr starts from nothing: leave out prior"),
+        ('method = "neus-facto"', 'method = "neus-facto"\nprior = "builtin"', "neus-facto starts from nothing"),
+        ('method = "neus-facto"', 'method = "h3dnet-prior"', "learns many heads, and is no row: say it by [priors]"),
+        ('method = "neus-facto"', 'method = "h3dnet"', "h3dnet starts from a prior: say prior = ..."),
+        (
+            'prior = "builtin"',
+            "options.pipeline.model.photos.weight = 0.5",
+            'option pipeline.model.photos.weight has no quotes: write "pipeline.model.photos.weight" = 0.5',
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, old, new, said):
     with pytest.raises(InputError) as error:
         read_definition(changed(tmp_path, old, new))
     assert said in str(error.value) and "changed.toml" in str(error.value)
+
+
+PHOTOS, TRACER = "pipeline.model.photos.weight", "pipeline.model.tracer"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            'prior = "builtin"',
+            f'options = {{"{PHOTOS}" = "0,5"}}',
+            "row 'builtin': .* could not convert string to float",
+        ),
+        ('prior = "builtin"', f'options = {{"{TRACER}" = "spehre"}}', "row 'builtin': .*invalid choice 'spehre'"),
+        ("epochs = 12", f'epochs = 12\noptions = {{"{TRACER}" = "spehre"}}', r"\[priors.one_head\]: .* 'spehre'"),
+        ('"baseh3d-fast-prior"', '"baseh3d-prior"', "row 'one head': prior 'one_head' holds an SDF of 8 x 512"),
+        (
+            'method = "baseh3d-fast"',
+            'method = "h3dnet-fast"',
+            "row 'one head': prior 'one_head' is the prior of one head",
+        ),
+        ('prior = "builtin"', f'prior = "{BUILTIN_FILE.parent}"', "row 'builtin': .* holds neither"),
+    ],
+)
+def test_a_fit_that_cannot_start_is_refused_before_its_prior_is_trained(old, new, said, tmp_path):
+    with pytest.raises(InputError, match=f"changed.toml, {said}"):
+        Bench(changed(tmp_path, old, new), dry_run=True).main()
+
+
+def test_a_method_that_cannot_run_here_is_skipped_and_not_checked(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(external_methods.importlib.util, "find_spec", lambda _: None)
+    row = 'method = "neus-facto"\noptions = {"mixed-precision" = "perhaps"}'
+    Bench(changed(tmp_path, 'method = "neus-facto"', row), dry_run=True).main()
+    assert "neus-facto, scan1" in capsys.readouterr().out
 
 
 def test_a_definition_that_is_nested_too_deep_is_named(tmp_path):

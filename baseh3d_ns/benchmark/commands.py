@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,17 +69,27 @@ def parse(command: list[str]) -> Any:
     """The config that `ns-train` would build of a command.
 
     Raises:
-        InputError: the method does not take these options; its own words went to stderr.
+        InputError: the method does not take these options, with the reason.
     """
     from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion
 
+    said = io.StringIO()
     try:
-        config = tyro.cli(AnnotatedBaseConfigUnion, args=command)
+        with contextlib.redirect_stderr(said):
+            config = tyro.cli(AnnotatedBaseConfigUnion, args=command)
     except SystemExit as error:
-        raise InputError(f"ns-train {command[0]} does not take the options of this cell: see its log") from error
+        reason = _reason(said.getvalue())
+        raise InputError(f"ns-train {command[0]} does not take these options ({reason}): change them") from error
     if config.data:
         config.pipeline.datamanager.data = config.data
     return config
+
+
+def _reason(said: str) -> str:
+    """The reason in tyro's words: what stands between the first two rules."""
+    plain = re.sub(r"[│╭╮╰╯]", " ", re.sub(r"\x1b\[[0-9;]*m", "", said))
+    _, *below = re.split(r"[-─]{9,}", plain)
+    return " ".join((below[0] if below else plain).split()).removesuffix(".")
 
 
 def length(epochs: int, external: bool, data: Path, parser: Options) -> Options:

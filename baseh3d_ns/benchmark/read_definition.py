@@ -16,6 +16,7 @@ from baseh3d_ns.benchmark.definition import OWN_HEADS, DataSource, Definition, P
 from baseh3d_ns.bounds import check_option
 from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError, nearest
+from baseh3d_ns.heads.readers import BUILTIN
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -122,6 +123,9 @@ def check_definition(definition: Definition, path: Path) -> None:
         if row.published and row.published not in PUBLISHED:
             near = nearest(row.published, PUBLISHED)
             raise InputError(f"{where}: nothing published as '{row.published}'; nearest: {near}")
+        check_method(row.method, {}, where)
+        # A method that is no row would also lack options that all rows are given.
+        _check_trains_one_head(row, definition.start_of(row), where)
         check_method(row.method, definition.options_of(row), where)
     for name, prior in definition.priors.items():
         own_heads = data.path is None and not prior.scene  # a shape space beside synthetic data
@@ -162,8 +166,6 @@ def _check_pretraining(prior: PriorRun, where: str) -> None:
 
 def _check_start(definition: Definition, row: Row, where: str) -> None:
     """A row's prior is one of ours and kept after those epochs, or a file that is there."""
-    from baseh3d_ns.heads.readers import BUILTIN
-
     decided = DECIDED_OF_ROWS
     if definition.epochs_of(row):
         decided = {**decided, "epochs": "drop it, the row or the definition says epochs = ..."}
@@ -179,6 +181,21 @@ def _check_start(definition: Definition, row: Row, where: str) -> None:
     elif start is not None and start != BUILTIN and not start.exists():
         near = nearest(str(start), [*definition.priors, str(BUILTIN)])
         raise InputError(f"{where}: no prior '{start}'; nearest: {near}")
+
+
+def _check_trains_one_head(row: Row, start: SnapshotRef | Path | None, where: str) -> None:
+    """Raise `InputError` where a row's method learns a shape space, or has a prior too many or too few."""
+    from baseh3d_ns.shape_space.trainer import ShapeTrainerConfig
+
+    config = method_config(row.method)
+    if isinstance(config, ShapeTrainerConfig):
+        raise InputError(f"{where}: {row.method} learns many heads, and is no row: say it by [priors]")
+    if start is not None and not hasattr(config, "load_prior"):
+        raise InputError(f"{where}: {row.method} starts from nothing: leave out prior")
+    if start is None and getattr(config, "load_prior", BUILTIN) is None:
+        raise InputError(
+            f"{where}: {row.method} starts from a prior: say prior = ..., `builtin`, a file or one of [priors]"
+        )
 
 
 def _check_undecided(options: Options, decided: dict[str, str], where: str) -> None:
@@ -197,6 +214,11 @@ def check_method(name: str, options: Options, where: str) -> None:
     if name not in all_methods:
         raise InputError(f"{where}: no method '{name}'; nearest: {nearest(name, all_methods)}")
     for path, value in options.items():
+        if isinstance(value, dict):
+            while isinstance(value, dict) and value:
+                part, value = next(iter(value.items()))
+                path += f".{part}"
+            raise InputError(f'{where}: its option {path} has no quotes: write "{path}" = {json.dumps(value)}')
         owner: Any = all_methods[name]
         for part in path.replace("-", "_").split("."):
             known = owner if isinstance(owner, dict) else getattr(owner, "__dataclass_fields__", {})

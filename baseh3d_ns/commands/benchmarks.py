@@ -44,6 +44,7 @@ class Bench:
 
     def main(self) -> None:
         require_extra("bench")
+        from baseh3d_ns.benchmark.check_trainings import check_trainings
         from baseh3d_ns.benchmark.eta import Eta, duration
         from baseh3d_ns.benchmark.kept import KEPT, note_kept_times
         from baseh3d_ns.benchmark.plan import plan
@@ -52,6 +53,7 @@ class Bench:
         from baseh3d_ns.benchmark.run_folder import dry_run_report, only_one, open_sweep
 
         definition = read_definition(self.definition).on(self.data)
+        check_trainings(definition, self.definition)
         cells, eta = plan(definition), Eta()
         note_kept_times(eta, self.definition.parent / KEPT)
         out = self.out or Path("outputs/bench") / definition.name

@@ -25,7 +25,15 @@ from baseh3d_ns.heads.readers import MAKE_A_SPACE
 
 def check_transfers(prior: Head, wanted: HeadFieldConfig, source: Path) -> None:
     """Raise `InputError` unless `transfer` can bring the prior into networks of the `wanted` sizes."""
-    have = field_of_head(prior, source).config
+    check_sizes(field_of_head(prior, source).config, wanted, str(source))
+
+
+def check_sizes(have: HeadFieldConfig, wanted: HeadFieldConfig, source: str) -> None:
+    """Raise `InputError` unless a prior with networks of the sizes that it has fits into those of the `wanted` ones.
+
+    Args:
+        source: name of the prior, for messages.
+    """
     if wanted.sdf.latent and not have.sdf.latent:
         raise InputError(f"{source} is the prior of one head, h3dnet needs a shape space: {MAKE_A_SPACE}")
     if wanted.sdf.latent and have.sdf.latent > wanted.sdf.latent:
@@ -36,10 +44,8 @@ def check_transfers(prior: Head, wanted: HeadFieldConfig, source: Path) -> None:
     if have.feature_layers and have != replace(wanted, detail=have.detail, colour_detail=have.colour_detail):
         raise InputError(f"{source} was fitted by h3dnet: only h3dnet with networks of the same size goes on from it")
     if not _holds(wanted, have):
-        here = summary(architecture(dict(named_parameters(wanted.setup()))))
-        raise InputError(
-            f"{source} holds {summary(architecture(prior.weights))}, this method has {here}: {SAME_FAMILY}"
-        )
+        there, here = (summary(architecture(dict(named_parameters(one.setup())))) for one in (have, wanted))
+        raise InputError(f"{source} holds {there}, this method has {here}: {SAME_FAMILY}")
 
 
 @torch.no_grad()
