@@ -24,8 +24,8 @@ LONGEST_PREFIX = 80
 """Letters of a file's name in that of its hidden folder: file systems take 255 at most."""
 LIBRARY_CACHES = {"WARP_CACHE_PATH": "warp", "ANNY_CACHE_DIR": "anny"}
 """Environment variables of libraries' caches, and the names of these in `~/.cache`."""
-RUN_TIME = re.compile(r"\d{4}-\d\d-\d\d_\d{6}")
-"""nerfstudio's name of a run's folder: the time to the second."""
+RUN_TIME = re.compile(r"(\d{4}-\d\d-\d\d_\d{6})(-\d+)?")
+"""nerfstudio's name of a run's folder: the time to the second; with the number of `make_run_folder` behind it."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 """Errors of a disk, not of what is written to it."""
 
@@ -85,15 +85,15 @@ def make_run_folder(folder: Path) -> Path:
     Raises:
         InputError: nothing can be written there, or the disk is full.
     """
-    chosen, number = folder, 1
-    while RUN_TIME.fullmatch(folder.name):
+    chosen, number, timed = folder, 1, RUN_TIME.fullmatch(folder.name)
+    while timed:
         check_writable(folder.parent)
         try:
             chosen.mkdir()  # of two processes, only one can
             break
         except FileExistsError:
             number += 1
-            chosen = folder.with_name(f"{folder.name}-{number}")
+            chosen = folder.with_name(f"{timed[1]}-{number}")
     check_writable(chosen)
     return chosen
 

@@ -9,6 +9,7 @@ source scripts/venv.sh synth
 out="${1:-outputs/builtin}"
 start=$SECONDS
 run="$out/space/h3dnet-fast-prior/builtin"
+rm -rf "$run"
 ns-train h3dnet-fast-prior --vis tensorboard --output-dir "$out" --experiment-name space --timestamp builtin \
   --steps-per-eval-image 100000 --pipeline.datamanager.cache-dir "$out/heads" "${@:2}"
 baseh3d prior "$run"

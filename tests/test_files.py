@@ -142,6 +142,7 @@ def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path: Path)
     """As in a loop over seeds that starts all at once; a name that is no time stays."""
     names = [make_run_folder(tmp_path / "run" / "2026-11-28_091934").name for _ in range(3)]
     assert names == ["2026-11-28_091934", "2026-11-28_091934-2", "2026-11-28_091934-3"]
+    assert make_run_folder(tmp_path / "run" / names[1]).name == "2026-11-28_091934-4"
     assert {make_run_folder(tmp_path / "run" / "t").name for _ in range(2)} == {"t"}
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file .*choose another --output-dir"):

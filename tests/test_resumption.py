@@ -26,7 +26,17 @@ def test_a_named_folder_that_holds_a_run_takes_no_other(there: str, tmp_path: Pa
         with pytest.raises(InputError, match="mine holds a run already .*: choose another --timestamp"):
             check_no_run_is_replaced(run, resumed)
     check_no_run_is_replaced(run, run / "nerfstudio_models" / "step-000000002.ckpt")
-    check_no_run_is_replaced(run.rename(tmp_path / "2026-11-28_091934"), None)
+    for name in ("2026-11-28_091934", "2026-11-28_091934-2"):
+        run = run.rename(tmp_path / name)
+        check_no_run_is_replaced(run, None)
+
+
+def test_a_run_goes_on_in_its_place_where_its_checkpoints_are_on_another_disk(tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "step-000000002.ckpt").touch()
+    (tmp_path / "mine" / "nerfstudio_models").symlink_to(tmp_path / "disk")
+    check_no_run_is_replaced(tmp_path / "mine", tmp_path / "mine" / "nerfstudio_models" / "step-000000002.ckpt")
 
 
 def test_a_training_replaces_no_run_but_the_one_it_goes_on_with(fit_run, tiny_root, tmp_path, capsys):

@@ -7,6 +7,7 @@ of the head, with small reprojection errors. Rays through the landmarks of the f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,12 +18,51 @@ from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.own_photos.faces import POINTS, FaceRays, find_face_in_space
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
+FEWEST_FOR_MOTION = 9
+"""Photos from which on structure from motion is tried."""
+MOST_REGISTERED = 0.7
+"""Share of the photos that structure from motion registers where all is well."""
+LEAST_REGISTERED = 0.5
+"""Share of the photos, and of those with a face from ahead, that it must register to be kept: some cameras by all that
+photos show are worth more than all of them by a face."""
 SURELY_AGREEING, LEAST_AGREEING = 0.9, 0.7
 """Share of the photos with a face from ahead whose rays meet, from which on cameras are taken at once, or at all."""
 FROM_AHEAD = 0.8
 """Score of faces that are seen from ahead, or nearly."""
 FEWEST = 3
 """Such photos from which on a disagreement means anything."""
+
+
+@dataclass(frozen=True, eq=False)
+class MotionTry:
+    """Cameras by structure from motion, and what speaks for them."""
+
+    views: list[SolvedView]
+    solved: int
+    """Number of cameras."""
+    with_face: float
+    """Share of the photos with a face from ahead that have one."""
+    meeting: float
+    """Share of those whose faces stand in one place."""
+
+    @classmethod
+    def of(cls, views: list[SolvedView], ahead: Sequence[Float[np.ndarray, "468 2"] | None]) -> MotionTry:
+        """Rating by the landmarks in every photo; None where it shows no face from ahead."""
+        there = [view.camera is not None for view in views]
+        with_face = [one for one, points in zip(there, ahead, strict=True) if points is not None]
+        return cls(views, sum(there), float(np.mean(with_face or [1.0])), share_of_faces_that_meet(views, ahead))
+
+    @property
+    def most(self) -> bool:
+        """Whether as many photos have a camera as where all is well."""
+        return self.solved >= MOST_REGISTERED * len(self.views)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the cameras are worth more than those by landmarks."""
+        least = max(FEWEST_FOR_MOTION, LEAST_REGISTERED * len(self.views))
+        enough = self.solved >= least and self.with_face >= LEAST_REGISTERED
+        return (self.most or enough) and self.meeting >= LEAST_AGREEING
 
 
 def landmarks_from_ahead(

@@ -10,9 +10,10 @@ import numpy as np
 from baseh3d_ns.capture.bundle_adjustment import adjusted
 from baseh3d_ns.capture.reprojections import agreeing
 
-LEAST_GAIN = 1.02
-"""Factor by which more features must agree before lenses of their own are believed. They always explain a little more,
-and a focal length of one photo is uncertain: it hardly differs from another distance."""
+LEAST_GAIN, LEAST_GAIN_SDS = 0.02, 1.5
+"""Share of all features, and multiple of the square root of their number, by which more must agree before lenses of
+their own are believed. They always explain a little more, of few features by chance, and a focal length of one photo is
+uncertain: it hardly differs from another distance."""
 
 
 def with_own_lenses(pycolmap: Any, model: Any, unnamed: Collection[str]) -> Any:
@@ -30,8 +31,9 @@ def with_own_lenses(pycolmap: Any, model: Any, unnamed: Collection[str]) -> Any:
     if len(shared) == len(set(shared)):
         return model
     found = adjusted(pycolmap, _split(pycolmap, model, unnamed))
-    (photos, features), (most_photos, most_features) = agreeing(found), agreeing(model)
-    return found if photos >= most_photos and features >= LEAST_GAIN * most_features else model
+    (photos, features), (photos_before, features_before) = agreeing(found), agreeing(model)
+    least = max(LEAST_GAIN * features_before, LEAST_GAIN_SDS * features_before**0.5)
+    return found if photos >= photos_before and features >= features_before + least else model
 
 
 def _split(pycolmap: Any, model: Any, unnamed: Collection[str]) -> Any:

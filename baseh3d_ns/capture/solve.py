@@ -19,12 +19,7 @@ from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.bounds import Positive
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_person, say_odd
-from baseh3d_ns.capture.face_agreement import (
-    LEAST_AGREEING,
-    SURELY_AGREEING,
-    landmarks_from_ahead,
-    share_of_faces_that_meet,
-)
+from baseh3d_ns.capture.face_agreement import FEWEST_FOR_MOTION, SURELY_AGREEING, MotionTry, landmarks_from_ahead
 from baseh3d_ns.capture.face_cameras import cameras_of_faces
 from baseh3d_ns.capture.face_size import scale_factor
 from baseh3d_ns.capture.photos import Photo, resized, with_likely_focals
@@ -40,13 +35,6 @@ from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 from baseh3d_ns.pretrained.model_files import MODELS, model_file
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
-FEWEST_FOR_MOTION = 9
-"""Photos from which on structure from motion is tried."""
-MOST_REGISTERED = 0.7
-"""Share of the photos that structure from motion registers where all is well."""
-LEAST_REGISTERED = 0.5
-"""Share of the photos, and of those with a face from ahead, that it must register to be kept: some cameras by all that
-photos show are worth more than all of them by a face."""
 MOTION, LANDMARKS = "structure from motion", "landmarks"
 """The two ways."""
 
@@ -106,51 +94,51 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
             taken from one spot.
     """
     faces, photos = None, with_likely_focals(photos)
-    found: list[tuple[bool, float, list[SolvedView]]] = []
     if len(photos) >= FEWEST_FOR_MOTION:
         faces = _faces_if_known(photos)
         if faces is not None:
             check_one_person(photos, faces)
-        for in_masks in (True,) if config.motion.in_masks_only else (False, True):
-            if in_masks:
-                faces = faces or _faces(photos)
-                photos = with_masks(photos, faces)
-            with CONSOLE.status(f"Structure from motion of {len(photos)} photos ..."):
-                views = solve_motion(photos, replace(config.motion, in_masks_only=in_masks))
-            ahead = landmarks_from_ahead(photos, faces) if faces else [None] * len(photos)
-            most, enough = _are_registered(views, ahead)
-            if not enough:
-                continue
-            found.append((most, share_of_faces_that_meet(views, ahead), views))
-            if most and found[-1][1] >= SURELY_AGREEING:
-                break
-            CONSOLE.log(f"{found[-1][1]:.0%} of the faces stand in one place by cameras from structure from motion.")
-    trusted = [one for one in found if one[1] >= LEAST_AGREEING]
-    if trusted:
-        *_, views = max(trusted, key=lambda one: one[:2])
-        say_odd([view.name for view in views if view.odd])
-        return SolvedCameras(tuple(views), MOTION, None)
+        views, photos, faces = _by_motion(photos, faces, config.motion)
+        if views is not None:
+            say_odd([view.name for view in views if view.odd])
+            return SolvedCameras(tuple(views), MOTION, None)
     return _by_landmarks(photos, faces or _faces(photos), config.pupils_mm)
 
 
-def _are_registered(
-    views: Sequence[SolvedView], ahead: Sequence[Float[np.ndarray, "468 2"] | None]
-) -> tuple[bool, bool]:
-    """Whether most photos have a camera, and whether enough have for their cameras to be kept. Logs it if not most.
+def _by_motion(
+    photos: Sequence[Photo], faces: Sequence[Sequence[FaceLandmarks]] | None, config: MotionConfig
+) -> tuple[list[SolvedView] | None, Sequence[Photo], Sequence[Sequence[FaceLandmarks]] | None]:
+    """Cameras by all that the photos show, by the heads alone where these do not do; None where neither does.
 
-    Args:
-        ahead: landmarks in every photo; None where it shows no face from ahead.
+    Returns:
+        cameras, photos with the silhouettes and faces that were looked for meanwhile.
     """
-    solved = [view.camera is not None for view in views]
-    if np.mean(solved) >= MOST_REGISTERED:
-        return True, True
-    CONSOLE.log(
-        f"Structure from motion connects only {sum(solved)} of {len(views)} photos: it wants photos that overlap, "
-        "every 15 degrees or so round the head."
-    )
-    with_face = [there for there, points in zip(solved, ahead, strict=True) if points is not None]
-    shares = [np.mean(one) for one in (solved, with_face) if one]
-    return False, sum(solved) >= FEWEST_FOR_MOTION and bool(min(shares) >= LEAST_REGISTERED)
+    found: list[MotionTry] = []
+    for in_masks in (True,) if config.in_masks_only else (False, True):
+        if in_masks:
+            try:
+                faces = faces or _faces(photos)
+                photos = with_masks(photos, faces)
+            except InputError as error:
+                if not any(one.kept for one in found):
+                    raise
+                CONSOLE.log(f"Structure from motion of the heads alone is not tried: {error}")
+                break
+        with CONSOLE.status(f"Structure from motion of {len(photos)} photos ..."):
+            views = solve_motion(photos, replace(config, in_masks_only=in_masks))
+        found.append(MotionTry.of(views, landmarks_from_ahead(photos, faces) if faces else [None] * len(photos)))
+        if found[-1].meeting < SURELY_AGREEING:
+            share = f"{found[-1].meeting:.0%}"
+            CONSOLE.log(f"{share} of the faces stand in one place by cameras from structure from motion.")
+        elif found[-1].most:
+            break
+    best = max(found, key=lambda one: (one.kept, one.most, one.meeting, one.solved))
+    if not best.most:
+        CONSOLE.log(
+            f"Structure from motion connects only {best.solved} of {len(photos)} photos: it wants photos that overlap, "
+            "every 15 degrees or so round the head."
+        )
+    return best.views if best.kept else None, photos, faces
 
 
 def _by_landmarks(

@@ -8,7 +8,8 @@
 3. Incremental mapping, without distortion; photos of one lens share intrinsics, seeded by EXIF. Few photos are mapped
    several times, each time with other focal lengths that stay; one reconstruction is kept (`_map_best`).
 4. Bundle adjustment of everything together, with distortion (`bundle_adjustment`).
-5. The same with a lens for every photo whose lens nothing tells, where that explains more (`own_lenses`).
+5. The same with a lens for every photo whose lens nothing tells, where that explains more (`own_lenses`); frames of a
+   video keep one.
 """
 
 from __future__ import annotations

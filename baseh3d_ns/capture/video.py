@@ -21,7 +21,7 @@ MOTION_SIDE = 96
 """Longer side in pixels of the copies that motion is measured on."""
 JPEG_QUALITY = 95
 ENDS_EARLY = 0.8
-"""Share of the duration that a video states before which its frames end early."""
+"""Share of the duration that the stated number of frames takes, before which a video's frames end early."""
 
 
 def save_frames(video: Path, folder: Path) -> list[Path]:
@@ -102,7 +102,8 @@ def _frames(video: Path, say_early_end: bool = False) -> Iterator[UInt8[np.ndarr
 
 
 def early_end(name: str, rate: float, count: float, begun_ms: float) -> str | None:
-    """Sentence where the frames of a video end long before it says, by time: frames that come unevenly are miscounted.
+    """Sentence where the frames of a video end long before their stated number says, by time: frames that come unevenly
+    are miscounted, and a trimmed video counts those that were cut away.
 
     Args:
         name: file name.
@@ -112,10 +113,10 @@ def early_end(name: str, rate: float, count: float, begun_ms: float) -> str | No
     """
     if not rate > 0.0:
         return None
-    ended_s, stated_s = begun_ms / 1000.0 + 1.0 / rate, count / rate
-    if ended_s >= ENDS_EARLY * stated_s:
+    ended_s = begun_ms / 1000.0 + 1.0 / rate
+    if ended_s >= ENDS_EARLY * count / rate:
         return None
     return (
-        f"{name} states {stated_s:.1f} s, but its frames end after {ended_s:.1f} s: if more was filmed, it is damaged "
-        "or cut off; copy it anew."
+        f"{name} counts {count:.0f} frames, but they end after {ended_s:.1f} s. Of a trimmed video, or one with longer "
+        "sound, that is right; else it is damaged or cut off: copy it anew."
     )

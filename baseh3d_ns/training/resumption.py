@@ -10,6 +10,8 @@ from baseh3d_ns.files import RUN_TIME
 from baseh3d_ns.heads.readers import find_head_file, newest_checkpoint
 
 LOAD_CONFIG = "--load-config"
+CHECKPOINTS = "nerfstudio_models"
+"""nerfstudio's folder of checkpoints within a run."""
 
 
 def checkpoint_to_resume(load_dir: Path | None, load_step: int | None, load_checkpoint: Path | None) -> Path | None:
@@ -58,13 +60,14 @@ def check_no_run_is_replaced(folder: Path, resumed: Path | None) -> None:
         folder: the folder.
         resumed: checkpoint that the training goes on from; its own run may be replaced.
     """
-    if RUN_TIME.fullmatch(folder.name) or (resumed and resumed.resolve().is_relative_to(folder.resolve())):
+    own = [place.resolve() for place in (folder, folder / CHECKPOINTS)]  # which may be a link to another disk
+    if RUN_TIME.fullmatch(folder.name) or (resumed and resumed.parent.resolve() in own):
         return
     try:
         there = find_head_file(folder)
     except InputError:
         return
     raise InputError(
-        f"{folder} holds a run already ({there.name}): choose another --timestamp, remove that folder, or go on with "
-        f"its training by --load-dir {folder / 'nerfstudio_models'}"
+        f"{folder} holds a run already ({there.name}): choose another --timestamp, or go on with its training by "
+        f"--load-dir {folder / CHECKPOINTS}; both without {LOAD_CONFIG}"
     )
