@@ -523,13 +523,13 @@ def test_a_video_whose_frames_end_early_is_said_to(tmp_path, capsys, damaged):
     video.write_bytes(content[: len(content) // 2] if damaged else content)
     assert 1 < len(save_frames(video, tmp_path / "frames")) <= (4 if damaged else 8)
     said = " ".join(capsys.readouterr().out.split())
-    assert said.count("walk.avi states 0.8 s, but its frames end after 0.") == int(damaged)
+    assert said.count("walk.avi counts 8 frames, but they end after 0.") == int(damaged)
 
 
 def test_frames_that_come_unevenly_do_not_end_early():
     """Their number, 28 by the rate and the duration, may be stated too large."""
     assert early_end("walk.mkv", 5.0, 28.0, 5400.0) is None and early_end("walk.mkv", 0.0, 0.0, 0.0) is None
-    assert "states 5.6 s, but its frames end after 2.0 s" in str(early_end("walk.mkv", 5.0, 28.0, 1800.0))
+    assert "counts 28 frames, but they end after 2.0 s" in str(early_end("walk.mkv", 5.0, 28.0, 1800.0))
 
 
 @pytest.mark.parametrize(

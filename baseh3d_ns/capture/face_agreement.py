@@ -15,13 +15,12 @@ from jaxtyping import Float
 
 from baseh3d_ns.capture.photos import Photo
 from baseh3d_ns.capture.solved import SolvedView
+from baseh3d_ns.capture.structure_from_motion import MOST_REGISTERED
 from baseh3d_ns.own_photos.faces import POINTS, FaceRays, find_face_in_space
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
 FEWEST_FOR_MOTION = 9
 """Photos from which on structure from motion is tried."""
-MOST_REGISTERED = 0.7
-"""Share of the photos that structure from motion registers where all is well."""
 LEAST_REGISTERED = 0.5
 """Share of the photos, and of those with a face from ahead, that it must register to be kept: some cameras by all that
 photos show are worth more than all of them by a face."""

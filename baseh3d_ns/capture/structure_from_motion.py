@@ -2,7 +2,7 @@
 
 1. SIFT features of every photo, inside its dilated mask where the background moves. Of few photos, which stand far
    apart, also faint ones, in affine frames (Mikolajczyk and Schmid 2004) and pooled over scales (DSP-SIFT, Dong and
-   Soatto 2015).
+   Soatto 2015). Of more photos these take long, and are looked for where a reconstruction without them holds too few.
 2. Matches of all pairs, or of neighbours by name for frames of a video and for very many photos, verified by epipolar
    geometry.
 3. Incremental mapping, without distortion; photos of one lens share intrinsics, seeded by EXIF. Few photos are mapped
@@ -46,6 +46,8 @@ MASK_MARGIN = 0.02
 """Width by which masks are dilated before features are kept inside them, as a share of the photo's longer side."""
 FEWEST_PHOTOS = 3
 """Photos that a reconstruction must hold."""
+MOST_REGISTERED = 0.7
+"""Share of the photos that is registered where all is well."""
 CALIBRATION, FEW_CALIBRATION = "RADIAL", "SIMPLE_RADIAL"
 """COLMAP's camera models, of many photos (f, cx, cy, k1, k2) and of few (f, cx, cy, k1). Tangential distortion, as in
 OPENCV, cannot be told from another principal point and a camera that looks elsewhere."""
@@ -83,13 +85,12 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
     import pycolmap
 
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
-    with temporary_folder() as place:
-        few = len(photos) <= FEW and not config.ordered
-        _extract(pycolmap, photos, place, config.in_masks_only, few)
-        _match(pycolmap, place / "database.db", config.ordered or len(photos) > MOST_FOR_ALL_PAIRS, few)
-        known = 2 * sum(photo.exif_focal_px is not None for photo in photos) > len(photos)
-        factors = (FEW_KNOWN_FOCALS if known else FEW_FOCALS) if few else (1.0,)
-        chosen = _map_best(pycolmap, place, factors, few)
+    few = len(photos) <= FEW and not config.ordered
+    chosen = _reconstructed(pycolmap, photos, config, few)
+    too_few = chosen is None or chosen.num_reg_images() < MOST_REGISTERED * len(photos)
+    if too_few and FEW < len(photos) <= MOST_FOR_ALL_PAIRS and not config.ordered:
+        by_faint = _reconstructed(pycolmap, photos, config, few=True)
+        chosen = max((one for one in (chosen, by_faint) if one is not None), key=agreeing, default=None)
     if chosen is not None and not config.ordered:
         unnamed = {_file_name(index) for index, photo in enumerate(photos) if photo.exif_focal_px is None}
         chosen = with_own_lenses(pycolmap, chosen, unnamed)
@@ -100,6 +101,16 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
         SolvedView(photo.name, None, odd=True) if file in odd else _view(photo, found.get(file))
         for file, photo in zip(files, photos, strict=True)
     ]
+
+
+def _reconstructed(pycolmap: Any, photos: Sequence[Photo], config: MotionConfig, few: bool) -> Any:
+    """The best reconstruction, as of few photos or of many; None where there is none."""
+    with temporary_folder() as place:
+        _extract(pycolmap, photos, place, config.in_masks_only, few)
+        _match(pycolmap, place / "database.db", config.ordered or len(photos) > MOST_FOR_ALL_PAIRS, few)
+        known = 2 * sum(photo.exif_focal_px is not None for photo in photos) > len(photos)
+        factors = (FEW_KNOWN_FOCALS if known else FEW_FOCALS) if few else (1.0,)
+        return _map_best(pycolmap, place, factors, few)
 
 
 def _file_name(index: int) -> str:
