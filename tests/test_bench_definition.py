@@ -146,10 +146,7 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
         ("snapshots = [6]", "snapshots = [6, 13]", "between 1 and its 12 epochs"),
         ('method = "baseh3d-fast-prior"', 'method = "h3dnet-fast-prior"', "leave out scene, epochs and snapshots"),
         ('method = "baseh3d-fast-prior"', 'method = "idr"', "idr writes no prior"),
-        ('method = "baseh3d-fast"', 'method = "idr"', "row 'one head': idr starts from nothing: leave out prior"),
-        ('method = "neus-facto"', 'method = "neus-facto"\nprior = "builtin"', "neus-facto starts from nothing"),
         ('method = "neus-facto"', 'method = "h3dnet-prior"', "learns many heads, and is no row: say it by [priors]"),
-        ('method = "neus-facto"', 'method = "h3dnet"', "h3dnet starts from a prior: say prior = ..."),
         (
             'prior = "builtin"',
             "options.pipeline.model.photos.weight = 0.5",
@@ -163,7 +160,8 @@ def test_what_is_wrong_is_named(tmp_path, old, new, said):
     assert said in str(error.value) and "changed.toml" in str(error.value)
 
 
-PHOTOS, TRACER = "pipeline.model.photos.weight", "pipeline.model.tracer"
+PHOTOS, TRACER, SDF = "pipeline.model.photos.weight", "pipeline.model.tracer", "pipeline.model.sdf-field.sdf"
+COLOURS = "warm-start.colours.steps"
 
 
 @pytest.mark.parametrize(
@@ -183,11 +181,36 @@ PHOTOS, TRACER = "pipeline.model.photos.weight", "pipeline.model.tracer"
             "row 'one head': prior 'one_head' is the prior of one head",
         ),
         ('prior = "builtin"', f'prior = "{BUILTIN_FILE.parent}"', "row 'builtin': .* holds neither"),
+        ('method = "baseh3d-fast"', 'method = "idr"', "row 'one head': idr starts from nothing: leave out prior"),
+        ('method = "neus-facto"', 'method = "neus-facto"\nprior = "builtin"', ".*neus-facto starts from nothing"),
+        ('method = "neus-facto"', 'method = "h3dnet"', ".*h3dnet starts from a prior: say prior = ..."),
+        ('prior = "builtin"', f'options = {{"{SDF}.width" = 39}}', "row 'builtin': --.*sdf.width"),
+        ('prior = "builtin"', f'options = {{"{SDF}.octaves" = 30}}', "row 'builtin': --.*sdf.width"),
+        ("epochs = 12", f'epochs = 12\noptions = {{"{SDF}.width" = 20}}', r"\[priors.one_head\]: --.*sdf.width"),
+        ('prior = "builtin"', f'options = {{"{SDF}.sphere-radius" = 0.4}}', "row 'builtin': --.*sphere-radius: a fit"),
+        ('prior = "builtin"', f'options = {{"carry-optimizer" = true, "{COLOURS}" = 9}}', "row 'builtin': --carry-opt"),
+        ('prior = "builtin"', 'options = {"load-checkpoint" = "gone.ckpt"}', "row 'builtin': no such checkpoint: gone"),
     ],
 )
 def test_a_fit_that_cannot_start_is_refused_before_its_prior_is_trained(old, new, said, tmp_path):
     with pytest.raises(InputError, match=f"changed.toml, {said}"):
         Bench(changed(tmp_path, old, new), dry_run=True).main()
+
+
+def test_a_row_that_goes_on_from_a_checkpoint_needs_no_prior(tmp_path, capsys):
+    checkpoint = tmp_path / "step-000000009.ckpt"
+    checkpoint.touch()
+    row = f'method = "h3dnet"\noptions = {{"load-checkpoint" = "{checkpoint}"}}'
+    Bench(changed(tmp_path, 'method = "neus-facto"', row), dry_run=True).main()
+    assert "neus-facto, scan1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("row", ['method = "neus-facto"\nprior = "builtin"', 'method = "h3dnet"'])
+def test_a_report_shows_what_is_finished_beside_rows_that_cannot_start(row, tmp_path):
+    file = changed(tmp_path, 'method = "neus-facto"', row)
+    definition = read_definition(file)
+    open_sweep(file, definition, cells := plan(definition), tmp_path / "run", Eta())
+    assert [cell.id for cell in reopen_sweep(tmp_path / "run").cells] == [cell.id for cell in cells]
 
 
 def test_a_method_that_cannot_run_here_is_skipped_and_not_checked(tmp_path, capsys, monkeypatch):
@@ -461,20 +484,49 @@ def test_a_file_is_no_snapshot(tmp_path):
     assert definition.start_of(definition.rows[0]) == prior
 
 
-@pytest.mark.parametrize("option", ["data", "pipeline.datamanager.data"])
-def test_a_shape_space_beside_synthetic_heads_may_learn_from_a_folder(option, tmp_path, monkeypatch):
-    """It is another where the heads there are others, and the same from wherever they are found."""
-    monkeypatch.chdir(tmp_path)
+def with_own_heads(tmp_path: Path, option: str) -> Path:
+    """A definition whose first row starts from a shape space of the meshes in the folder `scans`."""
     space = f'[priors.heads]\nmethod = "h3dnet-fast-prior"\noptions = {{"{option}" = "scans"}}\n\n'
     file = changed(tmp_path, "[priors.", f"{space}[priors.")
     file.write_text(file.read_text().replace("one_head@6", "heads"))
+    return file
+
+
+def test_the_folder_of_own_heads_is_no_part_of_cells_on_a_root(tmp_path, tiny_root):
+    definition = on_root(tmp_path, tiny_root, '["scan1"]')
+    definition = replace(definition, rows=(replace(definition.rows[0], prior="heads"),))
+
+    def ids(options: dict[str, str]) -> list[str]:
+        prior = PriorRun("h3dnet-fast-prior", options=options)
+        return [cell.id for cell in plan(replace(definition, priors={"heads": prior}))]
+
+    assert ids({"data": "/one/folder"}) == ids({"data": "/another"}) == ids({})
+
+
+def test_a_report_needs_no_heads_that_a_shape_space_was_learned_from(tmp_path, monkeypatch):
+    file = with_own_heads(tmp_path, "data")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "me.ply").write_text("ply")
+    definition = read_definition(file)
+    open_sweep(file, definition, cells := plan(definition), tmp_path / "run", Eta())
+    (tmp_path / "scans").rename(tmp_path / "moved")
+    again = reopen_sweep(tmp_path / "run").cells
+    assert {one.row for one, other in zip(cells, again, strict=True) if one.id == other.id} >= {"builtin", "neus-facto"}
+
+
+@pytest.mark.parametrize("option", ["data", "pipeline.datamanager.data"])
+def test_a_shape_space_beside_synthetic_heads_may_learn_from_a_folder(option, tmp_path, monkeypatch):
+    """It is another where the heads there are others, and the same from wherever they are found."""
+    file = with_own_heads(tmp_path, option)
+    monkeypatch.chdir(tmp_path)
 
     def of_the_space(folder: Path | None = None) -> dict[str, Cell]:
         cells = plan(read_definition(file, folder))
         return {cell.row: cell for cell in cells if cell.row in ("prior heads", "one head", "builtin")}
 
-    with pytest.raises(InputError, match="no folder scans, which the prior 'heads' is learned from"):
-        of_the_space()
+    with pytest.raises(InputError, match="row 'one head': no folder scans, which the prior 'heads' is learned from"):
+        Bench(file, dry_run=True).main()
     mesh = tmp_path / "scans" / "me.ply"
     mesh.parent.mkdir()
     mesh.write_text("ply")

@@ -176,7 +176,9 @@ def _copies(definition: Definition, source: _Source) -> Iterator[_Copy]:
 
 
 def _prior_cell(name: str, prior: PriorRun, source: _Source, downscale: float) -> Cell:
-    spec = PriorSpec(prior.method, prior.options, prior.epochs, prior.snapshots, prior.seed)
+    # Where the heads lie decides nothing.
+    options = {option: value for option, value in prior.options.items() if option not in OWN_HEADS}
+    spec = PriorSpec(prior.method, options, prior.epochs, prior.snapshots, prior.seed)
     if prior.scene:
         scene = source.identity(prior.scene)
         spec = replace(spec, scene=scene, views=prior.views, downscale=downscale)
@@ -185,12 +187,7 @@ def _prior_cell(name: str, prior: PriorRun, source: _Source, downscale: float) -
         scans = _learned(name, source.root, set(source.scenes.values()))
         spec = replace(spec, scans=scans, dataset=source.root.version)
     elif heads := prior.own_heads:
-        if not heads.is_dir():
-            raise InputError(f"no folder {heads}, which the prior '{name}' is learned from: put it there")
-        # Where the heads lie decides nothing.
-        options = {option: value for option, value in prior.options.items() if option not in OWN_HEADS}
-        spec = replace(spec, options=options, dataset=content_of_heads(heads))
-        return Cell(spec, f"prior {name}", heads=heads)
+        return Cell(replace(spec, dataset=content_of_heads(heads)), f"prior {name}", heads=heads)
     return Cell(spec, f"prior {name}")
 
 

@@ -125,7 +125,7 @@ def check_definition(definition: Definition, path: Path) -> None:
             raise InputError(f"{where}: nothing published as '{row.published}'; nearest: {near}")
         check_method(row.method, {}, where)
         # A method that is no row would also lack options that all rows are given.
-        _check_trains_one_head(row, definition.start_of(row), where)
+        _check_trains_one_head(row, where)
         check_method(row.method, definition.options_of(row), where)
     for name, prior in definition.priors.items():
         own_heads = data.path is None and not prior.scene  # a shape space beside synthetic data
@@ -183,19 +183,12 @@ def _check_start(definition: Definition, row: Row, where: str) -> None:
         raise InputError(f"{where}: no prior '{start}'; nearest: {near}")
 
 
-def _check_trains_one_head(row: Row, start: SnapshotRef | Path | None, where: str) -> None:
-    """Raise `InputError` where a row's method learns a shape space, or has a prior too many or too few."""
+def _check_trains_one_head(row: Row, where: str) -> None:
+    """Raise `InputError` where a row's method learns a shape space."""
     from baseh3d_ns.shape_space.trainer import ShapeTrainerConfig
 
-    config = method_config(row.method)
-    if isinstance(config, ShapeTrainerConfig):
+    if isinstance(method_config(row.method), ShapeTrainerConfig):
         raise InputError(f"{where}: {row.method} learns many heads, and is no row: say it by [priors]")
-    if start is not None and not hasattr(config, "load_prior"):
-        raise InputError(f"{where}: {row.method} starts from nothing: leave out prior")
-    if start is None and getattr(config, "load_prior", BUILTIN) is None:
-        raise InputError(
-            f"{where}: {row.method} starts from a prior: say prior = ..., `builtin`, a file or one of [priors]"
-        )
 
 
 def _check_undecided(options: Options, decided: dict[str, str], where: str) -> None:

@@ -72,6 +72,17 @@ class FewShotTrainerConfig(HeadTrainerConfig):
         make_one = MAKE_A_SPACE if self.pipeline.model.sdf_field.sdf.latent else MAKE_ONE
         if self.load_prior is None:
             raise InputError(f"{self.method_name} starts from a prior: pass --load-prior FILE; {make_one}")
+        self.check_options()
+        if not Path(self.load_prior).exists() and self.load_prior != BUILTIN:
+            raise InputError(f"no such prior: {self.load_prior}; {make_one}")
+        self.pipeline.model.check()  # before networks of these sizes are built
+        prior = open_head(self.load_prior)
+        check_transfers(prior, self.networks(), self.load_prior)
+        if self.carry_optimizer:
+            check_carries_on(prior, self.pipeline.model.sdf_field, self.load_prior)
+
+    def check_options(self) -> None:
+        """Raise `InputError` for options that no prior allows."""
         if self.pipeline.model.sdf_field.sdf.sphere_radius != SdfNetworkConfig.sphere_radius:
             raise InputError(
                 "--pipeline.model.sdf-field.sdf.sphere-radius: a fit starts from its prior, no sphere: leave it out"
@@ -82,13 +93,6 @@ class FewShotTrainerConfig(HeadTrainerConfig):
                 "--carry-optimizer goes with no warm start: set --warm-start.colours.steps and "
                 "--warm-start.latent.steps to 0"
             )
-        if not Path(self.load_prior).exists() and self.load_prior != BUILTIN:
-            raise InputError(f"no such prior: {self.load_prior}; {make_one}")
-        self.pipeline.model.check()  # before networks of these sizes are built
-        prior = open_head(self.load_prior)
-        check_transfers(prior, self.networks(), self.load_prior)
-        if self.carry_optimizer:
-            check_carries_on(prior, self.pipeline.model.sdf_field, self.load_prior)
 
     def resolve(self) -> None:
         if not self.epochs:
