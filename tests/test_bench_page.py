@@ -263,6 +263,15 @@ def test_the_files_of_every_seed_are_linked(tmp_path):
     assert twice - once == 9
 
 
+def test_charts_of_the_first_change_alone_say_so(tmp_path):
+    data = replace(DEFINITION.data, changes=("as it is", "badly captured"))
+    copies = [(tmp_path, replace(one, scene=f"{one.scene}, as it is", change="as it is")) for one in all_results()]
+    said = "Heads 'as it is' alone.</p>"
+    plain, html = (page(tmp_path, replace(DEFINITION, data=one), copies) for one in (DEFINITION.data, data))
+    assert said not in plain
+    assert f"pale: single fits. {said}" in html and f"not part of the time. {said}" in html
+
+
 def test_a_run_without_any_picture_or_curve(tmp_path):
     bare = [replace(one, curve=(), train_s=None, provenance={}) for one in all_results()]
     html = page(tmp_path, DEFINITION, [(tmp_path / one.id, one) for one in bare])
@@ -347,6 +356,13 @@ def test_published_scans_are_bars():
 def test_sentence_and_provenance():
     sentence = one_sentence(DEFINITION, all_results())
     assert sentence.startswith("2 methods on 2 scenes with 3 views: 4 of 4 fits done, measured 2026-11-01; ")
+    changed = replace(DEFINITION, data=replace(DEFINITION.data, changes=("as it is", "badly captured")))
+    copies = [
+        replace(one, scene=f"{one.scene}, {change}", change=change)
+        for one in all_results()
+        for change in changed.data.changes
+    ]
+    assert one_sentence(changed, copies).startswith("2 methods on 2 scenes with 3 views: 8 of 8 fits done")
     lines = dict(
         provenance([*all_results(), result("ours", SCENES[0], 1.0, provenance={**PROVENANCE, "git_commit": "f00"})])
     )

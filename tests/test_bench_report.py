@@ -286,7 +286,9 @@ def test_changed_copies_are_no_scenes():
     )
     assert race_table(definition, curves, "3").rows == race_table(DEFINITION, CURVES, "3").rows
     assert views_table(definition, frame).rows == views_table(DEFINITION, FRAME).rows
-    assert floor_note(definition, frame) == floor_note(DEFINITION, FRAME)
+    note = floor_note(DEFINITION, FRAME).removesuffix(".") + ", heads 'as it is' alone."
+    assert "mean of 2 scenes" in note
+    assert {make(definition, frame, "3").note for make in (change_table, scan_table)} == {note}
     assert charts(definition, frame, curves)["time"] == charts(DEFINITION, FRAME, CURVES)["time"]
     assert len(scan_table(definition, frame, "3").rows) == 4, "every copy is in the table of every scan"
 

@@ -31,6 +31,7 @@ def floor_note(definition: Definition, frame: pd.DataFrame) -> str:
     """Score of the scans themselves, meshed by our mesher: no method can score below."""
     if not definition.floor:
         return ""
+    first = definition.data.changes[:1]  # none left in tables of the first change alone, whose captions say so
     _, frame = of_first_change(definition, frame)
     # Two-way errors are left out: beyond the rim of an open scan its mesh goes on, so they are no lower bound.
     values = {METRICS[metric]: summary(floor_by_scene(frame, metric)) for metric in OFFICIAL}
@@ -38,7 +39,8 @@ def floor_note(definition: Definition, frame: pd.DataFrame) -> str:
     if not known:
         return f"{FLOOR_NAME.capitalize()}: not measured."
     scenes = counted(max(one.scenes for one in values.values() if one), "scene")
-    return f"{FLOOR_NAME.capitalize()}: {', '.join(known)} mm, mean of {scenes}."
+    alone = f", heads '{first[0]}' alone" if first else ""
+    return f"{FLOOR_NAME.capitalize()}: {', '.join(known)} mm, mean of {scenes}{alone}."
 
 
 def of_first_change(definition: Definition, frame: pd.DataFrame) -> tuple[Definition, pd.DataFrame]:

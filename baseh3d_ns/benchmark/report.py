@@ -86,8 +86,10 @@ def page(run: Path, definition: Definition, results: Sequence[tuple[Path, Result
 def one_sentence(definition: Definition, results: Sequence[Result]) -> str:
     """Size of the benchmark, how much of it is done, and when it was measured."""
     done = sum(result.done for result in results if result.kind == "fit")
-    scenes = len(planned_scenes(definition, to_frame(results)))
-    fits = sum(len(definition.views_of(row)) for row in definition.rows) * scenes * len(definition.seeds)
+    # Changed copies are fits of their own, but no scenes.
+    scenes = len(planned_scenes(*of_first_change(definition, to_frame(results))))
+    copies = scenes * max(1, len(definition.data.changes))
+    fits = sum(len(definition.views_of(row)) for row in definition.rows) * copies * len(definition.seeds)
     dates = sorted(str(result.provenance["date"])[:10] for result in results if result.provenance.get("date"))
     when = f", measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
