@@ -14,7 +14,7 @@ from baseh3d_ns.benchmark import external_methods
 from baseh3d_ns.benchmark.cells import Cell, FitSpec, SceneId
 from baseh3d_ns.benchmark.check_trainings import check_trainings
 from baseh3d_ns.benchmark.commands import length
-from baseh3d_ns.benchmark.content import content_of
+from baseh3d_ns.benchmark.content import content_of, content_of_heads
 from baseh3d_ns.benchmark.definition import PriorRun, Row, SnapshotRef
 from baseh3d_ns.benchmark.eta import Eta
 from baseh3d_ns.benchmark.markdown import Table
@@ -341,6 +341,17 @@ def test_a_scene_whose_files_changed_is_another_scene(tmp_path, own_root, name):
     assert content_of(tmp_path / "nowhere") == "not there"
 
 
+@pytest.mark.parametrize("name", ["full_head.obj", "landmarks.txt"])
+def test_the_heads_of_a_root_are_others_where_a_byte_is(own_root, name):
+    before = content_of_heads(own_root)
+    file = next(own_root.glob(f"*00aa/{name}"))
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + b" ")
+    assert content_of_heads(own_root) != before
+    file.write_bytes(content)
+    assert content_of_heads(own_root) == before
+
+
 def test_tags_stand_for_their_scenes_and_no_scene_comes_twice(tmp_path, tiny_root):
     cells = plan(on_root(tmp_path, tiny_root, '["tiny", "scan1", "00000000000000aa"]'))
     assert [cell.scene for cell in cells if cell.row == "builtin"] == ["scan0", "scan1"]
@@ -537,7 +548,7 @@ def test_a_shape_space_beside_synthetic_heads_may_learn_from_a_folder(option, tm
     assert {row: cell.id for row, cell in of_the_space(tmp_path).items()} == {
         row: cell.id for row, cell in before.items()
     }
-    mesh.write_text("another")
+    mesh.write_text("PLY")  # as many bytes
     after = of_the_space(tmp_path)
     assert [row for row in before if before[row].id != after[row].id] == ["prior heads", "one head"]
 

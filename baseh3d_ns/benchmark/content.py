@@ -1,9 +1,8 @@
-"""Hashes of what cells read: names and sizes of files, which tell whether they are the same as before."""
+"""Hashes of what cells read, which tell whether it is the same as before."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -15,18 +14,20 @@ def content_of(scene: Path) -> str:
     cameras = scene / "cameras.npz"
     if not cameras.is_file():
         return "not there"
-    sizes = _sizes(scene, (file for file in scene.rglob("[!.]*") if file != cameras))
-    return hashlib.sha256(cameras.read_bytes() + sizes).hexdigest()[:12]
+    there = sorted(file for file in scene.rglob("[!.]*") if file.is_file() and file != cameras)
+    sizes = "".join(f"{file.relative_to(scene).as_posix()} {file.stat().st_size}\n" for file in there)
+    return hashlib.sha256(cameras.read_bytes() + sizes.encode()).hexdigest()[:12]
 
 
 def content_of_heads(folder: Path) -> str:
-    """Hash of the names and sizes of the files that a shape space is learned from: meshes and what lies beside them,
-    or the scans of a root."""
-    files = (*folder.glob("[!.]*"), *folder.glob("*/full_head.obj"))
-    return hashlib.sha256(_sizes(folder, files)).hexdigest()[:12]
+    """Hash of the files that a shape space is learned from, by name and bytes: meshes and what lies beside them, or
+    the scans of a root and their landmarks.
 
-
-def _sizes(folder: Path, files: Iterable[Path]) -> bytes:
-    """Names and sizes of the files among these paths in a folder, a line each."""
-    there = sorted(file for file in files if file.is_file())
-    return "".join(f"{file.relative_to(folder).as_posix()} {file.stat().st_size}\n" for file in there).encode()
+    Sizes would not tell: vertices that move leave a binary mesh as large as it was.
+    """
+    patterns = ("[!.]*", "*/full_head.obj", "*/landmarks.txt")
+    there = sorted(file for pattern in patterns for file in folder.glob(pattern) if file.is_file())
+    hashes = (
+        f"{file.relative_to(folder).as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}\n" for file in there
+    )
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:12]
