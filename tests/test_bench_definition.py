@@ -152,6 +152,7 @@ def test_every_definition_passes_a_dry_run(file, tmp_path):
             "options.pipeline.model.photos.weight = 0.5",
             'option pipeline.model.photos.weight has no quotes: write "pipeline.model.photos.weight" = 0.5',
         ),
+        ('prior = "builtin"', "options.pipeline.model = {}", "option pipeline.model is an empty table: drop it"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, old, new, said):

@@ -104,8 +104,11 @@ class DataSource:
 
 @dataclass(frozen=True, config=STRICT)
 class PriorRun:
-    """A pre-training: of one scene, or of a shape space (no scene), which learns a root's scans but those of
-    `Definition.scenes`."""
+    """A pre-training: of one scene, or of a shape space (no scene).
+
+    On a root, a shape space learns its scans but those of `Definition.scenes`; beside synthetic data, the heads of the
+    folder that its options name, or else those of its method.
+    """
 
     method: str
     scene: str | None = None

@@ -62,8 +62,8 @@ def plan(definition: Definition) -> list[Cell]:
     """Every cell of a definition, those first that others need.
 
     Raises:
-        InputError: no such data, a scene or view configuration they lack, no scan for a shape space to learn from, or
-            two rows that are the same fit.
+        InputError: no such data, a scene or view configuration they lack, no scan of a root for a shape space to learn
+            from, a prior's file that is not there, or two rows that are the same fit.
     """
     source = _source(definition)
     starts = [definition.start_of(row) for row in definition.rows]

@@ -53,8 +53,10 @@ def read_definition(path: Path, folder: Path | None = None) -> Definition:
         folder: folder from which files of priors are named; None: the working folder.
 
     Raises:
-        InputError: no such file, not TOML, a key or method that is not known (the nearest is named), a key that is
-            missing or of another type, two rows of one name, or a prior that is not there.
+        InputError: no such file, not TOML, a key, method, option, change or published result that is not known (the
+            nearest is named), a value that is missing, of another type or out of its bounds, an option that the
+            benchmark sets itself, two rows of one name, a shape space as a row, a pre-training that is none, or a
+            prior that is not there.
     """
     path = Path(path)
     if not path.is_file():
@@ -211,6 +213,8 @@ def check_method(name: str, options: Options, where: str) -> None:
             while isinstance(value, dict) and value:
                 part, value = next(iter(value.items()))
                 path += f".{part}"
+            if value == {}:
+                raise InputError(f"{where}: its option {path} is an empty table: drop it")
             raise InputError(f'{where}: its option {path} has no quotes: write "{path}" = {json.dumps(value)}')
         owner: Any = all_methods[name]
         for part in path.replace("-", "_").split("."):
