@@ -14,7 +14,8 @@ from baseh3d_ns.benchmark.definition import Definition, Row, SnapshotRef
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.heads.transfer import check_sizes, check_transfers
-from baseh3d_ns.training.trainer import SdfTrainerConfig
+from baseh3d_ns.shape_space.trainer import ShapeTrainerConfig
+from baseh3d_ns.training.head_trainer import HeadTrainerConfig
 
 NOWHERE = Path("nowhere")
 """Stands for the folders of a cell, which are not there yet."""
@@ -49,7 +50,7 @@ def _parsed(method: str, options: Options, of_one_scene: bool, where: str) -> An
     parser: Options = {"scene": "scan0", "views": "all"} if of_one_scene else {}
     try:
         config = parse(arguments(method, NOWHERE, 0, options, parser))
-        if isinstance(config, SdfTrainerConfig):
+        if isinstance(config, HeadTrainerConfig | ShapeTrainerConfig):
             config.pipeline.model.check()  # before networks of these sizes are built
         return config
     except InputError as error:
