@@ -49,7 +49,7 @@ class MotionTry:
         """Rating by the landmarks in every photo; None where it shows no face from ahead."""
         there = [view.camera is not None for view in views]
         with_face = [one for one, points in zip(there, ahead, strict=True) if points is not None]
-        return cls(views, sum(there), float(np.mean(with_face or [1.0])), share_of_faces_that_meet(views, ahead))
+        return cls(views, sum(there), float(np.mean(with_face or [True])), share_of_faces_that_meet(views, ahead))
 
     @property
     def most(self) -> bool:

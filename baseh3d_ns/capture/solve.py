@@ -93,7 +93,8 @@ def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCamera
         InputError: no photo shows a face, one shows two people, the photos show different people, or all of them were
             taken from one spot.
     """
-    faces, photos = None, with_likely_focals(photos)
+    faces: Sequence[Sequence[FaceLandmarks]] | None = None
+    photos = with_likely_focals(photos)
     if len(photos) >= FEWEST_FOR_MOTION:
         faces = _faces_if_known(photos)
         if faces is not None:
