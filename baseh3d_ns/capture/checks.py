@@ -22,7 +22,7 @@ ONE_SPOT_DEG = 3.0
 MOST_NAMED = 5
 """Photos that a sentence names at most."""
 OTHER_FACE = "another person, another expression, or a mirrored face (as some front cameras save it)"
-"""What a photo may show that does not fit the others."""
+"""Content of a photo that does not fit the others."""
 ONE_PERSON = "lay a mask of one of them, under the photo's name, into a folder masks beside the photos"
 """Remedy where two people are seen."""
 
