@@ -279,7 +279,7 @@ def test_faint_features_of_many_photos_are_looked_for_where_too_few_cameras_are_
 
 @pytest.mark.parametrize("few", [True, False])
 def test_no_photo_is_placed_by_matches_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, few: bool) -> None:
-    """Photos of real heads stood 2 to 17 degrees off that way, with errors as small as all others'."""
+    """Most stood degrees off that way, with errors as small as all others'."""
     pycolmap, asked = pytest.importorskip("pycolmap"), []
     monkeypatch.setattr(pycolmap, "incremental_mapping", lambda *given: asked.append(given[-1]) or {})
     assert structure_from_motion._map(pycolmap, tmp_path, few) == []
@@ -731,7 +731,7 @@ def test_where_the_whole_photos_do_not_match_the_heads_do(monkeypatch: pytest.Mo
 def test_cameras_of_some_photos_are_kept_where_enough_of_the_faces_are_among_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Eighteen of 26 cameras that are right to a tenth of a degree were thrown away, and a face asked for."""
+    """Right cameras of 18 photos among 26 were thrown away, and a face asked for."""
     photos, solved, with_face = [ball_before_its_own_wall(0, camera_at(0.0, size=64))] * 18, 9, range(18)
 
     def solve(photos: list[Photo], config: MotionConfig) -> list[SolvedView]:

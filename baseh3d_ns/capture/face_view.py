@@ -14,7 +14,7 @@ from baseh3d_ns.frames import PIXEL_CENTRE
 
 FINEST_PX_PER_MM = 1.5
 """Pixels for a millimetre of the face beyond which a photo says no more. Patches of finer ones show little but pores
-and noise, which are found again in wrong places, and a face moves more than that from photo to photo."""
+and noise, which are found again in wrong places, and a face may move more than that from photo to photo."""
 NO_DISTORTION = np.zeros(4)
 """Distortion coefficients of a pinhole, for OpenCV."""
 
