@@ -31,7 +31,7 @@ from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture.bundle_adjustment import adjusted
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
 from baseh3d_ns.capture.face_agreement import share_of_faces_that_meet
-from baseh3d_ns.capture.face_size import pupil_distance, scale_factor
+from baseh3d_ns.capture.face_size import average_scale, scale_by_face, scale_by_pupils
 from baseh3d_ns.capture.face_tracks import Surface, Tracks, face_points, find_patch, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, LandmarkSolution, solve_with_tracks
 from baseh3d_ns.capture.own_lenses import with_own_lenses
@@ -41,6 +41,8 @@ from baseh3d_ns.capture.solved import SolvedView, scaled
 from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, _pose
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.own_photos import iris_size
+from baseh3d_ns.own_photos.metric_scale import BY_FACE, BY_FACE_AND_IRISES, IRIS_MM
 from baseh3d_ns.pretrained.landmark_model import LANDMARKS, SeenHead, learn_landmark_model, load_landmark_model
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
@@ -819,8 +821,33 @@ def test_cameras_that_contradict_the_faces_are_looked_for_in_another_way(monkeyp
 def test_a_face_takes_the_size_of_its_pupils_else_of_the_mean_face() -> None:
     model = load_landmark_model()
     small = 0.8 * model.head(np.random.default_rng(1).normal(0.0, 1.0, len(model.shapes_mm)))
-    assert pupil_distance(scale_factor(small, model, 61.0) * small) == pytest.approx(61.0)
-    assert scale_factor(0.8 * model.mean_mm, model, None) == pytest.approx(1.25)
+    eyes = (scale_by_pupils(small, 61.0).mm_per_unit * small)[[33, 133, 362, 263]]
+    assert np.linalg.norm(eyes[:2].mean(axis=0) - eyes[2:].mean(axis=0)) == pytest.approx(61.0)
+    assert average_scale(0.8 * model.mean_mm, model) == pytest.approx(1.25)
+
+
+def test_irises_tell_a_small_face_from_an_adults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child's irises are as wide as an adult's; photos from the side do not count."""
+    model, seen = load_landmark_model(), []
+    photos = [small_photo(name, np.zeros((320, 320, 3), np.uint8)) for name in "ab"]
+    views = [SolvedView("a", camera_at(0.0)), SolvedView("b", camera_at(40.0))]
+    face = FaceLandmarks(np.zeros((468, 2)), np.zeros(468), 0.9, 0.0)
+    camera = views[0].camera
+    assert camera is not None
+    depth = float((model.mean_mm[[33, 133, 362, 263]] @ camera.rotation.T + camera.translation_mm)[:, 2].mean())
+
+    def measured(photo: np.ndarray, landmarks: FaceLandmarks) -> np.ndarray:
+        seen.append(photo)
+        return np.array([1.25 * IRIS_MM * camera.intrinsics[0, 0] / depth, np.nan])
+
+    monkeypatch.setattr(iris_size, "iris_diameters_px", measured)
+    scale = scale_by_face(model.mean_mm, model, photos, [[face]] * 2, views)
+    assert len(seen) == 1 and seen[0] is photos[0].rgb
+    assert scale.source == BY_FACE_AND_IRISES and scale.uncertainty_percent < 5.0
+    # The face alone says 1, the irises 0.8, and they are the surer of the two.
+    assert 0.8 < scale.mm_per_unit < np.sqrt(0.8)
+    unsure = replace(face, score=0.3)
+    assert scale_by_face(model.mean_mm, model, photos, [[unsure], []], views).source == BY_FACE
 
 
 def test_scaled_and_resized_cameras_see_the_same() -> None:

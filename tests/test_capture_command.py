@@ -36,7 +36,7 @@ from baseh3d_ns.own_photos.faces import POINTS, face_of
 from baseh3d_ns.own_photos.head_frame import FARTHEST_EARS, find_head_frame
 from baseh3d_ns.own_photos.hull import Silhouette
 from baseh3d_ns.own_photos.masks import find_mask, given_trimap
-from baseh3d_ns.own_photos.metric_scale import BY_FACE, ScaleOptions
+from baseh3d_ns.own_photos.metric_scale import BY_FACE, BY_FACE_AND_IRISES, MetricScale, ScaleOptions
 from baseh3d_ns.own_photos.scene import NECK_MM, open_own_photos, read_capture
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 
@@ -221,7 +221,7 @@ def test_one_photo_alone_takes_ball_and_cut_from_its_face(photos, monkeypatch, s
     lens = shot.lens
     ahead = np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 800.0 * size])
     camera = Pinhole(lens.intrinsics, *ahead, lens.width, lens.height)
-    face = FittedFace(size * load_landmark_model().mean_mm, "pupils 61 mm", 3.0)
+    face = FittedFace(size * load_landmark_model().mean_mm, MetricScale(1.0, "pupils 61 mm", 3.0))
     solved = SolvedCameras((SolvedView(shot.name, camera),), LANDMARKS, face)
     monkeypatch.setattr(command, "solve_cameras", lambda *_: solved)
     capture(options(photos, photos / "head", scale=ScaleOptions(pupils_mm=61.0)))
@@ -247,7 +247,7 @@ def test_the_face_that_gave_the_cameras_stands_in_where_no_photos_agree_on_one(p
         lens = shot.lens
         cameras.append(Pinhole(lens.intrinsics, rotation, -rotation @ centre_mm, lens.width, lens.height))
     views = tuple(SolvedView(shot.name, camera) for shot, camera in zip(given.shots, cameras, strict=True))
-    solved = SolvedCameras(views, LANDMARKS, FittedFace(landmarks_mm, BY_FACE, 6.0))
+    solved = SolvedCameras(views, LANDMARKS, FittedFace(landmarks_mm, MetricScale(1.0, BY_FACE, 6.0)))
     monkeypatch.setattr(command, "solve_cameras", lambda *_: solved)
     found, find = [], scene.find_head_frame
     monkeypatch.setattr(scene, "find_head_frame", lambda *given: found.append(given[3]) or find(*given))
@@ -396,8 +396,9 @@ def test_advice_names_the_side_that_is_missing_and_the_photos_that_are_bad():
     assert "blurred: b.jpg" in said and "disagree on them: c.jpg" in said and "back" in said
     round_the_head = advice([report("a.jpg")] * 8, [], at(*range(0, 360, 45)), MEASURED)
     assert round_the_head == []
-    unmeasured = advice([report("a.jpg")] * 8, [], at(*range(0, 360, 45)), BY_FACE)
-    assert len(unmeasured) == 1 and "--pupils-mm" in unmeasured[0]
+    for source in (BY_FACE, BY_FACE_AND_IRISES):
+        unmeasured = advice([report("a.jpg")] * 8, [], at(*range(0, 360, 45)), source)
+        assert len(unmeasured) == 1 and "--pupils-mm" in unmeasured[0]
     assert "e.jpg, d.jpg" in advice([report("a.jpg"), report("d.jpg", kept=False)], ["e.jpg"], at(0.0), MEASURED)[0]
     assert "cut off" not in " ".join(
         advice([report("a.jpg", cut_off=("bottom",))] * 3, [], at(-40.0, 0.0, 40.0), MEASURED)

@@ -30,10 +30,10 @@ from baseh3d_ns.own_photos.faces import POINTS, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.head_block import read_head_block
 from baseh3d_ns.own_photos.head_frame import _ears
 from baseh3d_ns.own_photos.lens import Lens
-from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt, find_scale
+from baseh3d_ns.own_photos.metric_scale import BY_FACE, ScaleOptions, doubt, find_scale, is_open
 from baseh3d_ns.own_photos.own_views import _may_show_head
 from baseh3d_ns.own_photos.scene import open_capture, read_capture
-from baseh3d_ns.own_photos.shots import Capture, Cut, Shot
+from baseh3d_ns.own_photos.shots import Capture, Cut, GivenFrame, Shot
 from baseh3d_ns.own_photos.transforms_json import read_transforms
 from baseh3d_ns.pretrained import silhouettes
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
@@ -483,6 +483,36 @@ def test_a_unit_that_makes_the_face_of_no_persons_size_is_refused(metres, fits):
         find_scale(ScaleOptions(unit="m"), capture, face, None)
     assert find_scale(ScaleOptions(mm_per_unit=1000.0), capture, face, None).mm_per_unit == 1000.0
     assert doubt(find_scale(ScaleOptions(mm_per_unit=1000.0), capture, face, None), face)
+
+
+@pytest.mark.parametrize(("ratio", "word"), [(0.8, "smaller"), (0.97, None), (1.25, "larger")])
+def test_a_face_of_another_size_than_usual_is_told_by_its_irises(ratio, word):
+    """Of a unit of 0.01 mm, an average adult's face and irises that are `ratio` as large in it as they should be."""
+    face = find_face_in_space(landmark_rays(3, 0)[0])
+    capture = Capture(Path("transforms.json"), ())
+    assert face is not None and is_open(ScaleOptions(), capture)
+    alone = find_scale(ScaleOptions(), capture, face, None)
+    assert alone.source == BY_FACE and alone.mm_per_unit == face.mm_per_unit and doubt(alone, face) is None
+    face = replace(face, iris=11.7 / face.mm_per_unit / ratio)
+    both = find_scale(ScaleOptions(), capture, face, None)
+    assert abs(np.log(both.mm_per_unit / face.mm_per_unit)) < abs(np.log(ratio))
+    assert both.uncertainty_percent < alone.uncertainty_percent
+    said = doubt(both, face)
+    assert said is None if word is None else said is not None and f"{word} than the average adult's" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (ScaleOptions(mm_per_unit=2.0), Capture(Path("a"), ())),
+        (ScaleOptions(pupils_mm=63.0), Capture(Path("a"), ())),
+        (ScaleOptions(unit="m"), Capture(Path("a"), ())),
+        (ScaleOptions(), Capture(Path("a"), (), metres_by="Polycam")),
+        (ScaleOptions(), Capture(Path("a"), (), given=GivenFrame(mm_per_unit=1.0))),
+    ],
+)
+def test_irises_are_not_asked_where_the_scale_is_known(options, told):
+    assert not is_open(options, told)
 
 
 def test_the_unit_of_metashapes_cameras_is_the_scale_in_its_xml(tmp_path):

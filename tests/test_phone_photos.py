@@ -14,7 +14,11 @@ from scipy.ndimage import binary_dilation
 
 from baseh3d_ns.data.pictures import picture_size, read_mask, read_photo
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.own_photos.looks import look_at
+from baseh3d_ns.own_photos.scene import read_capture
 from baseh3d_ns.pretrained.landmarks import find_face
+from baseh3d_ns.synthetic.anatomy import load_body_model
+from baseh3d_ns.synthetic.identity import draw_identity
 from baseh3d_ns.synthetic.phone_photos import EXIF_IFD, FOCAL_35MM, Lens, synthesize_photos
 
 VIEWS, SIZE, FRONT = 5, 288, 1
@@ -97,3 +101,13 @@ def test_a_set_is_not_made_twice_nor_over_another(phone_root: Path, capsys):
     assert "nothing to do" in capsys.readouterr().out
     with pytest.raises(InputError, match="other arguments"):
         synthesize_photos(phone_root, **{**ARGUMENTS, "seed": 6})
+
+
+def test_irises_are_seen_as_wide_as_they_were_painted(folder: Path):
+    """Whatever the size of the head."""
+    shots = read_capture(folder / "truth").shots
+    identity = draw_identity(ARGUMENTS["seed"], 0, load_body_model().local_change_labels)
+    _, face = look_at(shots, True, measure_irises=True)
+    assert face is not None and face.iris == pytest.approx(identity.iris_mm, rel=0.06)
+    _, face = look_at(shots, True)
+    assert face is not None and face.iris is None

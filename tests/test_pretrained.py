@@ -17,8 +17,9 @@ from baseh3d_ns.data.scan_files import read_landmarks
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.pretrained import landmarks, model_files, silhouettes
 from baseh3d_ns.pretrained.face_boxes import FaceBox
+from baseh3d_ns.pretrained.irises import iris_diameters_px
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
-from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks, find_face, find_faces
+from baseh3d_ns.pretrained.landmarks import LEFT_EYE, RELIABLE, RIGHT_EYE, FaceLandmarks, find_face, find_faces
 from baseh3d_ns.pretrained.model_files import MODELS, fetch, model_file, models_folder
 from baseh3d_ns.pretrained.networks import Crop
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette, touches_border
@@ -160,6 +161,22 @@ def test_a_real_person_before_a_flag_and_a_model_of_a_shuttle():
     beside = {"flag": (40, 100), "wall": (120, 60), "shuttle": (400, 150), "wall above": (330, 30)}
     assert all(mask[y, x] for x, y in seen.values()), seen
     assert not any(mask[y, x] for x, y in beside.values()), beside
+
+
+@pytest.mark.parametrize("quarters", [0, 1])
+def test_irises_of_a_real_person_and_of_closed_eyes(quarters: int):
+    photo = np.ascontiguousarray(np.rot90(astronaut(), quarters))
+    found = find_face(photo)
+    assert found is not None
+    irises_px = iris_diameters_px(photo, found)
+    eyes = [found.points_px[list(corners)].mean(axis=0) for corners in (RIGHT_EYE, LEFT_EYE)]
+    # Millimetres between her pupils if her irises are 11.7 mm wide: women have 62.3 in the mean (Dodgson 2004).
+    assert 11.7 * np.linalg.norm(eyes[1] - eyes[0]) / irises_px == pytest.approx(62.3, abs=4.0)
+    closed = photo.copy()
+    for centre in eyes:
+        column, row = centre.round().astype(int)
+        closed[row - 6 : row + 7, column - 14 : column + 15] = photo[row + 18, column] if not quarters else 120
+    assert np.isnan(iris_diameters_px(closed, found)).all()
 
 
 def test_a_turned_face_does_not_fill_the_hollow_before_its_nose(monkeypatch: pytest.MonkeyPatch):

@@ -43,7 +43,7 @@ class SeenFace:
         """Whether irises that look ahead are seen nearly round, on a face that may be relied upon."""
         away = self.centre - self.eyes.mean(axis=0)
         cosine = float(away @ self.ahead) / float(np.linalg.norm(away))
-        return self.landmarks.score >= RELIABLE and cosine > np.cos(np.radians(MOST_AWAY_DEG))
+        return self.landmarks.score >= RELIABLE and cosine > float(np.cos(np.radians(MOST_AWAY_DEG)))
 
     def diameters(self) -> Float[np.ndarray, " 2"]:
         """Diameters of the irises in the unit of the world; NaN where an eye shows none."""

@@ -19,7 +19,7 @@ CROP_SIDE = 2.3
 """Ratio of the side of a crop to the distance between the corners of the eye."""
 SHIFTS = ((1.0, 0.0), (0.92, 0.0), (1.12, 0.0), (1.0, -8.0), (1.0, 8.0))
 """Factor on the side of a crop and turn in degrees, of the crops that the points are the mean over."""
-LEAST_PX = 8.0
+LEAST_PX = 6.0
 """Diameter in pixels of the photo below which an iris is not measured."""
 MOST_SCATTER = 0.08
 """Scatter of the points over the crops, in diameters, from which there is no iris."""
