@@ -23,12 +23,13 @@ from baseh3d_ns.data.pictures import Trimap, read_mask, read_photo
 from baseh3d_ns.data.ray_pool import find_strata, pool_rays
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.frames import LANDMARKS_MM
-from baseh3d_ns.own_photos import looks, scene
+from baseh3d_ns.own_photos import iris_size, looks, scene
 from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.dataparser import HeadDataParser, HeadDataParserConfig, indices_of, spread_views
 from baseh3d_ns.own_photos.faces import POINTS, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.head_block import read_head_block
 from baseh3d_ns.own_photos.head_frame import _ears
+from baseh3d_ns.own_photos.iris_size import seen_by
 from baseh3d_ns.own_photos.lens import Lens
 from baseh3d_ns.own_photos.metric_scale import BY_FACE, ScaleOptions, doubt, find_scale, is_open
 from baseh3d_ns.own_photos.own_views import _may_show_head
@@ -499,6 +500,26 @@ def test_a_face_of_another_size_than_usual_is_told_by_its_irises(ratio, word):
     assert both.uncertainty_percent < alone.uncertainty_percent
     said = doubt(both, face)
     assert said is None if word is None else said is not None and f"{word} than the average adult's" in said
+
+
+def test_irises_are_measured_in_photos_made_smaller_where_nothing_else_tells_the_size(own, monkeypatch):
+    """A face 500 units before a lens of 800 pixels, in a photo of half its size: an iris of 4 pixels is 5 units wide."""
+    face = find_face_in_space(landmark_rays(3, 0)[0])
+    assert face is not None
+    lens = Lens(np.array([[800.0, 0.0, 50.0], [0.0, 800.0, 50.0], [0.0, 0.0, 1.0]]), np.zeros(8), 100, 100)
+    turn = np.stack([face.rotation[0], -face.rotation[1], -face.rotation[2]])
+    shot = Shot("a", Path("a.jpg"), None, lens, False, turn, face.eyes.mean(axis=0) + 500.0 * face.rotation[2])
+    found = FaceLandmarks(np.zeros((468, 2)), np.zeros(468), 0.9, 0.0)
+    monkeypatch.setattr(iris_size, "iris_diameters_px", lambda *_: np.array([4.0, 4.0]))
+    seen = seen_by(shot, np.zeros((50, 50, 3), np.uint8), found, face)
+    assert iris_size.iris_diameter([seen]) == pytest.approx(5.0, rel=0.01)
+
+    asked, look = [], scene.look_at
+    monkeypatch.setattr(scene, "look_at", lambda *given: asked.append(given[3]) or look(*given))
+    opened(own)
+    rewrite(own, lambda meta: meta["head"].pop("mm_per_unit"))
+    opened(own)
+    assert asked == [False, True]
 
 
 @pytest.mark.parametrize(
