@@ -35,8 +35,8 @@ from baseh3d_ns.synthetic.phone_photos import synthesize_photos
 
 GIVEN, FOUND = "given, with masks", "found by capture"
 METRIC = (
-    "Both ways, to the surface, aligned on the face: rigid, and with the head's size fitted, since capture takes the "
-    "average adult's. Means over heads"
+    "Both ways, to the surface, aligned on the face: rigid, and with the head's size fitted, since capture estimates "
+    "it. Means over heads"
 )
 DIGITS = {"face mm": 2, "head mm": 2, "worst face mm": 2, "size fitted: face mm": 2, "size fitted: head mm": 2}
 

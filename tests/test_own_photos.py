@@ -503,7 +503,7 @@ def test_a_face_of_another_size_than_usual_is_told_by_its_irises(ratio, word):
 
 
 def test_irises_are_measured_in_photos_made_smaller_where_nothing_else_tells_the_size(own, monkeypatch):
-    """A face 500 units before a lens of 800 pixels, in a photo of half its size: an iris of 4 pixels is 5 units wide."""
+    """A face 500 units before a lens of 800 pixels, its photo made half as large: 4 pixels of an iris are 5 units."""
     face = find_face_in_space(landmark_rays(3, 0)[0])
     assert face is not None
     lens = Lens(np.array([[800.0, 0.0, 50.0], [0.0, 800.0, 50.0], [0.0, 0.0, 1.0]]), np.zeros(8), 100, 100)
