@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -30,13 +32,36 @@ def exit_on_input_error() -> Iterator[None]:
 
 @contextmanager
 def ended_by_interrupt(last_words: Callable[[], str]) -> Iterator[None]:
-    """Turn Ctrl-C into a last sentence, empty for none, on stderr and the shell's exit code for it: no traceback."""
+    """Turn Ctrl-C into a last sentence, empty for none, on stderr and the shell's exit code for it: no traceback.
+
+    Args:
+        last_words: saves what is to be kept and returns the sentence; a second Ctrl-C does not interrupt it.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        if said := last_words():
-            print(said, file=sys.stderr)
+        with _uninterrupted():
+            if said := last_words():
+                print(said, file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Answer Ctrl-C with a sentence; beside the main thread, which alone gets it, nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def wait(*_: object) -> None:
+        # Not by print: the signal may come in the middle of one.
+        os.write(2, b"Still saving what is done: a moment, please.\n")
+
+    before = signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> str:

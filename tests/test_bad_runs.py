@@ -16,10 +16,11 @@ from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation.run_files import evaluation_folder
 from baseh3d_ns.evaluation.score_run import scene_of_head
 from baseh3d_ns.frames import HEAD_FRAME
+from baseh3d_ns.heads.description import describe_head
 from baseh3d_ns.heads.head_file import Head, save_head
 from baseh3d_ns.heads.networks import weights_of_field
 from baseh3d_ns.heads.opened import OpenedHead
-from baseh3d_ns.heads.readers import BUILTIN, find_head_file, open_head
+from baseh3d_ns.heads.readers import BUILTIN, find_head_file, newest_checkpoint, open_head
 
 
 def refusal(method: str, root: Path, out: Path, *options: object, views: str = "3") -> str:
@@ -103,6 +104,17 @@ def test_options_without_a_meaning(method, options, said, tiny_root, tmp_path):
 def test_output_folder_not_writable(tiny_root, tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert "--output-dir" in refusal("idr", tiny_root, tmp_path / "file")
+
+
+def test_a_run_that_was_stopped_before_its_first_step_says_so(tmp_path):
+    (tmp_path / "config.yml").write_text("")
+    with pytest.raises(InputError, match="stopped before its first step: train again"):
+        find_head_file(tmp_path)
+
+
+def test_a_checkpoint_keeps_the_optimiser_for_those_who_go_on(fit_run):
+    checkpoint = newest_checkpoint(fit_run.folder / "nerfstudio_models")
+    assert "optimiser      : in the checkpoint, for --load-dir" in describe_head(checkpoint)
 
 
 def test_a_truncated_checkpoint_is_named(fit_run, tiny_root, tmp_path):

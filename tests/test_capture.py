@@ -563,6 +563,29 @@ def test_a_photo_of_another_person_is_left_out_where_the_others_then_agree(
     assert ("Little skin is where the others show it in 0.jpg, 1.jpg" in said) != left_out
 
 
+@pytest.mark.parametrize(
+    ("shares", "doubted"), [((0.32, 0.3, 0.31), True), ((0.3, 0.7, 0.6), False), ((np.nan,), False)]
+)
+def test_photos_of_which_none_shows_the_others_skin_are_doubted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shares: tuple[float, ...], doubted: bool
+) -> None:
+    """Another person's photo among three, or photos that are all blurred, take all cameras with them."""
+    count = len(shares)
+    solution = LandmarkSolution(
+        (camera_at(0.0),) * count,
+        np.ones((count, LANDMARKS)),
+        np.ones(count),
+        np.full(count, np.inf),
+        np.array(shares),
+        np.zeros((LANDMARKS, 3)),
+    )
+    monkeypatch.setattr(face_cameras, "solve_with_tracks", lambda *_: solution)
+    photos = [replace(photo_by(100.0), name=f"{number}.jpg") for number in range(count)]
+    face_cameras.cameras_of_faces(photos, [[face(0.9, 20.0)]] * count, load_landmark_model())
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("Only 31% of the skin is where the other photos show it" in said) == doubted
+
+
 def test_a_photo_without_a_face_has_the_camera_of_its_own_lens_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     wide, tele, upright = photo_by(100.0), photo_by(300.0), photo_by(300.0, 60, 80)
     place = replace(camera_at(10.0), width=80, height=60)
@@ -914,6 +937,19 @@ def test_cropped_photos_are_said_once_and_get_no_other_ones_lens(capsys: pytest.
     assert f"look cropped: 2, the first of them {cropped.name} (80 x 60 pixels);" in said
     say_cropped([whole])
     assert capsys.readouterr().out == ""
+
+
+def test_a_photo_of_another_shape_may_be_cropped(capsys: pytest.CaptureFixture[str]) -> None:
+    """Programs that send photos take their EXIF, which would say so."""
+    photos = [photo_by(None), photo_by(None, 60, 80), photo_by(None)]
+    say_cropped(photos)
+    say_cropped([*photos, photo_by(100.0, 80, 50)])
+    say_cropped([photo_by(None), photo_by(None, 80, 50)])
+    assert capsys.readouterr().out == ""
+    say_cropped([*photos, replace(photo_by(None, 80, 50), name="b.jpg")])
+    assert "Photos of another shape than the others: b.jpg; if they were cropped" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def face(score: float, size: float, left: float = 0.0) -> FaceLandmarks:

@@ -224,7 +224,8 @@ def test_one_photo_alone_takes_ball_and_cut_from_its_face(photos, monkeypatch, s
     face = FittedFace(size * load_landmark_model().mean_mm, MetricScale(1.0, "pupils 61 mm", 3.0))
     solved = SolvedCameras((SolvedView(shot.name, camera),), LANDMARKS, face)
     monkeypatch.setattr(command, "solve_cameras", lambda *_: solved)
-    capture(options(photos, photos / "head", scale=ScaleOptions(pupils_mm=61.0)))
+    said = capture(options(photos, photos / "head", scale=ScaleOptions(pupils_mm=61.0)))
+    assert ("% of the average adult's: check it" in said) == (size != 1.0)
     head = json.loads((photos / "head" / "transforms.json").read_text())["head"]
     # The silhouette of one photo reaches as far as one looks, a head does not.
     assert head["radius"] == pytest.approx(size * HEAD_FRAME.radius_mm, rel=0.04)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,23 @@ def test_ctrl_c_in_the_middle_of_the_last_checkpoint_writes_it_again(tiny_root, 
     monkeypatch.setattr(torch, "save", lambda *given: save(*given) if calls else ctrl_c(calls.append(1)))
     interrupted(trainer.train)
     assert step_of(newest_checkpoint(trainer.checkpoint_dir)) == trainer.total_steps - 1
+
+
+def test_a_second_ctrl_c_does_not_interrupt_the_saving(capfd):
+    saved, before = [], signal.getsignal(signal.SIGINT)
+
+    def save() -> str:
+        signal.raise_signal(signal.SIGINT)
+        saved.append(True)
+        return "saved"
+
+    def stop() -> None:
+        with ended_by_interrupt(save):
+            raise KeyboardInterrupt
+
+    interrupted(stop)
+    assert saved and signal.getsignal(signal.SIGINT) is before
+    assert capfd.readouterr().err == "Still saving what is done: a moment, please.\nsaved\n"
 
 
 def test_an_end_without_an_interrupt_says_nothing(capsys):

@@ -486,7 +486,7 @@ def test_a_unit_that_makes_the_face_of_no_persons_size_is_refused(metres, fits):
     assert doubt(find_scale(ScaleOptions(mm_per_unit=1000.0), capture, face, None), face)
 
 
-@pytest.mark.parametrize(("ratio", "word"), [(0.8, "smaller"), (0.97, None), (1.25, "larger")])
+@pytest.mark.parametrize(("ratio", "word"), [(0.8, "smaller"), (0.97, None), (1.15, "larger")])
 def test_a_face_of_another_size_than_usual_is_told_by_its_irises(ratio, word):
     """Of a unit of 0.01 mm, an average adult's face and irises that are `ratio` as large in it as they should be."""
     face = find_face_in_space(landmark_rays(3, 0)[0])
@@ -498,6 +498,8 @@ def test_a_face_of_another_size_than_usual_is_told_by_its_irises(ratio, word):
     both = find_scale(ScaleOptions(), capture, face, None)
     assert abs(np.log(both.mm_per_unit / face.mm_per_unit)) < abs(np.log(ratio))
     assert both.uncertainty_percent < alone.uncertainty_percent
+    narrow = replace(face, iris=11.7 / face.mm_per_unit / 1.25)
+    assert find_scale(ScaleOptions(), capture, narrow, None) == alone, "no face is that large, but eyes look aside"
     said = doubt(both, face)
     assert said is None if word is None else said is not None and f"{word} than the average adult's" in said
 

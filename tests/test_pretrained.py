@@ -15,7 +15,7 @@ from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.obj import read_obj
 from baseh3d_ns.data.scan_files import read_landmarks
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.pretrained import landmarks, model_files, silhouettes
+from baseh3d_ns.pretrained import irises, landmarks, model_files, silhouettes
 from baseh3d_ns.pretrained.face_boxes import FaceBox
 from baseh3d_ns.pretrained.irises import iris_diameters_px
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
@@ -177,6 +177,22 @@ def test_irises_of_a_real_person_and_of_closed_eyes(quarters: int):
         column, row = centre.round().astype(int)
         closed[row - 6 : row + 7, column - 14 : column + 15] = photo[row + 18, column] if not quarters else 120
     assert np.isnan(iris_diameters_px(closed, found)).all()
+
+
+def test_irises_of_eyes_that_look_aside_are_not_measured(monkeypatch: pytest.MonkeyPatch):
+    """They look narrow, and the face too large."""
+    photo = astronaut()
+    found = find_face(photo)
+    assert found is not None
+    width_px = np.linalg.norm(found.points_px[RIGHT_EYE[1]] - found.points_px[RIGHT_EYE[0]])
+    moved = found.points_px.copy()
+    moved[[*RIGHT_EYE, *LEFT_EYE], 0] += 0.15 * width_px  # as if both irises were nearer to the left of the photo
+    assert np.isfinite(iris_diameters_px(photo, found)).all()
+    assert np.isnan(iris_diameters_px(photo, replace(found, points_px=moved))).all()
+    # Eyes that look at something near turn towards each other.
+    near = iter([(8.0, 0.15), (8.0, -0.14)])
+    monkeypatch.setattr(irises, "_iris", lambda *_: next(near))
+    assert (iris_diameters_px(photo, found) == 8.0).all()
 
 
 def test_a_turned_face_does_not_fill_the_hollow_before_its_nose(monkeypatch: pytest.MonkeyPatch):

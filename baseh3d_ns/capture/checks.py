@@ -19,6 +19,10 @@ SAME_HEAD = 3.0
 """Median residual of the landmarks, in standard deviations, above which they are not of one head."""
 ONE_SPOT_DEG = 3.0
 """Largest angle between directions to the cameras below which they stand on one spot, in degrees."""
+OTHER_SHAPE = 0.02
+"""Relative difference in shape (longer by shorter side) from which a photo may be cropped."""
+LITTLE_SHARE = 0.5
+"""Share of the spots compared between photos that agree, of most photos, below which their cameras are doubted."""
 MOST_NAMED = 5
 """Photos that a sentence names at most."""
 OTHER_FACE = "another person, another expression, or a mirrored face (as some front cameras save it)"
@@ -80,6 +84,14 @@ def say_cropped(photos: Sequence[Photo]) -> None:
             f"Photos that look cropped: {len(cropped)}, the first of them {first.name} ({first.width} x {first.height} "
             "pixels); cropped photos lose what is known of their lens, so pass uncropped ones."
         )
+    shapes = np.array([max(photo.width, photo.height) / min(photo.width, photo.height) for photo in photos])
+    unlike = np.abs(shapes / np.median(shapes) - 1.0) > OTHER_SHAPE
+    odd = [photo.name for photo, other in zip(photos, unlike, strict=True) if other and photo.exif_focal_px is None]
+    if odd and 2 * unlike.sum() < len(photos) and not cropped:
+        CONSOLE.log(
+            f"Photos of another shape than the others: {names(odd)}; if they were cropped, pass uncropped ones, since "
+            "their cameras would be off by some degrees."
+        )
 
 
 def say_odd(photo_names: Sequence[str]) -> None:
@@ -103,6 +115,22 @@ def check_one_head(photo_names: Sequence[str], residuals: Float[np.ndarray, "v l
         raise InputError(
             f"the faces in {names(photo_names)} do not fit one head, {odd} least of all: leave out photos of other "
             "people, mirrored ones (some front cameras save those), and those with another expression"
+        )
+
+
+def say_unlike(agreement: Float[np.ndarray, " v"]) -> None:
+    """Log that hardly any photo shows the skin of the others where it should be, where that is so.
+
+    A wrong photo of three turns all of their cameras, so that none of them stands out.
+
+    Args:
+        agreement: share of the spots compared that agree, of every photo; NaN where too few were compared.
+    """
+    known = agreement[np.isfinite(agreement)]
+    if len(known) and np.median(known) < LITTLE_SHARE:
+        CONSOLE.log(
+            f"Only {np.median(known):.0%} of the skin is where the other photos show it: the cameras may be off by "
+            f"several degrees. Take sharp photos, and leave out any of {OTHER_FACE}."
         )
 
 

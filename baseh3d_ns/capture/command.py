@@ -37,7 +37,7 @@ from baseh3d_ns.own_photos.lens import COEFFICIENTS, Lens
 from baseh3d_ns.own_photos.looks import Look, full_trimap
 from baseh3d_ns.own_photos.mask_turns import MaskFile, turned_masks
 from baseh3d_ns.own_photos.masks import find_mask, mask_file, unused_masks
-from baseh3d_ns.own_photos.metric_scale import ScaleOptions
+from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt
 from baseh3d_ns.own_photos.photo_sizes import as_shown
 from baseh3d_ns.own_photos.scene import OwnScene, check_neck, open_capture, photos_without_camera, read_capture
 from baseh3d_ns.own_photos.shots import Capture, Cut, GivenFrame, Shot
@@ -78,16 +78,15 @@ def capture(options: CaptureOptions) -> str:
     take_back(options.out)
     check_output(options.source, options.out, options.overwrite)
     with output_folder(options.out) as folder:
-        given, solved, face = None if options.estimate_cameras else _given_cameras(options), None, None
+        given, solved, known = None if options.estimate_cameras else _given_cameras(options), None, None
         if given is None:
             options.scale.check_without_cameras()
             given, solved = _estimate(options, _photos(options, folder))
         scale = options.scale
         if solved is not None and solved.face is not None:
             scale = replace(scale, pupils_mm=0.0)  # those cameras stand in millimetres by them already
-            if len(given.shots) > 1:
-                face = face_of(solved.face.landmarks_mm[list(POINTS.values())], ())
-        scene = open_capture(given, scale, options.neck_mm, LONGEST_PX, face)
+            known = face_of(solved.face.landmarks_mm[list(POINTS.values())], ())
+        scene = open_capture(given, scale, options.neck_mm, LONGEST_PX, known if len(given.shots) > 1 else None)
         kept = {view.shot.name for view in scene.views}
         shots = [
             replace(shot, mask_path=save_mask(folder, number, shot.name, full_trimap(look)))
@@ -96,7 +95,7 @@ def capture(options: CaptureOptions) -> str:
         ]
         write_transforms(folder, options.out, shots, scene.frame, scene.splits)
         save_sheet(folder / SHEET, scene.views, scene.frame, scene.frame.scale.summary())
-        report = _report(options, scene, solved)
+        report = _report(options, scene, solved, scene.scale_doubt or doubt(scene.frame.scale, known))
     return report
 
 
@@ -205,7 +204,7 @@ def _shot(photo: Path, mask: Path | None, view: SolvedView, mask_as_stored: bool
     return Shot(photo.name, photo, mask, lens, False, camera.rotation, camera.centre_mm, mask_as_stored)
 
 
-def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | None) -> str:
+def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | None, scale_doubt: str | None) -> str:
     """Table of the photos, the way to the cameras, the scale, advice, and the next command."""
     kept = {view.shot.name for view in scene.views}
     errors = {} if solved is None else {view.name: view.reprojection_error_px for view in solved.views}
@@ -222,7 +221,7 @@ def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | No
         lost += [view.name for view in solved.views if view.camera is None]
     centres_mm = np.array([view.camera.centre_mm for view in scene.views])
     way = f"Cameras by {solved.way}." if solved is not None else f"Cameras as given by {scene.capture.path}."
-    said = [scene.scale_doubt] if scene.scale_doubt else []
+    said = [scale_doubt] if scale_doubt else []
     scale = scene.frame.scale
     said += advice(photos, lost, centres_mm, scale.source)
     lines = [table(photos), "", way, scale.summary(), *said, ""]

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from baseh3d_ns.capture.checks import OTHER_FACE, SAME_HEAD, check_one_head, names
+from baseh3d_ns.capture.checks import OTHER_FACE, SAME_HEAD, check_one_head, names, say_unlike
 from baseh3d_ns.capture.face_view import FaceView, no_finer
 from baseh3d_ns.capture.landmark_cameras import (
     FREE_FOCAL_SD,
@@ -78,6 +78,7 @@ def _without_odd(
     """The photos, less the few that show hardly a spot of the others, where all others then agree; their solution."""
     odd = np.flatnonzero(solution.agreement < ODD_SHARE)  # NaN, where too little was compared, is not
     if not len(odd):
+        say_unlike(solution.agreement)
         return chosen, solution
     left, found = list(chosen), solution
     while (found.agreement < ODD_SHARE).any() and 2 * (len(left) - 1) > len(chosen):

@@ -18,15 +18,16 @@ def describe_head(path: Path) -> str:
     Raises:
         InputError: it cannot be read.
     """
-    head = open_head(path)
+    head, file = open_head(path), find_head_file(path)
+    without = "in the checkpoint, for --load-dir" if file.suffix == ".ckpt" else "not kept"
     numbers = sum(tensor.numel() for tensor in head.weights.values())
     said = {
         "networks": f"{summary(architecture(head.weights))}; {len(head.weights)} tensors, {numbers} numbers",
         "frame (mm)": asdict(head.frame) if head.frame else "not recorded",
-        "optimiser": f"Adam after {head.adam_steps} steps" if head.moments else "not kept",
+        "optimiser": f"Adam after {head.adam_steps} steps" if head.moments else without,
     }
     if head.latents is not None:
         heads, size = head.latents.shape
         said["shape space"] = f"{heads} heads, latents of {size} numbers"
     lines = [f"  {name:<15}: {value}" for name, value in {**said, **head.provenance}.items()]
-    return "\n".join([str(find_head_file(path)), *lines])
+    return "\n".join([str(file), *lines])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -55,6 +55,18 @@ def seen_by(shot: Shot, photo: UInt8[np.ndarray, "h w 3"], landmarks: FaceLandma
     """The face in space as a shot shows it, whose photo may have been made smaller."""
     focal_px = shot.lens.intrinsics[0, 0] * photo.shape[1] / shot.lens.width
     return SeenFace(photo, landmarks, face.eyes, face.rotation[2], shot.centre, shot.rotation[2], float(focal_px))
+
+
+def with_iris(
+    face: Face,
+    shots: Sequence[Shot],
+    photos: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    landmarks: Sequence[FaceLandmarks | None],
+) -> Face:
+    """The face with the diameter of its irises, as the shots show them, whose photos may have been made smaller."""
+    there = zip(shots, photos, landmarks, strict=True)
+    seen = [seen_by(shot, photo, found, face) for shot, photo, found in there if found is not None]
+    return replace(face, iris=iris_diameter(seen))
 
 
 def iris_diameter(faces: Iterable[SeenFace]) -> float | None:

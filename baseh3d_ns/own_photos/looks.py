@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from baseh3d_ns.data.pictures import Trimap
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos.faces import POINTS, Face, FaceRays, find_face_in_space
 from baseh3d_ns.own_photos.hull import Silhouette
-from baseh3d_ns.own_photos.iris_size import iris_diameter, seen_by
+from baseh3d_ns.own_photos.iris_size import with_iris
 from baseh3d_ns.own_photos.mask_turns import turned_like_photos
 from baseh3d_ns.own_photos.masks import (
     HOLDS_FACE,
@@ -26,7 +26,7 @@ from baseh3d_ns.own_photos.masks import (
     small_masks,
     unused_masks,
 )
-from baseh3d_ns.own_photos.photo_sizes import read_counted
+from baseh3d_ns.own_photos.photo_sizes import made_small, read_counted
 from baseh3d_ns.own_photos.shots import Shot
 from baseh3d_ns.own_photos.sure_head import cleared, completed
 from baseh3d_ns.pretrained.landmarks import RELIABLE, FaceLandmarks
@@ -84,23 +84,16 @@ def look_at(
         InputError: a photo or mask cannot be used, or no photo shows a head.
     """
     bar = progress_bar(shots, desc="Reading the photos", unit="photo")
-    photos = [_small(read_counted(shot.photo_path, shot.as_stored)) for shot in bar]
+    photos = [made_small(read_counted(shot.photo_path, shot.as_stored), LONGEST_PX) for shot in bar]
     masks = small_masks(shots, photos)
     shots, masks = turned_like_photos(shots, photos, masks)
-    landmarks: list[FaceLandmarks | None] = [None] * len(shots)
-    if find_faces or any(mask is None for mask in masks):
-        faces = [[] if face is None else [face] for face in _find_landmarks(photos, masks)]
-        inside = faces_in_masks([shot.name for shot in shots], masks, faces)
-        landmarks = [found[0] if found else None for found in inside]
+    wanted = find_faces or any(mask is None for mask in masks)
+    landmarks = _in_masks(shots, masks, _find_landmarks(photos, masks)) if wanted else [None] * len(shots)
     face = _face_in_space(shots, photos, landmarks) or otherwise
     landmarks = [
         found if found is not None and found.score >= RELIABLE and _is_there(shot, photo.shape, found, face) else None
         for shot, photo, found in zip(shots, photos, landmarks, strict=True)
     ]
-    if face is not None and measure_irises:
-        there = zip(shots, photos, landmarks, strict=True)
-        seen = [seen_by(shot, photo, found, face) for shot, photo, found in there if found is not None]
-        face = replace(face, iris=iris_diameter(seen))
     looks, without, doubtful = [], [], []
     bar = progress_bar(shots, desc="Looking at silhouettes", unit="photo")
     for shot, photo, given, found in zip(bar, photos, masks, landmarks, strict=True):
@@ -121,6 +114,8 @@ def look_at(
             f"no head was found in {shots[0].name} or any other photo: put masks (white = head) into a folder masks"
         )
     _report(looks, without, doubtful)
+    if face is not None and measure_irises:
+        face = with_iris(face, shots, photos, landmarks)
     return looks, face
 
 
@@ -135,13 +130,6 @@ def full_trimap(look: Look) -> Trimap:
         for part in (look.head, look.known | ~may_be)
     )
     return Trimap(mask, known | mask)
-
-
-def _small(photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "k l 3"]:
-    height, width = photo.shape[:2]
-    factor = min(1.0, LONGEST_PX / max(width, height))
-    size = max(1, round(factor * width)), max(1, round(factor * height))
-    return photo if factor == 1.0 else np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
 
 
 def _guessed(
@@ -203,6 +191,14 @@ def _find_landmarks(
     except InputError as error:
         CONSOLE.log(f"Faces are not looked for: {error}")
         return [None] * len(photos)
+
+
+def _in_masks(
+    shots: Sequence[Shot], masks: Sequence[Bool[np.ndarray, "_ _"] | None], found: Sequence[FaceLandmarks | None]
+) -> list[FaceLandmarks | None]:
+    """The faces that `faces_in_masks` keeps."""
+    inside = faces_in_masks([shot.name for shot in shots], masks, [[] if one is None else [one] for one in found])
+    return [faces[0] if faces else None for faces in inside]
 
 
 def _chosen(faces: Sequence[FaceLandmarks], mask: Bool[np.ndarray, "h w"] | None) -> FaceLandmarks | None:

@@ -31,6 +31,9 @@ BY_FACE = "the face, taken to be as large as the average adult's"
 """Words for the source of a scale that nobody measured."""
 BY_FACE_AND_IRISES = "the face and its irises, taken to be as large as the average adult's"
 """Words for the source of a scale where irises were seen as well."""
+MOST_LARGER = 1.2
+"""Size of a face by its irises, in average adults, beyond which these were seen too narrow, as of eyes that look aside:
+children's faces are far smaller than adults', hardly any is that much larger."""
 IMPOSSIBLE = 3.0
 """Factor on the average adult's size beyond which a unit is another."""
 UNLIKELY = 0.3
@@ -167,7 +170,7 @@ def by_face(mm_per_unit: float, iris: float | None) -> MetricScale:
         mm_per_unit: millimetres in a unit, if the face is as large as the average adult's.
         iris: diameter of the irises in that unit; None where they were not seen.
     """
-    if iris is None:
+    if iris is None or IRIS_MM / iris > MOST_LARGER * mm_per_unit:
         return MetricScale(mm_per_unit, BY_FACE, FACE_PERCENT)
     weights = np.array([FACE_PERCENT, IRIS_PERCENT]) ** -2.0
     mean = float(np.exp(np.average(np.log([mm_per_unit, IRIS_MM / iris]), weights=weights)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from PIL import Image
 
 from baseh3d_ns.data.pictures import Trimap, picture_size, read_photo, read_trimap
 from baseh3d_ns.errors import InputError
@@ -72,6 +73,14 @@ def read_counted(photo_path: Path, as_stored: bool) -> UInt8[np.ndarray, "h w 3"
     """A photo as 8-bit sRGB, turned as its EXIF orientation says unless `as_stored`."""
     photo = read_photo(photo_path)
     return np.ascontiguousarray(STORED[picture_size(photo_path)[2]](photo)) if as_stored else photo
+
+
+def made_small(photo: UInt8[np.ndarray, "h w 3"], longest_px: int) -> UInt8[np.ndarray, "k l 3"]:
+    """The photo with a longer side of at most so many pixels."""
+    height, width = photo.shape[:2]
+    factor = min(1.0, longest_px / max(width, height))
+    size = max(1, round(factor * width)), max(1, round(factor * height))
+    return photo if factor == 1.0 else np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
 
 
 def up_as_shown(photo_path: Path, as_stored: bool) -> Float[np.ndarray, " 3"]:

@@ -2,7 +2,8 @@
 
 MediaPipe's network (Ablavatski et al., "Real-time Pupil Tracking from Monocular Video for Digital Puppetry", 2020) sees
 one eye, 64 pixels wide, and places the middle of its iris and four points of the edge. An iris is believed where
-slightly shifted crops agree on it, and where it is darker than the white beside it.
+slightly shifted crops agree on it, where it is darker than the white beside it, and where the eyes do not look aside,
+which would make it narrow.
 """
 
 from __future__ import annotations
@@ -28,23 +29,31 @@ DARKER = 0.8
 INSIDE, BESIDE, HIGH = 0.7, (1.2, 1.6), 0.3
 """In radii from the middle: half the width of the part of an iris that is looked at, distances of the white beside it,
 and half the height of both, which narrow eyes leave open."""
+MOST_ASIDE = 0.1
+"""Distance of the irises from the middles of their eyes, in widths of the eye, beyond which the eyes look aside."""
 RIGHTMOST, LEFTMOST = 1, 3
 """Points of the edge at the height of the middle; the first is the middle."""
 
 
 def iris_diameters_px(photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks) -> Float[np.ndarray, " 2"]:
-    """Width of the irises of the subject's right and left eye in pixels; NaN where an eye shows none.
+    """Width of the irises of the subject's right and left eye in pixels; NaN where an eye shows none or looks aside.
 
     Raises:
         InputError: the network is not here and cannot be fetched.
     """
-    return np.array([_diameter(photo, face, RIGHT_EYE, False), _diameter(photo, face, LEFT_EYE, True)])
+    found = np.array([_iris(photo, face, RIGHT_EYE, False), _iris(photo, face, LEFT_EYE, True)])
+    diameters_px, aside = found.T
+    seen = np.isfinite(diameters_px)
+    # Of both eyes together: the corners of one are not found better than the gaze matters.
+    looks_aside = seen.any() and abs(float(aside[seen].mean())) > MOST_ASIDE
+    return np.full(2, np.nan) if looks_aside else diameters_px
 
 
-def _diameter(
+def _iris(
     photo: UInt8[np.ndarray, "h w 3"], face: FaceLandmarks, corners: tuple[int, int], mirrored: bool
-) -> float:
-    """Width of the iris between two landmarks, the network's crops mirrored for a left eye, as it knows right ones."""
+) -> tuple[float, float]:
+    """Width of the iris between two landmarks, and how far it lies from their middle towards the second, in their
+    distance; the network's crops are mirrored for a left eye, as it knows right ones."""
     first, last = face.points_px[list(corners)]
     across = last - first
     turn_deg = float(np.degrees(np.arctan2(across[1], across[0])))
@@ -55,9 +64,9 @@ def _diameter(
     points = passes.mean(axis=0)
     diameter_px = float(np.linalg.norm(passes[:, LEFTMOST] - passes[:, RIGHTMOST], axis=1).mean())
     scatter = float(np.linalg.norm(passes - points, axis=2).mean()) / max(diameter_px, 1e-9)
-    if diameter_px < LEAST_PX or scatter > MOST_SCATTER or not _is_darker(photo, points, diameter_px):
-        return float("nan")
-    return diameter_px
+    aside = float((points[0] - crop.centre_px) @ across / (across @ across))
+    is_seen = diameter_px >= LEAST_PX and scatter <= MOST_SCATTER and _is_darker(photo, points, diameter_px)
+    return (diameter_px if is_seen else float("nan")), aside
 
 
 def _run(photo: UInt8[np.ndarray, "h w 3"], crop: Crop, mirrored: bool) -> Float[np.ndarray, "5 2"]:
