@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class InputError(ValueError):
@@ -54,10 +54,11 @@ def _uninterrupted() -> Iterator[None]:
         return
 
     def wait(*_: object) -> None:
-        # Not by print: the signal may come in the middle of one.
-        os.write(2, b"Still saving what is done: a moment, please.\n")
+        # Not by print: the signal may come in the middle of one. What Ctrl-C has ended may have been read by `tee`.
+        with suppress(OSError):
+            os.write(2, b"Still saving what is done: a moment, please.\n")
 
-    before = signal.signal(signal.SIGINT, wait)
+    before = signal.signal(signal.SIGINT, wait) or signal.default_int_handler
     try:
         yield
     finally:

@@ -71,7 +71,7 @@ def report(views: Sequence[View], all_views: Sequence[View], args: Args) -> str:
     found, true = [found for found, _ in pairs], [true for _, true in pairs]
     angles, distances = errors(found, true)
     face = face_scale(found, true, face_mm)
-    source = "any unit" if solved.face is None else solved.face.scale_source
+    source = "any unit" if solved.face is None else solved.face.scale.source
     focal = pairs[0][0].intrinsics[0, 0] / pairs[0][1].intrinsics[0, 0] - 1.0
     return (
         f"{solved.way}: {len(pairs)} of {len(views)} registered, rotations off by "

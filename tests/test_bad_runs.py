@@ -106,9 +106,9 @@ def test_output_folder_not_writable(tiny_root, tmp_path):
     assert "--output-dir" in refusal("idr", tiny_root, tmp_path / "file")
 
 
-def test_a_run_that_was_stopped_before_its_first_step_says_so(tmp_path):
+def test_a_run_that_has_saved_nothing_is_named_as_that(tmp_path):
     (tmp_path / "config.yml").write_text("")
-    with pytest.raises(InputError, match="stopped before its first step: train again"):
+    with pytest.raises(InputError, match="its training still runs, or ended before it saved one"):
         find_head_file(tmp_path)
 
 

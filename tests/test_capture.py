@@ -42,7 +42,7 @@ from baseh3d_ns.capture.structure_from_motion import MotionConfig, solve_motion
 from baseh3d_ns.capture.turned_views import KnownView, TurnedView, _pose
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.own_photos import iris_size
-from baseh3d_ns.own_photos.metric_scale import BY_FACE, BY_FACE_AND_IRISES, IRIS_MM
+from baseh3d_ns.own_photos.metric_scale import BY_FACE, BY_FACE_AND_IRISES, IRIS_MM, doubt
 from baseh3d_ns.pretrained.landmark_model import LANDMARKS, SeenHead, learn_landmark_model, load_landmark_model
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
@@ -866,11 +866,32 @@ def test_irises_tell_a_small_face_from_an_adults(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(iris_size, "iris_diameters_px", measured)
     scale = scale_by_face(model.mean_mm, model, photos, [[face]] * 2, views)
     assert len(seen) == 1 and seen[0] is photos[0].rgb
-    assert scale.source == BY_FACE_AND_IRISES and scale.uncertainty_percent < 5.0
+    assert scale.source == BY_FACE_AND_IRISES and scale.uncertainty_percent > 10.0
     # The face alone says 1, the irises 0.8, and they are the surer of the two.
     assert 0.8 < scale.mm_per_unit < np.sqrt(0.8)
+    doubted = doubt(scale, None)
+    assert doubted is not None and "smaller than the average adult's" in doubted
     unsure = replace(face, score=0.3)
     assert scale_by_face(model.mean_mm, model, photos, [[unsure], []], views).source == BY_FACE
+
+
+def test_irises_are_done_without_where_their_network_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A computer without network has the four that were enough before."""
+    model, photo = load_landmark_model(), small_photo("a", np.zeros((320, 320, 3), np.uint8))
+    face = FaceLandmarks(np.zeros((468, 2)), np.zeros(468), 0.9, 0.0)
+
+    def missing(*_: object) -> None:
+        raise InputError("pip cannot download it")
+
+    monkeypatch.setattr(iris_size, "iris_diameters_px", missing)
+    found = scale_by_face(model.mean_mm, model, [photo], [[face]], [SolvedView("a", camera_at(0.0))])
+    assert found.source == BY_FACE and "Irises are not measured: pip cannot" in capsys.readouterr().out
+    asked: list[str] = []
+    monkeypatch.setattr(solve_room, "model_file", asked.append)
+    solve_room.check_tools(3, needs_networks=True)
+    assert "iris_landmark" not in asked and len(asked) == 4
 
 
 def test_scaled_and_resized_cameras_see_the_same() -> None:

@@ -116,6 +116,25 @@ def test_a_second_ctrl_c_does_not_interrupt_the_saving(capfd):
     assert capfd.readouterr().err == "Still saving what is done: a moment, please.\nsaved\n"
 
 
+def test_nobody_needs_to_read_that_it_is_saving(monkeypatch):
+    """Ctrl-C ends the `tee` behind a pipe as well."""
+
+    def closed(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("baseh3d_ns.errors.os.write", closed)
+    saved = []
+
+    def save() -> str:
+        signal.raise_signal(signal.SIGINT)
+        saved.append(True)
+        return ""
+
+    with pytest.raises(SystemExit), ended_by_interrupt(save):
+        raise KeyboardInterrupt
+    assert saved
+
+
 def test_an_end_without_an_interrupt_says_nothing(capsys):
     with ended_by_interrupt(lambda: "interrupted"):
         pass

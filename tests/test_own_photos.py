@@ -31,7 +31,7 @@ from baseh3d_ns.own_photos.head_block import read_head_block
 from baseh3d_ns.own_photos.head_frame import _ears
 from baseh3d_ns.own_photos.iris_size import seen_by
 from baseh3d_ns.own_photos.lens import Lens
-from baseh3d_ns.own_photos.metric_scale import BY_FACE, ScaleOptions, doubt, find_scale, is_open
+from baseh3d_ns.own_photos.metric_scale import BY_FACE, ScaleOptions, doubt, find_scale, only_head_tells_size
 from baseh3d_ns.own_photos.own_views import _may_show_head
 from baseh3d_ns.own_photos.scene import open_capture, read_capture
 from baseh3d_ns.own_photos.shots import Capture, Cut, GivenFrame, Shot
@@ -491,15 +491,19 @@ def test_a_face_of_another_size_than_usual_is_told_by_its_irises(ratio, word):
     """Of a unit of 0.01 mm, an average adult's face and irises that are `ratio` as large in it as they should be."""
     face = find_face_in_space(landmark_rays(3, 0)[0])
     capture = Capture(Path("transforms.json"), ())
-    assert face is not None and is_open(ScaleOptions(), capture)
+    assert face is not None and only_head_tells_size(ScaleOptions(), capture)
     alone = find_scale(ScaleOptions(), capture, face, None)
     assert alone.source == BY_FACE and alone.mm_per_unit == face.mm_per_unit and doubt(alone, face) is None
     face = replace(face, iris=11.7 / face.mm_per_unit / ratio)
     both = find_scale(ScaleOptions(), capture, face, None)
     assert abs(np.log(both.mm_per_unit / face.mm_per_unit)) < abs(np.log(ratio))
-    assert both.uncertainty_percent < alone.uncertainty_percent
-    narrow = replace(face, iris=11.7 / face.mm_per_unit / 1.25)
-    assert find_scale(ScaleOptions(), capture, narrow, None) == alone, "no face is that large, but eyes look aside"
+    assert both.face_size == pytest.approx(both.mm_per_unit / face.mm_per_unit)
+    # What differs by far more than it should is not surer than the face alone.
+    assert (both.uncertainty_percent < alone.uncertainty_percent) == (word is None)
+    for wrong, why in ((1.25, "no face is that large, but eyes look aside"), (0.5, "a doll's")):
+        assert (
+            find_scale(ScaleOptions(), capture, replace(face, iris=11.7 / face.mm_per_unit / wrong), None) == alone
+        ), why
     said = doubt(both, face)
     assert said is None if word is None else said is not None and f"{word} than the average adult's" in said
 
@@ -535,7 +539,7 @@ def test_irises_are_measured_in_photos_made_smaller_where_nothing_else_tells_the
     ],
 )
 def test_irises_are_not_asked_where_the_scale_is_known(options, told):
-    assert not is_open(options, told)
+    assert not only_head_tells_size(options, told)
 
 
 def test_the_unit_of_metashapes_cameras_is_the_scale_in_its_xml(tmp_path):

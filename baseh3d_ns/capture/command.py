@@ -95,7 +95,8 @@ def capture(options: CaptureOptions) -> str:
         ]
         write_transforms(folder, options.out, shots, scene.frame, scene.splits)
         save_sheet(folder / SHEET, scene.views, scene.frame, scene.frame.scale.summary())
-        report = _report(options, scene, solved, scene.scale_doubt or doubt(scene.frame.scale, known))
+        metric = scene.frame.scale if solved is None or solved.face is None else solved.face.scale
+        report = _report(options, scene, solved, scene.scale_doubt or doubt(metric, known))
     return report
 
 

@@ -23,8 +23,7 @@ def average_scale(head_mm: Float[np.ndarray, "l 3"], model: LandmarkModel) -> fl
 
 def scale_by_pupils(head_mm: Float[np.ndarray, "l 3"], pupils_mm: float) -> MetricScale:
     """Scale that gives a head its known distance between the pupils."""
-    right, left = _eyes(head_mm)
-    return MetricScale(pupils_mm / float(np.linalg.norm(left - right)), by_pupils(pupils_mm), PUPILS_PERCENT)
+    return MetricScale(pupils_mm / pupil_distance(head_mm), by_pupils(pupils_mm), PUPILS_PERCENT)
 
 
 def scale_by_face(
@@ -51,6 +50,12 @@ def scale_by_face(
             focal_px = float(camera.intrinsics[0, 0])
             seen.append(SeenFace(photo.rgb, found[0], eyes, ahead, camera.centre_mm, camera.rotation[2], focal_px))
     return by_face(average_scale(head_mm, model), iris_diameter(seen))
+
+
+def pupil_distance(head_mm: Float[np.ndarray, "l 3"]) -> float:
+    """Distance between the middles of the eyes in the unit of the landmarks."""
+    right, left = _eyes(head_mm)
+    return float(np.linalg.norm(left - right))
 
 
 def _eyes(head_mm: Float[np.ndarray, "l 3"]) -> Float[np.ndarray, "2 3"]:

@@ -32,7 +32,7 @@ from baseh3d_ns.own_photos.masks import faces_in_masks, find_faces_at_mask
 from baseh3d_ns.own_photos.metric_scale import MetricScale
 from baseh3d_ns.pretrained.landmark_model import LandmarkModel, load_landmark_model
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
-from baseh3d_ns.pretrained.model_files import MODELS, model_file
+from baseh3d_ns.pretrained.model_files import MODELS, OPTIONAL, model_file
 from baseh3d_ns.pretrained.silhouettes import guess_silhouette
 
 MOTION, LANDMARKS = "structure from motion", "landmarks"
@@ -81,7 +81,8 @@ def check_tools(count: int, needs_networks: bool) -> None:
         require_extra("capture")
     if count < FEWEST_FOR_MOTION or needs_networks:
         for name in MODELS:
-            model_file(name)
+            if name not in OPTIONAL:
+                model_file(name)
 
 
 def solve_cameras(photos: Sequence[Photo], config: CameraConfig) -> SolvedCameras:

@@ -84,7 +84,7 @@ def find_head_file(path: Path) -> Path:
         if found:
             return found[-1]
     if (folder / "config.yml").is_file():
-        raise InputError(f"{folder} is of a training that was stopped before its first step: train again")
+        raise InputError(f"{folder} holds no checkpoint: its training still runs, or ended before it saved one")
     raise InputError(f"{folder} holds neither {HEAD_FILE} nor prior-*.safetensors nor a checkpoint: {PASS_A_HEAD}")
 
 

@@ -31,15 +31,15 @@ BY_FACE = "the face, taken to be as large as the average adult's"
 """Words for the source of a scale that nobody measured."""
 BY_FACE_AND_IRISES = "the face and its irises, taken to be as large as the average adult's"
 """Words for the source of a scale where irises were seen as well."""
-MOST_LARGER = 1.2
-"""Size of a face by its irises, in average adults, beyond which these were seen too narrow, as of eyes that look aside:
-children's faces are far smaller than adults', hardly any is that much larger."""
+FACES = (0.6, 1.2)
+"""Sizes of people's faces in average adults', from infants on. Irises that tell another were seen too narrow, as of
+eyes that look aside, or are a doll's."""
 IMPOSSIBLE = 3.0
 """Factor on the average adult's size beyond which a unit is another."""
 UNLIKELY = 0.3
 """Relative difference between a face and the average adult's from which a scale is doubted."""
-NO_AVERAGE = 0.07
-"""Relative difference between a face and the average adult's, its irises considered, that is worth saying."""
+OF_ANOTHER_SIZE = 0.07
+"""Relative difference between a face, its irises considered, and the average adult's that is worth saying."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class MetricScale:
     """Source in words, for log and files."""
     uncertainty_percent: float
     """Standard deviation in per cent, as far as it is known; 0 where the user vouches for the scale."""
+    face_size: float = 1.0
+    """Size of the face in average adults', where its irises told it; else 1."""
 
     def summary(self) -> str:
         """Line for the log."""
@@ -98,7 +100,7 @@ class ScaleOptions:
             )
 
 
-def is_open(options: ScaleOptions, capture: Capture) -> bool:
+def only_head_tells_size(options: ScaleOptions, capture: Capture) -> bool:
     """Whether nothing but the head itself says how large it is."""
     told = (options.recorded, options.mm_per_unit, options.pupils_mm, options.unit, capture.given.mm_per_unit)
     return not any(told) and not capture.metres_by
@@ -170,11 +172,15 @@ def by_face(mm_per_unit: float, iris: float | None) -> MetricScale:
         mm_per_unit: millimetres in a unit, if the face is as large as the average adult's.
         iris: diameter of the irises in that unit; None where they were not seen.
     """
-    if iris is None or IRIS_MM / iris > MOST_LARGER * mm_per_unit:
+    by_iris = 1.0 if iris is None else IRIS_MM / iris / mm_per_unit
+    if iris is None or not FACES[0] <= by_iris <= FACES[1]:
         return MetricScale(mm_per_unit, BY_FACE, FACE_PERCENT)
-    weights = np.array([FACE_PERCENT, IRIS_PERCENT]) ** -2.0
-    mean = float(np.exp(np.average(np.log([mm_per_unit, IRIS_MM / iris]), weights=weights)))
-    return MetricScale(mean, BY_FACE_AND_IRISES, round(float(weights.sum() ** -0.5), 1))
+    variances = np.array([FACE_PERCENT, IRIS_PERCENT]) ** 2
+    size = float(by_iris ** (variances[0] / variances.sum()))
+    # Where the two differ by more than they should, the mean is as uncertain as they differ (Birge ratio).
+    differ = abs(100.0 * float(np.log(by_iris))) / float(variances.sum() ** 0.5)
+    percent = float((1.0 / variances).sum() ** -0.5) * max(1.0, differ)
+    return MetricScale(size * mm_per_unit, BY_FACE_AND_IRISES, round(percent, 1), size)
 
 
 def by_pupils(pupils_mm: float) -> str:
@@ -184,17 +190,14 @@ def by_pupils(pupils_mm: float) -> str:
 
 def doubt(scale: MetricScale, face: Face | None) -> str | None:
     """Sentence for the log where a scale makes a face of no person's size, or the irises one of another than usual."""
-    if face is None:
+    if abs(scale.face_size - 1.0) >= OF_ANOTHER_SIZE:
+        than = "smaller" if scale.face_size < 1.0 else "larger"
+        child = " (a child's is 80 to 90 %)" if scale.face_size < 1.0 else ""
+        return (
+            f"By its irises the face is {than} than the average adult's: it is taken to be "
+            f"{100.0 * scale.face_size:.0f} % of that{child}."
+        )
+    if face is None or abs(scale.mm_per_unit / face.mm_per_unit - 1.0) < UNLIKELY:
         return None
-    ratio = scale.mm_per_unit / face.mm_per_unit
-    if abs(ratio - 1.0) >= UNLIKELY:
-        return (
-            f"With that scale the face is {100.0 * ratio:.0f} % of the average adult's: check it (a child's is 80 to "
-            "90 %)."
-        )
-    if scale.source == BY_FACE_AND_IRISES and abs(ratio - 1.0) >= NO_AVERAGE:
-        return (
-            f"By its irises the face is {'smaller' if ratio < 1.0 else 'larger'} than the average adult's: it is taken "
-            f"to be {100.0 * ratio:.0f} % of that (a child's is 80 to 90 %)."
-        )
-    return None
+    percent = 100.0 * scale.mm_per_unit / face.mm_per_unit
+    return f"With that scale the face is {percent:.0f} % of the average adult's: check it (a child's is 80 to 90 %)."

@@ -17,7 +17,7 @@ from baseh3d_ns.own_photos.contradictions import without_contradicted
 from baseh3d_ns.own_photos.faces import Face
 from baseh3d_ns.own_photos.head_frame import HeadFrame, find_head_frame
 from baseh3d_ns.own_photos.looks import Look, look_at
-from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt, is_open
+from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt, only_head_tells_size
 from baseh3d_ns.own_photos.own_views import OwnView, view_of
 from baseh3d_ns.own_photos.shots import Capture, Shot
 from baseh3d_ns.own_photos.transforms_json import FILE, read_transforms
@@ -41,7 +41,7 @@ class OwnScene:
     splits: dict[str, list[int]]
     """Numbers of the views of nerfstudio's splits, where the file names them."""
     scale_doubt: str | None
-    """Sentence where the scale makes a face of no person's size."""
+    """Sentence where the scale makes a face of no person's size, or the irises one of another than usual."""
 
 
 def read_capture(data: Path) -> Capture:
@@ -134,7 +134,9 @@ def open_capture(
     given = capture.given
     parts = (given.ball, given.mm_per_unit, given.up, given.ahead)
     complete = given.cut_decided and all(part is not None for part in parts)
-    looks, face = look_at(capture.shots, not complete or bool(scale.pupils_mm), face, is_open(scale, capture))
+    looks, face = look_at(
+        capture.shots, not complete or bool(scale.pupils_mm), face, only_head_tells_size(scale, capture)
+    )
     silhouettes = [look.silhouette for look in looks]
     heads = [replace(look.silhouette, mask=look.head) for look in looks]
     frame = find_head_frame(capture, silhouettes, heads, face, scale, neck_mm)

@@ -107,15 +107,17 @@ MODELS = {
 }
 """Networks by the names they have here: BlazeFace, Face Mesh (468 points), MediaPipe's irises and selfie segmentation,
 and the small U2-Net (Qin et al. 2020)."""
+OPTIONAL = ("iris_landmark",)
+"""Networks that came later, which a computer without network may do without."""
 
 
 def models_folder() -> Path:
     """Folder of the networks in the user's cache, or in the temporary folder where there is no such cache.
 
-    A cache that holds them all need not be one that can be written to.
+    A cache that holds those that are needed need not be one that can be written to.
     """
-    name, all_of_them = "baseh3d_ns", [f"{FOLDER}/{model.name}" for model in MODELS.values()]
-    return cache_folder(name, Path(tempfile.gettempdir()) / name, all_of_them) / FOLDER
+    name, needed = "baseh3d_ns", [f"{FOLDER}/{MODELS[name].name}" for name in MODELS if name not in OPTIONAL]
+    return cache_folder(name, Path(tempfile.gettempdir()) / name, needed) / FOLDER
 
 
 def model_file(name: str) -> Path:

@@ -125,7 +125,8 @@ def _model_difference(saved: dict[str, Any], ours: dict[str, Tensor]) -> str | N
             if beginning == _part(name):
                 sizes = f"{there.get(name, 'missing')} there, {here.get(name, 'missing')} here"
                 return f"{meaning} ('{name}': {sizes})"
-    for name, meaning in (("camera_centres", "other views"), ("frame_mm", "another unit frame")):
+    frame = "another unit frame (of own photos: another scale, see --mm-per-unit)"
+    for name, meaning in (("camera_centres", "other views"), ("frame_mm", frame)):
         if name in ours and not torch.allclose(saved[_MODEL + name].to(ours[name]), ours[name], rtol=1e-4, atol=1e-4):
             return f"{meaning}, or of another scene (--views, --scene)"
     return None
