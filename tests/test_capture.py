@@ -583,7 +583,8 @@ def test_photos_of_which_none_shows_the_others_skin_are_doubted(
     photos = [replace(photo_by(100.0), name=f"{number}.jpg") for number in range(count)]
     face_cameras.cameras_of_faces(photos, [[face(0.9, 20.0)]] * count, load_landmark_model())
     said = " ".join(capsys.readouterr().out.split())
-    assert ("Only 31% of the skin is where the other photos show it" in said) == doubted
+    assert ("% of the skin is where the other photos show it" in said) == doubted
+    assert not doubted or "Only 31%" in said
 
 
 def test_a_photo_without_a_face_has_the_camera_of_its_own_lens_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
