@@ -14,6 +14,7 @@ from baseh3d_ns.commands.benchmarks import Bench, Report
 from baseh3d_ns.commands.data import Capture, Models, Synth
 from baseh3d_ns.commands.heads import Evaluate, Export, Prior, Turntable
 from baseh3d_ns.errors import ended_by_interrupt, exit_on_input_error
+from baseh3d_ns.quiet import quiet_libraries
 
 Commands = (
     Annotated[Synth, tyro.conf.subcommand(name="synth")]
@@ -34,6 +35,7 @@ def entrypoint() -> None:
     """Console script `baseh3d`."""
     # nerfstudio uses names that torch is giving up: nothing that a user could act on.
     warnings.filterwarnings("ignore", category=FutureWarning)
+    quiet_libraries()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # Names of files may hold bytes that are no UTF-8.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from baseh3d_ns import methods
+from baseh3d_ns import cli, methods
 from baseh3d_ns.quiet import quiet_libraries
 from baseh3d_ns.training.agreement import Agreement, agreement
 from baseh3d_ns.training.closing_words import closing_lines, ended_by, how_to_go_on
@@ -82,3 +82,15 @@ def test_only_warnings_that_nobody_can_act_on_are_kept_from_the_log(message, kin
         quiet_libraries()
         warnings.warn_explicit(message, kind, "file.py", 1, module=module)
     assert len(caught) == shown
+
+
+def test_the_commands_keep_them_from_the_log_too(monkeypatch):
+    message, module = "Using a non-tuple sequence for multidimensional indexing", "nerfstudio.cameras.cameras"
+    monkeypatch.setattr("sys.argv", ["baseh3d", "models"])
+    monkeypatch.setattr(
+        cli.Models, "main", lambda _: warnings.warn_explicit(message, UserWarning, "file.py", 1, module)
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cli.entrypoint()
+    assert not caught
