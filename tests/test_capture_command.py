@@ -237,6 +237,31 @@ def test_one_photo_alone_takes_ball_and_cut_from_its_face(photos, monkeypatch, s
     assert head["scale_source"] == "pupils 61 mm" and head["mm_per_unit"] == 1.0 and head["ears"] == [0.0, 0.0, 0.0]
 
 
+def test_guessed_masks_are_told_from_given_ones_when_the_folder_is_opened_again(photos, monkeypatch):
+    """Wrong ones would carve the head, were their weight raised late in a fit as that of given ones is."""
+
+    def opened() -> bool:
+        config = HeadDataParserConfig(data=photos / "head")
+        return config.setup().get_dataparser_outputs("train").metadata.get("guessed_masks", False)
+
+    capture(options(photos, photos / "head"))
+    assert not opened()
+    rewrite(photos / "head", lambda meta: meta["frames"][1].update(mask_guessed=True))
+    assert opened()
+    looked = scene.look_at
+
+    def guessing(*given):
+        looks, face = looked(*given)
+        return [replace(looks[0], guessed=True), *looks[1:]], face
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene, "look_at", guessing)
+        capture(options(photos, photos / "head", overwrite=True))
+    frames = json.loads((photos / "head" / "transforms.json").read_text())["frames"]
+    assert [frame["mask_guessed"] for frame in frames] == [True] + [False] * (len(frames) - 1)
+    assert opened()
+
+
 def test_the_face_that_gave_the_cameras_stands_in_where_no_photos_agree_on_one(photos, monkeypatch):
     """Without it the ball would hold shoulders and all, and `--neck-mm` do nothing."""
     given, head = read_capture(photos), open_own_photos(photos, SCALE, 90.0, 64).frame

@@ -16,6 +16,7 @@ from tiny_root import SCENE
 
 from baseh3d_ns import methods
 from baseh3d_ns.data import pictures, views
+from baseh3d_ns.data.h3ds_dataparser import H3dsDataParser
 from baseh3d_ns.heads.networks import named_parameters
 from baseh3d_ns.heads.readers import open_head
 from baseh3d_ns.models.photo_consistency import Photos
@@ -221,8 +222,20 @@ def test_an_anchor_leaves_the_eikonal_loss_alone(tiny_root, tmp_path):
     assert torch.equal(asked[1.0].gradients, asked[0.0].gradients)
 
 
-@pytest.mark.parametrize(("photo_weight", "factor"), [(0.3, 3.0), (0.0, 1.0)])
-def test_silhouettes_weigh_more_once_small_patches_are_compared(tiny_root, tmp_path, photo_weight, factor):
+@pytest.mark.parametrize(
+    ("photo_weight", "guessed", "factor"), [(0.3, False, 3.0), (0.0, False, 1.0), (0.3, True, 1.0)]
+)
+def test_given_masks_weigh_more_once_small_patches_are_compared(
+    tiny_root, tmp_path, monkeypatch, photo_weight, guessed, factor
+):
+    outputs_of = H3dsDataParser._generate_dataparser_outputs
+
+    def with_guesses(self, *given, **named):
+        outputs = outputs_of(self, *given, **named)
+        outputs.metadata["guessed_masks"] = guessed
+        return outputs
+
+    monkeypatch.setattr(H3dsDataParser, "_generate_dataparser_outputs", with_guesses)
     options = ["--pipeline.model.late-mask-factor", 3, "--pipeline.model.photos.weight", photo_weight]
     config = configured("baseh3d-fast", tiny_root, tmp_path, "--epochs", 2, *options)
     config.placing.steps, config.warm_start.colours.steps, config.warm_start.latent.steps = (2, 2), 0, 0

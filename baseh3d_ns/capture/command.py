@@ -89,7 +89,7 @@ def capture(options: CaptureOptions) -> str:
         scene = open_capture(given, scale, options.neck_mm, LONGEST_PX, known if len(given.shots) > 1 else None)
         kept = {view.shot.name for view in scene.views}
         shots = [
-            replace(shot, mask_path=save_mask(folder, number, shot.name, full_trimap(look)))
+            replace(shot, mask_path=save_mask(folder, number, shot.name, full_trimap(look)), mask_guessed=look.is_guess)
             for number, look in enumerate(scene.looks)
             if (shot := look.silhouette.shot).name in kept
         ]

@@ -15,7 +15,7 @@ from baseh3d_ns.frames import OPENCV_TO_OPENGL, PIXEL_CENTRE
 from baseh3d_ns.own_photos.head_frame import HeadFrame
 from baseh3d_ns.own_photos.lens import COEFFICIENTS
 from baseh3d_ns.own_photos.shots import Shot
-from baseh3d_ns.own_photos.transforms_json import AS_STORED, FILE, MODELS, RATIONAL
+from baseh3d_ns.own_photos.transforms_json import AS_STORED, FILE, GUESSED, MODELS, RATIONAL
 
 MASKS, FRAMES, SHEET = "masks", "frames", "capture.png"
 """Names, within the folder, of the masks, of the frames of a video, and of the picture to look at."""
@@ -63,6 +63,7 @@ def _frame(folder: Path, out: Path, shot: Shot) -> dict[str, object]:
         "w": lens.width,
         "h": lens.height,
         AS_STORED: shot.as_stored,
+        GUESSED: shot.mask_guessed,
         "fl_x": lens.intrinsics[0, 0],
         "fl_y": lens.intrinsics[1, 1],
         "cx": lens.intrinsics[0, 2] + PIXEL_CENTRE,

@@ -32,7 +32,7 @@ METADATA = (
 """Metadata that a dataparser hands over beside nerfstudio's own outputs: `SceneFrame`; centres and optical axes of the
 cameras in the unit frame, [views, 3] each; a `PictureSource` for each view; scene; numbers of the views; what else the
 head file records of the data. A dataparser whose world is upright (+y up, +z ahead) may add `ears`, the middle between
-the ears in the unit frame, [3]."""
+the ears in the unit frame, [3]; one whose masks were guessed by networks adds `guessed_masks`, True."""
 FEWEST_PX = 16
 """Width or height in pixels below which a photo shows no head."""
 LEAST_SKEW_PX = 1e-3

@@ -47,7 +47,7 @@ class IdrModelConfig(SdfModelConfig):
     mask_weight: Weight = 100.0
     """Weight of the silhouette's cross entropy."""
     late_mask_factor: Weight = 1.0
-    """How many times that weight silhouettes get once photos are compared by small patches (see photos.small-from)."""
+    """How many times that weight given masks (not guessed ones) get from photos.small-from on, with photos compared."""
     mask_alpha: Annotated[float, Gt(0.0), Le(ALPHA_END)] = 50.0
     """Sharpness of the silhouette at the start, per radius of the networks' unit ball, at most 1600; it doubles five
     times, every eighth of the training, but not beyond 1600."""
@@ -90,9 +90,10 @@ class IdrModel(SdfModel):
 
     def populate_modules(self) -> None:
         super().populate_modules()
-        config, views = self.config, len(self.camera_centres)
+        config, views, metadata = self.config, len(self.camera_centres), self.kwargs["metadata"]
         refines = config.refine_cameras or config.refine_colours
-        self.views = ViewCorrections(self.kwargs["metadata"]["camera_axes"], self.camera_centres) if refines else None
+        self.views = ViewCorrections(metadata["camera_axes"], self.camera_centres) if refines else None
+        self.late_mask_factor = 1.0 if metadata.get("guessed_masks") else config.late_mask_factor
         anchor = PriorAnchor(config.anchor, one_view=views == 1)
         self.anchor = anchor if anchor.weight > 0 else None
         self.early_photos: Photos | None = None
@@ -229,7 +230,7 @@ class IdrModel(SdfModel):
             min_sdf = result.sdf[~on] * self.field.placement.scale
             silhouette = mask_loss(min_sdf, in_mask[~on], batch["weight"][~on], alpha, rays)
             late = self.late_photos is not None and self.progress >= self.config.photos.small_from
-            losses["mask"] = self.config.mask_weight * (self.config.late_mask_factor if late else 1.0) * silhouette
+            losses["mask"] = self.config.mask_weight * (self.late_mask_factor if late else 1.0) * silhouette
         if self.views:
             losses["views"] = self.config.refine_weight * self.views.penalty()
         if result.ncc is not None:

@@ -106,7 +106,7 @@ class HeadDataParser(DataParser):
         numbers = self.split_views(split)
         views = [scene.views[number] for number in numbers]
         frame = SceneFrame((0.0, 0.0, 0.0), scene.frame.radius_mm)
-        return view_outputs(
+        outputs = view_outputs(
             nerfstudio_cameras([view.camera for view in views], frame),
             frame,
             scene.capture.path.parent.name,
@@ -123,6 +123,9 @@ class HeadDataParser(DataParser):
             },
             scene.frame.ears_unit,
         )
+        if any(look.is_guess for look in scene.looks):
+            outputs.metadata["guessed_masks"] = True
+        return outputs
 
 
 def to_unit(scene: OwnScene) -> tuple[Float[Tensor, "3 4"], float]:

@@ -62,6 +62,11 @@ class Look:
     """Score of the face that was found in the photo; None where none was, or a bystander's, or none was looked for."""
 
     @property
+    def is_guess(self) -> bool:
+        """Whether the silhouette is a network's, of this look or of an earlier capture."""
+        return self.guessed or self.silhouette.shot.mask_guessed
+
+    @property
     def head(self) -> Bool[np.ndarray, "h w"]:
         """Pixels of the head, without those left open."""
         mask = self.silhouette.mask

@@ -44,6 +44,8 @@ class Shot:
     mask_as_stored: bool | None = None
     """Whether the mask is of the stored pixels, not of those shown; None where its size or orientation says it (see
     `mask_turns`)."""
+    mask_guessed: bool = False
+    """Whether networks made the mask, in an earlier capture."""
 
     def in_camera(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
         """Points of the file's world in the camera's axes."""

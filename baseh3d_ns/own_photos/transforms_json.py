@@ -30,6 +30,8 @@ LISTED = ("k1", "k2", "k3", "k4", "p1", "p2")
 """Order of nerfstudio's `distortion_params`."""
 AS_STORED = "as_stored"
 """Key of a frame by which `baseh3d capture` says whether its camera counts stored pixels, see `photo_sizes`."""
+GUESSED = "mask_guessed"
+"""Key of a frame by which it says that networks made the mask."""
 MOST_PIXELS = 1 << 16
 REMEDY = "let the program that made it export its cameras again"
 
@@ -80,7 +82,8 @@ def _shot(path: Path, frame: Table) -> Shot:
     rotation, centre = pose_of(frame.get("transform_matrix"), named)
     lens, as_stored = _lens(frame, photo, named)
     # nerfstudio reads a mask that is named as it reads the photo, and so do we in a capture of ours.
-    return Shot(name, photo, mask, lens, as_stored, rotation, centre, mask_as_stored=as_stored if has_mask else None)
+    turned, guessed = as_stored if has_mask else None, has_mask and frame.get(GUESSED) is True
+    return Shot(name, photo, mask, lens, as_stored, rotation, centre, mask_as_stored=turned, mask_guessed=guessed)
 
 
 def _text(path: Path, frame: Table, key: str) -> str:
