@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,12 @@ from trimesh.exchange.ply import export_ply
 from baseh3d_ns.data.head_size import likely_unit
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.evaluation import any_scan, global_alignment
-from baseh3d_ns.evaluation.any_scan import ScaleAligned, score_against_scan
+from baseh3d_ns.evaluation.any_scan import ScaleAligned, score_against_scan, score_with_likely_nose
 from baseh3d_ns.evaluation.distance import Surface
 from baseh3d_ns.evaluation.evaluate_run import evaluate_run
 from baseh3d_ns.evaluation.global_alignment import spread_rotations
 from baseh3d_ns.evaluation.icp import REACH, SHARE, align_by_similarity, align_plainly, align_rigidly, descend
-from baseh3d_ns.evaluation.nose import nose_tip
+from baseh3d_ns.evaluation.nose import nose_tips
 from baseh3d_ns.evaluation.protocol import FACE_RADIUS_MM
 from baseh3d_ns.evaluation.rigid import RigidScores, TwoWayDistances
 from baseh3d_ns.evaluation.scan_file import read_scan
@@ -78,7 +79,7 @@ def test_a_head_is_found_on_its_torso(monkeypatch):
     monkeypatch.setattr(global_alignment, "ROTATIONS", 200)
     person = mesh_of_head(open_head(BUILTIN), BUILTIN, 6.0, torch.device("cpu"))
     vertices = person.vertices.view(np.ndarray)
-    face = vertices[np.linalg.norm(vertices - nose_tip(person, np.eye(3)), axis=1) < FACE_RADIUS_MM]
+    face = vertices[np.linalg.norm(vertices - nose_tips(person, np.eye(3))[0], axis=1) < FACE_RADIUS_MM]
     torso = sphere(1.0)
     torso.apply_scale([220.0, 330.0, 130.0])
     torso.apply_translation(vertices.mean(axis=0) - [0.0, 460.0, 0.0])
@@ -89,7 +90,7 @@ def test_a_head_is_found_on_its_torso(monkeypatch):
 def test_half_a_head_that_lies_on_the_head_stays_there(quick):
     """A wrong place holds as much of the face as the right one, or more."""
     person = mesh_of_head(open_head(BUILTIN), BUILTIN, 6.0, torch.device("cpu"))
-    vertices, tip = person.vertices.view(np.ndarray), nose_tip(person, np.eye(3))
+    vertices, tip = person.vertices.view(np.ndarray), nose_tips(person, np.eye(3))[0]
     face = vertices[np.linalg.norm(vertices - tip, axis=1) < FACE_RADIUS_MM]
     scan = person.copy()
     scan.update_faces(scan.triangles_center[:, 0] > tip[0])
@@ -215,10 +216,26 @@ def test_every_rotation_is_near_one_of_those_spread():
 def test_the_tip_of_the_nose_wherever_the_head_faces():
     turn = Rotation.from_euler("xyz", [20.0, 130.0, -40.0], degrees=True).as_matrix()
     mesh = head()
-    assert np.linalg.norm(nose_tip(mesh, np.eye(3)) - mesh.vertices[mesh.vertices[:, 2].argmax()]) < 6.0
+    assert np.linalg.norm(nose_tips(mesh, np.eye(3))[0] - mesh.vertices[mesh.vertices[:, 2].argmax()]) < 6.0
     turned = mesh.copy()
     turned.vertices = turned.vertices @ turn.T
-    assert np.allclose(nose_tip(turned, turn.T), turn @ nose_tip(mesh, np.eye(3)), atol=1e-6)
+    assert np.allclose(nose_tips(turned, turn.T)[0], turn @ nose_tips(mesh, np.eye(3))[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("height_mm, refused", [(-105.0, False), (-115.0, True)])
+def test_debris_that_stands_out_more_than_the_nose_is_not_aligned_on(height_mm: float, refused: bool, quick):
+    scan, motion = moved(head())
+    debris = sphere(20.0, 2)
+    debris.vertices = debris.vertices * [1.0, 1.0, 2.5] + [0.0, height_mm, 60.0]
+    prediction = trimesh.util.concatenate([wavy(head()), debris])
+    tips = nose_tips(prediction, np.eye(3))
+    assert np.linalg.norm(tips[0] - NOSE) > 90.0 and np.linalg.norm(tips[1:] - NOSE, axis=1).min() < 6.0
+    with pytest.raises(InputError) if refused else nullcontext():
+        alone = score_with_likely_nose(prediction, scan, tips[:1], FRAME)
+        assert not np.allclose(alone.rigid.pred_to_world, motion, atol=20.0)
+    scores = score_with_likely_nose(prediction, scan, tips, FRAME)
+    assert np.allclose(scores.rigid.pred_to_world, motion, atol=1.0) and scores.rigid.face.mean_mm < 1.0
+    assert np.linalg.norm(scores.nose_tip - NOSE) < 6.0
 
 
 def test_robust_icp_ignores_what_has_no_counterpart_and_a_similarity_finds_the_size():

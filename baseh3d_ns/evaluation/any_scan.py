@@ -1,6 +1,7 @@
 """Rigid scores of a head against any scan of it: no landmarks, no regions, perhaps another world.
 
-1. The tip of the nose on the prediction, by its profile; its face: what lies within `FACE_RADIUS_MM` of it.
+1. The tip of the nose on the prediction, by its profile; its face: what lies within `FACE_RADIUS_MM` of it. Where the
+   scan then fits badly, the next likely tip is tried.
 2. The scan brought into the head's world by its face, from where it is or from anywhere (`global_alignment`).
 3. Robust ICP of the scan's face to the prediction, then distances both ways, as in `rigid`.
 
@@ -28,7 +29,7 @@ SCAN_POINTS = 100_000
 ALIGNED_POINTS = 6_000
 """Most points of the scan's face that the alignment uses."""
 POOR_FIT_MM = 6.0
-"""Median distance on the face above which the scan is not of this head, or not in this unit."""
+"""Median distance above which the scan is not of this head, not in this unit, or lies in a wrong place."""
 MOST_RESIZING = 0.3
 """Logarithm of the factor beyond which an alignment has found another size than that of a head."""
 COVERED_MM = 10.0
@@ -69,6 +70,36 @@ class ScanScores:
     covered_head: float
     """Share of the whole prediction that it covers."""
     warnings: tuple[str, ...]
+
+
+def score_with_likely_nose(
+    mesh: trimesh.Trimesh, scan: trimesh.Trimesh, nose_tips: Float[np.ndarray, "tips 3"], frame: SceneFrame
+) -> ScanScores:
+    """Scores with the first tip of the nose by which the scan fits the head, else with the one by which it fits best.
+
+    Args:
+        nose_tips: likely tips of the nose of `mesh`, the likeliest first; the other arguments are those of
+            `score_against_scan`.
+
+    Raises:
+        InputError: the scan has no surface where the head is, with any of them.
+    """
+    found, errors = [], []
+    for nose_tip in nose_tips:
+        try:
+            found.append(score_against_scan(mesh, scan, nose_tip, frame))
+        except InputError as error:
+            errors.append(error)
+            continue
+        if _misfit_mm(found[-1]) <= POOR_FIT_MM:
+            break
+    if not found:
+        raise errors[0]
+    return min(found, key=_misfit_mm)
+
+
+def _misfit_mm(scores: ScanScores) -> float:
+    return scores.rigid.head.gt_to_pred.median_mm
 
 
 def score_against_scan(

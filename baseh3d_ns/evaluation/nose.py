@@ -14,6 +14,8 @@ BIN_MM = 2.0
 ABOVE_MM, BELOW_MM = 36.0, 26.0
 """Distances up to the bridge and down to the lips within which the profile must fall back from the tip."""
 ROUND_TIP_MM = 12.0
+MOST_TIPS = 3
+"""Vertices that are looked at: debris before the neck may stand out more than a nose."""
 
 
 def axes_of_head(placement: Placement) -> Float[np.ndarray, "3 3"]:
@@ -25,8 +27,8 @@ def axes_of_head(placement: Placement) -> Float[np.ndarray, "3 3"]:
     return placement.rotation.detach().cpu().double().numpy()
 
 
-def nose_tip(mesh: trimesh.Trimesh, axes: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
-    """The vertex of the profile that stands out most against what lies above and below it.
+def nose_tips(mesh: trimesh.Trimesh, axes: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "tips 3"]:
+    """The vertices of the profile that stand out most against what lies above and below them, the likeliest nose first.
 
     Args:
         mesh: a head in mm.
@@ -45,9 +47,13 @@ def nose_tip(mesh: trimesh.Trimesh, axes: Float[np.ndarray, "3 3"]) -> Float[np.
         for height in range(len(profile))
     ]
     standing_out = profile - np.max(falls, axis=1)
-    height = int(np.argmax(standing_out))
-    near = strip[np.abs(heights - height) * BIN_MM <= ROUND_TIP_MM]
-    return vertices[near[ahead[near].argmax()]]
+    tips = []
+    while len(tips) < MOST_TIPS and np.isfinite(standing_out).any():
+        height = int(np.argmax(standing_out))
+        near = strip[np.abs(heights - height) * BIN_MM <= ROUND_TIP_MM]
+        tips.append(vertices[near[ahead[near].argmax()]])
+        standing_out[max(0, height - above) : height + above] = -np.inf
+    return np.stack(tips)
 
 
 def _lowest(part: Float[np.ndarray, " n"]) -> float:

@@ -13,8 +13,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.data.head_size import Unit
-from baseh3d_ns.evaluation.any_scan import ScanScores, score_against_scan
-from baseh3d_ns.evaluation.nose import axes_of_head, nose_tip
+from baseh3d_ns.evaluation.any_scan import ScanScores, score_with_likely_nose
+from baseh3d_ns.evaluation.nose import axes_of_head, nose_tips
 from baseh3d_ns.evaluation.pictures import PICTURE_SIDE, SIDES_DEG, PhotoView, evaluation_picture, render
 from baseh3d_ns.evaluation.run_files import evaluation_folder, run_provenance, scale_of
 from baseh3d_ns.evaluation.scan_file import read_scan, unit_of
@@ -70,7 +70,7 @@ def score_with_scan(
     mesh, axes = mesh_of_head(head, file, 2.0 * spacing_mm, device), axes_of_head(field_of_head(head, file).placement)
     assert head.frame is not None, "else there is no mesh in millimetres"
     with CONSOLE.status(f"Aligning and scoring against {scan_path.name} ..."):
-        scores = score_against_scan(mesh, scan, nose_tip(mesh, axes), head.frame)
+        scores = score_with_likely_nose(mesh, scan, nose_tips(mesh, axes), head.frame)
     outside, doubts = find_on_background(opened, mesh.vertices)
     warnings, scale = (*head.doubts, *doubts, *scores.warnings), scale_of(head)
     read_as = {"scan": str(scan_path), "scan_unit": unit_of(scan_path, unit), "scan_extents_mm": scan.extents.tolist()}
