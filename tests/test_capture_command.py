@@ -25,7 +25,7 @@ from baseh3d_ns.capture.sheet import DIM, UNKNOWN, overlay
 from baseh3d_ns.capture.solve import LANDMARKS, FittedFace, SolvedCameras
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.sources import find_photos
-from baseh3d_ns.capture.video import choose_frames, early_end, frame_name, save_frames
+from baseh3d_ns.capture.video import _measured, choose_frames, early_end, frame_name, save_frames
 from baseh3d_ns.commands import data as commands
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_folder
@@ -431,6 +431,15 @@ def test_advice_names_the_side_that_is_missing_and_the_photos_that_are_bad():
     )
 
 
+def test_a_film_of_much_else_is_to_be_cut():
+    photos, centres = [report("a.jpg")] * 8, at(*range(0, 360, 45))
+    assert any(
+        "cut away what does not show the head" in said for said in advice(photos, ["e"] * 3, centres, MEASURED, True)
+    )
+    for lost, of_film in ((["e"] * 3, False), (["e"] * 2, True)):
+        assert "cut away" not in " ".join(advice(photos, lost, centres, MEASURED, of_film))
+
+
 def test_a_head_that_is_cut_off_is_told_from_a_silhouette_that_may_be_wrong():
     photos = [report("a.jpg", cut_off=("top",), guessed=False), report("b.jpg", cut_off=("left",)), report("c.jpg")]
     said = " ".join(advice(photos, [], at(-40.0, 0.0, 40.0), MEASURED))
@@ -537,6 +546,7 @@ def test_frames_of_a_video_become_photos(tmp_path):
     write_video(video, 64, 48)
     frames = save_frames(video, tmp_path / "frames")
     assert 1 < len(frames) <= 8 and all(path.is_file() for path in frames)
+    assert frames == [tmp_path / "frames" / frame_name(video, number) for number in choose_frames(*_measured(video))]
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     with pytest.raises(InputError, match="broken.mp4 cannot be decoded"):
         save_frames(tmp_path / "broken.mp4", tmp_path / "none")

@@ -326,6 +326,19 @@ def test_what_a_guess_leaves_open_may_be_head_but_is_not_known(monkeypatch):
     assert (may_be == ((column > 0) & (column < 7))).all() and (decided == (known | (column == 7))).all()
 
 
+def test_doubted_silhouettes_are_of_photos_that_are_used(monkeypatch, capsys):
+    agreements = {"a.jpg": 0.9, "b.jpg": 0.9, "c.jpg": 0.6, "d.jpg": 0.3}
+    lens, everywhere = Lens(np.eye(3), np.zeros(8), 8, 8), np.ones((8, 8), bool)
+    shots = [Shot(name, Path(name), None, lens, False, np.eye(3), np.zeros(3)) for name in agreements]
+    monkeypatch.setattr(looks, "read_counted", lambda *_: np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(looks, "_find_landmarks", lambda photos, _: [None] * len(photos))
+    monkeypatch.setattr(looks, "_guessed", lambda shot, *_: (everywhere, everywhere, agreements[shot.name]))
+    found, _ = looks.look_at(shots, find_faces=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert [look.silhouette.shot.name for look in found] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert "disagree on: c.jpg (0.60)." in said and "no sure silhouette was found: d.jpg." in said
+
+
 @pytest.mark.parametrize("aside_mm", [40.0, 250.0])
 def test_a_bystanders_face_says_nothing_of_the_head(aside_mm, monkeypatch):
     rays, points, _ = landmark_rays(4, 0)

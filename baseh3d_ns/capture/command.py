@@ -224,7 +224,7 @@ def _report(options: CaptureOptions, scene: OwnScene, solved: SolvedCameras | No
     way = f"Cameras by {solved.way}." if solved is not None else f"Cameras as given by {scene.capture.path}."
     said = [scale_doubt] if scale_doubt else []
     scale = scene.frame.scale
-    said += advice(photos, lost, centres_mm, scale.source)
+    said += advice(photos, lost, centres_mm, scale.source, options.source.suffix.lower() in VIDEO_SUFFIXES)
     lines = [table(photos), "", way, scale.summary(), *said, ""]
     train = f"ns-train baseh3d-fast --data {shlex.quote(str(options.out))} head-data"
     lines += [f"Look at {options.out / SHEET}, then:", train]

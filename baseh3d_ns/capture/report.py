@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from baseh3d_ns.capture.folder import SHEET
+from baseh3d_ns.capture.video import MOST_FRAMES
 from baseh3d_ns.own_photos.looks import LEAST_AGREEMENT
 from baseh3d_ns.own_photos.metric_scale import BY_FACE, BY_FACE_AND_IRISES
 
@@ -20,6 +21,8 @@ FRONT_DEG = 75.0
 """Azimuths up to this, to both sides, that a face wants photos from."""
 TALL = 1.25
 """Height above the ears, in the median of the others, from which a silhouette holds more than the head."""
+MANY_LOST = 0.25
+"""Share of a film's frames without the head from which it is worth cutting."""
 FEW = 3
 """Photos below which the shape is mostly the prior's."""
 
@@ -65,7 +68,11 @@ def table(photos: Sequence[PhotoReport]) -> str:
 
 
 def advice(
-    photos: Sequence[PhotoReport], lost: Sequence[str], centres_mm: Float[np.ndarray, "n 3"], scale_source: str
+    photos: Sequence[PhotoReport],
+    lost: Sequence[str],
+    centres_mm: Float[np.ndarray, "n 3"],
+    scale_source: str,
+    of_film: bool = False,
 ) -> list[str]:
     """Sentences on what would make the capture better, the most important first.
 
@@ -74,6 +81,7 @@ def advice(
         lost: names of the others, and of those without a camera.
         centres_mm: camera centres of those used, in upright axes (+y up, +z ahead) about the head.
         scale_source: source of the scale, in words.
+        of_film: whether the photos are frames of a film.
     """
     said = []
     if scale_source in (BY_FACE, BY_FACE_AND_IRISES):
@@ -85,6 +93,11 @@ def advice(
     if left_out:
         count = "1 photo is" if len(left_out) == 1 else f"{len(left_out)} photos are"
         said.append(f"{count} left out, without a camera or a silhouette of the head: {', '.join(left_out[:10])}.")
+    if of_film and len(lost) > MANY_LOST * (len(photos) + len(lost)):
+        said.append(
+            f"Of a film, {MOST_FRAMES} frames are taken at most: cut away what does not show the head, so that none of "
+            "them is spent on it."
+        )
     median = float(np.median([photo.sharpness for photo in photos]))
     blurred = [photo.name for photo in photos if photo.sharpness < BLURRED * median]
     if blurred:

@@ -35,7 +35,8 @@ def save_frames(video: Path, folder: Path) -> list[Path]:
     folder.mkdir()
     paths = []
     wanted = set(chosen)
-    for number, frame in enumerate(_frames(video)):
+    until_last = zip(range(max(chosen) + 1), _frames(video), strict=False)
+    for number, frame in progress_bar(until_last, total=max(chosen) + 1, desc="Writing the frames", unit="frame"):
         if number in wanted:
             paths.append(folder / frame_name(video, number))
             # cv2.imwrite would not say why it failed.

@@ -99,12 +99,10 @@ def look_at(
         found if found is not None and found.score >= RELIABLE and _is_there(shot, photo.shape, found, face) else None
         for shot, photo, found in zip(shots, photos, landmarks, strict=True)
     ]
-    looks, without, doubtful = [], [], []
+    looks, without = [], []
     bar = progress_bar(shots, desc="Looking at silhouettes", unit="photo")
     for shot, photo, given, found in zip(bar, photos, masks, landmarks, strict=True):
         mask, known, agreement = (given, None, 1.0) if given is not None else _guessed(shot, photo, found, face)
-        if agreement < LEAST_AGREEMENT:
-            doubtful.append(f"{shot.name} ({agreement:.2f})")
         if mask.mean() > LEAST_HEAD:
             score = None if found is None else float(found.score)
             looks.append(Look(Silhouette(shot, mask), known, given is None, agreement, score))
@@ -118,7 +116,7 @@ def look_at(
         raise InputError(
             f"no head was found in {shots[0].name} or any other photo: put masks (white = head) into a folder masks"
         )
-    _report(looks, without, doubtful)
+    _report(looks, without)
     if face is not None and measure_irises:
         face = with_iris(face, shots, photos, landmarks)
     return looks, face
@@ -231,7 +229,7 @@ def _rays(number: int, shot: Shot, small: UInt8[np.ndarray, "h w 3"], landmarks:
     return FaceRays(number, shot.centre, shot.directions(pixels))
 
 
-def _report(looks: list[Look], without: list[str], doubtful: list[str]) -> None:
+def _report(looks: list[Look], without: list[str]) -> None:
     guessed = sum(look.guessed for look in looks)
     if guessed:
         CONSOLE.log(
@@ -246,5 +244,7 @@ def _report(looks: list[Look], without: list[str], doubtful: list[str]) -> None:
         CONSOLE.log(
             f"{len(without)} photos are left out, no head or no sure silhouette was found: {', '.join(without[:10])}."
         )
+    doubtful = [look for look in looks if look.agreement < LEAST_AGREEMENT]
     if doubtful:
-        CONSOLE.log(f"Silhouettes that two networks disagree on: {', '.join(doubtful[:10])}.")
+        named = ", ".join(f"{look.silhouette.shot.name} ({look.agreement:.2f})" for look in doubtful[:10])
+        CONSOLE.log(f"Silhouettes that two networks disagree on: {named}.")
