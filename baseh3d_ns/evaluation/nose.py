@@ -47,9 +47,11 @@ def nose_tips(mesh: trimesh.Trimesh, axes: Float[np.ndarray, "3 3"]) -> Float[np
         for height in range(len(profile))
     ]
     standing_out = profile - np.max(falls, axis=1)
-    tips = []
-    while len(tips) < MOST_TIPS and np.isfinite(standing_out).any():
+    tips: list[Float[np.ndarray, " 3"]] = []
+    for _ in range(MOST_TIPS):
         height = int(np.argmax(standing_out))
+        if tips and not np.isfinite(standing_out[height]):
+            break
         near = strip[np.abs(heights - height) * BIN_MM <= ROUND_TIP_MM]
         tips.append(vertices[near[ahead[near].argmax()]])
         standing_out[max(0, height - above) : height + above] = -np.inf
