@@ -256,7 +256,7 @@ def test_structure_from_motion_finds_the_cameras_of_a_ball(monkeypatch: pytest.M
 
 
 def test_faint_features_of_many_photos_are_looked_for_where_too_few_cameras_are_found_without(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """They take long; frames of a video are near each other, and all pairs of very many photos too many."""
     model, asked = reconstruction_with_one_lens([1.0] * len(STANDS)), []
@@ -268,6 +268,7 @@ def test_faint_features_of_many_photos_are_looked_for_where_too_few_cameras_are_
 
     monkeypatch.setattr(structure_from_motion, "_reconstructed", solve)
     assert solve_motion(photos, MotionConfig())[1].camera is not None and asked == [False, True]
+    assert f"0 of {len(photos)} photos are connected: faint features" in " ".join(capsys.readouterr().out.split())
     asked.clear()
     assert solve_motion(photos, MotionConfig(ordered=True))[1].camera is None and asked == [False]
     asked.clear()

@@ -124,7 +124,8 @@ def _by_motion(
                     raise
                 CONSOLE.log(f"Structure from motion of the heads alone is not tried: {error}")
                 break
-        with CONSOLE.status(f"Structure from motion of {len(photos)} photos ..."):
+        what = f"{len(photos)} photos, their heads alone" if in_masks else f"{len(photos)} photos"
+        with CONSOLE.status(f"Structure from motion of {what} ..."):
             views = solve_motion(photos, replace(config, in_masks_only=in_masks))
         found.append(MotionTry.of(views, landmarks_from_ahead(photos, faces) if faces else [None] * len(photos)))
         if found[-1].meeting < SURELY_AGREEING:

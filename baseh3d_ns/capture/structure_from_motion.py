@@ -22,6 +22,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from nerfstudio.utils.rich_utils import CONSOLE
 from PIL import Image
 
 from baseh3d_ns.cameras import Pinhole
@@ -87,8 +88,9 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
     few = len(photos) <= FEW and not config.ordered
     chosen = _reconstructed(pycolmap, photos, config, few)
-    too_few = chosen is None or chosen.num_reg_images() < MOST_REGISTERED * len(photos)
-    if too_few and FEW < len(photos) <= MOST_FOR_ALL_PAIRS and not config.ordered:
+    connected = 0 if chosen is None else chosen.num_reg_images()
+    if connected < MOST_REGISTERED * len(photos) and FEW < len(photos) <= MOST_FOR_ALL_PAIRS and not config.ordered:
+        CONSOLE.log(f"{connected} of {len(photos)} photos are connected: faint features are tried, which takes longer.")
         by_faint = _reconstructed(pycolmap, photos, config, few=True)
         chosen = max((one for one in (chosen, by_faint) if one is not None), key=agreeing, default=None)
     if chosen is not None and not config.ordered:
