@@ -258,21 +258,22 @@ def test_structure_from_motion_finds_the_cameras_of_a_ball(monkeypatch: pytest.M
 def test_faint_features_of_many_photos_are_looked_for_where_too_few_cameras_are_found_without(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They take long; frames of a video are near each other, and all pairs of very many photos too many."""
+    """They take long; frames of a video are near each other, and of very many photos all pairs take long enough."""
     model, asked = reconstruction_with_one_lens([1.0] * len(STANDS)), []
     photos = [photo_by(100.0)] * (structure_from_motion.FEW + 1)
 
-    def solve(_: Any, __: Any, ___: Any, few: bool) -> Any:
-        asked.append(few)
-        return model if few else None
+    def solve(_: Any, __: Any, ___: Any, few: bool, neighbours_only: bool) -> Any:
+        asked.append((few, neighbours_only))
+        return model if len(asked) > 1 else None
 
     monkeypatch.setattr(structure_from_motion, "_reconstructed", solve)
-    assert solve_motion(photos, MotionConfig())[1].camera is not None and asked == [False, True]
+    assert solve_motion(photos, MotionConfig())[1].camera is not None and asked == [(False, False), (True, False)]
     assert f"0 of {len(photos)} photos are connected: faint features" in " ".join(capsys.readouterr().out.split())
     asked.clear()
-    assert solve_motion(photos, MotionConfig(ordered=True))[1].camera is None and asked == [False]
+    assert solve_motion(photos, MotionConfig(ordered=True))[1].camera is None and asked == [(False, True)]
     asked.clear()
-    assert solve_motion(4 * photos, MotionConfig())[1].camera is None and asked == [False]
+    assert solve_motion(4 * photos, MotionConfig())[1].camera is not None and asked == [(False, True), (False, False)]
+    assert f"0 of {4 * len(photos)} photos are connected: all pairs" in " ".join(capsys.readouterr().out.split())
     asked.clear()
     monkeypatch.setattr(structure_from_motion, "FEW", 7)
     monkeypatch.setattr(structure_from_motion, "_reconstructed", lambda *_: asked.append(None) or model)

@@ -4,7 +4,7 @@
    apart, also faint ones, in affine frames (Mikolajczyk and Schmid 2004) and pooled over scales (DSP-SIFT, Dong and
    Soatto 2015). Of more photos these take long, and are looked for where a reconstruction without them holds too few.
 2. Matches of all pairs, or of neighbours by name for frames of a video and for very many photos, verified by epipolar
-   geometry.
+   geometry. Where a reconstruction by neighbours holds too few photos, their names did not follow the way: all pairs.
 3. Incremental mapping, without distortion; photos of one lens share intrinsics, seeded by EXIF. Few photos are mapped
    several times, each time with other focal lengths that stay; one reconstruction is kept (`_map_best`).
 4. Bundle adjustment of everything together, with distortion (`bundle_adjustment`).
@@ -40,7 +40,7 @@ SEED = 0
 FEATURES = 4096
 """Most SIFT features of a photo: the time of matching grows with its square."""
 MOST_FOR_ALL_PAIRS = 80
-"""Number of photos up to which every pair is matched."""
+"""Number of photos up to which every pair is matched at once."""
 NEIGHBOURS = 12
 """Frames before and after that a video's frame is matched with; twice as far ones, four times ... come in addition."""
 MASK_MARGIN = 0.02
@@ -86,13 +86,14 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
     import pycolmap
 
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
-    few = len(photos) <= FEW and not config.ordered
-    chosen = _reconstructed(pycolmap, photos, config, few)
+    few, many = len(photos) <= FEW and not config.ordered, len(photos) > MOST_FOR_ALL_PAIRS
+    chosen = _reconstructed(pycolmap, photos, config, few, config.ordered or many)
     connected = 0 if chosen is None else chosen.num_reg_images()
-    if connected < MOST_REGISTERED * len(photos) and FEW < len(photos) <= MOST_FOR_ALL_PAIRS and not config.ordered:
-        CONSOLE.log(f"{connected} of {len(photos)} photos are connected: faint features are tried, which takes longer.")
-        by_faint = _reconstructed(pycolmap, photos, config, few=True)
-        chosen = max((one for one in (chosen, by_faint) if one is not None), key=agreeing, default=None)
+    if connected < MOST_REGISTERED * len(photos) and not few and not config.ordered:
+        how = "all pairs of photos are matched" if many else "faint features are tried"
+        CONSOLE.log(f"{connected} of {len(photos)} photos are connected: {how}, which takes longer.")
+        again = _reconstructed(pycolmap, photos, config, few=not many, neighbours_only=False)
+        chosen = max((one for one in (chosen, again) if one is not None), key=agreeing, default=None)
     if chosen is not None and not config.ordered:
         unnamed = {_file_name(index) for index, photo in enumerate(photos) if photo.exif_focal_px is None}
         chosen = with_own_lenses(pycolmap, chosen, unnamed)
@@ -105,11 +106,13 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
     ]
 
 
-def _reconstructed(pycolmap: Any, photos: Sequence[Photo], config: MotionConfig, few: bool) -> Any:
+def _reconstructed(
+    pycolmap: Any, photos: Sequence[Photo], config: MotionConfig, few: bool, neighbours_only: bool
+) -> Any:
     """The best reconstruction, as of few photos or of many; None where there is none."""
     with temporary_folder() as place:
         _extract(pycolmap, photos, place, config.in_masks_only, few)
-        _match(pycolmap, place / "database.db", config.ordered or len(photos) > MOST_FOR_ALL_PAIRS, few)
+        _match(pycolmap, place / "database.db", neighbours_only, few)
         known = 2 * sum(photo.exif_focal_px is not None for photo in photos) > len(photos)
         factors = (FEW_KNOWN_FOCALS if known else FEW_FOCALS) if few else (1.0,)
         return _map_best(pycolmap, place, factors, few)
