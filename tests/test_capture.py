@@ -275,6 +275,8 @@ def test_faint_features_of_many_photos_are_looked_for_where_too_few_cameras_are_
     assert solve_motion(4 * photos, MotionConfig())[1].camera is not None and asked == [(False, True), (False, False)]
     assert f"0 of {4 * len(photos)} photos are connected: all pairs" in " ".join(capsys.readouterr().out.split())
     asked.clear()
+    assert solve_motion(7 * photos, MotionConfig())[1].camera is None and asked == [(False, True)]
+    asked.clear()
     monkeypatch.setattr(structure_from_motion, "FEW", 7)
     monkeypatch.setattr(structure_from_motion, "_reconstructed", lambda *_: asked.append(None) or model)
     solve_motion(photos[:8], MotionConfig())

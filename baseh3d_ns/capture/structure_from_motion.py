@@ -39,8 +39,9 @@ SEED = 0
 """Seed of COLMAP's random samples: the same photos give the same cameras."""
 FEATURES = 4096
 """Most SIFT features of a photo: the time of matching grows with its square."""
-MOST_FOR_ALL_PAIRS = 80
-"""Number of photos up to which every pair is matched at once."""
+MOST_FOR_ALL_PAIRS, MOST_LATER = 80, 160
+"""Numbers of photos up to which every pair is matched at once, or where neighbours do not do: of more, that takes an
+hour."""
 NEIGHBOURS = 12
 """Frames before and after that a video's frame is matched with; twice as far ones, four times ... come in addition."""
 MASK_MARGIN = 0.02
@@ -89,7 +90,8 @@ def solve_motion(photos: Sequence[Photo], config: MotionConfig) -> list[SolvedVi
     few, many = len(photos) <= FEW and not config.ordered, len(photos) > MOST_FOR_ALL_PAIRS
     chosen = _reconstructed(pycolmap, photos, config, few, config.ordered or many)
     connected = 0 if chosen is None else chosen.num_reg_images()
-    if connected < MOST_REGISTERED * len(photos) and not few and not config.ordered:
+    may_try_again = FEW < len(photos) <= MOST_LATER and not config.ordered
+    if may_try_again and connected < MOST_REGISTERED * len(photos):
         how = "all pairs of photos are matched" if many else "faint features are tried"
         CONSOLE.log(f"{connected} of {len(photos)} photos are connected: {how}, which takes longer.")
         again = _reconstructed(pycolmap, photos, config, few=not many, neighbours_only=False)
