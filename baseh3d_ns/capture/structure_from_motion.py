@@ -40,8 +40,8 @@ SEED = 0
 FEATURES = 4096
 """Most SIFT features of a photo: the time of matching grows with its square."""
 MOST_FOR_ALL_PAIRS, MOST_LATER = 80, 160
-"""Numbers of photos up to which every pair is matched at once, or where neighbours do not do: of more, that takes an
-hour."""
+"""Numbers of photos up to which every pair is matched at once, or where neighbours do not do: the
+time grows with the square."""
 NEIGHBOURS = 12
 """Frames before and after that a video's frame is matched with; twice as far ones, four times ... come in addition."""
 MASK_MARGIN = 0.02
