@@ -238,6 +238,13 @@ def test_debris_that_stands_out_more_than_the_nose_is_not_aligned_on(height_mm: 
     assert np.linalg.norm(scores.nose_tip - NOSE) < 6.0
 
 
+def test_where_no_tip_of_the_nose_makes_the_scan_fit_the_face_is_round_the_likeliest(quick):
+    box = trimesh.creation.box([40.0, 250.0, 40.0]).subdivide_to_size(20.0)
+    tips = np.stack([NOSE[[2, 1, 0]], NOSE])
+    scores = score_with_likely_nose(head(4), box, tips, FRAME)
+    assert scores.rigid.head.gt_to_pred.median_mm > any_scan.POOR_FIT_MM and scores.nose_tip == tuple(tips[0])
+
+
 def test_robust_icp_ignores_what_has_no_counterpart_and_a_similarity_finds_the_size():
     surface = Surface(head())
     motion = trimesh.transformations.rotation_matrix(np.radians(3.0), [0.2, 1.0, 0.1])

@@ -75,7 +75,7 @@ class ScanScores:
 def score_with_likely_nose(
     mesh: trimesh.Trimesh, scan: trimesh.Trimesh, nose_tips: Float[np.ndarray, "tips 3"], frame: SceneFrame
 ) -> ScanScores:
-    """Scores with the first tip of the nose by which the scan fits the head, else with the one by which it fits best.
+    """Scores with the first tip of the nose by which the scan fits the head; where it fits by none, with the likeliest.
 
     Args:
         nose_tips: likely tips of the nose of `mesh`, the likeliest first; the other arguments are those of
@@ -84,22 +84,19 @@ def score_with_likely_nose(
     Raises:
         InputError: the scan has no surface where the head is, with any of them.
     """
-    found, errors = [], []
+    poor, errors = [], []
     for nose_tip in nose_tips:
         try:
-            found.append(score_against_scan(mesh, scan, nose_tip, frame))
+            scores = score_against_scan(mesh, scan, nose_tip, frame)
         except InputError as error:
             errors.append(error)
             continue
-        if _misfit_mm(found[-1]) <= POOR_FIT_MM:
-            break
-    if not found:
+        if scores.rigid.head.gt_to_pred.median_mm <= POOR_FIT_MM:
+            return scores
+        poor.append(scores)
+    if not poor:
         raise errors[0]
-    return min(found, key=_misfit_mm)
-
-
-def _misfit_mm(scores: ScanScores) -> float:
-    return scores.rigid.head.gt_to_pred.median_mm
+    return poor[0]
 
 
 def score_against_scan(
