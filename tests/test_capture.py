@@ -30,7 +30,7 @@ from baseh3d_ns.capture import (
 from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture.bundle_adjustment import adjusted
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
-from baseh3d_ns.capture.face_agreement import share_of_faces_that_meet
+from baseh3d_ns.capture.face_agreement import MotionTry, share_of_faces_that_meet
 from baseh3d_ns.capture.face_size import average_scale, scale_by_face, scale_by_pupils
 from baseh3d_ns.capture.face_tracks import Surface, Tracks, face_points, find_patch, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, LandmarkSolution, solve_with_tracks
@@ -46,6 +46,8 @@ from baseh3d_ns.own_photos.metric_scale import BY_FACE, BY_FACE_AND_IRISES, IRIS
 from baseh3d_ns.pretrained.landmark_model import LANDMARKS, SeenHead, learn_landmark_model, load_landmark_model
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
+CLOCKWISE = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+"""From a camera's axes to those of the same photo, turned clockwise."""
 BALL_MM = 100.0
 """Radius of the textured ball, whose centre is the origin."""
 
@@ -812,6 +814,76 @@ def test_cameras_that_crowd_on_one_side_contradict_the_faces() -> None:
     crowded = [*turned[:3], *(turned[i] for i in (0, 1, 2))]
     assert share_of_faces_that_meet(crowded, faces) <= 0.5
     assert share_of_faces_that_meet(crowded, [None, None, None, None, *faces[4:]]) == 1.0, "two faces say nothing"
+
+
+def ring_with_faces(wrong: int) -> tuple[list[SolvedView], list[np.ndarray | None], list[Photo]]:
+    """Views round a head, landmarks in the five from ahead, and photos with masks; the last cameras look beside it."""
+    true = [camera_at(yaw, size=64) for yaw in (-40.0, -20.0, 0.0, 20.0, 40.0, 90.0, 130.0, 180.0, -130.0, -90.0)]
+    faces, _ = seen_landmarks(true[:5], noise_px=0.1)
+    photos = [ball_before_its_own_wall(number, camera) for number, camera in enumerate(true)]
+    beside = [replace(camera, translation_mm=camera.translation_mm + [120.0, 0.0, 0.0]) for camera in true]
+    cameras = [*true[: 10 - wrong], *beside[10 - wrong :]]
+    return [SolvedView(str(i), camera) for i, camera in enumerate(cameras)], [*faces, *5 * [None]], photos
+
+
+def test_cameras_that_see_the_head_beside_its_silhouette_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Photos of a head that turned before a wall were held by the wall alone: 36 to 176 degrees off, all faces met."""
+    views, ahead, photos = ring_with_faces(wrong=2)
+    found = MotionTry.of(views, ahead).less_misplaced(photos, ahead)
+    assert [view.odd for view in found.views] == 8 * [False] + 2 * [True]
+    assert [view.camera is None for view in found.views] == 8 * [False] + 2 * [True]
+    assert found.solved == 8 and found.meeting == pytest.approx(0.8) and found.kept and not found.sure
+    away = turned_camera(views[7].camera, np.diag([-1.0, 1.0, -1.0]))
+    found = MotionTry.of([*views[:7], replace(views[7], camera=away), *views[8:]], ahead).less_misplaced(photos, ahead)
+    assert found.views[7].odd, "a camera that looks away from the head"
+    views, ahead, photos = ring_with_faces(wrong=0)
+    right = MotionTry.of(views, ahead).less_misplaced(photos, ahead)
+    assert right.meeting == 1.0 and right.solved == 10 and right.sure
+    nothing = [replace(photo, mask=np.zeros_like(photo.mask)) for photo in photos]
+    assert MotionTry.of(views, ahead).less_misplaced(nothing, ahead).sure, "nothing to compare"
+
+    asked = []
+
+    def rough(rgb: np.ndarray, turn_deg: float) -> np.ndarray:
+        asked.append(turn_deg)
+        (mask,) = (photo.mask for photo in photos if photo.rgb is rgb)
+        return mask
+
+    monkeypatch.setattr(face_agreement, "rough_silhouette", rough)
+    views[5] = replace(views[5], camera=turned_camera(views[5].camera, CLOCKWISE))
+    photos[5] = replace(photos[5], mask=np.rot90(photos[5].mask, -1))
+    without = [replace(photo, mask=None) for photo in photos]
+    assert MotionTry.of(views, ahead).less_misplaced(without, ahead).sure
+    assert asked == [90.0, 0.0, 0.0, 0.0, 0.0], "of the photos without a face, upright"
+
+
+def turned_camera(camera: Pinhole, turn: np.ndarray) -> Pinhole:
+    """The camera with other axes, at its place."""
+    return replace(camera, rotation=turn @ camera.rotation, translation_mm=turn @ camera.translation_mm)
+
+
+def test_where_silhouettes_contradict_the_cameras_the_heads_alone_are_tried(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried, wrong = [], 2
+
+    def solve(_: list[Photo], config: MotionConfig) -> list[SolvedView]:
+        tried.append(config.in_masks_only)
+        return ring_with_faces(0 if tried[-1] else wrong)[0]
+
+    monkeypatch.setattr(solve_room, "solve_motion", solve)
+    _, ahead, photos = ring_with_faces(0)
+    monkeypatch.setattr(solve_room, "_faces", lambda _: [[face(0.9, 20.0)] for _ in photos])
+    monkeypatch.setattr(solve_room, "landmarks_from_ahead", lambda *_: ahead)
+    config = solve_room.CameraConfig(MotionConfig())
+    assert all(view.camera is not None for view in solve_room.solve_cameras(photos, config).views)
+    assert tried == [False, True]
+    assert "80% of the heads stand in one place" in " ".join(capsys.readouterr().out.split())
+    wrong = 1
+    tried.clear()
+    views = solve_room.solve_cameras(photos, config).views
+    assert tried == [False], "one of ten is left out"
+    assert [view.name for view in views if view.odd] == ["9"]
 
 
 def test_cameras_that_contradict_the_faces_are_looked_for_in_another_way(monkeypatch: pytest.MonkeyPatch) -> None:

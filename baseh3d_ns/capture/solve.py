@@ -127,12 +127,15 @@ def _by_motion(
         what = f"{len(photos)} photos, their heads alone" if in_masks else f"{len(photos)} photos"
         with CONSOLE.status(f"Structure from motion of {what} ..."):
             views = solve_motion(photos, replace(config, in_masks_only=in_masks))
-        found.append(MotionTry.of(views, landmarks_from_ahead(photos, faces) if faces else [None] * len(photos)))
-        if found[-1].meeting < SURELY_AGREEING:
-            share = f"{found[-1].meeting:.0%}"
-            CONSOLE.log(f"{share} of the faces stand in one place by cameras from structure from motion.")
-        elif found[-1].most:
+        ahead = landmarks_from_ahead(photos, faces) if faces else [None] * len(photos)
+        one = MotionTry.of(views, ahead)
+        if in_masks or one.sure:
+            one = one.less_misplaced(photos, ahead)
+        found.append(one)
+        if one.sure:
             break
+        if one.meeting < SURELY_AGREEING:
+            CONSOLE.log(f"{one.meeting:.0%} of the heads stand in one place by cameras from structure from motion.")
     best = max(found, key=lambda one: (one.kept, one.most, one.meeting, one.solved))
     if not best.most:
         CONSOLE.log(
