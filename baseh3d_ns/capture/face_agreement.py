@@ -143,8 +143,8 @@ def _shows_skull(view: SolvedView, photo: Photo, face: Face) -> bool:
     assert view.camera is not None
     mask = photo.mask
     if mask is None:
-        right, down, _ = view.camera.rotation @ face.rotation[1]
-        mask = rough_silhouette(photo.rgb, turn_deg=90.0 * round(np.degrees(np.arctan2(right, -down)) / 90.0))
+        up = view.camera.rotation @ face.rotation[1]
+        mask = rough_silhouette(photo.rgb, turn_deg=90.0 * round(np.degrees(np.arctan2(up[0], -up[1])) / 90.0))
     return not shows_head(mask) or share_of_skull(face, view.camera, mask) >= LEAST_SKULL
 
 
