@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from PIL import Image
 from scipy.spatial.transform import Rotation
 from skimage.data import astronaut
 
@@ -18,7 +17,6 @@ from baseh3d_ns.data.scan_files import read_landmarks
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.pretrained import irises, landmarks, model_files, silhouettes
 from baseh3d_ns.pretrained.face_boxes import FaceBox
-from baseh3d_ns.pretrained.foreground import rough_silhouette
 from baseh3d_ns.pretrained.irises import iris_diameters_px
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
 from baseh3d_ns.pretrained.landmarks import LEFT_EYE, RELIABLE, RIGHT_EYE, FaceLandmarks, find_face, find_faces
@@ -163,21 +161,6 @@ def test_a_real_person_before_a_flag_and_a_model_of_a_shuttle():
     beside = {"flag": (40, 100), "wall": (120, 60), "shuttle": (400, 150), "wall above": (330, 30)}
     assert all(mask[y, x] for x, y in seen.values()), seen
     assert not any(mask[y, x] for x, y in beside.values()), beside
-
-
-def test_a_rough_silhouette_holds_the_head_however_the_photo_is_turned(person: HeadDataset):
-    """A network that misses a head alone makes no camera wrong."""
-    behind, head = person.photo(BACK), person.mask(BACK)
-    small = np.asarray(Image.fromarray(head).resize((320, 320)))
-    assert rough_silhouette(behind, 0.0)[small].mean() > 0.95
-    upright, turned = astronaut(), np.ascontiguousarray(np.rot90(astronaut(), -1))
-    seen = np.rot90(rough_silhouette(upright, 0.0), -1)
-
-    def like_upright(turn_deg: float) -> float:
-        found = rough_silhouette(turned, turn_deg)
-        return (found & seen).sum() / (found | seen).sum()
-
-    assert like_upright(90.0) > 0.98 > like_upright(-90.0)
 
 
 @pytest.mark.parametrize("quarters", [0, 1])

@@ -1,8 +1,8 @@
-"""Whether cameras from structure from motion agree with the faces and silhouettes that their photos show.
+"""Whether cameras from structure from motion agree with the faces that their photos show, and with the heads alone.
 
 Backgrounds and hair that look alike from several sides are matched with one another: the cameras then crowd on one side
 of the head, with small reprojection errors. Rays through the landmarks of the face no longer meet then. Photos without
-a face may be held by such a background alone: their cameras then see the skull outside of their silhouettes.
+a face may be held by such a background alone: their cameras stand elsewhere by the heads alone, without it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,13 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
-from baseh3d_ns.bars import progress_bar
-from baseh3d_ns.cameras import Pinhole
-from baseh3d_ns.capture.photos import Photo, resized
+from baseh3d_ns.capture.photos import Photo
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.structure_from_motion import MOST_REGISTERED
-from baseh3d_ns.capture.turned_views import shows_head
-from baseh3d_ns.own_photos.faces import POINTS, Face, FaceRays, find_face_in_space
-from baseh3d_ns.pretrained.face_region import SKULL_AXES_MM, SKULL_MM, ellipsoid, on_convex_hull
-from baseh3d_ns.pretrained.foreground import rough_silhouette
+from baseh3d_ns.own_photos.faces import POINTS, FaceRays, find_face_in_space
 from baseh3d_ns.pretrained.landmarks import FaceLandmarks
 
 FEWEST_FOR_MOTION = 9
@@ -31,10 +27,10 @@ LEAST_REGISTERED = 0.5
 """Share of the photos, and of those with a face from ahead, that it must register to be kept: some cameras by all that
 photos show are worth more than all of them by a face."""
 SURELY_AGREEING, LEAST_AGREEING = 0.9, 0.7
-"""Share of the photos with a face from ahead whose rays meet, or of all that are compared, from which on cameras are
-taken at once, or at all."""
-LEAST_SKULL = 0.5
-"""Share of the skull, as a camera sees it, that its photo's silhouette must hold: networks may lose hair, or a part."""
+"""Share of the photos with a face from ahead whose rays meet, from which on cameras are taken at once, or at all; and
+the first of the cameras that must be vouched for."""
+SAME_DEG = 10.0
+"""Angle between two cameras of a photo up to which they are the same: by the heads alone they are a few degrees off."""
 FROM_AHEAD = 0.8
 """Score of faces that are seen from ahead, or nearly."""
 FEWEST = 3
@@ -51,36 +47,19 @@ class MotionTry:
     with_face: float
     """Share of the photos with a face from ahead that have one."""
     meeting: float
-    """Share of those whose faces stand in one place, or of all compared photos whose heads do."""
+    """Share of those whose faces stand in one place."""
+    vouched: float
+    """Share of the cameras whose photos show a face from ahead, which vouches for them; 1 where too few do."""
 
     @classmethod
     def of(cls, views: list[SolvedView], ahead: Sequence[Float[np.ndarray, "468 2"] | None]) -> MotionTry:
         """Rating by the landmarks in every photo; None where it shows no face from ahead."""
         there = [view.camera is not None for view in views]
         with_face = [one for one, points in zip(there, ahead, strict=True) if points is not None]
-        return cls(views, sum(there), float(np.mean(with_face or [True])), share_of_faces_that_meet(views, ahead))
-
-    def less_misplaced(self, photos: Sequence[Photo], ahead: Sequence[Float[np.ndarray, "468 2"] | None]) -> MotionTry:
-        """The same try, without the cameras that see the head where their photos' silhouettes do not show it.
-
-        Photos whose faces stand in one place are not compared.
-
-        Args:
-            photos: their silhouettes are looked for, roughly, where they have none.
-            ahead: landmarks in every photo, as for `of`.
-
-        Raises:
-            InputError: the networks for silhouettes are not here and cannot be fetched.
-        """
-        face, _ = face_in_space(self.views, ahead)
-        if face is None:
-            return self
-        compared = [i for i, view in enumerate(self.views) if view.camera is not None and i not in face.shots]
-        bar = progress_bar(compared, desc="Holding cameras against silhouettes", unit="photo")
-        misplaced = {i for i in bar if not _shows_skull(self.views[i], photos[i], face)}
-        views = [replace(view, camera=None, odd=True) if i in misplaced else view for i, view in enumerate(self.views)]
-        agreeing = 1.0 - len(misplaced) / (len(compared) + len(face.shots))
-        return replace(MotionTry.of(views, ahead), meeting=min(self.meeting, agreeing))
+        faces, solved = sum(with_face), sum(there)
+        vouched = faces / solved if faces >= FEWEST else 1.0
+        meeting = share_of_faces_that_meet(views, ahead)
+        return cls(views, solved, float(np.mean(with_face or [True])), meeting, vouched)
 
     @property
     def most(self) -> bool:
@@ -89,8 +68,13 @@ class MotionTry:
 
     @property
     def sure(self) -> bool:
-        """Whether no other way has to be tried."""
+        """Whether the faces do not contradict most of the cameras."""
         return self.most and self.meeting >= SURELY_AGREEING
+
+    @property
+    def vouched_for(self) -> bool:
+        """Whether faces vouch for nearly all cameras."""
+        return self.sure and self.vouched >= SURELY_AGREEING
 
     @property
     def kept(self) -> bool:
@@ -98,6 +82,40 @@ class MotionTry:
         least = max(FEWEST_FOR_MOTION, LEAST_REGISTERED * len(self.views))
         enough = self.solved >= least and self.with_face >= LEAST_REGISTERED
         return (self.most or enough) and self.meeting >= LEAST_AGREEING
+
+
+def better_try(whole: MotionTry, heads: MotionTry, ahead: Sequence[Float[np.ndarray, "468 2"] | None]) -> MotionTry:
+    """The better one of the cameras by whole photos, which show more, and by the heads alone, which nothing misleads.
+
+    Where the faces contradict neither, they are held against each other: whole photos are believed where nearly all
+    cameras are the same, and the others are left out.
+
+    Args:
+        ahead: landmarks in every photo, as for `MotionTry.of`.
+    """
+    if not (whole.sure and heads.sure):
+        return max((whole, heads), key=lambda one: (one.kept, one.most, one.meeting, one.solved))
+    apart, compared = cameras_apart(whole.views, heads.views)
+    if compared - len(apart) < SURELY_AGREEING * compared:
+        return heads
+    left_out = [replace(view, camera=None, odd=True) if i in apart else view for i, view in enumerate(whole.views)]
+    return MotionTry.of(left_out, ahead)
+
+
+def cameras_apart(views: Sequence[SolvedView], others: Sequence[SolvedView]) -> tuple[set[int], int]:
+    """Photos that look another way in the one world than in the other, turned as most photos ask for, and the number of
+    photos that have a camera in both."""
+    both = [
+        (i, one.camera.rotation, other.camera.rotation)
+        for i, (one, other) in enumerate(zip(views, others, strict=True))
+        if one.camera is not None and other.camera is not None
+    ]
+    if not both:
+        return set(), 0
+    turns = Rotation.from_matrix(np.array([other.T @ one for _, one, other in both]))
+    same = np.degrees([(turns * turn.inv()).magnitude() for turn in turns]) <= SAME_DEG
+    most = same[same.sum(axis=1).argmax()]
+    return {i for (i, *_), agrees in zip(both, most, strict=True) if not agrees}, len(both)
 
 
 def landmarks_from_ahead(
@@ -119,48 +137,15 @@ def share_of_faces_that_meet(
         views: photos with the cameras that were found.
         points_px: landmarks of the face in each whole photo; None where it shows none from ahead.
     """
-    face, compared = face_in_space(views, points_px)
-    if compared < FEWEST:
-        return 1.0
-    return 0.0 if face is None else len(face.shots) / compared
-
-
-def face_in_space(
-    views: Sequence[SolvedView], points_px: Sequence[Float[np.ndarray, "468 2"] | None]
-) -> tuple[Face | None, int]:
-    """The face that most photos agree on, in the world of the cameras, and the number of photos that were compared; no
-    face where that is below `FEWEST`. Arguments as for `share_of_faces_that_meet`."""
     rays = [
         _face_rays(number, view, points)
         for number, (view, points) in enumerate(zip(views, points_px, strict=True))
         if view.camera is not None and points is not None
     ]
-    return find_face_in_space(rays) if len(rays) >= FEWEST else None, len(rays)
-
-
-def _shows_skull(view: SolvedView, photo: Photo, face: Face) -> bool:
-    """Whether the silhouette in a photo holds the skull behind a face, or shows no head that could be compared."""
-    assert view.camera is not None
-    mask = photo.mask
-    if mask is None:
-        up = view.camera.rotation @ face.rotation[1]
-        mask = rough_silhouette(photo.rgb, turn_deg=90.0 * round(np.degrees(np.arctan2(up[0], -up[1])) / 90.0))
-    return not shows_head(mask) or share_of_skull(face, view.camera, mask) >= LEAST_SKULL
-
-
-def share_of_skull(face: Face, camera: Pinhole, mask: Bool[np.ndarray, "h w"]) -> float:
-    """Share of the skull behind a face, as a camera sees it, that lies in a mask; 0 where it sees none.
-
-    Args:
-        face: in the world of the camera.
-        camera: of the whole photo; its distortion moves a skull by less than matters here.
-        mask: silhouette in the photo, of any size.
-    """
-    points = face.from_average(ellipsoid(SKULL_MM, SKULL_AXES_MM))
-    if ((points - camera.centre_mm) @ camera.rotation[2] <= 0.0).any():
-        return 0.0
-    seen = on_convex_hull(resized(camera, mask.shape[1], mask.shape[0]).project(points), mask.shape)
-    return float(mask[seen].mean()) if seen.any() else 0.0
+    if len(rays) < FEWEST:
+        return 1.0
+    face = find_face_in_space(rays)
+    return 0.0 if face is None else len(face.shots) / len(rays)
 
 
 def _face_rays(number: int, view: SolvedView, points_px: Float[np.ndarray, "468 2"]) -> FaceRays:

@@ -1,8 +1,9 @@
 """Cameras of photos of one head, however many there are.
 
 Nine photos that overlap, or more: structure from motion, by everything they show; by the head alone where that fails,
-as before backgrounds that differ between photos or move with the camera. Fewer: cameras from the landmarks and from
-tracks across the face, then from silhouettes and tracks across the head for photos that show no face.
+as before backgrounds that differ between photos or move with the camera, and as a second opinion where many photos show
+no face. Fewer: cameras from the landmarks and from tracks across the face, then from silhouettes and tracks across the
+head for photos that show no face.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.bounds import Positive
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_person, say_odd
-from baseh3d_ns.capture.face_agreement import FEWEST_FOR_MOTION, SURELY_AGREEING, MotionTry, landmarks_from_ahead
+from baseh3d_ns.capture.face_agreement import (
+    FEWEST_FOR_MOTION,
+    SURELY_AGREEING,
+    MotionTry,
+    better_try,
+    landmarks_from_ahead,
+)
 from baseh3d_ns.capture.face_cameras import cameras_of_faces
 from baseh3d_ns.capture.face_size import average_scale, scale_by_face, scale_by_pupils
 from baseh3d_ns.capture.photos import Photo, resized, with_likely_focals
@@ -129,14 +136,16 @@ def _by_motion(
             views = solve_motion(photos, replace(config, in_masks_only=in_masks))
         ahead = landmarks_from_ahead(photos, faces) if faces else [None] * len(photos)
         one = MotionTry.of(views, ahead)
-        if in_masks or one.sure:
-            one = one.less_misplaced(photos, ahead)
         found.append(one)
-        if one.sure:
+        if one.vouched_for or (one.sure and config.ordered):  # a film's frames are matched with their neighbours
             break
         if one.meeting < SURELY_AGREEING:
-            CONSOLE.log(f"{one.meeting:.0%} of the heads stand in one place by cameras from structure from motion.")
-    best = max(found, key=lambda one: (one.kept, one.most, one.meeting, one.solved))
+            CONSOLE.log(f"{one.meeting:.0%} of the faces stand in one place by cameras from structure from motion.")
+        elif one.sure and not in_masks:
+            CONSOLE.log(f"No face vouches for {1.0 - one.vouched:.0%} of the cameras: the heads alone must agree.")
+    best = found[0] if len(found) == 1 else better_try(found[0], found[1], ahead)
+    if best in found[1:]:
+        CONSOLE.log("The cameras are those by the heads alone.")
     if not best.most:
         CONSOLE.log(
             f"Structure from motion connects only {best.solved} of {len(photos)} photos: it wants photos that overlap, "

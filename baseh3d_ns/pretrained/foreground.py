@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
 from baseh3d_ns.pretrained.networks import Crop, run_network
 
@@ -36,26 +36,6 @@ def probabilities(copy: UInt8[np.ndarray, "h w 3"], whole: Crop, windows: Sequen
             total[missing] = np.nan_to_num(_to_photo(network(copy, whole), whole, copy.shape))[missing]
         maps.append(total / np.maximum(count, 1))
     return maps[0], maps[1]
-
-
-def rough_silhouette(photo: UInt8[np.ndarray, "_ _ 3"], turn_deg: float) -> Bool[np.ndarray, "h w"]:
-    """Pixels that either network sees in a photo, in a small copy of it: much sooner than by `guess_silhouette`, and
-    rather too many than too few.
-
-    Args:
-        turn_deg: angle by which what it shows is turned, clockwise.
-
-    Raises:
-        InputError: the networks are not here and cannot be fetched.
-    """
-    import cv2
-
-    factor = U2NET_SIZE / max(photo.shape[:2])
-    size = max(1, round(factor * photo.shape[1])), max(1, round(factor * photo.shape[0]))
-    copy = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
-    whole = Crop((np.array(size) - 1) / 2.0, float(max(size)), turn_deg)
-    people, things = probabilities(copy, whole, [])
-    return (people > 0.5) | (things > 0.5)
 
 
 def _person_in(copy: UInt8[np.ndarray, "h w 3"], window: Crop) -> Float[np.ndarray, "n n"]:
