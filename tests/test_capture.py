@@ -835,6 +835,8 @@ def test_cameras_that_the_background_alone_holds_stand_elsewhere_by_the_heads_al
     unsolved = [replace(view, camera=None) for view in right]
     assert cameras_apart([*unsolved[:5], *elsewhere[5:]], ring_with_faces(wrong=3)[0]) == ({17, 18, 19}, 15)
     assert cameras_apart(right, unsolved) == (set(), 0)
+    first_off = [replace(right[0], camera=right[5].camera), *right[1:]]
+    assert cameras_apart(first_off, elsewhere) == ({0}, 20), "the first photo counts no more than any other"
 
     heads = MotionTry.of(elsewhere, ahead)
     assert heads.sure and not heads.vouched_for and heads.vouched == 0.5, "no face vouches for photos from behind"
