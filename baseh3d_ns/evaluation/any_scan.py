@@ -1,7 +1,7 @@
 """Rigid scores of a head against any scan of it: no landmarks, no regions, perhaps another world.
 
 1. The tip of the nose on the prediction, by its profile; its face: what lies within `FACE_RADIUS_MM` of it. Where the
-   scan then fits badly, the next likely tip is tried.
+   scan then fits badly or covers a part of that face, the next likely tips are tried.
 2. The scan brought into the head's world by its face, from where it is or from anywhere (`global_alignment`).
 3. Robust ICP of the scan's face to the prediction, then distances both ways, as in `rigid`.
 
@@ -39,7 +39,8 @@ LEAST_COVERED = 0.9
 ASTRAY_COVERED = 0.5
 """Share of the head below which the scan lies in a wrong place, if half of it is off the head, too."""
 MUCH_BETTER = 0.5
-"""Ratio of head errors, with the size fitted and without, below which the size makes most of them."""
+"""Ratio of head errors, with the size fitted and without, or with another tip of the nose, below which it makes most of
+them."""
 DOUBTED_RESIZING = 0.06
 """Logarithm of the factor beyond which a size is doubted: one that was guessed from a face is as uncertain."""
 
@@ -71,11 +72,18 @@ class ScanScores:
     """Share of the whole prediction that it covers."""
     warnings: tuple[str, ...]
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the face may lie round something else than the tip of the nose, or the scan ends in it."""
+        return self.rigid.head.gt_to_pred.median_mm > POOR_FIT_MM or self.covered_face < LEAST_COVERED
+
 
 def score_with_likely_nose(
     mesh: trimesh.Trimesh, scan: trimesh.Trimesh, nose_tips: Float[np.ndarray, "tips 3"], frame: SceneFrame
 ) -> ScanScores:
-    """Scores with the first tip of the nose by which the scan fits the head; where it fits by none, with the likeliest.
+    """Scores with the likeliest tip of the nose, or with one by which the scan fits the head much better.
+
+    A chin may fit as well, and the face would then lie round it.
 
     Args:
         nose_tips: likely tips of the nose of `mesh`, the likeliest first; the other arguments are those of
@@ -84,19 +92,22 @@ def score_with_likely_nose(
     Raises:
         InputError: the scan has no surface where the head is, with any of them.
     """
-    poor, errors = [], []
+    found, errors = [], []
     for nose_tip in nose_tips:
         try:
-            scores = score_against_scan(mesh, scan, nose_tip, frame)
+            found.append(score_against_scan(mesh, scan, nose_tip, frame))
         except InputError as error:
             errors.append(error)
-            continue
-        if scores.rigid.head.gt_to_pred.median_mm <= POOR_FIT_MM:
-            return scores
-        poor.append(scores)
-    if not poor:
+        if len(found) == 1 and not found[0].is_doubtful:
+            break
+    if not found:
         raise errors[0]
-    return poor[0]
+    much_better = [other for other in found[1:] if _median_mm(other) < MUCH_BETTER * _median_mm(found[0])]
+    return min(much_better, key=lambda other: other.is_doubtful, default=found[0])
+
+
+def _median_mm(scores: ScanScores) -> float:
+    return scores.rigid.head.gt_to_pred.median_mm
 
 
 def score_against_scan(
