@@ -30,7 +30,7 @@ from baseh3d_ns.capture import (
 from baseh3d_ns.capture import solve as solve_room
 from baseh3d_ns.capture.bundle_adjustment import adjusted
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_head, say_cropped
-from baseh3d_ns.capture.face_agreement import MotionTry, better_try, cameras_apart, share_of_faces_that_meet
+from baseh3d_ns.capture.face_agreement import MotionTry, cameras_apart, share_of_faces_that_meet
 from baseh3d_ns.capture.face_size import average_scale, scale_by_face, scale_by_pupils
 from baseh3d_ns.capture.face_tracks import Surface, Tracks, face_points, find_patch, find_tracks
 from baseh3d_ns.capture.landmark_cameras import FREE_FOCAL_SD, FaceView, LandmarkSolution, solve_with_tracks
@@ -841,15 +841,15 @@ def test_cameras_that_the_background_alone_holds_stand_elsewhere_by_the_heads_al
     heads = MotionTry.of(elsewhere, ahead)
     assert heads.sure and not heads.vouched_for and heads.vouched == 0.5, "no face vouches for photos from behind"
     whole = MotionTry.of(right, ahead)
-    assert better_try(whole, heads, ahead).views == right, "whole photos show more"
-    found = better_try(MotionTry.of(ring_with_faces(wrong=2)[0], ahead), heads, ahead)
+    assert whole.or_heads(heads, ahead).views == right, "whole photos show more"
+    found = MotionTry.of(ring_with_faces(wrong=2)[0], ahead).or_heads(heads, ahead)
     assert [view.camera is None and view.odd for view in found.views] == 18 * [False] + 2 * [
         True
     ] and found.solved == 18
     misled = MotionTry.of(ring_with_faces(wrong=3)[0], ahead)
-    assert misled.sure and better_try(misled, heads, ahead) is heads
+    assert misled.sure and misled.or_heads(heads, ahead) is heads
     lost = MotionTry.of([*elsewhere[:13], *unsolved[13:]], ahead)
-    assert better_try(misled, lost, ahead) is misled, "the heads alone hold too few photos to say anything"
+    assert misled.or_heads(lost, ahead) is misled, "the heads alone hold too few photos to say anything"
 
 
 def test_a_film_or_a_set_of_faces_needs_no_second_way() -> None:
@@ -873,11 +873,12 @@ def rotation_z(angle_deg: float) -> np.ndarray:
 def test_where_no_face_vouches_for_the_cameras_the_heads_alone_must_say_the_same(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tried, wrong = [], 4
+    tried, wrong, held = [], 4, 20
 
     def solve(_: list[Photo], config: MotionConfig) -> list[SolvedView]:
         tried.append(config.in_masks_only)
-        return ring_with_faces(0 if tried[-1] else wrong)[0]
+        views = ring_with_faces(0 if tried[-1] else wrong)[0]
+        return [replace(view, camera=None) if tried[-1] and i >= held else view for i, view in enumerate(views)]
 
     monkeypatch.setattr(solve_room, "solve_motion", solve)
     right, ahead = ring_with_faces(0)
@@ -897,7 +898,10 @@ def test_where_no_face_vouches_for_the_cameras_the_heads_alone_must_say_the_same
     wrong = 1
     views, said = solved()
     assert tried == [False, True] and [view.name for view in views if view.odd] == ["19"]
-    assert "are those by the heads alone" not in said and "Left out, as little" in said
+    assert "are those by the heads alone" not in said and "Left out, as little" in said and "too few" not in said
+    held = 13
+    views, said = solved()
+    assert all(view.camera for view in views) and "The heads alone hold too few photos to tell: look" in said
 
 
 def test_cameras_that_contradict_the_faces_are_looked_for_in_another_way(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,23 +83,23 @@ class MotionTry:
         enough = self.solved >= least and self.with_face >= LEAST_REGISTERED
         return (self.most or enough) and self.meeting >= LEAST_AGREEING
 
+    def or_heads(self, heads: MotionTry, ahead: Sequence[Float[np.ndarray, "468 2"] | None]) -> MotionTry:
+        """The better one of these cameras, by whole photos, which show more, and those by the heads alone, which no
+        background misleads.
 
-def better_try(whole: MotionTry, heads: MotionTry, ahead: Sequence[Float[np.ndarray, "468 2"] | None]) -> MotionTry:
-    """The better one of the cameras by whole photos, which show more, and by the heads alone, which nothing misleads.
+        Where the faces contradict neither, they are held against each other: whole photos are believed where nearly all
+        cameras are the same, and the others are left out.
 
-    Where the faces contradict neither, they are held against each other: whole photos are believed where nearly all
-    cameras are the same, and the others are left out.
-
-    Args:
-        ahead: landmarks in every photo, as for `MotionTry.of`.
-    """
-    if not (whole.sure and heads.sure):
-        return max((whole, heads), key=lambda one: (one.kept, one.most, one.meeting, one.solved))
-    apart, compared = cameras_apart(whole.views, heads.views)
-    if compared - len(apart) < SURELY_AGREEING * compared:
-        return heads
-    left_out = [replace(view, camera=None, odd=True) if i in apart else view for i, view in enumerate(whole.views)]
-    return MotionTry.of(left_out, ahead)
+        Args:
+            ahead: landmarks in every photo, as for `of`.
+        """
+        if not (self.sure and heads.sure):
+            return max((self, heads), key=lambda one: (one.kept, one.most, one.meeting, one.solved))
+        apart, compared = cameras_apart(self.views, heads.views)
+        if compared - len(apart) < SURELY_AGREEING * compared:
+            return heads
+        left_out = [replace(view, camera=None, odd=True) if i in apart else view for i, view in enumerate(self.views)]
+        return MotionTry.of(left_out, ahead)
 
 
 def cameras_apart(views: Sequence[SolvedView], others: Sequence[SolvedView]) -> tuple[set[int], int]:
