@@ -365,6 +365,19 @@ def test_photos_of_one_size_but_two_lenses_have_two_cameras(tmp_path: Path) -> N
     assert by_photo == {"00000.png": 50.0, "00001.png": 150.0, "00002.png": 50.0}
 
 
+def test_photos_are_numbered_in_their_order_however_long_their_features_take(tmp_path: Path) -> None:
+    """Another order gives other cameras, and the threads' order hangs on what else the machine does."""
+    pycolmap = pytest.importorskip("pycolmap")
+    noise = np.random.default_rng(0).integers(0, 255, (400, 400, 3), dtype=np.uint8)
+    photos = [small_photo(f"{i}.jpg", noise if i % 3 == 0 else np.zeros_like(noise)) for i in range(6)]
+    structure_from_motion._extract(pycolmap, photos, tmp_path, in_masks_only=False, few=True)
+    with pycolmap.Database.open(tmp_path / "database.db") as database:
+        names = {image.image_id: image.name for image in database.read_all_images()}
+        features = [database.num_keypoints_for_image(number) for number in sorted(names)]
+    assert [names[number] for number in sorted(names)] == [f"{i:05d}.png" for i in range(6)]
+    assert [count > 0 for count in features] == [True, False, False, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("lenses", "off_px", "distortion", "tried"),
     [

@@ -126,6 +126,8 @@ def _file_name(index: int) -> str:
 
 def _extract(pycolmap: Any, photos: Sequence[Photo], place: Path, in_masks_only: bool, few: bool) -> None:
     """Write the photos and their features to a database; photos of one lens, held alike, share a camera."""
+    with pycolmap.Database.open(place / "database.db"):  # an empty one, for `import_images`
+        pass
     groups: dict[tuple[int, int, int | None], list[int]] = {}
     for index, photo in enumerate(photos):
         height, width = photo.rgb.shape[:2]
@@ -145,14 +147,11 @@ def _extract(pycolmap: Any, photos: Sequence[Photo], place: Path, in_masks_only:
         reader.camera_params = ",".join(map(str, (focal, width / 2.0, height / 2.0, *distortion)))
         if in_masks_only:
             reader.mask_path = place / "masks"
+        names, one_camera = [_file_name(index) for index in members], pycolmap.CameraMode.SINGLE
+        # The extraction would number the photos in the order in which its threads are done with them.
+        pycolmap.import_images(place / "database.db", place / "photos", one_camera, names, reader)
         pycolmap.extract_features(
-            place / "database.db",
-            place / "photos",
-            [_file_name(index) for index in members],
-            pycolmap.CameraMode.SINGLE,
-            reader,
-            options,
-            pycolmap.Device.cpu,
+            place / "database.db", place / "photos", names, one_camera, reader, options, pycolmap.Device.cpu
         )
 
 
