@@ -856,9 +856,8 @@ def test_cameras_that_the_background_alone_holds_stand_elsewhere_by_the_heads_al
     whole = MotionTry.of(right, ahead)
     assert whole.or_heads(heads, ahead).views == right, "whole photos show more"
     found = MotionTry.of(ring_with_faces(wrong=2)[0], ahead).or_heads(heads, ahead)
-    assert [view.camera is None and view.odd for view in found.views] == 18 * [False] + 2 * [
-        True
-    ] and found.solved == 18
+    assert [view.camera is None and view.odd for view in found.views] == 18 * [False] + 2 * [True]
+    assert found.solved == 18
     misled = MotionTry.of(ring_with_faces(wrong=3)[0], ahead)
     assert misled.sure and misled.or_heads(heads, ahead) is heads
     lost = MotionTry.of([*elsewhere[:13], *unsolved[13:]], ahead)

@@ -27,8 +27,8 @@ LEAST_REGISTERED = 0.5
 """Share of the photos, and of those with a face from ahead, that it must register to be kept: some cameras by all that
 photos show are worth more than all of them by a face."""
 SURELY_AGREEING, LEAST_AGREEING = 0.9, 0.7
-"""Share of the photos with a face from ahead whose rays meet, from which on cameras are taken at once, or at all; and
-the first of the cameras that must be vouched for."""
+"""Share of the photos with a face from ahead whose rays meet, from which on cameras are taken at once, or at all. The
+first is also the share of the cameras that faces, or else the heads alone, must vouch for."""
 SAME_DEG = 10.0
 """Angle between two cameras of a photo up to which they are the same: by the heads alone they are a few degrees off."""
 FROM_AHEAD = 0.8
