@@ -31,7 +31,16 @@ from baseh3d_ns.own_photos.head_block import read_head_block
 from baseh3d_ns.own_photos.head_frame import _ears
 from baseh3d_ns.own_photos.iris_size import seen_by
 from baseh3d_ns.own_photos.lens import Lens
-from baseh3d_ns.own_photos.metric_scale import BY_FACE, ScaleOptions, doubt, find_scale, only_head_tells_size
+from baseh3d_ns.own_photos.metric_scale import (
+    BY_FACE,
+    FACES,
+    IRIS_MM,
+    ScaleOptions,
+    by_face,
+    doubt,
+    find_scale,
+    only_head_tells_size,
+)
 from baseh3d_ns.own_photos.own_views import _may_show_head
 from baseh3d_ns.own_photos.scene import open_capture, read_capture
 from baseh3d_ns.own_photos.shots import Capture, Cut, GivenFrame, Shot
@@ -513,12 +522,23 @@ def test_a_face_of_another_size_than_usual_is_told_by_its_irises(ratio, word):
     assert both.face_size == pytest.approx(both.mm_per_unit / face.mm_per_unit)
     # What differs by far more than it should is not surer than the face alone.
     assert (both.uncertainty_percent < alone.uncertainty_percent) == (word is None)
-    for wrong, why in ((1.25, "no face is that large, but eyes look aside"), (0.5, "a doll's")):
+    for wrong, why in ((1.45, "no face is that large, but eyes look aside"), (0.35, "a doll's")):
         assert (
             find_scale(ScaleOptions(), capture, replace(face, iris=11.7 / face.mm_per_unit / wrong), None) == alone
         ), why
     said = doubt(both, face)
     assert said is None if word is None else said is not None and f"{word} than the average adult's" in said
+
+
+def test_irises_that_tell_an_unlikely_size_count_less_and_none_decides_alone():
+    """The size of a face never jumps between irises that differ by a per cent, and never beyond people's."""
+    ratios = np.exp(np.linspace(np.log(0.3), np.log(1.7), 200))
+    sizes = np.log([by_face(1.0, IRIS_MM / ratio).face_size for ratio in ratios])
+    assert np.abs(np.diff(sizes)).max() < 0.01
+    assert sizes[0] == sizes[-1] == 0.0
+    assert FACES[0] < np.exp(sizes.min()) < 0.8 and 1.1 < np.exp(sizes.max()) < FACES[1]
+    likely = (ratios > 0.61) & (ratios < 1.19)
+    assert (np.diff(sizes[likely]) > 0.0).all()
 
 
 def test_irises_are_measured_in_photos_made_smaller_where_nothing_else_tells_the_size(own, monkeypatch):

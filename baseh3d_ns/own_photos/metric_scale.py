@@ -32,8 +32,8 @@ BY_FACE = "the face, taken to be as large as the average adult's"
 BY_FACE_AND_IRISES = "the face and its irises, taken to be as large as the average adult's"
 """Words for the source of a scale where irises were seen as well."""
 FACES = (0.6, 1.2)
-"""Sizes of people's faces in average adults', from infants on. Irises that tell another were seen too narrow, as of
-eyes that look aside, or are a doll's."""
+"""Sizes of people's faces in average adults', from infants on. The more irises tell another, the likelier they were
+seen too narrow, as of eyes that look aside, or are a doll's."""
 IMPOSSIBLE = 3.0
 """Factor on the average adult's size beyond which a unit is another."""
 UNLIKELY = 0.3
@@ -172,15 +172,22 @@ def by_face(mm_per_unit: float, iris: float | None) -> MetricScale:
         mm_per_unit: millimetres in a unit, if the face is as large as the average adult's.
         iris: diameter of the irises in that unit; None where they were not seen.
     """
-    by_iris = 1.0 if iris is None else IRIS_MM / iris / mm_per_unit
-    if iris is None or not FACES[0] <= by_iris <= FACES[1]:
+    by_iris = 0.0 if iris is None else float(np.log(IRIS_MM / iris / mm_per_unit))
+    counts = _redescending(by_iris, abs(float(np.log(FACES[by_iris > 0.0]))))
+    if iris is None or (by_iris and not counts):
         return MetricScale(mm_per_unit, BY_FACE, FACE_PERCENT)
     variances = np.array([FACE_PERCENT, IRIS_PERCENT]) ** 2
-    size = float(by_iris ** (variances[0] / variances.sum()))
+    size = float(np.exp(counts * variances[0] / variances.sum()))
     # Where the two differ by more than they should, the mean is as uncertain as they differ (Birge ratio).
-    differ = abs(100.0 * float(np.log(by_iris))) / float(variances.sum() ** 0.5)
+    differ = abs(100.0 * by_iris) / float(variances.sum() ** 0.5)
     percent = float((1.0 / variances).sum() ** -0.5) * max(1.0, differ)
     return MetricScale(size * mm_per_unit, BY_FACE_AND_IRISES, round(percent, 1), size)
+
+
+def _redescending(deviation: float, limit: float) -> float:
+    """A deviation where it is within a limit, falling to none at twice the limit, so that a little more or less never
+    decides between all and nothing (Hampel, "The influence curve and its role in robust estimation", 1974)."""
+    return float(np.sign(deviation)) * max(0.0, min(abs(deviation), 2.0 * limit - abs(deviation)))
 
 
 def by_pupils(pupils_mm: float) -> str:
