@@ -21,6 +21,15 @@ def readable(name: str) -> str:
 
 
 @contextmanager
+def named_permissions() -> Iterator[None]:
+    """Turn a file or folder that this user may not read into an `InputError` with its name; also a decorator."""
+    try:
+        yield
+    except PermissionError as error:
+        raise InputError(f"{error.filename} may not be read by you: pass a copy, or ask its owner") from error
+
+
+@contextmanager
 def exit_on_input_error() -> Iterator[None]:
     """Turn an `InputError` into its sentence on stderr and exit code 1: the boundary of every command."""
     try:

@@ -348,6 +348,18 @@ def test_an_obj_of_any_hand_is_read(sign: str, change: tuple[str, str], tmp_path
     assert np.allclose(read.vertices, head(2).vertices, atol=1e-4) and np.array_equal(read.faces, head(2).faces)
 
 
+def test_relative_numbers_of_an_obj_count_from_their_face(tmp_path: Path):
+    """trimesh counts them from the end of the file, so that all groups but the last are torn."""
+    corners, faces = head(1).vertices, head(1).faces
+    lines = []
+    for part in np.array_split(faces, 3):
+        lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in corners]
+        lines += ["f " + " ".join(str(corner - len(corners)) for corner in face) for face in part]
+    (tmp_path / "groups.obj").write_text("\n".join(lines) + "\n")
+    read = read_scan(tmp_path / "groups.obj", None)
+    np.testing.assert_allclose(read.triangles, head(1).triangles, atol=1e-5)
+
+
 def test_a_scan_that_single_precision_has_rounded_is_refused(tmp_path: Path):
     """Coordinates of a map in metres: 500 km east, 5400 km north. A binary .ply may hold them either way."""
     far = head(2)
@@ -402,8 +414,8 @@ def triangle_and_quad() -> bytes:
             b'glTF {"extensionsRequired":["KHR_draco_mesh_compression"]}',
             "is compressed .Draco or meshopt.: exp",
         ),
-        ("scan.obj", b"hello\n", "no faces|no mesh"),
-        ("scan.obj", b"v 1 2\nv 3 4\nv 5 7\nf 1 2 3\n", "not three numbers"),
+        ("scan.obj", b"hello\n", "holds no surface"),
+        ("scan.obj", b"v 1 2\nv 3 4\nv 5 7\nf 1 2 3\n", "no vertex, which is three numbers"),
         ("scan.obj", head(1).export(file_type="obj").encode()[:-305], "is cut off: its last line has no end, and"),
         ("scan.ply", triangle_and_quad(), "a binary .ply with nothing but triangles"),
         ("scan.ply", ply("0 0 0\n90 0 0\n0 90 0\n", 0), "points but no faces"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from baseh3d_ns.capture.rise import rise_mm
 from baseh3d_ns.capture.sheet import DIM, UNKNOWN, overlay
 from baseh3d_ns.capture.solve import LANDMARKS, FittedFace, SolvedCameras
 from baseh3d_ns.capture.solved import SolvedView
-from baseh3d_ns.capture.sources import find_photos
+from baseh3d_ns.capture.sources import check_output, find_photos
 from baseh3d_ns.capture.video import _measured, choose_frames, early_end, frame_name, save_frames
 from baseh3d_ns.commands import data as commands
 from baseh3d_ns.errors import InputError
@@ -33,9 +34,10 @@ from baseh3d_ns.frames import HEAD_FRAME, LANDMARKS_MM
 from baseh3d_ns.own_photos import scene
 from baseh3d_ns.own_photos.dataparser import HeadDataParserConfig
 from baseh3d_ns.own_photos.faces import POINTS, face_of
+from baseh3d_ns.own_photos.head_block import read_head_block
 from baseh3d_ns.own_photos.head_frame import FARTHEST_EARS, find_head_frame
 from baseh3d_ns.own_photos.hull import Silhouette
-from baseh3d_ns.own_photos.masks import find_mask, given_trimap
+from baseh3d_ns.own_photos.masks import find_mask, given_trimap, mask_file
 from baseh3d_ns.own_photos.metric_scale import BY_FACE, BY_FACE_AND_IRISES, MetricScale, ScaleOptions
 from baseh3d_ns.own_photos.scene import NECK_MM, open_own_photos, read_capture
 from baseh3d_ns.pretrained.landmark_model import load_landmark_model
@@ -110,7 +112,8 @@ def test_an_earlier_capture_is_kept_unless_told_otherwise(photos):
     mended = min((out / "masks").iterdir())
     before = mended.stat().st_mtime
     os.utime(mended, (before + 60.0, before + 60.0))
-    with pytest.raises(InputError, match=f"{mended.name} was changed after the capture: copy it into a folder masks"):
+    rewrite(out, lambda meta: meta["frames"][0].pop("mask_sha256"))  # as before 0.3.5
+    with pytest.raises(InputError, match=f"{mended.name} was changed after the capture: copy it to where the cameras"):
         capture(options(photos, out, overwrite=True))
     # Taking out a photo afterwards makes the file of cameras younger than the mask.
     os.utime(out / "transforms.json", (before + 90.0, before + 90.0))
@@ -122,6 +125,50 @@ def test_an_earlier_capture_is_kept_unless_told_otherwise(photos):
     capture(options(photos, out, overwrite=True))
     assert not (out / "masks" / "007_old.png").exists() and (out / "transforms.json").is_file()
     assert [path.name for path in photos.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_mask_is_known_by_what_it_shows_whatever_its_time_says(photos):
+    """A mask that was moved there keeps its time; a copied folder may have another for every file."""
+    out = photos / "head"
+    capture(options(photos, out))
+    mended, *others = sorted((out / "masks").iterdir())
+    for mask in others:
+        os.utime(mask, (mask.stat().st_mtime + 60.0,) * 2)
+    capture(options(photos, out, overwrite=True))
+    times = (mended.stat().st_mtime - 3600.0,) * 2
+    Image.new("L", Image.open(mended).size, 255).save(mended)
+    os.utime(mended, times)
+    with pytest.raises(InputError, match=f"{mended.name} was changed after the capture"):
+        capture(options(photos, out, overwrite=True))
+    assert np.asarray(Image.open(mended)).min() == 255
+
+
+@pytest.mark.parametrize(
+    ("source", "mask", "place"),
+    [
+        ("walk.MOV", "000_walk_MOV_00012.png", "masks/walk_MOV_00012.png"),
+        ("photos", "000_IMG_1.png", "photos/masks/IMG_1.png"),
+        ("project", "000_IMG_1.png", "project/images/masks/IMG_1.png"),
+    ],
+)
+def test_where_a_mended_mask_belongs_is_where_it_is_found(tmp_path, source, mask, place):
+    """The frames of a film have their masks beside the film."""
+    (tmp_path / "walk.MOV").touch()
+    for folder in ("photos", "project/images"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "IMG_1.jpg")
+    out = tmp_path / "head"
+    (out / "masks").mkdir(parents=True)
+    (out / "transforms.json").write_text('{"head": {}, "frames": []}')
+    os.utime(out / "transforms.json", (0.0, 0.0))
+    Image.new("L", (8, 8)).save(out / "masks" / mask)
+    with pytest.raises(InputError) as refused:
+        check_output(tmp_path / source, out, overwrite=True)
+    assert f"copy it to {tmp_path / place}, so that" in str(refused.value)
+    (tmp_path / place).parent.mkdir()
+    shutil.copy(out / "masks" / mask, tmp_path / place)
+    photo = tmp_path / "walk_MOV_00012.jpg" if source == "walk.MOV" else find_photos(tmp_path / source)[0]
+    assert mask_file(photo) == tmp_path / place
 
 
 @pytest.mark.parametrize("mine", ["masks/old.png", "frames/notes.txt"])
@@ -260,6 +307,13 @@ def test_guessed_masks_are_told_from_given_ones_when_the_folder_is_opened_again(
     frames = json.loads((photos / "head" / "transforms.json").read_text())["frames"]
     assert [frame["mask_guessed"] for frame in frames] == [True] + [False] * (len(frames) - 1)
     assert opened()
+    said = capture(options(photos / "head", photos / "again"))
+    assert [line.split()[3] for line in said.splitlines()[1 : 1 + len(frames)]] == ["guessed"] + ["given"] * 4
+    mended = photos / "head" / frames[0]["mask_path"]
+    mask = np.asarray(Image.open(mended)).copy()
+    mask[0, 0] = 255 - mask[0, 0]
+    Image.fromarray(mask).save(mended)
+    assert not opened(), "what was mended by hand is the user's"
 
 
 def test_the_face_that_gave_the_cameras_stands_in_where_no_photos_agree_on_one(photos, monkeypatch):
@@ -290,6 +344,9 @@ def test_the_ears_of_a_doll_are_no_mistake_of_a_file_without_them(photos):
     silhouettes = [Silhouette(shot, given_trimap(shot).mask) for shot in given.shots]
     doll = find_head_frame(given, silhouettes, silhouettes, face, ScaleOptions(pupils_mm=15.0), 90.0)
     assert np.linalg.norm(doll.ears - doll.centre) > FARTHEST_EARS * doll.radius
+    written = replace(given, given=read_head_block(photos, doll.block()))
+    again = find_head_frame(written, silhouettes, silhouettes, None, ScaleOptions(), 90.0)
+    np.testing.assert_allclose(again.ears, doll.ears)
 
 
 @pytest.mark.parametrize(

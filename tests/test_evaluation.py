@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from h3ds.numeric import unidirectional_chamfer_distance
 
 from baseh3d_ns.data.h3ds_package import H3DS, PackagedH3DS
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation import write
 from baseh3d_ns.evaluation.distance import Surface
 from baseh3d_ns.evaluation.icp import align_rigidly
 from baseh3d_ns.evaluation.official import official_scores, to_h3ds_mesh
@@ -160,6 +164,28 @@ def test_evaluation_is_written_with_its_provenance_and_never_overwritten(head_ro
     assert content["provenance"]["packages"]["h3ds"] and content["provenance"]["date"].startswith("20")
     heat = trimesh.load(first / "error_heatmap.ply", process=False)
     assert np.array_equal(heat.visual.vertex_colors[:, :3], error_colours(evaluation.rigid.pred_to_gt_mm, 5.0))
+
+
+def test_two_evaluations_that_end_together_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Neither while one draws its picture nor while one writes."""
+    free, both = write._free_folder, threading.Barrier(2)
+
+    def slowly(folder: Path) -> Path:
+        chosen = free(folder)
+        time.sleep(0.2)
+        return chosen
+
+    def drawn(path: Path) -> None:
+        both.wait(timeout=20.0)
+        path.write_bytes(b"picture")
+
+    monkeypatch.setattr(write, "_free_folder", slowly)
+    scores = [json.dumps(number).encode() for number in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda one: write.write_files(tmp_path / "e", {write.SCORES: one}, drawn), scores))
+    assert sorted(path.name for path in found) == ["e", "e-2"]
+    for folder, score in zip(found, scores, strict=True):
+        assert (folder / write.SCORES).read_bytes() == score and (folder / write.PICTURE).read_bytes() == b"picture"
 
 
 def test_a_coarse_mesh_is_warned_about_and_its_spacing_told(head_root: H3DS) -> None:

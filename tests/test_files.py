@@ -19,7 +19,9 @@ import torch
 from safetensors.torch import save_file
 
 from baseh3d_ns.commands.heads import Turntable
+from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.errors import InputError
+from baseh3d_ns.evaluation.scan_file import read_scan
 from baseh3d_ns.files import (
     LIBRARY_CACHES,
     cache_folder,
@@ -32,7 +34,9 @@ from baseh3d_ns.files import (
     whole_folder,
     write_text,
 )
+from baseh3d_ns.heads.readers import find_head_file
 from baseh3d_ns.mesh.files import check_mesh_path
+from baseh3d_ns.own_photos.scene import read_capture
 
 Whole = Callable[[Path], AbstractContextManager[Path]]
 
@@ -172,6 +176,18 @@ def test_an_output_in_a_folder_that_may_not_be_entered_is_one_sentence(tmp_path:
             Turntable(load_config=Path("run"), output=path).main()
         else:
             check_mesh_path(path, textured=True)
+
+
+@pytest.mark.parametrize("read", [open_h3ds, read_capture, find_head_file, lambda path: read_scan(path, None)])
+def test_what_may_not_be_read_is_named(read: Callable[[Path], object], tmp_path: Path) -> None:
+    """Such as the folder that a head was trained on in another user's home."""
+    closed = tmp_path / "home"
+    closed.mkdir()
+    with (
+        not_to_be_entered(closed),
+        pytest.raises(InputError, match=r"home/data\S* may not be read by you: pass a copy"),
+    ):
+        read(closed / "data")
 
 
 def test_a_kill_in_the_middle_leaves_what_was_there(tmp_path: Path) -> None:

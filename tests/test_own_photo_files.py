@@ -515,6 +515,8 @@ def test_photos_without_a_camera_are_named(plain, tmp_path, said):
     write_colmap(plain, tmp_path, text=True)
     shutil.copy(tmp_path / "images" / "p00.png", tmp_path / "images" / "q.png")
     (tmp_path / "images" / "notes.txt").touch()
+    for companion in ("p00.depth.png", "p01_mask.png"):
+        shutil.copy(tmp_path / "images" / "p00.png", tmp_path / "images" / companion)
     elsewhere = tmp_path.parent / f"{tmp_path.name}-archive"
     elsewhere.mkdir()
     (tmp_path / "images" / "p01.png").rename(elsewhere / "p01.png")
@@ -644,6 +646,16 @@ def test_exports_of_other_programs_are_sent_to_nerfstudio(tmp_path, made, progra
     for read in (opened, find_photos):
         with pytest.raises(InputError, match=f"`ns-process-data {program}`"):
             read(tmp_path)
+
+
+def test_the_thumbnail_of_an_export_is_not_taken_for_the_only_photo(tmp_path):
+    """Polycam's raw export has its photos and their cameras in metres in `keyframes`."""
+    (tmp_path / "keyframes").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "thumbnail.jpg")
+    for read in (find_photos, opened):
+        with pytest.raises(InputError, match="`ns-process-data polycam`") as refused:
+            read(tmp_path)
+        assert "baseh3d capture" not in str(refused.value)
 
 
 def test_names_of_other_systems_are_found(plain, tmp_path):

@@ -489,8 +489,10 @@ def test_scales(tiny_root, tmp_path, own, plain):
     rewrite(own, lambda meta: meta["head"].pop("mm_per_unit"))
     guessed = opened(own).scene.frame.scale
     assert guessed.uncertainty_percent == 25.0 and "silhouettes" in guessed.source
-    rewrite(own, lambda meta: meta.update(integer_depth_scale=1.0))
-    assert "NeRFCapture" in opened(own).scene.frame.scale.source
+    for key in ("integer_depth_scale", "depth_integer_scale"):
+        rewrite(own, lambda meta, key=key: meta.update({key: 1.0}))
+        assert "NeRFCapture" in opened(own).scene.frame.scale.source
+        rewrite(own, lambda meta, key=key: meta.pop(key))
 
 
 @pytest.mark.parametrize(("metres", "fits"), [(0.62, False), (0.8, True), (1.0, True), (1.2, True), (1.6, False)])

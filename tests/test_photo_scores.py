@@ -19,7 +19,6 @@ from torch.nn.functional import normalize
 from baseh3d_ns.data.h3ds_root import open_h3ds
 from baseh3d_ns.data.h3ds_scene import load_scene
 from baseh3d_ns.errors import InputError
-from baseh3d_ns.evaluation import head_photos
 from baseh3d_ns.evaluation import photo_scores as photo_scores_module
 from baseh3d_ns.evaluation.camera_corrections import camera_corrections
 from baseh3d_ns.evaluation.evaluate_run import evaluate_run
@@ -179,7 +178,7 @@ def test_own_photos_are_opened_as_they_were_trained_on(tiny_root: Path, tmp_path
     unknown = ~torch.from_numpy(photos.held_out.known(0).copy())
     assert not (seen.hit + seen.mask)[unknown].any()
     with pytest.raises(InputError, match="does not record how its photos were read"):
-        photos_of_head(OpenedHead(replace(head, provenance={**known, "neck_mm": None}), tmp_path))
+        photos_of_head(OpenedHead(replace(head, provenance={**known, "head": None}), tmp_path))
 
 
 def test_a_head_of_a_capture_whose_neck_did_nothing_is_opened(tiny_root: Path, tmp_path: Path, monkeypatch):
@@ -207,21 +206,34 @@ def test_the_scale_of_photos_opened_again_is_said_as_when_they_were_trained_on(
 
 
 def test_own_photos_are_known_by_name_where_one_was_taken_out(tiny_root: Path, tmp_path: Path, monkeypatch):
+    """The frame, which would be another by fewer photos and other masks, stays what the head was trained in."""
     monkeypatch.setattr(looks, "_find_landmarks", lambda photos, masks: [None] * len(photos))  # the egg has no face
     content = write_own_photos(tiny_root, SCENE, tmp_path)
     config = HeadDataParserConfig(data=tmp_path, views=("3,1",), mm_per_unit=81.0, neck_mm=70.0)
     metadata = config.setup().get_dataparser_outputs("train").metadata
     known = {**metadata["provenance"], "data": str(tmp_path), "views": metadata["view_indices"]}
-    opened = OpenedHead(Head(weights_of_field(SMALL.setup()), known, metadata["frame"]), tmp_path / HEAD_FILE)
+    head = Head(weights_of_field(SMALL.setup()), known, metadata["frame"], metadata["camera_centres"])
+    opened = OpenedHead(head, tmp_path / HEAD_FILE)
     before = photos_of_head(opened).training.image_filenames
     del content["frames"][0]
     trained_on = content["frames"][2]
-    # The frame is found anew from fewer photos; only the numbers of the photos matter here.
-    monkeypatch.setattr(head_photos, "SAME_FRAME", 1e3)
     (tmp_path / "transforms.json").write_text(json.dumps(content))
+    mask = next(path for path in (tmp_path / "masks").iterdir() if "1" in path.name)
+    smaller = np.asarray(Image.open(mask)).copy()
+    smaller[: len(smaller) // 2] = 0
+    Image.fromarray(smaller).save(mask)
+    frame = HeadDataParserConfig(data=tmp_path, mm_per_unit=81.0, neck_mm=70.0).setup().scene.frame
+    assert abs(frame.radius_mm - metadata["frame"].radius_mm) > 1.0
     photos = photos_of_head(opened)
+    np.testing.assert_allclose(photos.training.metadata["camera_centres"], metadata["camera_centres"], atol=1e-5)
     assert photos.training.image_filenames == before and photos.training.metadata["view_indices"] == [2, 0]
     assert photos.held_out.metadata["view_indices"] == [1, 3]
+    trained_on["transform_matrix"][0][3] += 0.1
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    with pytest.raises(
+        InputError, match=f"{HEAD_FILE} was trained with other cameras than the photos in {tmp_path} have"
+    ):
+        photos_of_head(opened)
     content["frames"].remove(trained_on)
     (tmp_path / "transforms.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=f"{HEAD_FILE} was trained on the photo {trained_on['file_path']}, which is"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,18 @@ def test_files_of_a_textured_mesh_are_read_back_with_its_colours(tmp_path: Path)
     (material,) = tree["materials"]
     assert material["pbrMetallicRoughness"]["metallicFactor"] == 0.0 and "baseColorTexture" in str(material)
     assert "COLOR_0" not in str(tree["meshes"])
+
+
+def test_a_textured_obj_may_have_a_name_that_is_no_utf8(tmp_path: Path):
+    """As files from old systems have; its own bytes name the material and the texture."""
+    mesh = ball()
+    textured = textured_mesh(mesh, TexturePhotos(photographed(mesh, 0.0), None), 256)
+    path = tmp_path / os.fsdecode(b"m\xfcller.obj")
+    save_mesh(textured, path)
+    assert b"mtllib m\xfcller.mtl" in path.read_bytes()
+    assert b"map_Kd m\xfcller.png" in path.with_suffix(".mtl").read_bytes()
+    save_mesh(mesh, path, overwrite=True)
+    assert os.listdir(os.fsencode(tmp_path)) == [b"m\xfcller.obj"]
 
 
 def test_nothing_of_the_users_is_replaced_beside_a_textured_obj(tmp_path: Path):

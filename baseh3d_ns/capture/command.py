@@ -240,7 +240,7 @@ def _photo_report(
         name=shot.name,
         kept=kept,
         sharpness=sharpness(read_photo(shot.photo_path), side_px),
-        guessed=look.guessed,
+        guessed=look.is_guess,
         agreement=look.agreement,
         cut_off=touches_border(as_shown(look.head, shot.photo_path, shot.as_stored)),
         face_score=look.face_score,

@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from jaxtyping import Float
+from nerfstudio.utils.rich_utils import CONSOLE
 from scipy.spatial.transform import Rotation
 
+from baseh3d_ns.capture.checks import names
 from baseh3d_ns.capture.photos import Photo
 from baseh3d_ns.capture.solved import SolvedView
 from baseh3d_ns.capture.structure_from_motion import MOST_REGISTERED
@@ -98,8 +100,27 @@ class MotionTry:
         apart, compared = cameras_apart(self.views, heads.views)
         if compared - len(apart) < SURELY_AGREEING * compared:
             return heads
-        left_out = [replace(view, camera=None, odd=True) if i in apart else view for i, view in enumerate(self.views)]
+        left_out = [replace(view, camera=None) if i in apart else view for i, view in enumerate(self.views)]
         return MotionTry.of(left_out, ahead)
+
+
+def say_way(found: Sequence[MotionTry], best: MotionTry) -> None:
+    """Log what the one or two tries of structure from motion came to."""
+    whole = found[0]
+    if best in found[1:]:
+        CONSOLE.log("The cameras are those by the heads alone.")
+    elif best is not whole:
+        apart = [one.name for one, kept in zip(whole.views, best.views, strict=True) if one.camera and not kept.camera]
+        if apart:
+            CONSOLE.log(f"Left out, as the heads alone put their cameras elsewhere: {names(apart)}.")
+    elif len(found) == 2 and whole.sure:
+        why = "their faces do not meet" if found[1].most else "they hold too few photos"
+        CONSOLE.log(f"The heads alone do not tell, {why}: look at the axes in every photo on the sheet.")
+    if not best.most:
+        CONSOLE.log(
+            f"Structure from motion connects only {best.solved} of {len(best.views)} photos: it wants photos that "
+            "overlap, every 15 degrees or so round the head."
+        )
 
 
 def cameras_apart(views: Sequence[SolvedView], others: Sequence[SolvedView]) -> tuple[set[int], int]:

@@ -37,9 +37,9 @@ class PhotoReport:
     sharpness: float
     """Variance of the Laplacian; comparable between photos of one capture."""
     guessed: bool
-    """Whether its silhouette is the networks', not the user's."""
+    """Whether its silhouette is the networks', of this capture or an earlier one, not the user's."""
     agreement: float
-    """Intersection over union of the two networks; 1 for a mask that was given."""
+    """Intersection over union of the two networks; 1 for a mask that was there."""
     cut_off: tuple[str, ...]
     """Sides of the photo that the silhouette touches."""
     face_score: float | None
@@ -57,7 +57,8 @@ def table(photos: Sequence[PhotoReport]) -> str:
     width = max(8, *(len(photo.name) for photo in photos))
     lines = [f"{'photo':<{width}}  used    sharp  mask          face  error px"]
     for photo in photos:
-        mask = "given" if not photo.guessed else f"guessed {photo.agreement:.2f}"
+        agreement = f" {photo.agreement:.2f}" if photo.agreement < 1.0 else ""
+        mask = f"guessed{agreement}" if photo.guessed else "given"
         face = "-" if photo.face_score is None else f"{photo.face_score:.2f}"
         error = "-" if photo.reprojection_error_px is None else f"{photo.reprojection_error_px:.2f}"
         used = "yes" if photo.kept else "NO"

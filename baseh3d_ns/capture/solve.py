@@ -20,7 +20,13 @@ from baseh3d_ns.bars import progress_bar
 from baseh3d_ns.bounds import Positive
 from baseh3d_ns.cameras import Pinhole, centred_intrinsics
 from baseh3d_ns.capture.checks import check_apart, check_faces, check_one_person, say_odd
-from baseh3d_ns.capture.face_agreement import FEWEST_FOR_MOTION, SURELY_AGREEING, MotionTry, landmarks_from_ahead
+from baseh3d_ns.capture.face_agreement import (
+    FEWEST_FOR_MOTION,
+    SURELY_AGREEING,
+    MotionTry,
+    landmarks_from_ahead,
+    say_way,
+)
 from baseh3d_ns.capture.face_cameras import cameras_of_faces
 from baseh3d_ns.capture.face_size import average_scale, scale_by_face, scale_by_pupils
 from baseh3d_ns.capture.photos import Photo, resized, with_likely_focals
@@ -138,21 +144,8 @@ def _by_motion(
         elif one.sure and not in_masks:
             CONSOLE.log(f"No face vouches for {1.0 - one.vouched:.0%} of the cameras: the heads alone must agree.")
     best = found[0] if len(found) == 1 else found[0].or_heads(found[1], ahead)
-    _say_way(found, best)
+    say_way(found, best)
     return best.views if best.kept else None, photos, faces
-
-
-def _say_way(found: Sequence[MotionTry], best: MotionTry) -> None:
-    """Log what the one or two tries of structure from motion came to."""
-    if best in found[1:]:
-        CONSOLE.log("The cameras are those by the heads alone.")
-    elif len(found) == 2 and found[0].sure and not found[1].sure:
-        CONSOLE.log("The heads alone hold too few photos to tell: look at the axes in every photo on the sheet.")
-    if not best.most:
-        CONSOLE.log(
-            f"Structure from motion connects only {best.solved} of {len(best.views)} photos: it wants photos that "
-            "overlap, every 15 degrees or so round the head."
-        )
 
 
 def _by_landmarks(

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from baseh3d_ns.capture.folder import FRAMES, MASKS, SHEET
+from baseh3d_ns.capture.folder import FRAMES, MASKS, SHEET, changed_masks
 from baseh3d_ns.capture.video import VIDEO_SUFFIXES
 from baseh3d_ns.data.pictures import SUFFIXES
 from baseh3d_ns.data.text_files import read_text
 from baseh3d_ns.errors import InputError
 from baseh3d_ns.files import whole_folder
-from baseh3d_ns.own_photos.scene import exported_by
+from baseh3d_ns.own_photos.scene import exported_by, is_polycam
 from baseh3d_ns.own_photos.transforms_json import FILE
 
 MADE = frozenset({FILE, SHEET, MASKS, FRAMES})
@@ -28,8 +28,6 @@ MADE_INSIDE = {
 """Names of the files that a capture writes into its own folders, see `save_mask` and `frame_name`."""
 NO_PHOTOS = (*VIDEO_SUFFIXES, ".gif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")
 """Suffixes of films and of pictures that are not read."""
-LATER_S = 2.0
-"""Seconds after the end of a capture from which a mask in its folder was made by hand."""
 
 
 def find_photos(source: Path) -> list[Path]:
@@ -42,6 +40,8 @@ def find_photos(source: Path) -> list[Path]:
         raise InputError(
             f"{source} is one file: pass the folder of the photos, or a video ({' '.join(VIDEO_SUFFIXES)})"
         )
+    if is_polycam(source):  # its thumbnail is no photo to start from
+        raise InputError(f"{source} is Polycam's raw export: {exported_by(source)}")
     (own, aside), (inside, aside_inside) = (_pictures(folder) for folder in (source, source / "images"))
     if own and inside:
         raise InputError(
@@ -95,13 +95,26 @@ def check_output(source: Path, out: Path, overwrite: bool) -> None:
     others = sorted(there - MADE if _is_capture(out) else there) or _not_made(out)
     if others:
         raise InputError(f"{out} holds {others[0]}, which no capture made: move it away, or pass another --out")
-    made = [path.stat().st_mtime for name in (FILE, SHEET) if (path := out / name).is_file()]
-    later = [mask for mask in sorted(out.glob(f"{MASKS}/*")) if made and mask.stat().st_mtime > min(made) + LATER_S]
-    if later:
+    changed = changed_masks(out)
+    if changed:
         raise InputError(
-            f"{later[0]} was changed after the capture: copy it into a folder masks beside the photos, under its "
-            "photo's name, so that it is used, and pass another --out; or delete it"
+            f"{changed[0]} was changed after the capture: copy it to {_mask_to_use(source, changed[0])}, so that it is "
+            "used, and pass another --out; or delete it"
         )
+
+
+def _mask_to_use(source: Path, mask: Path) -> str:
+    """Place of a mask from a captured folder where the next capture of its source finds it."""
+    name = mask.name.split("_", 1)[-1]
+    if source.suffix.lower() == ".json" or (source / FILE).is_file():
+        return f"where the cameras of {source} name the mask of that photo, or as {name} into a folder masks beside it"
+    # The masks of a film's frames lie beside the film.
+    return str((source.parent if source.is_file() else _folder_of_photos(source)) / MASKS / name)
+
+
+def _folder_of_photos(source: Path) -> Path:
+    """The folder that `find_photos` takes the photos from."""
+    return source if _pictures(source)[0] else source / "images"
 
 
 def _not_made(out: Path) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from baseh3d_ns.data.text_files import read_text
-from baseh3d_ns.errors import InputError, nearest
+from baseh3d_ns.errors import InputError, named_permissions, nearest
 
 if TYPE_CHECKING:
     from baseh3d_ns.data.h3ds_package import H3DS
@@ -134,6 +134,7 @@ def choose_views(views: tuple[str, ...], count: int, choices: Mapping[str, list[
     return indices
 
 
+@named_permissions()
 def open_h3ds(root: Path) -> H3dsRoot:
     """Find out which version of H3DS lies at `root`.
 

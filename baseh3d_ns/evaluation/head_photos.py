@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from torch import Tensor
 
 from baseh3d_ns.data.dataset import HeadDataset
 from baseh3d_ns.data.h3ds_dataparser import H3dsDataParser, H3dsDataParserConfig
-from baseh3d_ns.errors import InputError
+from baseh3d_ns.errors import InputError, named_permissions
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.opened import OpenedHead
 from baseh3d_ns.own_photos.dataparser import HeadDataParser, HeadDataParserConfig
 from baseh3d_ns.own_photos.head_block import read_head_block
-from baseh3d_ns.own_photos.metric_scale import MetricScale, ScaleOptions
-from baseh3d_ns.own_photos.scene import read_capture
+from baseh3d_ns.own_photos.scene import OwnScene, open_own_photos
 
 SIDE_PX = 256
 """Longest side in pixels of the photos that a head is scored by: larger ones are made smaller."""
 SAME_FRAME = 1e-2
 """Difference in millimetres between two frames that are one, as they are written to files."""
+SAME_CAMERA_MM = 0.1
+"""Distance in millimetres between the places of a camera that is the same, in single precision."""
 
 
 @dataclass
 class PhotosAgainConfig(HeadDataParserConfig):
-    """Own photos in the scale that a head was trained in."""
+    """Own photos in the frame that a head was trained in."""
 
-    recorded: MetricScale | None = None
+    recorded: str = ""
+    """JSON of the block `head` of that frame."""
 
-    @property
-    def scale(self) -> ScaleOptions:
-        """The recorded scale, with its source."""
-        return ScaleOptions(recorded=self.recorded)
+    def opened(self) -> OwnScene:
+        """The head of the photos, whose frame is not looked for again."""
+        return open_own_photos(Path(self.data), self.scale, self.neck_mm, self.longest_side_px, self.recorded)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class HeadPhotos:
     """None where the head was trained on all photos."""
 
 
+@named_permissions()
 def photos_of_head(opened: OpenedHead, side_px: int = SIDE_PX) -> HeadPhotos:
     """Photos, silhouettes and cameras of a head.
 
@@ -68,6 +73,8 @@ def photos_of_head(opened: OpenedHead, side_px: int = SIDE_PX) -> HeadPhotos:
     parser = _parser(opened, where, views, side_px)
     training, others = (parser.get_dataparser_outputs(split) for split in ("train", "val"))
     check_same_frame(opened, training.metadata["frame"], f"the photos in {where}")
+    if isinstance(parser, HeadDataParser):
+        _check_same_cameras(opened, training.metadata["camera_centres"], where)
     seen = set(training.metadata["view_indices"])
     held_out = None if seen & set(others.metadata["view_indices"]) else _reduced(others, side_px)
     return HeadPhotos(_reduced(training, side_px), held_out)
@@ -99,13 +106,10 @@ def _parser_config(
     """Dataparser that the head was trained with, with its training views, at least as large as asked for."""
     known = opened.head.provenance
     if known.get("dataparser") == "head-data":
-        frame, neck_mm = read_head_block(opened.file, known.get("head")), known.get("neck_mm")
-        if frame.mm_per_unit is None or not isinstance(neck_mm, float):
+        frame = read_head_block(opened.file, known.get("head"))
+        if frame.mm_per_unit is None or frame.ball is None or not frame.cut_decided:
             raise InputError(f"{opened.file} does not record how its photos were read: fit the head again")
-        scale = MetricScale(frame.mm_per_unit, frame.scale_source, frame.scale_uncertainty_percent)
-        config = PhotosAgainConfig(data=where, views=views, recorded=scale)
-        if not read_capture(where).given.cut_decided:  # which made it without effect, and is refused now
-            config.neck_mm = neck_mm
+        config = PhotosAgainConfig(data=where, views=views, recorded=json.dumps(known["head"]))
         return replace(config, longest_side_px=max(config.longest_side_px, side_px))
     root, scene = opened.scene_named()
     return H3dsDataParserConfig(data=root, scene=scene, views=views)
@@ -126,6 +130,23 @@ def check_same_frame(opened: OpenedHead, found: SceneFrame, data: str) -> None:
     there, trained_in = (np.array([*one.centre_mm, one.radius_mm]) for one in (found, frame))
     if not np.allclose(there, trained_in, atol=SAME_FRAME):
         raise InputError(f"{opened.file} was not trained on {data}: their frames differ")
+
+
+def _check_same_cameras(opened: OpenedHead, centres: Float[Tensor, "views 3"], where: Path) -> None:
+    """Raise `InputError` where the photos have other cameras now than those that a head was trained with.
+
+    Args:
+        centres: camera centres in the unit frame.
+    """
+    trained_with, frame = opened.head.camera_centres, opened.head.frame
+    if trained_with is None or frame is None:
+        return
+    apart = trained_with.cpu() - centres if trained_with.shape == centres.shape else torch.tensor(torch.inf)
+    if apart.abs().max() * frame.radius_mm > SAME_CAMERA_MM:
+        raise InputError(
+            f"{opened.file} was trained with other cameras than the photos in {where} have now: pass those with "
+            "--data, or fit the head again"
+        )
 
 
 def _reduced(photos: DataparserOutputs, side_px: int) -> HeadDataset:

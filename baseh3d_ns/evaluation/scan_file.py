@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,8 @@ from jaxtyping import Float
 
 from baseh3d_ns.data.head_size import UNITS_MM, Unit, likely_unit, unit_mistake
 from baseh3d_ns.data.mesh_rows import check_all_rows
-from baseh3d_ns.data.obj import plain_obj, read_obj
-from baseh3d_ns.data.text_files import read_text
-from baseh3d_ns.errors import InputError
+from baseh3d_ns.data.obj import read_obj
+from baseh3d_ns.errors import InputError, named_permissions
 from baseh3d_ns.evaluation.scores import SIZE_RANGE_MM
 
 METRIC_SUFFIXES = (".glb", ".gltf")
@@ -27,6 +25,7 @@ COMPRESSED = (b"KHR_draco_mesh_compression", b"EXT_meshopt_compression")
 SCAN_SUFFIXES = (".ply", ".obj", ".stl", ".off", *METRIC_SUFFIXES)
 
 
+@named_permissions()
 def read_scan(path: Path, unit: Unit | None) -> trimesh.Trimesh:
     """The triangles of a mesh file in millimetres.
 
@@ -83,21 +82,9 @@ def _triangles(path: Path) -> trimesh.Trimesh:
     if path.suffix.lower() not in SCAN_SUFFIXES:
         raise InputError(f"--scan {path}: '{path.suffix}' is no mesh format that can be read; pass one of {suffixes}")
     check_all_rows(path)
-    kind = path.suffix.lower().removeprefix(".")
-    if kind == "obj" and not read_text(path).endswith("\n"):
-        read_obj(path)  # Knows a file that is cut off.
     if path.suffix.lower() in METRIC_SUFFIXES and any(name in path.read_bytes() for name in COMPRESSED):
         raise InputError(f"--scan {path} is compressed (Draco or meshopt): export it again without compression")
-    # trimesh finds no faces between tabs or before comments.
-    source = io.StringIO(plain_obj(path)) if kind == "obj" else path
-    try:
-        loaded = trimesh.load(source, file_type=kind, process=False, skip_materials=True)
-        mesh = loaded.to_mesh() if isinstance(loaded, trimesh.Scene) else loaded
-    except Exception as error:  # whatever the damaged bytes lead a reader to
-        # trimesh reads lists of one length only.
-        hint = ", a binary .ply with nothing but triangles" if kind == "ply" else ""
-        said = f"--scan {path} is empty, damaged or no mesh: export it again as one of {suffixes}{hint}"
-        raise InputError(said) from error
+    mesh = _loaded(path)
     if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
         raise InputError(f"--scan {path} has points but no faces, or is cut off: mesh the points, or export it again")
     vertices = mesh.vertices.view(np.ndarray)
@@ -111,3 +98,17 @@ def _triangles(path: Path) -> trimesh.Trimesh:
     surface = trimesh.Trimesh(vertices, mesh.faces, process=False)
     surface.remove_unreferenced_vertices()
     return surface
+
+
+def _loaded(path: Path) -> object:
+    """What is in a file, the parts of a scene as one."""
+    if path.suffix.lower() == ".obj":  # trimesh counts relative numbers from the end of the file, not from the face
+        return trimesh.Trimesh(*read_obj(path), process=False)
+    try:
+        loaded = trimesh.load(path, process=False, skip_materials=True)
+        return loaded.to_mesh() if isinstance(loaded, trimesh.Scene) else loaded
+    except Exception as error:  # whatever the damaged bytes lead a reader to
+        # trimesh reads lists of one length only.
+        hint = ", a binary .ply with nothing but triangles" if path.suffix.lower() == ".ply" else ""
+        said = f"--scan {path} is empty, damaged or no mesh: export it again as one of {', '.join(SCAN_SUFFIXES)}{hint}"
+        raise InputError(said) from error

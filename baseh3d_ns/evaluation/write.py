@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import trimesh
+from filelock import FileLock
 from jaxtyping import Float
 
 from baseh3d_ns.evaluation.pictures import PhotoView, evaluation_picture, heatmap_mesh
 from baseh3d_ns.evaluation.rigid import RigidScores
 from baseh3d_ns.evaluation.scores import Evaluation
-from baseh3d_ns.files import check_folder_of, whole_file
+from baseh3d_ns.files import cache_folder, check_folder_of, temporary_folder, whole_file
 from baseh3d_ns.mesh.files import encode_mesh
 
 SCORES, HEAD, HEATMAP, PICTURE = "evaluation.json", "head.ply", "error_heatmap.ply", "evaluation.png"
@@ -62,14 +64,28 @@ def write_files(folder: Path, content: dict[str, bytes], picture: Callable[[Path
         content: names and bytes, the scores first.
         picture: writes `evaluation.png` to a path.
     """
-    chosen = _free_folder(Path(folder))
-    with ExitStack() as all_or_nothing:
+    if picture:
+        with temporary_folder() as drawn:
+            picture(drawn / PICTURE)
+            content = {**content, PICTURE: (drawn / PICTURE).read_bytes()}
+    # Of two evaluations that end together, the second sees what the first has written.
+    with _one_at_a_time(), ExitStack() as all_or_nothing:
+        chosen = _free_folder(Path(folder))
         # Files take their places in reverse order: where there are scores, the rest is there too.
         for name, bytes_ in content.items():
             all_or_nothing.enter_context(whole_file(chosen / name)).write_bytes(bytes_)
-        if picture:
-            picture(all_or_nothing.enter_context(whole_file(chosen / PICTURE)))
     return chosen
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Context that one process of this user on this machine is in at a time, where its file system has locks."""
+    folder = cache_folder("baseh3d_ns", Path(tempfile.gettempdir()) / "baseh3d_ns")
+    with ExitStack() as stack:
+        with suppress(OSError, NotImplementedError):
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(folder / "evaluation.lock"))
+        yield
 
 
 def check_evaluation_folder(folder: Path) -> None:

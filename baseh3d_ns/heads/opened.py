@@ -50,5 +50,7 @@ class OpenedHead:
             InputError: neither the command nor the file says them.
         """
         if self.data is None or self.scene is None:
-            raise InputError(f"{self.file} does not record its scene: pass --data ROOT --scene NAME")
+            raise InputError(
+                f"{self.file} does not record its scene: pass its run's folder, or --data ROOT --scene NAME"
+            )
         return self.data, self.scene

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baseh3d_ns.errors import InputError
+from baseh3d_ns.errors import InputError, named_permissions
 from baseh3d_ns.frames import SceneFrame
 from baseh3d_ns.heads.head_file import HEAD_FILE, LATENT, MOMENTS, PLACEMENT, Head, check_head, read_head
 from baseh3d_ns.heads.latent_pca import mean_latent
@@ -66,6 +66,7 @@ def _read(file: Path) -> Head:
     raise InputError(f"{file} holds no head: {PASS_A_HEAD}")
 
 
+@named_permissions()
 def find_head_file(path: Path) -> Path:
     """The file behind the path that the user passed: in a run its head file, else the newest prior or checkpoint.
 

@@ -174,7 +174,7 @@ def _earlier_material_files(path: Path) -> tuple[Path, ...]:
         return ()
     text = material.read_bytes()
     for named, pictures in ((None, (texture,)), (normals, (texture, normals))):
-        if text == _material_text(texture, named).encode():
+        if text == os.fsencode(_material_text(texture, named)):
             return *pictures, material
     return ()
 
@@ -190,11 +190,11 @@ def _textured_obj(mesh_mm: trimesh.Trimesh, path: Path) -> dict[Path, bytes]:
     plain = mesh_mm.copy(include_cache=True)
     plain.visual = TextureVisuals(uv=visual.uv, material=SimpleMaterial(name=MATERIAL))
     text = export_obj(plain, include_normals=True, digits=6, header=None, mtl_name=material.name)
-    files = {path: text.encode(), texture: _png(visual.material.baseColorTexture)}
+    files = {path: os.fsencode(text), texture: _png(visual.material.baseColorTexture)}
     has_normals = visual.material.normalTexture is not None
     if has_normals:
         files[normals] = _png(visual.material.normalTexture)
-    return {**files, material: _material_text(texture, normals if has_normals else None).encode()}
+    return {**files, material: os.fsencode(_material_text(texture, normals if has_normals else None))}
 
 
 def _png(image: Image) -> bytes:

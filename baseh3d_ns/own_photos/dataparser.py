@@ -56,6 +56,10 @@ class HeadDataParserConfig(DataParserConfig):
         """Knowledge of the user about the scale."""
         return ScaleOptions(self.mm_per_unit, self.pupils_mm, self.unit)
 
+    def opened(self) -> OwnScene:
+        """The head of the photos, see `open_own_photos`."""
+        return open_own_photos(Path(self.data), self.scale, self.neck_mm, self.longest_side_px)
+
     @property
     def downscale_factor(self) -> float:
         """Factor by which `ns-render dataset --downscale-factor` makes the pictures smaller."""
@@ -76,7 +80,7 @@ class HeadDataParser(DataParser):
 
     def __post_init__(self) -> None:
         config = self.config
-        self.scene: OwnScene = open_own_photos(Path(config.data), config.scale, config.neck_mm, config.longest_side_px)
+        self.scene: OwnScene = config.opened()
         self.train_views = self._train_views()
         if config.views != ("all",):
             chosen = ", ".join(self.scene.views[view].shot.name for view in self.train_views)

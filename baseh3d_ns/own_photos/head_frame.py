@@ -1,9 +1,8 @@
-"""Frame of a head in the world of its cameras: ball, axes, cut and scale, from silhouettes and faces.
+"""Frame of a head in the world of its cameras: ball, axes, cut, scale (`metric_scale`), from silhouettes and faces.
 
 1. Axes: up and ahead of the triangulated face; without one, up in the photos, and where the cameras are.
-2. Scale: `metric_scale`.
-3. Cut: the plane that far below the chin, where silhouettes run out of the photos or of what a head can be.
-4. Ball: round the visual hull above the cut. What the silhouettes leave open counts, except beside the neck.
+2. Cut: the plane that far below the chin, where silhouettes run out of the photos or of what a head can be.
+3. Ball: round the visual hull above the cut. What the silhouettes leave open counts, except beside the neck.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ BALL_MARGIN = 1.1
 BORDER = 0.01
 """Fraction of a photo's outline from which a silhouette that lies on it runs out of the photo."""
 FARTHEST_EARS = 2.0
-"""Distance of the middle between the ears from the ball's centre, in radii of the ball, from which it is impossible."""
+"""Impossible distance of the ears' middle from the ball's centre, in radii of it or an adult's, the larger."""
 RADII_MM = (20.0, 2000.0)
 """Radii of balls round heads, those of dolls and statues among them; others are in another unit."""
 CHIN = list(POINTS).index("chin")
@@ -132,7 +131,8 @@ def find_head_frame(
         centre, radius = _ball(capture, hull, rotation, cut)
     _check_size(capture, metric, radius)
     ears = given.ears if face is None or given.ears is not None else _ears(face, rotation, metric.mm_per_unit)
-    if given.ears is not None and np.linalg.norm(given.ears - centre) > FARTHEST_EARS * radius:
+    farthest = FARTHEST_EARS * max(radius, HEAD_FRAME.radius_mm / metric.mm_per_unit)  # a doll's are an adult's
+    if given.ears is not None and np.linalg.norm(given.ears - centre) > farthest:
         raise InputError(
             f"{capture.path} says that the ears are outside of the head's ball: run `baseh3d capture` again, or take "
             '"ears" out of its block "head"'

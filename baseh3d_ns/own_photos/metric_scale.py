@@ -67,8 +67,6 @@ class ScaleOptions:
     mm_per_unit: float = 0.0
     pupils_mm: float = 0.0
     unit: Unit | None = None
-    recorded: MetricScale | None = None
-    """Scale that a head was trained in, whose photos are opened again."""
 
     def check(self) -> None:
         """Raise `InputError` where two of the options are given, or pupils that no head has."""
@@ -102,7 +100,7 @@ class ScaleOptions:
 
 def only_head_tells_size(options: ScaleOptions, capture: Capture) -> bool:
     """Whether nothing but the head itself says how large it is."""
-    told = (options.recorded, options.mm_per_unit, options.pupils_mm, options.unit, capture.given.mm_per_unit)
+    told = (options.mm_per_unit, options.pupils_mm, options.unit, capture.given.mm_per_unit)
     return not any(told) and not capture.metres_by
 
 
@@ -110,7 +108,7 @@ def find_scale(options: ScaleOptions, capture: Capture, face: Face | None, hull_
     """Scale by the first source there is: options, the capture's own, metres by contract, the face, the silhouettes.
 
     Args:
-        options: what the user gives, or a training has recorded.
+        options: what the user gives.
         capture: cameras, with what their file says of the scale.
         face: landmarks, where they were found.
         hull_extent: largest extent of the visual hull in the file's unit; None where there is none.
@@ -119,8 +117,6 @@ def find_scale(options: ScaleOptions, capture: Capture, face: Face | None, hull_
         InputError: the pupils' distance is given but no face was found, or there is no source at all.
     """
     given = capture.given
-    if options.recorded is not None:
-        return options.recorded
     if options.mm_per_unit:
         return MetricScale(options.mm_per_unit, "--mm-per-unit", 0.0)
     if options.pupils_mm:

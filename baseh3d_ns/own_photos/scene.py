@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +12,11 @@ from pathlib import Path
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from baseh3d_ns.bars import progress_bar
-from baseh3d_ns.errors import InputError
+from baseh3d_ns.errors import InputError, named_permissions
 from baseh3d_ns.own_photos.colmap_model import find_model, read_colmap
 from baseh3d_ns.own_photos.contradictions import without_contradicted
 from baseh3d_ns.own_photos.faces import Face
+from baseh3d_ns.own_photos.head_block import read_head_block
 from baseh3d_ns.own_photos.head_frame import HeadFrame, find_head_frame
 from baseh3d_ns.own_photos.looks import Look, look_at
 from baseh3d_ns.own_photos.metric_scale import ScaleOptions, doubt, only_head_tells_size
@@ -44,6 +46,7 @@ class OwnScene:
     """Sentence where the scale makes a face of no person's size, or the irises one of another than usual."""
 
 
+@named_permissions()
 def read_capture(data: Path) -> Capture:
     """Cameras of a folder with a `transforms.json` or a COLMAP model, or of such a file.
 
@@ -60,7 +63,8 @@ def read_capture(data: Path) -> Capture:
         return read_transforms(data / "head" / FILE)
     model = find_model(data)
     if model is None:
-        remedies = [remedy for remedy in (exported_by(data), f"make one with `baseh3d capture {data}`") if remedy]
+        ours = None if is_polycam(data) else f"make one with `baseh3d capture {data}`"
+        remedies = [remedy for remedy in (exported_by(data), ours) if remedy]
         raise InputError(f"{data} holds neither a {FILE} nor a COLMAP model (sparse/0): {', or '.join(remedies)}")
     return read_colmap(data, model)
 
@@ -76,7 +80,7 @@ def check_neck(capture: Capture, neck_mm: float) -> None:
 
 def exported_by(folder: Path) -> str | None:
     """Remedy for cameras in a format that nerfstudio has to convert first; None where none is seen."""
-    if (folder / "keyframes").is_dir():
+    if is_polycam(folder):
         program = "polycam"
     elif any(folder.glob("*.xml")):
         program = "metashape"
@@ -87,7 +91,12 @@ def exported_by(folder: Path) -> str | None:
     return f"convert its cameras with `ns-process-data {program}` and pass the folder that it makes"
 
 
-def open_own_photos(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int) -> OwnScene:
+def is_polycam(folder: Path) -> bool:
+    """Whether a folder is Polycam's raw export, beside whose photos lie its cameras in metres."""
+    return (folder / "keyframes").is_dir()
+
+
+def open_own_photos(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, recorded: str = "") -> OwnScene:
     """The head of some photos; the same again, as long as their files stay as they are, without reading them twice.
 
     Args:
@@ -95,28 +104,35 @@ def open_own_photos(data: Path, scale: ScaleOptions, neck_mm: float, longest_px:
         scale: what the user knows of the scale.
         neck_mm: distance from the chin to the cut.
         longest_px: longer side of a view, at most.
+        recorded: frame that a head was trained in, as the JSON of a block `head`, so that it is not looked for again,
+            which other photos, masks or networks would answer otherwise.
 
     Raises:
         InputError: photos, masks or cameras cannot be used, or `neck_mm` is of no use.
     """
     scale.check()
     capture = read_capture(data)
-    check_neck(capture, neck_mm)
+    if not recorded:
+        check_neck(capture, neck_mm)
     files = {path for shot in capture.shots for path in (shot.photo_path, shot.mask_path) if path} | {capture.path}
     stamp = tuple(sorted((str(path), path.stat().st_mtime_ns) for path in files))
-    return _opened(data, scale, neck_mm, longest_px, stamp)
+    return _opened(data, scale, neck_mm, longest_px, recorded, stamp)
 
 
 def photos_without_camera(shots: Sequence[Shot]) -> list[str]:
-    """Names of the photos beside those of the shots that no shot is of, such as those COLMAP could not register."""
+    """Names of the photos beside those of the shots that no shot is of, such as those COLMAP could not register.
+
+    Masks and pictures that are named after a photo (`0.depth.png`, `0_mask.png`) are no photos.
+    """
     used = {Path(os.path.abspath(shot.photo_path)) for shot in shots}  # where they are linked from
-    kinds = {path.suffix for path in used}
+    kinds, stems = {path.suffix for path in used}, {path.with_suffix("") for path in used}
     beside = (path for folder in sorted({path.parent for path in used}) for path in sorted(folder.iterdir()))
-    return [path.name for path in beside if path.suffix in kinds and path not in used and path.name[0] != "."]
+    others = (path for path in beside if path.suffix in kinds and path not in used and path.name[0] != ".")
+    return [path.name for path in others if path.with_name(Path(path.stem.removesuffix("_mask")).stem) not in stems]
 
 
 @lru_cache(maxsize=1)
-def _opened(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, stamp: tuple) -> OwnScene:
+def _opened(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, recorded: str, stamp: tuple) -> OwnScene:
     capture = read_capture(data)
     if capture.path == data / "head" / FILE:
         CONSOLE.log(f"{data / 'head'}, which `baseh3d capture` made, is used.")
@@ -124,6 +140,8 @@ def _opened(data: Path, scale: ScaleOptions, neck_mm: float, longest_px: int, st
     lost = photos_without_camera(capture.shots) if capture.given.ball is None else []
     if lost:
         CONSOLE.log(f"These photos have no camera, so they are not used: {', '.join(lost[:10])}.")
+    if recorded:
+        capture = replace(capture, given=read_head_block(capture.path, json.loads(recorded)))
     return open_capture(capture, scale, neck_mm, longest_px)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ AS_STORED = "as_stored"
 """Key of a frame by which `baseh3d capture` says whether its camera counts stored pixels, see `photo_sizes`."""
 GUESSED = "mask_guessed"
 """Key of a frame by which it says that networks made the mask."""
+DIGEST = "mask_sha256"
+"""Key of a frame by which a mask that was mended by hand is told from the one that `baseh3d capture` wrote."""
 MOST_PIXELS = 1 << 16
 REMEDY = "let the program that made it export its cameras again"
 
@@ -82,8 +85,16 @@ def _shot(path: Path, frame: Table) -> Shot:
     rotation, centre = pose_of(frame.get("transform_matrix"), named)
     lens, as_stored = _lens(frame, photo, named)
     # nerfstudio reads a mask that is named as it reads the photo, and so do we in a capture of ours.
-    turned, guessed = as_stored if has_mask else None, has_mask and frame.get(GUESSED) is True
+    turned = as_stored if has_mask else None
+    guessed = has_mask and frame.get(GUESSED) is True
+    if guessed and mask is not None and DIGEST in frame:
+        guessed = frame[DIGEST] == digest(mask)
     return Shot(name, photo, mask, lens, as_stored, rotation, centre, mask_as_stored=turned, mask_guessed=guessed)
+
+
+def digest(mask: Path) -> str:
+    """SHA-256 sum of a file, in hexadecimal digits."""
+    return hashlib.sha256(mask.read_bytes()).hexdigest()
 
 
 def _text(path: Path, frame: Table, key: str) -> str:
@@ -212,9 +223,9 @@ def _metres_by(meta: Table, frames: list[Table]) -> str:
     """Program that promises metres, by the marks that it leaves; Record3D leaves none.
 
     ns-process-data polycam forbids turning and gives every frame a lens without distortion; NeRFCapture writes the
-    scale of its depth maps.
+    scale of its depth maps, the app itself under another name than the scripts that come with it.
     """
-    if "integer_depth_scale" in meta:
+    if "integer_depth_scale" in meta or "depth_integer_scale" in meta:
         return "NeRFCapture"
     bare = all("fl_x" in frame and not any(key in frame for key in COEFFICIENTS) for frame in frames)
     if meta.get("orientation_override") == "none" and bare and "applied_transform" not in meta:
