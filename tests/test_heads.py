@@ -339,5 +339,5 @@ def test_what_the_command_says_of_the_photos_counts_more_than_the_file(tmp_path)
     head = Head(weights={}, provenance={"data": "recorded", "scene": "scan0"})
     assert OpenedHead(head, tmp_path).scene_named() == (Path("recorded"), "scan0")
     assert OpenedHead(head, tmp_path, Path("said"), "scan1").scene_named() == (Path("said"), "scan1")
-    with pytest.raises(InputError, match="its scene: pass its run's folder, or --data ROOT --scene NAME"):
+    with pytest.raises(InputError, match="its scene: pass --data ROOT --scene NAME, or the folder of"):
         OpenedHead(Head(weights={}, provenance={}), tmp_path, Path("said")).scene_named()

@@ -51,6 +51,6 @@ class OpenedHead:
         """
         if self.data is None or self.scene is None:
             raise InputError(
-                f"{self.file} does not record its scene: pass its run's folder, or --data ROOT --scene NAME"
+                f"{self.file} does not record its scene: pass --data ROOT --scene NAME, or the folder of its run"
             )
         return self.data, self.scene
