@@ -350,11 +350,10 @@ def test_an_obj_of_any_hand_is_read(sign: str, change: tuple[str, str], tmp_path
 
 def test_relative_numbers_of_an_obj_count_from_their_face(tmp_path: Path):
     """trimesh counts them from the end of the file, so that all groups but the last are torn."""
-    corners, faces = head(1).vertices, head(1).faces
     lines = []
-    for part in np.array_split(faces, 3):
-        lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in corners]
-        lines += ["f " + " ".join(str(corner - len(corners)) for corner in face) for face in part]
+    for part in np.array_split(head(1).triangles, 3):
+        lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in part.reshape(-1, 3)]
+        lines += [f"f {first} {first + 1} {first + 2}" for first in range(-3 * len(part), 0, 3)]
     (tmp_path / "groups.obj").write_text("\n".join(lines) + "\n")
     read = read_scan(tmp_path / "groups.obj", None)
     np.testing.assert_allclose(read.triangles, head(1).triangles, atol=1e-5)
