@@ -194,7 +194,10 @@ def test_a_head_against_its_own_export_and_what_is_written(quick, tmp_path):
 def test_a_shape_space_is_scored_against_a_scan_alone(tmp_path):
     """It has no scene, and no photos."""
     with pytest.raises(InputError, match=r"is a shape space, no person's head: fit a head from it .* --scan"):
-        evaluate_run(OpenedHead.read(BUILTIN, tmp_path, "scan0"), tmp_path / "out", 4.0)
+        evaluate_run(OpenedHead.read(BUILTIN), tmp_path / "out", 4.0)
+    for said in ({"data": tmp_path}, {"scene": "scan0"}):
+        with pytest.raises(InputError, match="builtin is a shape space and has seen no photo: leave"):
+            OpenedHead.read(BUILTIN, **said)
 
 
 def test_a_folder_that_cannot_be_written_to_is_said_before_anything_is_read(tmp_path):

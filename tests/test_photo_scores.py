@@ -162,6 +162,9 @@ def test_heads_whose_photos_cannot_be_told_are_refused(own_root: Path, tmp_path:
     save_head(tmp_path / HEAD_FILE, head)
     with pytest.raises(InputError, match="--unit is the unit of a --scan"):
         evaluate_run(OpenedHead.read(tmp_path), None, 1.0, unit="cm")
+    save_head(tmp_path / HEAD_FILE, replace(head, provenance={**head.provenance, "dataparser": "head-data"}))
+    with pytest.raises(InputError, match="--scene mine: .* was trained on own photos, which have no scenes"):
+        OpenedHead.read(tmp_path, scene="mine")
 
 
 def test_own_photos_are_opened_as_they_were_trained_on(tiny_root: Path, tmp_path: Path, monkeypatch):

@@ -68,8 +68,6 @@ class Export:
         check_mesh_path(self.output, overwrite=self.overwrite, textured=textured)
         opened = OpenedHead.read(self.load_config, self.data, self.scene)
         head = opened.head
-        if head.latents is not None and (self.data or self.scene):
-            raise InputError(f"{self.load_config} is a shape space and has seen no photo: leave --data and --scene out")
         if not head.provenance.get("views") and (self.data or self.scene):
             raise InputError(
                 f"{opened.file} does not record its training views, so --data and --scene are of no use: leave them "

@@ -27,9 +27,14 @@ class OpenedHead:
         """The head of a run folder, its config.yml, a head file or a checkpoint.
 
         Raises:
-            InputError: there is no head that can be read.
+            InputError: there is no head that can be read, or it has no use for what is said of its photos.
         """
-        return cls(open_head(path), find_head_file(path), data, scene)
+        opened = cls(open_head(path), find_head_file(path), data, scene)
+        if opened.head.latents is not None and (data or scene):
+            raise InputError(f"{path} is a shape space and has seen no photo: leave --data and --scene out")
+        if opened.head.provenance.get("dataparser") == "head-data" and scene:
+            raise InputError(f"--scene {scene}: {path} was trained on own photos, which have no scenes: leave it out")
+        return opened
 
     @property
     def data(self) -> Path | None:
